@@ -7,13 +7,18 @@ except through this file. Tensors are named; nothing is paired by order.
 from __future__ import annotations
 
 import json
+import math
 import re
+from typing import Annotated
 
 import msgspec
 
 from tdnet_runtime.errors import BundleFormatError, BundleVersionError
+from tdnet_runtime.manifest_rules import IMAGE, LABELS, WARM, check_manifest
 
 __all__ = [
+    "IMAGE",
+    "LABELS",
     "OLDEST_SCHEMA_VERSION",
     "SCHEMA_VERSION",
     "ClassSpec",
@@ -25,6 +30,7 @@ __all__ = [
     "PathSpec",
     "StateSpec",
     "TensorSpec",
+    "WARM",
     "decode_manifest",
     "encode_manifest",
 ]
@@ -34,9 +40,12 @@ OLDEST_SCHEMA_VERSION = 1
 
 _MAX_ELEMENTS = 1 << 31  # of one tensor; a larger one is a damaged or hostile manifest
 _MAX_SIDE = 1 << 16
-_DTYPES = ("uint8", "float16", "float32")
+_DTYPES = {"uint8": 1, "float16": 2, "float32": 4}  # bytes of an element
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+# A nesting of thousands of brackets ends in RecursionError.
+_UNREADABLE = (msgspec.MsgspecError, UnicodeError, RecursionError)
+_SchemaVersion = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 
 
 class _Strict(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -54,27 +63,47 @@ class TensorSpec(_Strict):
         if not _NAME.fullmatch(self.name):
             raise ValueError(f"tensor name {self.name!r} is not of the form {_NAME.pattern}")
         if self.dtype not in _DTYPES:
-            raise ValueError(f"tensor {self.name!r} has dtype {self.dtype!r}, not one of {_DTYPES}")
+            raise ValueError(f"tensor {self.name!r} has dtype {self.dtype!r}, not one of {list(_DTYPES)}")
         if not 1 <= len(self.shape) <= 4 or min(self.shape) < 1:
-            raise ValueError(f"tensor {self.name!r} has shape {self.shape}")
-        elements = 1
-        for side in self.shape:
-            elements *= side
-        if elements > _MAX_ELEMENTS:
+            raise ValueError(f"tensor {self.name!r} has shape {self.shape}, expected 1 to 4 positive sides")
+        if math.prod(self.shape) > _MAX_ELEMENTS:
             raise ValueError(f"tensor {self.name!r} of shape {self.shape} is absurdly large")
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the tensor's elements."""
+        return math.prod(self.shape) * _DTYPES[self.dtype]
 
 
 class GraphSpec(_Strict):
-    """One graph: its tensors, and the member that holds it in each precision."""
+    """One graph: its tensors, and the member that holds it in each precision.
+
+    A sub-network's one input is `image` (see `InputSpec`). The last graph of a path gives `labels`,
+    uint8 [1, height, width]. An APM's inputs are outputs of its sub-network by the same name, slots and
+    `warm` (see `StateSpec`).
+    """
 
     name: str
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     members: dict[str, str]
 
+    def __post_init__(self) -> None:
+        if not _NAME.fullmatch(self.name):
+            raise ValueError(f"graph name {self.name!r} is not of the form {_NAME.pattern}")
+        for tensors in (self.inputs, self.outputs):
+            names = [tensor.name for tensor in tensors]
+            if not names or len(set(names)) != len(names):
+                raise ValueError(
+                    f"graph {self.name!r} has the tensors {names}, expected distinct ones, at least one"
+                )
+        for precision in self.members:
+            if not _NAME.fullmatch(precision):
+                raise ValueError(f"precision {precision!r} is not of the form {_NAME.pattern}")
+
 
 class InputSpec(_Strict):
-    """What a graph takes: uint8 RGB, [1, height, width, 3]; the normalisation is inside the graph.
+    """What a sub-network takes as `image`: uint8 RGB, [1, height, width, 3]; it normalises by itself.
 
     `mean` and `std` are those of the graph, on the scale 0–1, for the reader's information.
     """
@@ -92,6 +121,8 @@ class InputSpec(_Strict):
             raise ValueError(f"input size {self.height}x{self.width} is outside 1..{_MAX_SIDE}")
         if self.color_order != "RGB" or self.layout != "NHWC":
             raise ValueError(f"input is {self.color_order} {self.layout}, only RGB NHWC is known")
+        if min(self.std) <= 0:
+            raise ValueError(f"input has standard deviations {self.std}, expected positive ones")
 
 
 class ClassSpec(_Strict):
@@ -101,6 +132,8 @@ class ClassSpec(_Strict):
     color: tuple[int, int, int]
 
     def __post_init__(self) -> None:
+        if not self.name:
+            raise ValueError("a class has an empty name")
         if not all(0 <= channel <= 255 for channel in self.color):
             raise ValueError(f"class {self.name!r} has colour {self.color}, outside 0..255")
 
@@ -132,7 +165,7 @@ class StateSpec(_Strict):
 
     Attributes:
         slots: m for a temporal network, 0 for a per-frame one.
-        entry: tensors of one slot.
+        entry: tensors of one slot; none for a per-frame network.
         stride: rows and columns of the features from one memory position to the next.
         cold_frames: frames after a reset for which `warm` is 0; m−1.
     """
@@ -141,6 +174,18 @@ class StateSpec(_Strict):
     entry: tuple[TensorSpec, ...]
     stride: int
     cold_frames: int
+
+    def __post_init__(self) -> None:
+        names = [tensor.name for tensor in self.entry]
+        if len(set(names)) != len(names):
+            raise ValueError(f"the tensors {names} of a slot repeat")
+        if self.slots < 0 or self.stride < 1:
+            raise ValueError(f"{self.slots} slots of stride {self.stride}, expected 0 and 1 or more")
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all slots of one stream."""
+        return self.slots * sum(tensor.nbytes for tensor in self.entry)
 
 
 class MemberSpec(_Strict):
@@ -173,6 +218,15 @@ class ParitySummary(_Strict):
     logits_error: float
     report: str
 
+    def __post_init__(self) -> None:
+        worst, overall = self.worst_frame_agreement, self.label_agreement
+        # The mean of equal shares may be rounded to just below them.
+        if self.frames < 1 or not (0 <= worst <= overall + 1e-9 <= 1 + 1e-9) or self.logits_error < 0:
+            raise ValueError(
+                f"parity over {self.frames} frames with label agreement {overall}, worst frame {worst}, "
+                f"logits error {self.logits_error} is not possible"
+            )
+
 
 class Manifest(_Strict):
     """All that a bundle says about itself.
@@ -180,6 +234,7 @@ class Manifest(_Strict):
     Attributes:
         schema_version: of this file; see `SCHEMA_VERSION`.
         network: `td2-psp50`, `td4-psp18`, `td2-fa18` or `psp101`.
+        widths: channel widths of the network by name, for making one of the same shapes.
         input: what frames must be.
         feature_size: (h, w) of the feature maps.
         size_resampled: True where the LayerNorm maps were resampled from another size: approximate.
@@ -190,11 +245,12 @@ class Manifest(_Strict):
         checkpoint_sha256: of the checkpoint file that the weights came from.
         tools: versions of what made the bundle.
         parity: by precision, the proof's outcome.
-        members: every member but the manifest itself, by name.
+        members: every member but the manifest itself, by name; empty only until the bundle is written.
     """
 
     schema_version: int
     network: str
+    widths: dict[str, int | tuple[int, ...]]
     input: InputSpec
     feature_size: tuple[int, int]
     size_resampled: bool
@@ -208,7 +264,9 @@ class Manifest(_Strict):
     members: dict[str, MemberSpec]
 
     def __post_init__(self) -> None:
-        _check_consistent(self)
+        if not _SHA256.fullmatch(self.checkpoint_sha256):
+            raise ValueError(f"checkpoint digest {self.checkpoint_sha256!r} is not a SHA-256")
+        check_manifest(self)
 
     @property
     def precisions(self) -> tuple[str, ...]:
@@ -224,41 +282,6 @@ class Manifest(_Strict):
         raise KeyError(name)
 
 
-def _check_consistent(manifest: Manifest) -> None:
-    """Raise ValueError at the first statement of the manifest that contradicts another one."""
-    if not 1 <= len(manifest.classes) <= 256:
-        raise ValueError(f"{len(manifest.classes)} classes; labels are uint8, so 1 to 256 are possible")
-    if not manifest.graphs or not manifest.precisions:
-        raise ValueError("there is no precision in which every graph is present")
-    names = [graph.name for graph in manifest.graphs]
-    if len(set(names)) != len(names):
-        raise ValueError(f"graph names {names} repeat")
-    count = len(manifest.paths)
-    if [path.index for path in manifest.paths] != list(range(1, count + 1)):
-        raise ValueError(f"path indices are {[p.index for p in manifest.paths]}, expected 1 to {count}")
-    slots = manifest.state.slots
-    if slots not in (0, count) or manifest.state.cold_frames != max(slots - 1, 0):
-        raise ValueError(f"{slots} slots and {manifest.state.cold_frames} cold frames for {count} paths")
-    for path in manifest.paths:
-        for name in (path.subnet, path.apm):
-            if name is not None and name not in names:
-                raise ValueError(f"path {path.index} runs graph {name!r}, but the graphs are {names}")
-        others = {other.index for other in manifest.paths} - {path.index}
-        if (path.apm is None) != (slots == 0) or (slots > 0 and set(path.reads) != others):
-            raise ValueError(f"path {path.index} reads the slots {path.reads}, expected each of {sorted(others)}")
-        if len(set(path.reads)) != len(path.reads):
-            raise ValueError(f"path {path.index} reads a slot twice: {path.reads}")
-    for graph in manifest.graphs:
-        for member in graph.members.values():
-            if member not in manifest.members:
-                raise ValueError(f"graph {graph.name!r} names the member {member!r}, which is not listed")
-    for precision, summary in manifest.parity.items():
-        if summary.report not in manifest.members:
-            raise ValueError(f"the {precision} report {summary.report!r} is not listed among the members")
-    if not _SHA256.fullmatch(manifest.checkpoint_sha256):
-        raise ValueError(f"checkpoint digest {manifest.checkpoint_sha256!r} is not a SHA-256")
-
-
 def decode_manifest(data: bytes) -> Manifest:
     """Read and validate `manifest.json`.
 
@@ -268,20 +291,23 @@ def decode_manifest(data: bytes) -> Manifest:
     """
     try:
         version = msgspec.json.decode(data, type=dict[str, msgspec.Raw])["schema_version"]
-        schema_version = msgspec.json.decode(version, type=int)
+        schema_version = msgspec.json.decode(version, type=_SchemaVersion)
     except KeyError:
         raise BundleFormatError("manifest.json has no schema_version: not a TDNet bundle") from None
-    except (msgspec.MsgspecError, UnicodeError) as error:
-        raise BundleFormatError(f"manifest.json cannot be read: {error}. Export the bundle again.") from error
+    except _UNREADABLE as error:
+        raise BundleFormatError(f"manifest.json cannot be read: {error}; export the bundle again") from error
     if not OLDEST_SCHEMA_VERSION <= schema_version <= SCHEMA_VERSION:
         raise BundleVersionError(
             f"the bundle is written in schema version {schema_version}; this version of tdnet-deploy reads "
-            f"{OLDEST_SCHEMA_VERSION} to {SCHEMA_VERSION}. Install a matching version, or export the bundle again."
+            f"{OLDEST_SCHEMA_VERSION} to {SCHEMA_VERSION}; install a matching version, or export the bundle again"
         )
     try:
-        return msgspec.json.decode(data, type=Manifest)
-    except (msgspec.MsgspecError, UnicodeError) as error:
-        raise BundleFormatError(f"manifest.json is not valid: {error}. Export the bundle again.") from error
+        manifest = msgspec.json.decode(data, type=Manifest)
+    except _UNREADABLE as error:
+        raise BundleFormatError(f"manifest.json is not valid: {error}; export the bundle again") from error
+    if not manifest.members:
+        raise BundleFormatError("manifest.json is not valid: it lists no members; export the bundle again")
+    return manifest
 
 
 def encode_manifest(manifest: Manifest) -> bytes:

@@ -1,0 +1,88 @@
+"""The attention propagation module and what follows it: `apm{p}` (spec §1, §2, §5).
+
+All maps of the memory are [channels, positions]; values are projected by φ on the memory side,
+where there are few positions, and the chain among past frames needs nothing of the current one.
+"""
+
+from __future__ import annotations
+
+from tdnet_export.identities import Array
+from tdnet_export.onnx_writer import GraphWriter
+from tdnet_export.ops import conv, reshape, resize
+from tdnet_export.weights import Weights
+from tdnet_models.tdnet import hop_name, read_order
+from tdnet_models.variants import NetworkSpec
+
+__all__ = ["write_head", "write_labels", "write_recomposed"]
+
+
+def write_recomposed(
+    writer: GraphWriter, *, spec: NetworkSpec, weights: Weights, path: int, query: str, value: str, warm: str
+) -> str:
+    """Q [1, D, h, w], V [1, V, h, w] and the slots → V' [1, V, h, w]; V itself where `warm` is 0."""
+    order = read_order(spec.variant.paths, path)
+    carried = f"slot{order[0]}_v"
+    for hop, read in enumerate(order):
+        weight, bias = weights.conv(f"{hop_name(spec.variant.paths, path, read)}.fc.0.conv")
+        assert bias is not None  # φ always has one
+        with writer.scope(f"hop{read}"):
+            projected = write_phi_on_memory(writer, carried, weight[:, :, 0, 0], bias)
+            if hop < len(order) - 1:
+                newer = order[hop + 1]
+                carried = write_attention(writer, f"slot{newer}_q", f"slot{read}_k", projected)
+                carried = writer.op("Add", carried, f"slot{newer}_v", name="updated")
+            else:
+                projected = writer.op("Mul", projected, warm, name="gated")
+                rows = reshape(writer, query, [query_width(weights, path), -1], name="query_rows")
+                mixed = write_attention(writer, rows, f"slot{read}_k", projected)
+                shape = [1, spec.value, *spec.feature_size]
+                carried = reshape(writer, mixed, shape, name="mixed_map")
+    return writer.op("Add", carried, value, name="recomposed")
+
+
+def query_width(weights: Weights, path: int) -> int:
+    """d_k, off the weights."""
+    return int(weights.array(f"enc{path}.w_qs.1.conv.weight").shape[0])
+
+
+def write_phi_on_memory(writer: GraphWriter, values: str, weight: Array, bias: Array) -> str:
+    """φ of the memory's values instead of the attention's result: [V, P] → [V, P].
+
+    fc(A·v) = A·(v·W + b) since the rows of A sum to 1 (spec §5).
+    """
+    projected = writer.op("MatMul", writer.weight("phi", weight), values, name="project")
+    return writer.op("Add", projected, writer.weight("phi_bias", bias[:, None]), name="project_bias")
+
+
+def write_attention(writer: GraphWriter, query: str, key: str, values: str) -> str:
+    """values·softmax(qᵀk)ᵀ: query [D, Q] (already over √d_k), key [D, P], values [V, P] → [V, Q]."""
+    scores = writer.op("Gemm", query, key, name="scores", transA=1)  # [Q, P]
+    shares = writer.op("Softmax", scores, name="shares", axis=1)
+    return writer.op("Gemm", values, shares, name="mix", transB=1)
+
+
+def write_head(writer: GraphWriter, value: str, *, spec: NetworkSpec, weights: Weights, path: int) -> str:
+    """V' [1, V, h, w] → LayerNorm, head → [1, K, h, w]."""
+    norm = f"layer_norm{path}.ln"
+    with writer.scope("layer_norm"):
+        gain, shift = (writer.weight(leaf, weights.array(f"{norm}.{leaf}")) for leaf in ("weight", "bias"))
+        x = writer.op("LayerNormalization", value, gain, shift, axis=2, epsilon=1e-5)
+    with writer.scope("head"):
+        if spec.variant.family == "fanet":
+            x = conv(writer, x, *weights.conv_norm(f"head{path}.conv"), name="conv", activation="leaky")
+            return conv(writer, x, *weights.conv(f"head{path}.conv_out"), name="classes")
+        return write_psp_head(writer, x, weights=weights, module=f"head{path}.conv5", first=0)
+
+
+def write_psp_head(writer: GraphWriter, x: str, *, weights: Weights, module: str, first: int) -> str:
+    """3×3 convolution (at index `first` of the module), BN, ReLU, 1×1 convolution."""
+    folded = weights.conv(f"{module}.{first}", f"{module}.{first + 1}")
+    x = conv(writer, x, *folded, name="conv", activation="relu")
+    return conv(writer, x, *weights.conv(f"{module}.{first + 4}"), name="classes")
+
+
+def write_labels(writer: GraphWriter, scores: str, *, spec: NetworkSpec) -> str:
+    """Scores [1, K, h, w] → the value `logits` [1, K, H, W] → the output `labels`, uint8 [1, H, W]."""
+    logits = resize(writer, scores, [1, spec.classes, *spec.input_size], name="upsample", as_output="logits")
+    best = writer.op("ArgMax", logits, axis=1, keepdims=0)
+    return writer.op("Cast", best, name="to_uint8", as_output="labels", to=2)  # 2: UINT8

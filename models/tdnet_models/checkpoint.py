@@ -1,0 +1,166 @@
+"""From a checkpoint file to a network: every format of spec §4, nothing trusted, nothing guessed silently."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch.nn import functional as F
+
+from tdnet_models.sizes import feature_size_from_input
+from tdnet_models.tdnet import Network, build_network
+from tdnet_models.variants import PUBLISHED, VARIANTS, NetworkSpec, Variant, spec_from_shapes
+from tdnet_runtime.errors import CheckpointError
+
+__all__ = ["load_checkpoint"]
+
+_State = dict[str, torch.Tensor]
+_UNUSED = ("auxlayer", "teacher.", "head_aux")
+"""Entries of training that deployment drops; a network that has modules of these names keeps them."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Mismatch:
+    """What does not fit between a checkpoint and the network that it came nearest to."""
+
+    missing: list[str]
+    unexpected: list[str]
+    misshaped: list[str]
+
+    def __str__(self) -> str:
+        parts = {"missing": self.missing, "unexpected": self.unexpected, "of another shape": self.misshaped}
+        return "; ".join(f"{len(keys)} {what}: {', '.join(keys)}" for what, keys in parts.items() if keys)
+
+
+def load_checkpoint(path: str | os.PathLike[str], *, size: tuple[int, int] | None = None) -> Network:
+    """Load a trained TDNet; network, widths, classes and feature size are read off keys and shapes.
+
+    Args:
+        path: a plain state dict or a training checkpoint with `model_state`, as `torch.save` writes
+            them. Loaded with `weights_only=True` onto the CPU, wherever it was trained.
+        size: input (H, W); None for the one that the LayerNorm maps fix (psp101: 769×1537). Another
+            size resamples those maps, which is an approximation: `network.resampled` is then True.
+
+    Returns:
+        The network in evaluation mode, float32, on the CPU, without gradients.
+
+    Raises:
+        CheckpointError: unreadable, not weights alone, or not one of the networks; all missing,
+            unexpected and mis-shaped keys are in the message.
+        SizeError: `size`, or the checkpoint's own, cannot be the network's.
+    """
+    state = _read_state(Path(path))
+    variant = _nearest_variant(state)
+    if variant.family != "fanet":
+        state = {key: value for key, value in state.items() if not key.startswith("head_aux")}
+    spec = spec_from_shapes(variant, {key: tuple(value.shape) for key, value in state.items()})
+    state = _checked(state, spec, path)
+    resampled = False
+    wanted = feature_size_from_input(variant, size or spec.input_size)
+    if wanted != spec.feature_size:
+        state, resampled = _resample_norms(state, wanted), variant.temporal
+        spec = replace(spec, feature_size=wanted)
+    with torch.device("meta"):
+        network = build_network(spec)
+    network.load_state_dict(state, strict=True, assign=True)
+    network.resampled = resampled
+    return network.requires_grad_(False).eval()
+
+
+def _read_state(path: Path) -> _State:
+    """The state dict in the file, prefixes and training-only entries removed, float32."""
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise CheckpointError(f"cannot read the checkpoint {str(path)!r}: {error.strerror or error}") from error
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(
+            f"the checkpoint {str(path)!r} is not weights alone (it holds code, or is no checkpoint at all), and code "
+            "from a file is not run; save it again with torch.save(model.state_dict(), path)"
+        ) from error
+    except Exception as error:  # damaged files raise whatever the parser stumbles on
+        raise CheckpointError(
+            f"cannot read the checkpoint {str(path)!r}: it is damaged or not a PyTorch file "
+            f"({type(error).__name__}); expected what torch.save writes. Copy or download it again."
+        ) from error
+    if isinstance(content, Mapping) and isinstance(content.get("model_state"), Mapping):
+        content = content["model_state"]
+    if not isinstance(content, Mapping) or not content:
+        raise CheckpointError(
+            f"the checkpoint {str(path)!r} holds a {type(content).__name__}, expected a state dict or "
+            "{'model_state': state dict}"
+        )
+    state: _State = {}
+    for name, value in content.items():
+        if not isinstance(name, str) or not isinstance(value, torch.Tensor):
+            keys = ", ".join(repr(key) for key in list(content)[:8])
+            raise CheckpointError(
+                f"the checkpoint {str(path)!r} is no state dict: {name!r} is a {type(value).__name__}, expected "
+                f"a tensor; its first keys are {keys}. Save model.state_dict(), or {{'model_state': …}}."
+            )
+        key = name.removeprefix("module.")
+        if not key.startswith(_UNUSED[:2]):
+            state[key] = value.float() if value.is_floating_point() else value
+    broken = [key for key, value in state.items() if value.is_floating_point() and not value.isfinite().all()]
+    if broken:
+        raise CheckpointError(
+            f"the checkpoint {str(path)!r} has NaN or infinite values in {', '.join(broken)}: the training "
+            "diverged or the file is damaged; use an earlier checkpoint"
+        )
+    return state
+
+
+def _expected_shapes(spec: NetworkSpec) -> dict[str, tuple[int, ...]]:
+    with torch.device("meta"):
+        return {key: tuple(value.shape) for key, value in build_network(spec).state_dict().items()}
+
+
+def _nearest_variant(state: _State) -> Variant:
+    """The variant whose parameter names overlap most with the checkpoint's."""
+
+    def overlap(variant: Variant) -> float:
+        names = _expected_shapes(PUBLISHED[variant.name]).keys()
+        return len(names & state.keys()) / len(names | state.keys())
+
+    return max(VARIANTS.values(), key=overlap)
+
+
+def _checked(state: _State, spec: NetworkSpec, path: str | os.PathLike[str]) -> _State:
+    """The state with BatchNorm counters completed; raises where it is not `spec`'s."""
+    expected = _expected_shapes(spec)
+    state = state | {
+        key: torch.zeros((), dtype=torch.int64)
+        for key in expected
+        if key.endswith("num_batches_tracked") and key not in state  # written since PyTorch 0.4.1 only
+    }
+    mismatch = _Mismatch(
+        missing=[key for key in expected if key not in state],
+        unexpected=[key for key in state if key not in expected],
+        misshaped=[
+            f"{key} {list(state[key].shape)} instead of {list(shape)}"
+            for key, shape in expected.items()
+            if key in state and tuple(state[key].shape) != shape
+        ],
+    )
+    if str(mismatch):
+        raise CheckpointError(
+            f"the checkpoint {os.fspath(path)!r} does not fit any network; it came nearest to {spec.name} "
+            f"({spec.classes} classes, LayerNorm maps {list(spec.feature_size)}), where keys are {mismatch}. "
+            f"Known networks: {', '.join(VARIANTS)}."
+        )
+    return state
+
+
+def _resample_norms(state: _State, feature_size: tuple[int, int]) -> _State:
+    """LayerNorm maps to another size: bilinear, corners aligned (the author's advice; approximate)."""
+
+    def resampled(key: str, value: torch.Tensor) -> torch.Tensor:
+        if not key.startswith("layer_norm"):
+            return value
+        return F.interpolate(value[None, None], size=feature_size, mode="bilinear", align_corners=True)[0, 0]
+
+    return {key: resampled(key, value) for key, value in state.items()}

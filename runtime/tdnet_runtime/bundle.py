@@ -1,0 +1,213 @@
+"""A bundle (`*.plan`): one file with a manifest and everything it names, verified before any use.
+
+The file is an uncompressed zip: `manifest.json`, `graphs/<precision>/*.onnx`, and where present
+`engines/<backend>/<key>/*` and `reports/*.json`. Whoever wrote it, it is treated as a stranger's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from collections.abc import Mapping
+from io import BufferedReader
+from pathlib import Path
+from types import TracebackType
+
+from tdnet_runtime.atomic_file import atomic_file
+from tdnet_runtime.bundle_writer import write_bundle
+from tdnet_runtime.bundle_zip import data_offset, open_file, read_directory, read_manifest
+from tdnet_runtime.errors import BundleDigestError, BundleError, BundleFormatError
+from tdnet_runtime.manifest import Manifest, decode_manifest
+from tdnet_runtime.member_names import MANIFEST_NAME
+
+__all__ = ["Bundle", "extract", "write_bundle"]
+
+_CHUNK_BYTES = 1 << 20
+
+
+class Bundle:
+    """An open bundle, every byte of which was compared with its manifest; see `open`.
+
+    A context manager. `read` may be called from several threads.
+
+    Attributes:
+        path: the file, as it was given.
+        manifest: what the bundle says about itself.
+        digest: SHA-256 (hexadecimal) of `manifest.json`; it covers all members through their digests.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        manifest: Manifest,
+        *,
+        encoded: bytes,
+        file: BufferedReader,
+        offsets: Mapping[str, int],
+    ) -> None:
+        self.path = path
+        self.manifest = manifest
+        self.digest = hashlib.sha256(encoded).hexdigest()
+        self._encoded = encoded
+        self._file = file
+        self._offsets = offsets
+        self._lock = threading.Lock()  # of the file's position
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str]) -> Bundle:
+        """Open the bundle at `path` and verify all of it, in chunks of 1 MiB.
+
+        Raises:
+            BundleError: there is no such file, or it may not be read.
+            BundleFormatError: not a bundle, not whole, or not safe to read.
+            BundleDigestError: a member is not what the manifest says.
+            BundleVersionError: the manifest's schema is not one that is read here.
+        """
+        path = Path(path)
+        file = open_file(path)
+        try:
+            return cls._verified(path, file)
+        except OSError as error:
+            file.close()
+            raise BundleError(
+                f"reading the bundle failed: {error.strerror or error}: {str(path)!r}"
+            ) from error
+        except BaseException:
+            file.close()
+            raise
+
+    @classmethod
+    def _verified(cls, path: Path, file: BufferedReader) -> Bundle:
+        entries = read_directory(file, path)
+        encoded = read_manifest(file, entries[MANIFEST_NAME], path)
+        try:
+            manifest = decode_manifest(encoded)
+        except BundleError as error:
+            raise type(error)(f"{error}: {str(path)!r}") from error
+        present = entries.keys() - {MANIFEST_NAME}
+        if absent := sorted(manifest.members.keys() - present):
+            raise BundleFormatError(
+                f"the manifest lists {_some(absent)}, absent from the bundle: {str(path)!r}"
+            )
+        if unlisted := sorted(present - manifest.members.keys()):
+            raise BundleFormatError(
+                f"the bundle holds {_some(unlisted)}, which its manifest does not list: {str(path)!r}"
+            )
+        for name, spec in manifest.members.items():
+            if entries[name].file_size != spec.size:
+                raise BundleDigestError(
+                    f"member {name!r} has {entries[name].file_size} bytes, the manifest says {spec.size}; "
+                    f"export the bundle again: {str(path)!r}"
+                )
+        offsets = {name: data_offset(file, entries[name], path) for name in manifest.members}
+        bundle = cls(path, manifest, encoded=encoded, file=file, offsets=offsets)
+        chunk = memoryview(bytearray(_CHUNK_BYTES))
+        for name in sorted(offsets, key=offsets.__getitem__):
+            bundle._check_digest(name, bundle._digest(name, chunk))
+        return bundle
+
+    def read(self, member: str) -> bytes:
+        """The bytes of `member` (or `manifest.json`), whose digest was compared again: what is used is what was verified.
+
+        Raises:
+            BundleDigestError: the file was changed since it was opened.
+            BundleError: there is no such member, the bundle is closed, or the file cannot be read any more.
+        """
+        if self._file.closed:
+            raise BundleError(
+                f"reading member {member!r}: the bundle is closed; read before: {str(self.path)!r}"
+            )
+        if member == MANIFEST_NAME:
+            return self._encoded
+        spec = self.manifest.members.get(member)
+        if spec is None:
+            raise BundleError(
+                f"the bundle has no member {member!r}, only {_some(sorted(self.manifest.members))}: {str(self.path)!r}"
+            )
+        try:
+            with self._lock:
+                self._file.seek(self._offsets[member])
+                data = self._file.read(spec.size)
+        except OSError as error:
+            raise BundleError(
+                f"reading member {member!r} failed: {error.strerror or error}: {str(self.path)!r}"
+            ) from error
+        self._check_digest(member, hashlib.sha256(data).hexdigest())
+        return data
+
+    def close(self) -> None:
+        """Close the file. Safe to call twice; `manifest` and `digest` stay."""
+        self._file.close()
+
+    def __enter__(self) -> Bundle:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _digest(self, member: str, chunk: memoryview) -> str:
+        digest = hashlib.sha256()
+        left = self.manifest.members[member].size
+        self._file.seek(self._offsets[member])
+        while left and (count := self._file.readinto(chunk[:left])):
+            digest.update(chunk[:count])
+            left -= count
+        return digest.hexdigest()
+
+    def _check_digest(self, member: str, found: str) -> None:
+        expected = self.manifest.members[member].sha256
+        if found != expected:
+            raise BundleDigestError(
+                f"member {member!r} has SHA-256 {found[:16]}…, the manifest says {expected[:16]}…: it was damaged "
+                f"or changed; copy the bundle again from where it came, or export it again: {str(self.path)!r}"
+            )
+
+
+def extract(bundle: Bundle, directory: str | os.PathLike[str]) -> list[Path]:
+    """Unpack the manifest and all members below `directory`, which is made if it is not there.
+
+    Each file appears under its name when it is whole. Nothing is overwritten, and where it fails midway
+    the files that it wrote are removed.
+
+    Returns:
+        The files written, the manifest first.
+
+    Raises:
+        BundleError: a file is there already, the folder cannot be written, or the bundle was changed.
+    """
+    directory = Path(directory)
+    targets = {directory / name: name for name in (MANIFEST_NAME, *sorted(bundle.manifest.members))}
+    if taken := [str(target) for target in targets if os.path.lexists(target)]:
+        raise BundleError(
+            f"extracting would overwrite {_some(taken)}; name an empty folder: {str(directory)!r}"
+        )
+    written: list[Path] = []
+    try:
+        for target, name in targets.items():
+            data = bundle.read(name)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with atomic_file(target) as file:
+                file.write(data)
+            written.append(target)
+    except BaseException as error:
+        for target in written:
+            target.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise BundleError(
+                f"extracting failed: {error.strerror or error}; nothing was kept; check that the folder may be "
+                f"written to and has room: {str(directory)!r}"
+            ) from error
+        raise
+    return written
+
+
+def _some(names: list[str]) -> str:
+    """The first few of `names`, quoted, and how many more there are."""
+    shown = ", ".join(repr(name) for name in names[:3])
+    return shown if len(names) <= 3 else f"{shown} and {len(names) - 3} more"

@@ -1,0 +1,139 @@
+"""Optional packages and console scripts: what is missing is said in one line, without a traceback.
+
+Each console script of this project is a small function that calls `launch`, so that all of them treat
+errors, Ctrl-C and closed pipes in the same way.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import importlib
+import io
+import os
+import sys
+from types import ModuleType
+from typing import NoReturn
+
+from tdnet_runtime.errors import MissingExtraError, TdnetError
+
+__all__ = ["BRINGS", "launch", "one_line", "require"]
+
+_CPU = frozenset({"onnxruntime"})
+_CLI = frozenset({"typer", "rich", "av", "cv2"})
+BRINGS = {
+    "cpu": _CPU,
+    "cli": _CLI,
+    "export": _CPU | _CLI | {"torch", "onnx"},
+    "bench": _CPU | _CLI | {"psutil"},
+}
+"""The optional packages, by import name, that each extra of setup.cfg installs."""
+
+_INTERRUPTED = 130  # 128 + SIGINT, as shells have it; Typer exits with it after Ctrl-C, silently
+
+
+def require(module: str, *, extra: str) -> ModuleType:
+    """Import the optional `module`.
+
+    Raises:
+        MissingExtraError: it, or a package that it needs, is not installed or does not load; the message
+            says how to install `extra`.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise _missing_extra(error, module, extra=extra) from error
+
+
+def launch(program: str, import_path: str, *, extra: str) -> NoReturn:
+    """Import `import_path` ("package.module:function"), call the function and exit.
+
+    The exit code is 0, or the function's own where it calls `sys.exit`. Any TdnetError becomes
+    `<program>: error: ...` in one line on stderr and exit code 1; so do a missing optional package, which
+    `extra` or the extra that brings it would install, and a full disk below stdout. Ctrl-C becomes
+    `<program>: interrupted` and exit code 130, and a closed pipe ends the program quietly with exit code 1.
+    Any other exception is a defect and keeps its traceback.
+    """
+    try:
+        code = _run(program, import_path, extra=extra)
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except KeyboardInterrupt:
+        code = _INTERRUPTED
+    except BrokenPipeError:
+        _discard_stdout()
+        code = 1
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        _discard_stdout()
+        _say(f"{program}: error: {error}; make room and run it again")
+        code = 1
+    if code == _INTERRUPTED:
+        _say(f"{program}: interrupted")
+    sys.exit(code)
+
+
+def one_line(text: str) -> str:
+    """`text` with line ends as spaces and other control characters escaped: harmless in a terminal."""
+    joined = " ".join(part.strip() for part in text.splitlines())
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in joined)
+
+
+def _run(program: str, import_path: str, *, extra: str) -> str | int | None:
+    """Import and call the function; its exit code, or 1 after a TdnetError was said."""
+    module, _, function = import_path.partition(":")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal without Unicode shows '?', not a traceback
+    try:
+        try:
+            getattr(importlib.import_module(module), function)()
+        except ImportError as error:
+            package = _optional_package(error)
+            if package is None:
+                raise
+            raise _missing_extra(error, package, extra=_extra_for(package, preferred=extra)) from error
+    except TdnetError as error:
+        _say(f"{program}: error: {error}")
+        return 1
+    except SystemExit as error:
+        return error.code
+    return 0
+
+
+def _optional_package(error: ImportError) -> str | None:
+    """The known optional package that could not be imported, if it is one."""
+    package = (error.name or "").partition(".")[0]
+    return package if any(package in packages for packages in BRINGS.values()) else None
+
+
+def _extra_for(package: str, *, preferred: str) -> str:
+    if package in BRINGS[preferred]:
+        return preferred
+    return next(extra for extra, packages in BRINGS.items() if package in packages)
+
+
+def _missing_extra(error: ImportError, module: str, *, extra: str) -> MissingExtraError:
+    install = f"pip install 'tdnet-deploy[{extra}]'"
+    package, _, submodule = (error.name or module).partition(".")
+    if isinstance(error, ModuleNotFoundError) and not submodule:
+        needed = "" if package == module.partition(".")[0] else f", which {module!r} needs,"
+        return MissingExtraError(
+            f"the package {package!r}{needed} is not installed; install it with: {install}"
+        )
+    return MissingExtraError(
+        f"the package {package!r} does not load ({error}); install it again with: {install} --force-reinstall"
+    )
+
+
+def _say(line: str) -> None:
+    if sys.stderr is not None:
+        with contextlib.suppress(OSError):
+            sys.stderr.write(one_line(line) + "\n")
+            sys.stderr.flush()
+
+
+def _discard_stdout() -> None:
+    """Let what is still in stdout's buffer go nowhere, or the interpreter complains at its exit."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,157 @@
+"""What the parts of a manifest must say about each other; the parts themselves check only themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from tdnet_runtime.member_names import MANIFEST_NAME, check_member_names
+
+if TYPE_CHECKING:
+    from tdnet_runtime.manifest import GraphSpec, Manifest, PathSpec, TensorSpec
+
+__all__ = ["check_manifest"]
+
+IMAGE = "image"
+LABELS = "labels"
+WARM = "warm"
+
+
+def check_manifest(manifest: Manifest) -> None:
+    """Raise ValueError at the first statement of `manifest` that contradicts another one.
+
+    Members are compared where any are listed: the exporter fills them in last.
+    """
+    if not 1 <= len(manifest.classes) <= 256:
+        raise ValueError(f"{len(manifest.classes)} classes; labels are uint8, so 1 to 256 are possible")
+    height, width = manifest.input.height, manifest.input.width
+    if not (1 <= manifest.feature_size[0] <= height and 1 <= manifest.feature_size[1] <= width):
+        raise ValueError(
+            f"feature size {manifest.feature_size} does not fit the input size {(height, width)}"
+        )
+    _check_graphs(manifest)
+    _check_schedule(manifest)
+    for path in manifest.paths:
+        _check_wiring(manifest, path)
+    if manifest.members:
+        _check_members(manifest)
+
+
+def _check_graphs(manifest: Manifest) -> None:
+    if not manifest.graphs or not manifest.precisions:
+        raise ValueError("there is no precision in which every graph is present")
+    names = [graph.name for graph in manifest.graphs]
+    if len(set(names)) != len(names):
+        raise ValueError(f"graph names {names} repeat")
+    seen: dict[str, str] = {}
+    for graph in manifest.graphs:
+        for precision, member in graph.members.items():
+            user = f"{graph.name!r} in {precision}"
+            if member in seen:
+                raise ValueError(
+                    f"the member {member!r} is named as graph {seen[member]} and as graph {user}"
+                )
+            seen[member] = user
+
+
+def _check_schedule(manifest: Manifest) -> None:
+    names = [graph.name for graph in manifest.graphs]
+    count = len(manifest.paths)
+    if count < 1 or [path.index for path in manifest.paths] != list(range(1, count + 1)):
+        raise ValueError(
+            f"path indices are {[p.index for p in manifest.paths]}, expected 1 to {max(count, 1)}"
+        )
+    state = manifest.state
+    if state.slots not in (0, count) or state.cold_frames != max(state.slots - 1, 0):
+        raise ValueError(f"{state.slots} slots and {state.cold_frames} cold frames for {count} paths")
+    if (state.slots > 0) != bool(state.entry):
+        raise ValueError(f"{state.slots} slots, and {len(state.entry)} tensors in each")
+    for path in manifest.paths:
+        for name in (path.subnet, path.apm):
+            if name is not None and name not in names:
+                raise ValueError(f"path {path.index} runs graph {name!r}, but the graphs are {names}")
+        if (path.apm is None) != (state.slots == 0):
+            raise ValueError(
+                f"path {path.index} has the APM {path.apm!r}, but the state has {state.slots} slots"
+            )
+        # The frames before this one ran the paths before it, taken cyclically.
+        others = tuple((path.index - 1 + step) % count + 1 for step in range(1, count))
+        expected = others if state.slots else ()
+        if path.reads != expected:
+            raise ValueError(
+                f"path {path.index} reads the slots {path.reads}, expected {expected}, the oldest first"
+            )
+
+
+def _check_wiring(manifest: Manifest, path: PathSpec) -> None:
+    """Each input of the path's graphs comes from the frame, the state or the graph before, and fits it."""
+    height, width = manifest.input.height, manifest.input.width
+    subnet = manifest.graph(path.subnet)
+    if [(t.name, t.shape, t.dtype) for t in subnet.inputs] != [(IMAGE, (1, height, width, 3), "uint8")]:
+        raise ValueError(
+            f"graph {subnet.name!r} takes {_listed(subnet.inputs)}, expected one {IMAGE} uint8 [1, {height}, {width}, 3]"
+        )
+    last = subnet
+    if path.apm is not None:
+        last = manifest.graph(path.apm)
+        for tensor in manifest.state.entry:
+            _check_source(subnet, f"memory_{tensor.name}", tensor, subnet.outputs)
+        _check_apm(manifest, path, subnet, last)
+    labels = {tensor.name: tensor for tensor in last.outputs}.get(LABELS)
+    if labels is None or (labels.shape, labels.dtype) != ((1, height, width), "uint8"):
+        raise ValueError(
+            f"graph {last.name!r} gives {_listed(last.outputs)}, expected {LABELS} uint8 [1, {height}, {width}]"
+        )
+
+
+def _check_apm(manifest: Manifest, path: PathSpec, subnet: GraphSpec, apm: GraphSpec) -> None:
+    sources = {tensor.name: tensor for tensor in subnet.outputs}
+    for slot in path.reads:
+        sources |= {f"slot{slot}_{tensor.name}": tensor for tensor in manifest.state.entry}
+    for tensor in apm.inputs:
+        if tensor.name == WARM:
+            if (tensor.shape, tensor.dtype) != ((1,), "float32"):
+                raise ValueError(f"graph {apm.name!r} takes {_listed([tensor])}, expected {WARM} float32 [1]")
+            continue
+        if tensor.name not in sources:
+            raise ValueError(
+                f"graph {apm.name!r} takes {tensor.name!r}, which nothing gives on path {path.index}"
+            )
+        _check_source(apm, tensor.name, sources[tensor.name], apm.inputs)
+    taken = {tensor.name for tensor in apm.inputs}
+    for slot in path.reads:
+        if not any(f"slot{slot}_{tensor.name}" in taken for tensor in manifest.state.entry):
+            raise ValueError(
+                f"path {path.index} reads slot {slot}, but graph {apm.name!r} takes nothing of it"
+            )
+    if path.reads and WARM not in taken:
+        raise ValueError(
+            f"graph {apm.name!r} reads slots but does not take {WARM!r}, so it has no cold start"
+        )
+
+
+def _check_source(graph: GraphSpec, name: str, expected: TensorSpec, tensors: Iterable[TensorSpec]) -> None:
+    """Raise ValueError unless `tensors` of `graph` hold one called `name` like `expected`."""
+    found = {tensor.name: tensor for tensor in tensors}.get(name)
+    if found is None or (found.shape, found.dtype) != (expected.shape, expected.dtype):
+        came = "nothing of that name" if found is None else _listed([found])
+        raise ValueError(
+            f"graph {graph.name!r} has {came}, expected {name} {expected.dtype} {list(expected.shape)}"
+        )
+
+
+def _check_members(manifest: Manifest) -> None:
+    if MANIFEST_NAME in manifest.members:
+        raise ValueError(f"{MANIFEST_NAME!r} lists itself among the members")
+    check_member_names(manifest.members)
+    for graph in manifest.graphs:
+        for member in graph.members.values():
+            if member not in manifest.members:
+                raise ValueError(f"graph {graph.name!r} names the member {member!r}, which is not listed")
+    for precision, summary in manifest.parity.items():
+        if summary.report not in manifest.members:
+            raise ValueError(f"the {precision} report {summary.report!r} is not listed among the members")
+
+
+def _listed(tensors: Iterable[TensorSpec]) -> str:
+    return ", ".join(f"{t.name} {t.dtype} {list(t.shape)}" for t in tensors) or "nothing"
