@@ -35,8 +35,11 @@ class BundleSide:
 
     def __init__(self, segmenter: Segmenter) -> None:
         self._segmenter = segmenter
-        network = "sub-network, APM" if segmenter.manifest.state.slots else "network"
-        self.includes = f"host call: copy in, {network}, argmax, copy out; {_NOT_INCLUDED}"
+        manifest = segmenter.manifest
+        network = "sub-network, APM" if manifest.state.slots else "network"
+        outputs = {tensor.name for graph in manifest.graphs for tensor in graph.outputs}
+        copied = "copy out (of the logits, too)" if "logits" in outputs else "copy out"
+        self.includes = f"host call: copy in, {network}, argmax, {copied}; {_NOT_INCLUDED}"
 
     @contextmanager
     def stream(self) -> Iterator[Push]:

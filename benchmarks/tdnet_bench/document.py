@@ -18,7 +18,7 @@ __all__ = ["SCHEMA_VERSION", "Document", "Memory", "encode_document", "write_doc
 SCHEMA_VERSION = 1
 
 
-class Memory(Record):
+class Memory(Record, frozen=True, kw_only=True):
     """Peak resident memory of this process, Python and the frames included; None where unknown.
 
     Attributes:
@@ -30,7 +30,7 @@ class Memory(Record):
     run_peak_mib: float | None
 
 
-class Document(Record):
+class Document(Record, frozen=True, kw_only=True):
     """A whole run. `summary` follows from `records` alone; see `stats.summarise`.
 
     Attributes:

@@ -13,11 +13,11 @@ from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
 
-import psutil
+import psutil  # type: ignore[import-untyped]
 
 from tdnet_bench.records import Record
 
-__all__ = ["Environment", "capture_environment", "peak_rss_mib", "rss_mib", "usable_cores"]
+__all__ = ["Environment", "capture_environment", "peak_rss_mib", "usable_cores"]
 
 _MIB = 1 << 20
 _PACKAGES = ("tdnet-deploy", "numpy", "onnxruntime", "torch", "opencv-python-headless", "av")
@@ -34,7 +34,7 @@ _ARM_FLAGS = {"asimd", "asimdhp", "asimddp", "i8mm", "bf16", "sve", "sve2"}
 _FLAGS = _X86_FLAGS | _X86_TILE_FLAGS | _ARM_FLAGS
 
 
-class Environment(Record):
+class Environment(Record, frozen=True, kw_only=True):
     """Facts about the machine at the start of a run; None where the system does not tell.
 
     Attributes:
@@ -96,11 +96,6 @@ def usable_cores() -> int:
     if hasattr(os, "sched_getaffinity"):  # Linux only
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
-
-
-def rss_mib() -> float:
-    """Memory of this process that is resident now."""
-    return float(psutil.Process().memory_info().rss / _MIB)
 
 
 def peak_rss_mib() -> float | None:

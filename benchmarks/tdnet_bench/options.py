@@ -50,7 +50,7 @@ class BenchOptions:
                 raise OptionError(f"{flag} needs a file, but there is {found} at {str(path)!r}")
         if self.input is not None and not self.input.exists():
             raise OptionError(
-                f"--input needs a video file or a folder, but there is nothing at {str(self.input)!r}"
+                f"--input needs a video or a folder, but there is nothing at {str(self.input)!r}"
             )
         if self.json is not None:
             _check_target(self.json)

@@ -13,11 +13,11 @@ BUNDLE = "bundle"
 REFERENCE = "reference"
 
 
-class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Base of everything that ends up in the JSON document: immutable, keyword-only, strict."""
+class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Base of everything that ends up in the JSON document: immutable, unknown fields refused."""
 
 
-class FrameRecord(Record):
+class FrameRecord(Record, frozen=True, kw_only=True):
     """One frame through one side.
 
     Attributes:
@@ -40,7 +40,7 @@ class FrameRecord(Record):
     agreement: float | None = None
 
 
-class RunConfig(Record):
+class RunConfig(Record, frozen=True, kw_only=True):
     """All that was decided before the first frame. Files are given by name only, never by folder.
 
     Attributes:

@@ -52,8 +52,8 @@ def _header(document: Document) -> Text:
     approximate = " (resampled: approximate)" if config.size_resampled else ""
     cores = f"{machine.usable_cores} of {machine.logical_cores or machine.usable_cores} cores"
     lines = [
-        f"{config.network} at {config.height}x{config.width}{approximate}, {config.precision}, "
-        f"{config.threads} thread{'s' if config.threads > 1 else ''}",
+        f"{config.network} at {config.height}x{config.width}{approximate}, "
+        f"{config.threads} thread{'s' if config.threads > 1 else ''} for each side",
         f"backend    {config.backend}: {config.backend_description}",
         f"bundle     {config.engine}, digest {config.bundle_digest[:16]}",
         f"frames     {config.footage}",
@@ -73,7 +73,7 @@ def _table(title: str, *columns: str) -> Table:
         title_justify="left",
         title_style="bold",
         box=box.SIMPLE_HEAD,
-        padding=(0, 1),
+        padding=(0, 1, 0, 0),
         pad_edge=False,
     )
     for column in columns:

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tdnet_bench.records import FrameRecord
+from tdnet_runtime.memory import is_cold, path_index
 
 __all__ = [
     "PAUSE_MS",
@@ -60,18 +61,18 @@ class Side(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Schedule:
-    """Which path a frame takes and whether it is cold; the rule of spec §3, the same for all sides."""
+    """Which path a frame takes and whether it is cold; the same for all sides."""
 
     paths: int
     cold_frames: int
 
     def path(self, frame: int) -> int:
         """Path (1 to m) of frame `frame`."""
-        return frame % self.paths + 1
+        return path_index(frame, self.paths)
 
     def cold(self, frame: int) -> bool:
         """True where the memory is not yet full."""
-        return frame < self.cold_frames
+        return is_cold(frame, self.cold_frames)
 
     @property
     def lead_in_frames(self) -> int:
@@ -177,7 +178,6 @@ def measure(
                 spent_ns[sides[place].name] = clock() - started_ns
                 labels[sides[place].name] = result
             for turn, name in enumerate(spent_ns):
-                compared = baseline is not None and name != baseline
                 records.append(
                     FrameRecord(
                         frame=index,
@@ -186,8 +186,14 @@ def measure(
                         cold=schedule.cold(index),
                         turn=turn,
                         host_call_ns=spent_ns[name],
-                        agreement=label_agreement(labels[name], labels[baseline]) if compared else None,
+                        agreement=_agreement(name, labels, baseline),
                     )
                 )
             tick()
     return records
+
+
+def _agreement(name: str, labels: dict[str, Array], baseline: str | None) -> float | None:
+    if baseline is None or name == baseline:
+        return None
+    return label_agreement(labels[name], labels[baseline])

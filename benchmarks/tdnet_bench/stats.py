@@ -32,7 +32,7 @@ P99_MIN_SAMPLES = 100
 _NS_PER_MS = 1e6
 
 
-class LatencyStats(Record):
+class LatencyStats(Record, frozen=True, kw_only=True):
     """Distribution of some calls; percentiles interpolate linearly between neighbours.
 
     Attributes:
@@ -49,7 +49,7 @@ class LatencyStats(Record):
     min_ms: float
 
 
-class LeadInFrame(Record):
+class LeadInFrame(Record, frozen=True, kw_only=True):
     """A frame that is kept out of the statistics: the stream's first one, or a cold one."""
 
     frame: int
@@ -58,7 +58,7 @@ class LeadInFrame(Record):
     host_call_ms: float
 
 
-class SideSummary(Record):
+class SideSummary(Record, frozen=True, kw_only=True):
     """One side's latency.
 
     Attributes:
@@ -72,7 +72,7 @@ class SideSummary(Record):
     by_path: dict[int, LatencyStats]
 
 
-class Ratio(Record):
+class Ratio(Record, frozen=True, kw_only=True):
     """A side's time over the baseline's on the same warm frames; below 1 the side is faster.
 
     Attributes:
@@ -86,7 +86,7 @@ class Ratio(Record):
     median_of_pairs: float
 
 
-class Agreement(Record):
+class Agreement(Record, frozen=True, kw_only=True):
     """Share (0 to 1) of pixels with the baseline's label, over all frames of the stream.
 
     Attributes:
@@ -102,7 +102,7 @@ class Agreement(Record):
     worst_frame: int
 
 
-class Comparison(Record):
+class Comparison(Record, frozen=True, kw_only=True):
     """One side against another on the same frames of one run; fields are None where not measured."""
 
     side: str
@@ -113,7 +113,7 @@ class Comparison(Record):
     agreement_by_path: dict[int, Agreement]
 
 
-class Summary(Record):
+class Summary(Record, frozen=True, kw_only=True):
     """All figures of a run: each side's own, and each further side against the baseline."""
 
     sides: dict[str, SideSummary]

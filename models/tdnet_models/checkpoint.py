@@ -105,13 +105,20 @@ def _read_state(path: Path) -> _State:
         key = name.removeprefix("module.")
         if not key.startswith(_UNUSED[:2]):
             state[key] = value.float() if value.is_floating_point() else value
-    broken = [key for key, value in state.items() if value.is_floating_point() and not value.isfinite().all()]
+    broken = [key for key, value in state.items() if not _usable(key, value)]
     if broken:
         raise CheckpointError(
             f"the checkpoint {str(path)!r} has NaN or infinite values in {', '.join(broken)}: the training "
             "diverged or the file is damaged; use an earlier checkpoint"
         )
     return state
+
+
+def _usable(key: str, value: torch.Tensor) -> bool:
+    """Finite; but a variance may be +inf, which FP16 makes of more than 65504: it switches a channel off."""
+    if key.endswith("running_var"):
+        return not bool(value.isnan().any() or value.isneginf().any())
+    return bool(value.isfinite().all())
 
 
 def _expected_shapes(spec: NetworkSpec) -> dict[str, tuple[int, ...]]:

@@ -108,7 +108,9 @@ class Bundle:
         return bundle
 
     def read(self, member: str) -> bytes:
-        """The bytes of `member` (or `manifest.json`), whose digest was compared again: what is used is what was verified.
+        """The bytes of `member`, or of `manifest.json`.
+
+        Their digest was compared again, so what is used is what was verified.
 
         Raises:
             BundleDigestError: the file was changed since it was opened.
@@ -122,9 +124,8 @@ class Bundle:
             return self._encoded
         spec = self.manifest.members.get(member)
         if spec is None:
-            raise BundleError(
-                f"the bundle has no member {member!r}, only {_some(sorted(self.manifest.members))}: {str(self.path)!r}"
-            )
+            members = _some(sorted(self.manifest.members))
+            raise BundleError(f"the bundle has no member {member!r}, only {members}: {str(self.path)!r}")
         try:
             with self._lock:
                 self._file.seek(self._offsets[member])
@@ -164,8 +165,8 @@ class Bundle:
         expected = self.manifest.members[member].sha256
         if found != expected:
             raise BundleDigestError(
-                f"member {member!r} has SHA-256 {found[:16]}…, the manifest says {expected[:16]}…: it was damaged "
-                f"or changed; copy the bundle again from where it came, or export it again: {str(self.path)!r}"
+                f"member {member!r} has SHA-256 {found[:16]}…, the manifest says {expected[:16]}…: it was "
+                f"damaged or changed; copy the bundle again, or export it again: {str(self.path)!r}"
             )
 
 
@@ -200,8 +201,8 @@ def extract(bundle: Bundle, directory: str | os.PathLike[str]) -> list[Path]:
             target.unlink(missing_ok=True)
         if isinstance(error, OSError):
             raise BundleError(
-                f"extracting failed: {error.strerror or error}; nothing was kept; check that the folder may be "
-                f"written to and has room: {str(directory)!r}"
+                f"extracting failed: {error.strerror or error}; nothing was kept; check that the folder may "
+                f"be written to and has room: {str(directory)!r}"
             ) from error
         raise
     return written

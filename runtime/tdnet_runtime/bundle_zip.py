@@ -25,7 +25,6 @@ _LOCAL = struct.Struct("<4s22xHH")  # then the name and an extra field of these 
 _END = struct.Struct("<4s8xLL2x")  # size and offset of the directory
 _END64 = struct.Struct("<4s36xQQ")
 _LOCATOR64 = struct.Struct("<4s4xQ4x")
-_IN_END64 = 0xFFFFFFFF
 _ENCRYPTED = 0x1 | 0x40 | 0x2000
 
 _LOOKS_LIKE = (
@@ -38,7 +37,7 @@ _LOOKS_LIKE = (
     ((b"7z\xbc\xaf", b"Rar!", b"\xfd7zXZ"), "an archive of another kind than zip"),
 )
 _MAKE_ONE = "make a bundle from a checkpoint with tdnet-export"
-_COPY_AGAIN = "copy it again from where it came, or export it again"
+_COPY_AGAIN = "copy it again, or export it again"
 
 
 def open_file(path: Path) -> BufferedReader:
@@ -130,9 +129,8 @@ def data_offset(file: BufferedReader, entry: zipfile.ZipInfo, path: Path) -> int
         magic, name_length, extra_length = _LOCAL.unpack(header)
         if magic == _LOCAL_MAGIC and file.read(name_length) == entry.orig_filename.encode():
             return entry.header_offset + _LOCAL.size + int(name_length) + int(extra_length)
-    raise BundleFormatError(
-        f"the header of member {entry.orig_filename!r} is not what the directory says; {_COPY_AGAIN}: {str(path)!r}"
-    )
+    name = entry.orig_filename
+    raise BundleFormatError(f"the header of member {name!r} is damaged; {_COPY_AGAIN}: {str(path)!r}")
 
 
 def _entries(file: BufferedReader, path: Path) -> list[zipfile.ZipInfo]:
@@ -159,7 +157,7 @@ def _description(start: bytes) -> str:
 
 
 def _has_sound_end(file: BufferedReader, size: int) -> bool:
-    """Whether the end record closes the file, right after a directory of sensible size."""
+    """Whether the end records close the file, right after a directory of sensible size."""
     length = min(size, _END64.size + _LOCATOR64.size + _END.size)
     file.seek(size - length)
     tail = file.read(length)
@@ -168,17 +166,16 @@ def _has_sound_end(file: BufferedReader, size: int) -> bool:
     magic, directory_size, offset = _END.unpack(tail[-_END.size :])
     if magic != b"PK\x05\x06":
         return False
-    if _IN_END64 in (directory_size, offset):
-        if length < _END64.size + _LOCATOR64.size + _END.size:
-            return False
-        magic, end64 = _LOCATOR64.unpack(tail[_END64.size : _END64.size + _LOCATOR64.size])
-        if magic != b"PK\x06\x07" or end64 != size - length:
+    end_of_directory = size - _END.size
+    locator = tail[-_END.size - _LOCATOR64.size : -_END.size]
+    if locator.startswith(b"PK\x06\x07"):
+        end_of_directory = size - _END64.size - _LOCATOR64.size - _END.size
+        if _LOCATOR64.unpack(locator)[1] != end_of_directory:
             return False
         magic, directory_size, offset = _END64.unpack(tail[: _END64.size])
         if magic != b"PK\x06\x06":
             return False
-        return bool(directory_size <= _MAX_DIRECTORY_BYTES and offset + directory_size == end64)
-    return bool(directory_size <= _MAX_DIRECTORY_BYTES and offset + directory_size == size - _END.size)
+    return bool(directory_size <= _MAX_DIRECTORY_BYTES and offset + directory_size == end_of_directory)
 
 
 def _check_entries(entries: list[zipfile.ZipInfo], size: int, path: Path) -> None:

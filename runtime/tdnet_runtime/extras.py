@@ -82,6 +82,7 @@ def one_line(text: str) -> str:
 
 def _run(program: str, import_path: str, *, extra: str) -> str | int | None:
     """Import and call the function; its exit code, or 1 after a TdnetError was said."""
+    sys.argv[0] = program  # what usage messages call it, however it was started
     module, _, function = import_path.partition(":")
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a terminal without Unicode shows '?', not a traceback

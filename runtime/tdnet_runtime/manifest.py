@@ -21,6 +21,7 @@ __all__ = [
     "LABELS",
     "OLDEST_SCHEMA_VERSION",
     "SCHEMA_VERSION",
+    "WARM",
     "ClassSpec",
     "GraphSpec",
     "InputSpec",
@@ -30,7 +31,6 @@ __all__ = [
     "PathSpec",
     "StateSpec",
     "TensorSpec",
-    "WARM",
     "decode_manifest",
     "encode_manifest",
 ]
@@ -48,11 +48,11 @@ _UNREADABLE = (msgspec.MsgspecError, UnicodeError, RecursionError)
 _SchemaVersion = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 
 
-class _Strict(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Base of the manifest's parts: immutable, keyword-only, unknown fields refused."""
+class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Base of the manifest's parts: immutable, unknown fields refused."""
 
 
-class TensorSpec(_Strict):
+class TensorSpec(_Strict, frozen=True, kw_only=True):
     """A named tensor with a fixed shape and a NumPy dtype name; row-major and contiguous."""
 
     name: str
@@ -75,12 +75,12 @@ class TensorSpec(_Strict):
         return math.prod(self.shape) * _DTYPES[self.dtype]
 
 
-class GraphSpec(_Strict):
+class GraphSpec(_Strict, frozen=True, kw_only=True):
     """One graph: its tensors, and the member that holds it in each precision.
 
     A sub-network's one input is `image` (see `InputSpec`). The last graph of a path gives `labels`,
     uint8 [1, height, width]. An APM's inputs are outputs of its sub-network by the same name, slots and
-    `warm` (see `StateSpec`).
+    `warm` (see `StateSpec`). Graphs share tensors of one name, which therefore are alike everywhere.
     """
 
     name: str
@@ -91,18 +91,17 @@ class GraphSpec(_Strict):
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
             raise ValueError(f"graph name {self.name!r} is not of the form {_NAME.pattern}")
-        for tensors in (self.inputs, self.outputs):
-            names = [tensor.name for tensor in tensors]
-            if not names or len(set(names)) != len(names):
-                raise ValueError(
-                    f"graph {self.name!r} has the tensors {names}, expected distinct ones, at least one"
-                )
+        names = [tensor.name for tensor in (*self.inputs, *self.outputs)]
+        if not (self.inputs and self.outputs and len(set(names)) == len(names)):
+            raise ValueError(
+                f"graph {self.name!r} has the tensors {names}, expected distinct inputs and outputs"
+            )
         for precision in self.members:
             if not _NAME.fullmatch(precision):
                 raise ValueError(f"precision {precision!r} is not of the form {_NAME.pattern}")
 
 
-class InputSpec(_Strict):
+class InputSpec(_Strict, frozen=True, kw_only=True):
     """What a sub-network takes as `image`: uint8 RGB, [1, height, width, 3]; it normalises by itself.
 
     `mean` and `std` are those of the graph, on the scale 0–1, for the reader's information.
@@ -125,7 +124,7 @@ class InputSpec(_Strict):
             raise ValueError(f"input has standard deviations {self.std}, expected positive ones")
 
 
-class ClassSpec(_Strict):
+class ClassSpec(_Strict, frozen=True, kw_only=True):
     """One class: its name and its colour (R, G, B) in pictures; the index is its position."""
 
     name: str
@@ -138,7 +137,7 @@ class ClassSpec(_Strict):
             raise ValueError(f"class {self.name!r} has colour {self.color}, outside 0..255")
 
 
-class PathSpec(_Strict):
+class PathSpec(_Strict, frozen=True, kw_only=True):
     """What frame i runs where i mod m + 1 is `index`: the sub-network, then its APM.
 
     Attributes:
@@ -155,7 +154,7 @@ class PathSpec(_Strict):
     reads: tuple[int, ...]
 
 
-class StateSpec(_Strict):
+class StateSpec(_Strict, frozen=True, kw_only=True):
     """The state contract of a stream (spec §3).
 
     Each path owns one slot, which its sub-network overwrites; a slot holds `entry`, tensor by
@@ -188,7 +187,7 @@ class StateSpec(_Strict):
         return self.slots * sum(tensor.nbytes for tensor in self.entry)
 
 
-class MemberSpec(_Strict):
+class MemberSpec(_Strict, frozen=True, kw_only=True):
     """Size in bytes and SHA-256 (hexadecimal, lower case) of one member of the bundle."""
 
     size: int
@@ -199,7 +198,7 @@ class MemberSpec(_Strict):
             raise ValueError(f"member size {self.size} or digest {self.sha256!r} is not valid")
 
 
-class ParitySummary(_Strict):
+class ParitySummary(_Strict, frozen=True, kw_only=True):
     """Outcome of the closed-loop proof against PyTorch for one precision.
 
     Attributes:
@@ -228,7 +227,7 @@ class ParitySummary(_Strict):
             )
 
 
-class Manifest(_Strict):
+class Manifest(_Strict, frozen=True, kw_only=True):
     """All that a bundle says about itself.
 
     Attributes:
@@ -299,7 +298,7 @@ def decode_manifest(data: bytes) -> Manifest:
     if not OLDEST_SCHEMA_VERSION <= schema_version <= SCHEMA_VERSION:
         raise BundleVersionError(
             f"the bundle is written in schema version {schema_version}; this version of tdnet-deploy reads "
-            f"{OLDEST_SCHEMA_VERSION} to {SCHEMA_VERSION}; install a matching version, or export the bundle again"
+            f"{OLDEST_SCHEMA_VERSION} to {SCHEMA_VERSION}; install a matching version, or export it again"
         )
     try:
         manifest = msgspec.json.decode(data, type=Manifest)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,9 @@ IMAGE = "image"
 LABELS = "labels"
 WARM = "warm"
 
+_SLOT = re.compile(r"slot[0-9]+_")
+_MAX_CHANNELS = 1 << 16
+
 
 def check_manifest(manifest: Manifest) -> None:
     """Raise ValueError at the first statement of `manifest` that contradicts another one.
@@ -29,7 +33,12 @@ def check_manifest(manifest: Manifest) -> None:
         raise ValueError(
             f"feature size {manifest.feature_size} does not fit the input size {(height, width)}"
         )
+    for name, width in manifest.widths.items():
+        each = (width,) if isinstance(width, int) else width
+        if not all(0 <= channels <= _MAX_CHANNELS for channels in each):
+            raise ValueError(f"width {name!r} is {width}, expected 0 to {_MAX_CHANNELS} channels")
     _check_graphs(manifest)
+    _check_tensors(manifest)
     _check_schedule(manifest)
     for path in manifest.paths:
         _check_wiring(manifest, path)
@@ -52,6 +61,27 @@ def _check_graphs(manifest: Manifest) -> None:
                     f"the member {member!r} is named as graph {seen[member]} and as graph {user}"
                 )
             seen[member] = user
+
+
+def _check_tensors(manifest: Manifest) -> None:
+    """Tensors of one name share one buffer, so they must be alike; and who writes which is fixed."""
+    alike: dict[str, TensorSpec] = {}
+    memory = {f"memory_{tensor.name}" for tensor in manifest.state.entry}
+    for graph in manifest.graphs:
+        for tensor in (*graph.inputs, *graph.outputs):
+            other = alike.setdefault(tensor.name, tensor)
+            if other != tensor:
+                raise ValueError(
+                    f"graph {graph.name!r} has {_listed([tensor])}, another graph {_listed([other])}"
+                )
+        for tensor in graph.outputs:
+            name = tensor.name
+            if (
+                name in (IMAGE, WARM)
+                or _SLOT.match(name)
+                or (name.startswith("memory_") and name not in memory)
+            ):
+                raise ValueError(f"graph {graph.name!r} gives {name!r}, which is not a graph's to give")
 
 
 def _check_schedule(manifest: Manifest) -> None:
@@ -89,18 +119,22 @@ def _check_wiring(manifest: Manifest, path: PathSpec) -> None:
     subnet = manifest.graph(path.subnet)
     if [(t.name, t.shape, t.dtype) for t in subnet.inputs] != [(IMAGE, (1, height, width, 3), "uint8")]:
         raise ValueError(
-            f"graph {subnet.name!r} takes {_listed(subnet.inputs)}, expected one {IMAGE} uint8 [1, {height}, {width}, 3]"
+            f"graph {subnet.name!r} takes {_listed(subnet.inputs)}, "
+            f"expected {IMAGE} uint8 [1, {height}, {width}, 3] alone"
         )
     last = subnet
     if path.apm is not None:
         last = manifest.graph(path.apm)
+        if given := [tensor.name for tensor in last.outputs if tensor.name.startswith("memory_")]:
+            raise ValueError(f"graph {last.name!r} gives {given}, which is for the sub-network to give")
         for tensor in manifest.state.entry:
             _check_source(subnet, f"memory_{tensor.name}", tensor, subnet.outputs)
         _check_apm(manifest, path, subnet, last)
     labels = {tensor.name: tensor for tensor in last.outputs}.get(LABELS)
     if labels is None or (labels.shape, labels.dtype) != ((1, height, width), "uint8"):
         raise ValueError(
-            f"graph {last.name!r} gives {_listed(last.outputs)}, expected {LABELS} uint8 [1, {height}, {width}]"
+            f"graph {last.name!r} gives {_listed(last.outputs)}, "
+            f"expected {LABELS} uint8 [1, {height}, {width}]"
         )
 
 

@@ -1,0 +1,50 @@
+"""The frames on which an export is proven: a rendered scene, or the user's own footage."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+
+import numpy as np
+import numpy.typing as npt
+
+from tdnet_runtime.errors import OptionError
+from tdnet_runtime.media.scene import render
+from tdnet_runtime.media.sources import open_source
+from tdnet_runtime.preprocess import Resizer
+
+__all__ = ["SCENE", "proof_frames"]
+
+SCENE = "rendered moving scene"
+
+
+def proof_frames(clip: str | None, count: int, *, size_hw: tuple[int, int]) -> Iterator[npt.NDArray[np.uint8]]:
+    """`count` consecutive frames, uint8 [H, W, 3] of `size_hw`.
+
+    Args:
+        clip: a video or a folder of images, resized as the runtime does; None for the scene.
+        count: how many.
+        size_hw: the network's size.
+
+    Raises:
+        OptionError: the clip has fewer frames.
+        MediaError: it cannot be read.
+    """
+    height, width = size_hw
+    if clip is None:
+        for index in range(count):
+            yield render(index, height=height, width=width)
+        return
+    resizer = Resizer(size_hw)
+    found = 0
+    with open_source(clip) as source:
+        for frame in islice(source, count):
+            resizer.require((frame.image.shape[0], frame.image.shape[1]))
+            image = np.empty((height, width, 3), dtype=np.uint8)
+            resizer.put(frame.image, image)
+            yield image
+            found += 1
+    if found < count:
+        raise OptionError(
+            f"--frames has {found} frames; the proof needs {count} consecutive ones (3 rounds of all paths and 2): {clip!r}"
+        )

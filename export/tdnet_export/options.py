@@ -1,0 +1,76 @@
+"""What an export is asked to do, checked before anything slow begins."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from tdnet_runtime.errors import OptionError
+
+__all__ = ["ExportOptions", "parse_size"]
+
+_SIZE = re.compile(r"(\d{1,5})[x×](\d{1,5})")
+_MAX_STRIDE = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportOptions:
+    """One export.
+
+    Attributes:
+        checkpoint: the trained network's file.
+        out: the bundle to write; None for `<network>.plan` in the current folder.
+        size_hw: input (H, W); None for the checkpoint's own.
+        memory_stride: n of spec §1; None for the network's deployment default.
+        names: file with class names; None for known or numbered ones.
+        frames: video or folder for the proof; None for the rendered scene.
+        logits: True to give the logits beside the labels.
+
+    Raises:
+        OptionError: a value that cannot be meant.
+    """
+
+    checkpoint: Path
+    out: Path | None = None
+    size_hw: tuple[int, int] | None = None
+    memory_stride: int | None = None
+    names: Path | None = None
+    frames: str | None = None
+    logits: bool = False
+
+    def __post_init__(self) -> None:
+        if self.memory_stride is not None and not 1 <= self.memory_stride <= _MAX_STRIDE:
+            raise OptionError(
+                f"--memory-stride is {self.memory_stride}; expected 1 to {_MAX_STRIDE} (3 as trained, 4 as the "
+                "public PSP models are deployed)"
+            )
+        if self.out is not None:
+            self.check_out(self.out)
+
+    def check_out(self, out: Path) -> None:
+        """Raise OptionError where a bundle cannot be written to `out`."""
+        if out.suffix != ".plan":
+            raise OptionError(f"--out must end in .plan, came {out.name!r}: {str(out)!r}")
+        if out.is_dir():
+            raise OptionError(f"--out is a folder; name a file in it: {str(out / 'tdnet.plan')!r}")
+        folder = out.parent
+        if not folder.is_dir():
+            raise OptionError(f"--out lies in a folder that does not exist; make it first: {str(folder)!r}")
+        if not os.access(folder, os.W_OK):
+            raise OptionError(f"--out lies in a folder that may not be written to: {str(folder)!r}")
+        if out.exists() and self.checkpoint.exists() and out.samefile(self.checkpoint):
+            raise OptionError(f"--out is the checkpoint itself; name another file: {str(out)!r}")
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """`769x1537` → (769, 1537): height first.
+
+    Raises:
+        OptionError: not of that form.
+    """
+    match = _SIZE.fullmatch(text.strip())
+    if match is None:
+        raise OptionError(f"--size is {text!r}; expected HEIGHTxWIDTH, for instance 769x1537")
+    return int(match[1]), int(match[2])

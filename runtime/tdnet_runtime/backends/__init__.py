@@ -1,0 +1,55 @@
+"""The inference engines: one module each, imported only when asked for."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+from typing import Protocol, cast
+
+from tdnet_runtime.backends.base import Backend
+from tdnet_runtime.bundle import Bundle
+from tdnet_runtime.errors import BackendError, OptionError
+
+__all__ = ["AUTO_ORDER", "BACKENDS", "open_backend"]
+
+logger = logging.getLogger(__name__)
+
+BACKENDS = ("onnxruntime", "fake")
+"""Names that `open_backend` knows; each is a module of this package."""
+
+AUTO_ORDER = ("onnxruntime",)
+"""What `auto` tries, the fastest first. `fake` computes nothing and is never chosen."""
+
+
+class BackendModule(Protocol):
+    """What a module of this package offers."""
+
+    def unavailable(self) -> str | None:
+        """Why the engine cannot be used here, and the fix; None where it can."""
+
+    def open_bundle(self, bundle: Bundle, *, threads: int | None) -> Backend:
+        """Load the bundle's graphs; raises BackendError."""
+
+
+def open_backend(name: str, bundle: Bundle, *, threads: int | None = None) -> Backend:
+    """Load `bundle` on the backend `name`, or on the first present one of `AUTO_ORDER` for `auto`.
+
+    Raises:
+        OptionError: no such backend, or a thread count below 1.
+        BackendError: the engine is absent (the message says what to install) or refuses the graphs.
+    """
+    if threads is not None and threads < 1:
+        raise OptionError(f"threads is {threads}; expected 1 or more, or nothing for all available cores")
+    if name != "auto" and name not in BACKENDS:
+        raise OptionError(f"there is no backend {name!r}; known are: auto, {', '.join(BACKENDS)}")
+    reasons = []
+    for candidate in AUTO_ORDER if name == "auto" else (name,):
+        module = cast(BackendModule, importlib.import_module(f"{__name__}.{candidate}"))
+        reason = module.unavailable()
+        if reason is None:
+            backend = module.open_bundle(bundle, threads=threads)
+            passed = f" (not used: {'; '.join(reasons)})" if reasons else ""
+            logger.info("backend %s: %s%s", backend.name, backend.description, passed)
+            return backend
+        reasons.append(f"{candidate}: {reason}")
+    raise BackendError(f"no backend can run this bundle here. {'; '.join(reasons)}")

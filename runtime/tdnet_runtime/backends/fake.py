@@ -1,0 +1,136 @@
+"""A backend that computes nothing: for tests of an application, or of this project, without an engine.
+
+Its tensors are filled with one number each, so that a test can foretell every label:
+
+* a sub-network p fills its memory entry, `query` and `value` with s = p + mean(image)/256;
+* an APM gives every pixel the label (floor(value) + [Σₐ 3ᵃ·floor(slot v of age a)] if warm) mod K,
+  with a = 0 for the oldest slot that it reads;
+* a per-frame network gives floor(s) mod K.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from tdnet_runtime.backends.base import Binding, Buffer, Program, Session, allocation
+from tdnet_runtime.bundle import Bundle
+from tdnet_runtime.errors import BackendError
+from tdnet_runtime.manifest import Manifest, PathSpec, TensorSpec
+
+__all__ = ["FakeBackend", "open_bundle", "unavailable"]
+
+
+def unavailable() -> None:
+    """Always available."""
+
+
+def open_bundle(bundle: Bundle, *, threads: int | None) -> FakeBackend:
+    """A fake for the bundle's manifest; its graphs are not read."""
+    return FakeBackend(bundle.manifest)
+
+
+class FakeBuffer:
+    """A NumPy array."""
+
+    def __init__(self, spec: TensorSpec) -> None:
+        self.spec = spec
+        self.host = allocation(spec)
+
+    def load(self, values: np.ndarray) -> None:  # type: ignore[type-arg]
+        """See `Buffer.load`."""
+        self.host[...] = values
+
+    def dump(self) -> np.ndarray:  # type: ignore[type-arg]
+        """See `Buffer.dump`."""
+        return self.host.copy()
+
+    def zero(self) -> None:
+        """See `Buffer.zero`."""
+        self.host[...] = 0
+
+
+class FakeProgram:
+    """Runs the stand-ins of its graphs; fails before a graph where the backend is told to."""
+
+    def __init__(self, backend: FakeBackend, steps: list[Callable[[], None]]) -> None:
+        self._backend = backend
+        self._steps = steps
+
+    def run(self) -> None:
+        """See `Program.run`."""
+        for step in self._steps:
+            self._backend.calls += 1
+            if self._backend.calls == self._backend.fail_at_call:
+                raise BackendError(f"the fake backend was told to fail at call {self._backend.calls}")
+            step()
+
+
+class FakeSession:
+    """Buffers and stand-ins of one stream."""
+
+    def __init__(self, backend: FakeBackend) -> None:
+        self._backend = backend
+        self.closed = False
+
+    def allocate(self, spec: TensorSpec, *, host_visible: bool = False) -> Buffer:
+        """See `Session.allocate`."""
+        return FakeBuffer(spec)
+
+    def prepare(self, bindings: Sequence[Binding]) -> Program:
+        """See `Session.prepare`."""
+        steps = []
+        for graph, buffers in bindings:
+            (path,) = (p for p in self._backend.manifest.paths if graph in (p.subnet, p.apm))
+            arrays = {name: buffer.host for name, buffer in buffers.items()}
+            run = _run_apm if graph == path.apm else _run_subnet
+            steps.append(_step(run, path, arrays, len(self._backend.manifest.classes)))
+        return FakeProgram(self._backend, steps)
+
+    def close(self) -> None:
+        """See `Session.close`."""
+        self.closed = True
+
+
+class FakeBackend:
+    """See the module. `fail_at_call` n makes the n-th graph run (from 1, over all streams) fail once."""
+
+    name = "fake"
+    description = "no engine: labels mean nothing"
+
+    def __init__(self, manifest: Manifest) -> None:
+        self.manifest = manifest
+        self.precision = manifest.precisions[0]
+        self.calls = 0
+        self.fail_at_call: int | None = None
+
+    def session(self) -> Session:
+        """See `Backend.session`."""
+        return FakeSession(self)
+
+    def close(self) -> None:
+        """See `Backend.close`."""
+
+
+_Arrays = dict[str, np.ndarray]  # type: ignore[type-arg]
+
+
+def _step(run: Callable[[PathSpec, _Arrays, int], None], path: PathSpec, arrays: _Arrays, classes: int) -> Callable[[], None]:
+    return lambda: run(path, arrays, classes)
+
+
+def _run_subnet(path: PathSpec, arrays: _Arrays, classes: int) -> None:
+    number = path.index + float(arrays["image"].mean()) / 256
+    for name, array in arrays.items():
+        if name == "labels":
+            array[...] = int(number) % classes
+        elif name != "image":
+            array[...] = number
+
+
+def _run_apm(path: PathSpec, arrays: _Arrays, classes: int) -> None:
+    total = int(arrays["value"].flat[0])
+    if arrays["warm"][0]:
+        total += sum(3**age * int(arrays[f"slot{read}_v"].flat[0]) for age, read in enumerate(path.reads))
+    arrays["labels"][...] = total % classes

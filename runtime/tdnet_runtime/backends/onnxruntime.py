@@ -1,0 +1,207 @@
+"""ONNX Runtime on the CPU: the embedded default.
+
+How it is set up, and why (figures: docs/adr/0004):
+
+* every session has its own thread pool, which does not spin: one graph runs at a time, and
+  spinning threads of the others would take its cores;
+* all sessions share one arena: their scratch memory is then the largest one's, not the sum;
+* all tensors are bound once, when a stream opens; a frame allocates nothing here.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tdnet_runtime.backends.base import Binding, Buffer, Program, Session, allocation
+from tdnet_runtime.bundle import Bundle
+from tdnet_runtime.errors import BackendError
+from tdnet_runtime.manifest import TensorSpec
+
+__all__ = ["OnnxRuntimeBackend", "open_bundle", "unavailable"]
+
+PRECISION = "fp32"
+"""FP16 graphs are slower on a CPU than FP32 ones, and are never run unasked."""
+
+_arena_lock = threading.Lock()
+_arena_registered = False
+
+
+def unavailable() -> str | None:
+    """Why ONNX Runtime cannot be used here; None where it can."""
+    try:
+        import onnxruntime  # noqa: F401  # an extra: imported where it is needed
+    except ImportError as error:
+        return f"ONNX Runtime is not installed ({error}); install it with: pip install 'tdnet-deploy[cpu]'"
+    return None
+
+
+def available_cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def open_bundle(bundle: Bundle, *, threads: int | None) -> OnnxRuntimeBackend:
+    """Load all graphs of the bundle.
+
+    Raises:
+        BackendError: the bundle has no FP32 graphs, or ONNX Runtime refuses one.
+    """
+    if PRECISION not in bundle.manifest.precisions:
+        raise BackendError(
+            f"the onnxruntime backend runs {PRECISION} graphs on the CPU; {str(bundle.path)!r} has only "
+            f"{', '.join(bundle.manifest.precisions)}. Export it again with --precision {PRECISION}."
+        )
+    return OnnxRuntimeBackend(bundle, threads=threads or available_cores())
+
+
+def _register_shared_arena(ort: Any) -> None:
+    """Once for each process: the arena that all sessions with `use_env_allocators` share."""
+    global _arena_registered
+    with _arena_lock:
+        if not _arena_registered:
+            memory = ort.OrtMemoryInfo(
+                "Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT
+            )
+            # Grow by what is asked for (1: kSameAsRequested), not by doubling: peak memory counts here.
+            ort.create_and_register_allocator(memory, ort.OrtArenaCfg(0, 1, -1, -1))
+            _arena_registered = True
+
+
+def _session_options(ort: Any, threads: int) -> Any:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
+    options.log_severity_level = 3  # errors; they are raised, too
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry("session.use_env_allocators", "1")
+    return options
+
+
+class HostBuffer:
+    """A tensor in the process's own memory."""
+
+    def __init__(self, spec: TensorSpec) -> None:
+        self.spec = spec
+        self.host: npt.NDArray[Any] | None = allocation(spec)
+        self._array = self.host
+
+    def load(self, values: npt.NDArray[Any]) -> None:
+        """See `Buffer.load`."""
+        np.copyto(self._array, values)
+
+    def dump(self) -> npt.NDArray[Any]:
+        """See `Buffer.dump`."""
+        return self._array.copy()
+
+    def zero(self) -> None:
+        """See `Buffer.zero`."""
+        self._array.fill(0)
+
+
+class BoundGraphs:
+    """Graphs in order, each with an I/O binding that never changes."""
+
+    def __init__(self, calls: list[tuple[str, Callable[[], None]]]) -> None:
+        self._calls = calls
+
+    def run(self) -> None:
+        """See `Program.run`."""
+        for graph, call in self._calls:
+            try:
+                call()
+            except Exception as error:  # ONNX Runtime's errors have no public base class
+                raise BackendError(f"ONNX Runtime failed in graph {graph!r}: {error}") from error
+
+
+class HostSession:
+    """Buffers and bindings of one stream."""
+
+    def __init__(self, sessions: dict[str, Any], ort: Any) -> None:
+        self._sessions = sessions
+        self._ort = ort
+
+    def allocate(self, spec: TensorSpec, *, host_visible: bool = False) -> Buffer:
+        """See `Session.allocate`; all memory is the host's."""
+        return HostBuffer(spec)
+
+    def prepare(self, bindings: Sequence[Binding]) -> Program:
+        """See `Session.prepare`."""
+        calls = []
+        for graph, tensors in bindings:
+            session = self._sessions[graph]
+            binding = session.io_binding()
+            outputs = {output.name for output in session.get_outputs()}
+            for name, buffer in tensors.items():
+                value = self._ort.OrtValue.ortvalue_from_numpy(buffer.host)  # shares the array's memory
+                bind = binding.bind_ortvalue_output if name in outputs else binding.bind_ortvalue_input
+                bind(name, value)
+            calls.append((graph, _bound_call(session, binding)))
+        return BoundGraphs(calls)
+
+    def close(self) -> None:
+        """See `Session.close`."""
+        self._sessions = {}
+
+
+def _bound_call(session: Any, binding: Any) -> Callable[[], None]:
+    return lambda: session.run_with_iobinding(binding)
+
+
+class OnnxRuntimeBackend:
+    """All graphs of a bundle in ONNX Runtime sessions on the CPU.
+
+    Args:
+        bundle: verified; read here and not needed afterwards.
+        threads: of each graph.
+    """
+
+    name = "onnxruntime"
+    precision = PRECISION
+
+    def __init__(self, bundle: Bundle, *, threads: int) -> None:
+        import onnxruntime as ort  # an extra: imported where it is needed
+
+        self._ort = ort
+        self.description = f"ONNX Runtime {ort.__version__}, CPU, {threads} thread(s), {self.precision}"
+        _register_shared_arena(ort)
+        options = _session_options(ort, threads)
+        self._sessions: dict[str, Any] = {}
+        for graph in bundle.manifest.graphs:
+            try:
+                self._sessions[graph.name] = ort.InferenceSession(
+                    bundle.read(graph.members[self.precision]), options, providers=["CPUExecutionProvider"]
+                )
+            except BackendError:
+                raise
+            except Exception as error:  # ONNX Runtime's errors have no public base class
+                raise BackendError(f"ONNX Runtime cannot load graph {graph.name!r}: {error}") from error
+            _check_tensors(graph.name, self._sessions[graph.name], (*graph.inputs, *graph.outputs))
+
+    def session(self) -> Session:
+        """See `Backend.session`."""
+        return HostSession(self._sessions, self._ort)
+
+    def close(self) -> None:
+        """See `Backend.close`."""
+        self._sessions = {}
+
+
+def _check_tensors(graph: str, session: Any, specs: tuple[TensorSpec, ...]) -> None:
+    """The graph's own inputs and outputs must be the manifest's: names, shapes and dtypes."""
+    kinds = {"uint8": "tensor(uint8)", "float16": "tensor(float16)", "float32": "tensor(float)"}
+    stated = {spec.name: (kinds[spec.dtype], list(spec.shape)) for spec in specs}
+    found = {value.name: (value.type, value.shape) for value in (*session.get_inputs(), *session.get_outputs())}
+    if stated != found:
+        names = sorted(name for name in stated.keys() | found.keys() if stated.get(name) != found.get(name))
+        detail = "; ".join(f"{name}: graph {found.get(name)}, manifest {stated.get(name)}" for name in names)
+        raise BackendError(f"graph {graph!r} does not have the tensors that the manifest states: {detail}. Export again.")

@@ -1,0 +1,240 @@
+"""A video of the frames with the class colours over them, which survives a kill and a full disk."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+
+import av
+import av.codec
+import av.error
+import cv2
+import numpy as np
+import numpy.typing as npt
+from av.container import OutputContainer
+from av.packet import Packet
+from av.video.frame import PictureType, VideoFrame
+from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
+from av.video.stream import VideoStream
+
+from tdnet_runtime.errors import MediaError
+from tdnet_runtime.media.frames import SourceFrame, reason
+from tdnet_runtime.media.sinks import check_folder
+
+__all__ = ["OverlayWriter", "blend", "color_table"]
+
+_ENCODER = "libx264"
+# Without look-ahead and B-frames a packet follows each frame at once: nothing waits in the encoder.
+_ENCODER_OPTIONS = {"preset": "veryfast", "crf": "20", "tune": "zerolatency"}
+# Each fragment, from one keyframe to the next, is readable by itself and leaves the process when it ends.
+_MUXER_OPTIONS = {"movflags": "frag_keyframe+empty_moov+default_base_moof", "flush_packets": "1"}
+_STAMP_TIME_BASE = Fraction(1, 90_000)
+_NS = 1_000_000_000
+_BT709 = 1  # as ITU-T H.273 numbers it: matrix, primaries and transfer alike
+
+
+def color_table(colors: Sequence[tuple[int, int, int]]) -> npt.NDArray[np.uint8]:
+    """The uint8 [256, 3] table of (R, G, B) by class index; indices without a class are black."""
+    table = np.zeros((256, 3), dtype=np.uint8)
+    table[: len(colors)] = colors
+    return table
+
+
+def blend(
+    frame: npt.NDArray[np.uint8],
+    labels: npt.NDArray[np.uint8],
+    colors: npt.NDArray[np.uint8],
+    *,
+    alpha: float = 0.5,
+    out: npt.NDArray[np.uint8] | None = None,
+) -> npt.NDArray[np.uint8]:
+    """The frame with each pixel's class colour over it.
+
+    Args:
+        frame: uint8 [H, W, 3], RGB.
+        labels: uint8 [H, W], class indices.
+        colors: see `color_table`.
+        alpha: share of the colour, 0 to 1.
+        out: uint8 [H, W, 3] to write to, a new array if None; rows may lie apart. Not `frame`.
+
+    Returns:
+        `out`: round((1 - alpha) · frame + alpha · colour).
+    """
+    if out is None:
+        out = np.empty_like(frame)
+    cv2.applyColorMap(labels, colors[:, np.newaxis], dst=out)
+    cv2.addWeighted(frame, 1.0 - alpha, out, alpha, 0.0, dst=out)
+    return out
+
+
+class OverlayWriter:
+    """Writes an H.264 video (fragmented MP4, yuv420p, BT.709) that can be read while it grows.
+
+    At least once in a second, by the video's time and by the clock, what was written becomes readable
+    and stays so whatever happens to the process. Sides of odd length get one more row or column, a copy
+    of the last. The file is begun, and one that exists is overwritten, with the first frame.
+
+    Args:
+        path: of the file, in an existing folder.
+        size_hw: (H, W) of the frames.
+        fps: of the video; None to time each frame by its `stamp_ns`.
+        colors: (R, G, B) of each class.
+
+    Raises:
+        MediaError: `path` cannot be written to, or PyAV is without the encoder.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        size_hw: tuple[int, int],
+        fps: Fraction | None,
+        colors: Sequence[tuple[int, int, int]],
+    ) -> None:
+        _check_output(path)
+        self.path = path
+        self.written = 0
+        self._colors = color_table(colors)
+        self._fps = fps
+        height, width = size_hw
+        self._canvas = np.zeros((height + height % 2, width + width % 2, 3), dtype=np.uint8)
+        self._picture = self._canvas[:height, :width]
+        self._rgb = VideoFrame.from_numpy_buffer(self._canvas, format="rgb24")
+        self._reformatter = VideoReformatter()
+        self._container: OutputContainer | None = None
+        self._stream: VideoStream
+        self._first_stamp_ns = 0
+        self._pts = -1
+        self._keyframe_pts = 0
+        self._keyframe_ns = 0
+        self._readable_bytes = 0
+        self._readable_frames = 0
+
+    def __enter__(self) -> OverlayWriter:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if exc_type is None:
+            self.close()
+        else:
+            with contextlib.suppress(MediaError):
+                self.close()
+
+    def write(self, frame: SourceFrame, labels: npt.NDArray[np.uint8]) -> None:
+        """See `Sink`."""
+        height, width = self._picture.shape[:2]
+        blend(frame.image, labels, self._colors, out=self._picture)
+        self._canvas[height:, :width] = self._canvas[height - 1, :width]
+        self._canvas[:, width:] = self._canvas[:, width - 1 : width]
+        try:
+            if self._container is None:
+                self._begin(frame.stamp_ns)
+            self._mux(self._stream.encode(self._timed_picture(frame.stamp_ns)))
+        except (av.error.FFmpegError, OSError) as error:
+            raise self._failure(error) from error
+        self.written += 1
+
+    def close(self) -> None:
+        """Finish the file. Safe to call twice.
+
+        Raises:
+            MediaError: its end could not be written; what is readable is said.
+        """
+        if self._container is None:
+            return
+        try:
+            self._mux(self._stream.encode(None))
+            self._container.close()
+            self._container = None
+        except (av.error.FFmpegError, OSError) as error:
+            raise self._failure(error) from error
+
+    def _begin(self, stamp_ns: int) -> None:
+        self._container = av.open(f"file:{self.path}", mode="w", format="mp4", options=_MUXER_OPTIONS)
+        time_base = 1 / self._fps if self._fps else _STAMP_TIME_BASE
+        rate = self._fps or Fraction(25)
+        stream = self._container.add_stream(_ENCODER, rate=rate, options=_ENCODER_OPTIONS)
+        stream.height, stream.width = self._canvas.shape[:2]
+        stream.pix_fmt = "yuv420p"
+        stream.time_base = time_base
+        stream.thread_count = 2  # leaves the cores to the network
+        context = stream.codec_context
+        context.time_base = time_base
+        context.gop_size = 1 << 16  # `_timed_picture` says when
+        context.color_range = ColorRange.MPEG
+        context.colorspace = context.color_primaries = context.color_trc = _BT709
+        self._stream = stream
+        self._first_stamp_ns = stamp_ns
+
+    def _timed_picture(self, stamp_ns: int) -> VideoFrame:
+        """The canvas as yuv420p with its time, and marked as a keyframe once a second."""
+        picture = self._reformatter.reformat(
+            self._rgb, format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG
+        )
+        if self._fps:
+            time_base = 1 / self._fps
+            self._pts += 1
+        else:
+            time_base = _STAMP_TIME_BASE
+            ticks = round((stamp_ns - self._first_stamp_ns) / _NS / time_base)
+            self._pts = max(self._pts + 1, ticks)
+        picture.pts = self._pts
+        picture.time_base = time_base
+        passed_s = (self._pts - self._keyframe_pts) * time_base
+        if passed_s >= 1 or time.monotonic_ns() - self._keyframe_ns >= _NS:
+            picture.pict_type = PictureType.I
+        return picture
+
+    def _mux(self, packets: list[Packet[VideoStream]]) -> None:
+        """Hand packets over; a keyframe sends the fragment before it to the file."""
+        assert self._container is not None
+        for packet in packets:
+            self._container.mux(packet)
+            if packet.is_keyframe:
+                self._keyframe_pts = self._pts
+                self._keyframe_ns = time.monotonic_ns()
+            size = self.path.stat().st_size
+            if size > self._readable_bytes:
+                self._readable_bytes = size
+                self._readable_frames = self.written
+
+    def _failure(self, error: Exception) -> MediaError:
+        """Close and cut the file back to the last whole fragment; the error to raise."""
+        with contextlib.suppress(av.error.FFmpegError, OSError):
+            if self._container is not None:
+                self._container.close()
+        self._container = None
+        what = f"writing the overlay stopped after {self.written} frames: {reason(error)}"
+        with contextlib.suppress(OSError):
+            if self.path.is_file() and self._readable_frames:
+                with self.path.open("r+b") as file:
+                    file.truncate(self._readable_bytes)
+            elif self.path.is_file():
+                self.path.unlink()
+        return MediaError(f"{what}; the first {self._readable_frames} can be watched: '{self.path}'")
+
+
+def _check_output(path: Path) -> None:
+    """Raise MediaError where it is known beforehand that no video can be written to `path`."""
+    if not path.parent.exists():
+        raise MediaError(f"writing the overlay: there is no folder '{path.parent}'; make it first")
+    check_folder(path.parent, purpose="the overlay")
+    if path.is_dir():
+        raise MediaError(f"writing the overlay: a folder has that name: '{path}'")
+    try:
+        av.codec.Codec(_ENCODER, "w")
+    except av.codec.codec.UnknownCodecError:
+        raise MediaError(
+            f"writing the overlay: this PyAV was built without the H.264 encoder {_ENCODER}; "
+            "install its wheel: pip install --force-reinstall --only-binary av av"
+        ) from None

@@ -1,0 +1,127 @@
+"""A stream's memory and schedule: which path a frame runs, what it reads, and where it writes.
+
+Slot = path: the ring has one slot for each of the m paths, and path p always writes slot p and reads
+the m−1 others, in the order that the manifest states. Every path therefore has fixed addresses:
+nothing is copied, moved or swapped from frame to frame (spec §3; docs/adr/0003).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tdnet_runtime.backends.base import Binding, Buffer, Program, Session
+from tdnet_runtime.manifest import Manifest, PathSpec
+
+__all__ = ["StreamMemory", "is_cold", "path_index"]
+
+Slots = dict[str, npt.NDArray[Any]]
+
+
+def path_index(frame_index: int, paths: int) -> int:
+    """The path (1 to m) that runs frame `frame_index` (0 for the first one since the start or a reset)."""
+    return frame_index % paths + 1
+
+
+def is_cold(frame_index: int, cold_frames: int) -> bool:
+    """True where the memory does not yet hold m−1 frames: the output then uses no attention."""
+    return frame_index < cold_frames
+
+
+class StreamMemory:
+    """All buffers of one stream, and a program for each path that is bound to them.
+
+    Args:
+        manifest: the contract.
+        session: where buffers and programs come from; it owns them.
+
+    Attributes:
+        image: uint8 [1, H, W, 3], to be filled before `run`.
+        labels: uint8 [1, H, W], filled by `run`.
+    """
+
+    def __init__(self, manifest: Manifest, session: Session) -> None:
+        self._manifest = manifest
+        self._buffers: dict[str, Buffer] = {}
+        self._allocate(session)
+        self.image = self._buffers["image"]
+        self.labels = self._buffers["labels"]
+        self._programs: tuple[Program, ...] = tuple(
+            session.prepare(self._bindings(path)) for path in manifest.paths
+        )
+        self._warm: bool | None = None
+        self.zero()
+
+    def run(self, path: int, *, cold: bool) -> None:
+        """Run the graphs of `path` (1 to m) on the image; its slot is overwritten.
+
+        Raises:
+            BackendError: the engine failed; the path's slot is then undefined.
+        """
+        self._set_warm(not cold)
+        self._programs[path - 1].run()
+
+    def tensor(self, name: str) -> npt.NDArray[Any]:
+        """A copy of any tensor of the contract as the last run left it; KeyError where there is none."""
+        return self._buffers[name].dump()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names that `tensor` knows."""
+        return tuple(self._buffers)
+
+    def zero(self) -> None:
+        """Clear all slots. Cold frames ignore them, but what they hold must be finite: 0·NaN is NaN."""
+        for name in self._slot_names():
+            self._buffers[name].zero()
+
+    def dump(self) -> Slots:
+        """Copies of all slots' tensors by name (`slot{p}_{t}`)."""
+        return {name: self._buffers[name].dump() for name in self._slot_names()}
+
+    def load(self, slots: Slots) -> None:
+        """Fill all slots from `dump`'s result; the caller has checked names and shapes."""
+        for name in self._slot_names():
+            self._buffers[name].load(slots[name])
+
+    def _slot_names(self) -> list[str]:
+        return [
+            f"slot{path.index}_{spec.name}"
+            for path in self._manifest.paths[: self._manifest.state.slots]
+            for spec in self._manifest.state.entry
+        ]
+
+    def _allocate(self, session: Session) -> None:
+        """One buffer for each distinct tensor: paths share image, query, value, warm and the results."""
+        visible = ("image", "labels", "logits", "warm")
+        for path in self._manifest.paths:
+            for graph in _graphs_of(path):
+                for spec in (*self._manifest.graph(graph).inputs, *self._manifest.graph(graph).outputs):
+                    name = self._buffer_name(path, spec.name)
+                    if name not in self._buffers:
+                        self._buffers[name] = session.allocate(spec, host_visible=spec.name in visible)
+
+    def _bindings(self, path: PathSpec) -> list[Binding]:
+        """Graphs of `path` with a buffer for each tensor."""
+        result: list[Binding] = []
+        for graph in _graphs_of(path):
+            spec = self._manifest.graph(graph)
+            names = [tensor.name for tensor in (*spec.inputs, *spec.outputs)]
+            result.append((graph, {name: self._buffers[self._buffer_name(path, name)] for name in names}))
+        return result
+
+    def _buffer_name(self, path: PathSpec, tensor: str) -> str:
+        """A path's `memory_k` is its own slot's `slot{p}_k`; other tensors go by their own name."""
+        leaf = tensor.removeprefix("memory_")
+        return tensor if leaf == tensor else f"slot{path.index}_{leaf}"
+
+    def _set_warm(self, warm: bool) -> None:
+        if warm != self._warm and "warm" in self._buffers:
+            self._buffers["warm"].load(np.array([warm], dtype=np.float32))
+        self._warm = warm
+
+
+def _graphs_of(path: PathSpec) -> tuple[str, ...]:
+    return (path.subnet,) if path.apm is None else (path.subnet, path.apm)

@@ -1,0 +1,123 @@
+"""Between the camera's frames and the network's size (spec §3): bilinear in, nearest out.
+
+Normalisation is not here: the graphs take uint8 and normalise themselves.
+"""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tdnet_runtime.errors import FrameError
+
+__all__ = ["Resizer", "check_frame", "check_out"]
+
+Frame = npt.NDArray[np.uint8]
+
+_MAX_SIDE = 1 << 15  # OpenCV's own limit for resizing
+
+
+def check_frame(frame: object) -> tuple[int, int]:
+    """(H, W) of a frame.
+
+    Raises:
+        FrameError: not a C-contiguous uint8 array [H, W, 3].
+    """
+    if not isinstance(frame, np.ndarray):
+        raise FrameError(
+            f"push() was given a {type(frame).__name__}; expected a NumPy array, uint8 [H, W, 3], RGB. "
+            "Convert it with numpy.asarray first."
+        )
+    if frame.dtype != np.uint8:
+        raise FrameError(
+            f"push() was given a frame of dtype {frame.dtype}; expected uint8, 0 to 255, not normalised: "
+            "the network's own normalisation is inside the graphs"
+        )
+    if frame.ndim != 3 or frame.shape[2] != 3:
+        hint = {
+            2: "a grey image: repeat it with numpy.repeat(frame[..., None], 3, axis=2)",
+            4: "a batch: push its frames one by one",
+        }
+        what = hint.get(frame.ndim, "drop an alpha channel with numpy.ascontiguousarray(frame[..., :3])")
+        raise FrameError(
+            f"push() was given a frame of shape {list(frame.shape)}; expected [H, W, 3], RGB. If it is {what}."
+        )
+    if not frame.flags.c_contiguous:
+        raise FrameError(
+            f"push() was given a non-contiguous frame (shape {list(frame.shape)}, strides {list(frame.strides)}), "
+            "for instance a crop, a flip or BGR turned by [..., ::-1]; pass numpy.ascontiguousarray(frame)"
+        )
+    height, width = frame.shape[:2]
+    if not (1 <= height < _MAX_SIDE and 1 <= width < _MAX_SIDE):
+        raise FrameError(
+            f"push() was given a frame of {height}x{width}; sides of 1 to {_MAX_SIDE - 1} are possible"
+        )
+    return height, width
+
+
+def check_out(out: object, size_hw: tuple[int, int]) -> None:
+    """Raise FrameError unless `out` can take the labels of a frame of `size_hw`."""
+    fits = (
+        isinstance(out, np.ndarray)
+        and out.dtype == np.uint8
+        and out.shape == size_hw
+        and out.flags.c_contiguous
+        and out.flags.writeable
+    )
+    if not fits:
+        what = f"{out.dtype} {list(out.shape)}" if isinstance(out, np.ndarray) else type(out).__name__
+        raise FrameError(
+            f"push(out=...) was given {what}; expected a writable C-contiguous array, uint8 {list(size_hw)}, "
+            "the frame's own size"
+        )
+
+
+class Resizer:
+    """Moves frames into the network's buffer and labels out of it.
+
+    Args:
+        size_hw: the network's input size.
+    """
+
+    def __init__(self, size_hw: tuple[int, int]) -> None:
+        self._size_hw = size_hw
+        self._cv2: ModuleType | None = None
+
+    def require(self, size_hw: tuple[int, int]) -> None:
+        """Make sure that frames of `size_hw` can be taken.
+
+        Raises:
+            FrameError: they need resizing and OpenCV is not installed.
+        """
+        if size_hw == self._size_hw or self._cv2 is not None:
+            return
+        try:
+            import cv2  # only where a frame needs it: the runtime's base is NumPy alone
+        except ImportError as error:
+            height, width = self._size_hw
+            raise FrameError(
+                f"push() was given a frame of {size_hw[0]}x{size_hw[1]}; without OpenCV only the network's size, "
+                f"{height}x{width}, can be taken. Install it with: pip install opencv-python-headless"
+            ) from error
+        self._cv2 = cv2
+
+    def put(self, frame: Frame, image: npt.NDArray[Any]) -> None:
+        """Frame [H, W, 3] → network image [h, w, 3]: bilinear without antialiasing, as the public code."""
+        if frame.shape[:2] == self._size_hw:
+            np.copyto(image, frame)
+        else:
+            assert self._cv2 is not None  # require() came first
+            height, width = self._size_hw
+            self._cv2.resize(frame, (width, height), dst=image, interpolation=self._cv2.INTER_LINEAR)
+
+    def take(self, labels: npt.NDArray[Any], out: Frame) -> None:
+        """Network labels [h, w] → labels [H, W] of the frame: nearest, pixel centres aligned."""
+        if out.shape == self._size_hw:
+            np.copyto(out, labels)
+        else:
+            assert self._cv2 is not None  # require() came first
+            height, width = out.shape
+            self._cv2.resize(labels, (width, height), dst=out, interpolation=self._cv2.INTER_NEAREST_EXACT)

@@ -1,0 +1,99 @@
+"""A bundle opened on an engine: the weights, shared by all streams."""
+
+from __future__ import annotations
+
+import os
+import weakref
+from types import TracebackType
+
+from tdnet_runtime.backends import open_backend
+from tdnet_runtime.backends.base import Backend
+from tdnet_runtime.bundle import Bundle
+from tdnet_runtime.errors import StreamError
+from tdnet_runtime.manifest import Manifest
+from tdnet_runtime.stream import Stream
+
+__all__ = ["Segmenter"]
+
+
+class Segmenter:
+    """A verified bundle on one backend. Thread-safe; streams are not shared between threads.
+
+    Attributes:
+        bundle: the verified file.
+        backend: the engine in use; `backend.description` says which.
+    """
+
+    def __init__(self, bundle: Bundle, backend: Backend) -> None:
+        self.bundle = bundle
+        self.backend = backend
+        self._streams: weakref.WeakSet[Stream] = weakref.WeakSet()
+        self._closed = False
+
+    @classmethod
+    def open(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        backend: str = "auto",
+        threads: int | None = None,
+    ) -> Segmenter:
+        """Verify a bundle and load its graphs.
+
+        Args:
+            path: the `*.plan` file.
+            backend: `onnxruntime`, `fake` (tests without an engine), or `auto`: the best one present.
+            threads: of the CPU for each graph; None for all that this process may use.
+
+        Raises:
+            BundleError: the bundle cannot be trusted.
+            BackendError: the engine is absent or cannot load the graphs.
+            OptionError: no backend of that name, or a thread count below 1.
+        """
+        bundle = Bundle.open(path)
+        try:
+            return cls(bundle, open_backend(backend, bundle, threads=threads))
+        except BaseException:
+            bundle.close()
+            raise
+
+    @property
+    def manifest(self) -> Manifest:
+        """The bundle's contract: classes, colours, sizes, parity."""
+        return self.bundle.manifest
+
+    def stream(self) -> Stream:
+        """A new stream, with buffers of its own and the weights shared.
+
+        Raises:
+            StreamError: the segmenter is closed.
+            BackendError: the engine could not make the buffers.
+        """
+        if self._closed:
+            raise StreamError("stream() was called on a closed segmenter; open the bundle again")
+        stream = Stream(
+            self.manifest,
+            self.backend.session(),
+            bundle_digest=self.bundle.digest,
+            precision=self.backend.precision,
+        )
+        self._streams.add(stream)
+        return stream
+
+    def close(self) -> None:
+        """Close all streams and release the weights. Safe to call twice."""
+        if self._closed:
+            return
+        self._closed = True
+        for stream in list(self._streams):
+            stream.close()
+        self.backend.close()
+        self.bundle.close()
+
+    def __enter__(self) -> Segmenter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

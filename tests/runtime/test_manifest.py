@@ -1,0 +1,306 @@
+"""The manifest's validation: each contradiction has its own message, and nothing else gets through."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import pytest
+
+from tdnet_runtime import manifest as manifest_module
+from tdnet_runtime.errors import BundleFormatError, BundleVersionError
+from tdnet_runtime.manifest import (
+    ClassSpec,
+    Manifest,
+    MemberSpec,
+    TensorSpec,
+    decode_manifest,
+    encode_manifest,
+)
+
+Tree = dict[str, Any]
+DIGEST = "0" * 64
+
+
+@pytest.fixture
+def tree(tiny_manifest: Manifest, tiny_members: dict[str, bytes]) -> Tree:
+    """The tiny manifest with members, as JSON objects that a test may spoil."""
+    members = {name: MemberSpec(size=len(data), sha256=DIGEST) for name, data in tiny_members.items()}
+    full = msgspec.structs.replace(tiny_manifest, members=members)
+    decoded: Tree = json.loads(encode_manifest(full))
+    return decoded
+
+
+def _decode(tree: Tree) -> Manifest:
+    return decode_manifest(json.dumps(tree).encode())
+
+
+def test_public_names_exist() -> None:
+    assert all(hasattr(manifest_module, name) for name in manifest_module.__all__)
+
+
+def test_encode_then_decode_gives_the_same_manifest(tree: Tree) -> None:
+    manifest = _decode(tree)
+    assert decode_manifest(encode_manifest(manifest)) == manifest
+    assert encode_manifest(manifest) == encode_manifest(_decode(tree))
+
+
+def test_bytes_and_precisions_are_derived(tree: Tree) -> None:
+    manifest = _decode(tree)
+    assert TensorSpec(name="t", shape=(2, 3), dtype="float16").nbytes == 12
+    assert manifest.state.nbytes == 2 * (4 + 6) * 4
+    assert manifest.precisions == ("fp32",)
+    assert manifest.graph("apm2").name == "apm2"
+    with pytest.raises(KeyError):
+        manifest.graph("apm3")
+
+
+def test_precisions_are_those_of_every_graph(tree: Tree) -> None:
+    for graph in tree["graphs"]:
+        graph["members"]["fp16"] = f"graphs/fp16/{graph['name']}.onnx"
+    del tree["graphs"][3]["members"]["fp16"]
+    for graph in tree["graphs"][:3]:
+        tree["members"][graph["members"]["fp16"]] = {"size": 1, "sha256": DIGEST}
+    assert _decode(tree).precisions == ("fp32",)
+
+
+def test_a_per_frame_network_has_no_state(tree: Tree) -> None:
+    tree["paths"] = [{"index": 1, "subnet": "whole", "apm": None, "reads": []}]
+    tree["state"] = {"slots": 0, "entry": [], "stride": 4, "cold_frames": 0}
+    tree["graphs"] = [
+        {
+            "name": "whole",
+            "inputs": [{"name": "image", "shape": [1, 4, 8, 3], "dtype": "uint8"}],
+            "outputs": [{"name": "labels", "shape": [1, 4, 8], "dtype": "uint8"}],
+            "members": {"fp32": "graphs/fp32/subnet1.onnx"},
+        }
+    ]
+    assert _decode(tree).state.nbytes == 0
+
+
+def test_members_are_compared_only_once_they_are_listed(tiny_manifest: Manifest, tree: Tree) -> None:
+    assert tiny_manifest.members == {}
+    tree["members"] = {}
+    with pytest.raises(BundleFormatError, match="lists no members"):
+        _decode(tree)
+
+
+@pytest.mark.parametrize("version", [0, 2, -1, 10**15])
+def test_an_unknown_schema_names_the_range_that_is_read(tree: Tree, version: int) -> None:
+    tree["schema_version"] = version
+    tree["future field"] = True
+    with pytest.raises(
+        BundleVersionError, match=rf"schema version {version}; .* reads 1 to 1; install a matching"
+    ):
+        _decode(tree)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"", "cannot be read: Input data was truncated"),
+        (b"\xff\xfe", "cannot be read: JSON is malformed"),
+        (b'{"schema_version": 1, "network": "\xff"}', "is not valid: .*utf-8"),
+        (b"[1]", "cannot be read: Expected `object`, got `array`"),
+        (b"{}", "has no schema_version: not a TDNet bundle"),
+        (b'{"schema_version": "1"}', "cannot be read: Expected `int`, got `str`"),
+        (b'{"schema_version": true}', "cannot be read: Expected `int`, got `bool`"),
+        (b'{"schema_version": ' + b"9" * 5000 + b"}", "cannot be read"),
+        (b'{"schema_version": 1' + b"0" * 30 + b"}", "cannot be read: Expected `int` <="),
+        (b'{"schema_version": 1}', "is not valid: Object missing required field"),
+        (b'{"schema_version": 1, "x": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "recursion depth"),
+    ],
+)
+def test_what_is_no_manifest_is_a_format_error(data: bytes, message: str) -> None:
+    with pytest.raises(BundleFormatError, match=message):
+        decode_manifest(data)
+
+
+def _set(*keys: str | int, to: Any) -> Callable[[Tree], None]:
+    def spoil(tree: Tree) -> None:
+        node: Any = tree
+        for key in keys[:-1]:
+            node = node[key]
+        node[keys[-1]] = to
+
+    return spoil
+
+
+SUBNET1, APM1, SUBNET2, APM2 = range(4)
+WARM = {"name": "warm", "shape": [1], "dtype": "float32"}
+LABELS = {"name": "labels", "shape": [1, 4, 8], "dtype": "uint8"}
+MEMBER = {"size": 1, "sha256": DIGEST}
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        # Types.
+        (_set("extra", to=1), "unknown field `extra`"),
+        (_set("network", to=3), r"Expected `str`, got `int` - at `\$.network`"),
+        (_set("size_resampled", to=0), "Expected `bool`, got `int`"),
+        (_set("input", "height", to=4.5), "Expected `int`, got `float`"),
+        (_set("input", "mean", to=[0.5]), "Expected `array` of length 3"),
+        (_set("classes", 0, "color", to=[1, 2]), "Expected `array` of length 3"),
+        (_set("paths", to={}), "Expected `array`, got `object`"),
+        (_set("state", "extra", to=1), "unknown field `extra`"),
+        # Single parts.
+        (_set("input", "height", to=0), "input size 0x8 is outside"),
+        (_set("input", "width", to=1 << 17), "input size 4x131072 is outside"),
+        (_set("input", "color_order", to="BGR"), "only RGB NHWC is known"),
+        (_set("input", "std", to=[0.1, 0.0, 0.1]), "standard deviations .* expected positive"),
+        (_set("widths", "value", to=-1), "width 'value' is -1, expected 0 to"),
+        (_set("widths", "stages", to=[4, 1 << 20]), "width 'stages' is .* expected 0 to"),
+        (_set("feature_size", to=[0, 2]), "feature size .* does not fit the input size"),
+        (_set("feature_size", to=[1, 9]), "feature size .* does not fit the input size"),
+        (_set("classes", to=[]), "0 classes"),
+        (_set("classes", to=[{"name": "x", "color": [0, 0, 0]}] * 257), "257 classes"),
+        (_set("classes", 0, "name", to=""), "empty name"),
+        (_set("classes", 0, "color", to=[0, 256, 0]), "colour .* outside 0..255"),
+        (_set("checkpoint_sha256", to="abc"), "checkpoint digest 'abc' is not a SHA-256"),
+        (
+            _set("graphs", SUBNET1, "inputs", 0, "name", to="Image 1"),
+            "tensor name 'Image 1' is not of the form",
+        ),
+        (_set("graphs", SUBNET1, "inputs", 0, "dtype", to="int64"), "dtype 'int64', not one of"),
+        (_set("graphs", SUBNET1, "inputs", 0, "shape", to=[1, -4, 8, 3]), "expected 1 to 4 positive sides"),
+        (_set("graphs", SUBNET1, "inputs", 0, "shape", to=[]), "expected 1 to 4 positive sides"),
+        (_set("graphs", SUBNET1, "inputs", 0, "shape", to=[1 << 20] * 4), "absurdly large"),
+        (_set("graphs", SUBNET1, "name", to="../x"), "graph name '../x' is not of the form"),
+        (_set("graphs", APM1, "outputs", to=[]), "expected distinct inputs and outputs"),
+        (_set("graphs", APM1, "outputs", to=[WARM, LABELS]), "expected distinct inputs and outputs"),
+        (_set("graphs", APM1, "members", "FP 32", to="x"), "precision 'FP 32' is not of the form"),
+        (_set("members", "graphs/fp32/apm1.onnx", "size", to=-1), "member size -1"),
+        (_set("members", "graphs/fp32/apm1.onnx", "sha256", to="A" * 64), "digest .* is not valid"),
+        (_set("parity", "fp32", "frames", to=0), "parity over 0 frames .* is not possible"),
+        (_set("parity", "fp32", "label_agreement", to=1.5), "agreement 1.5.* is not possible"),
+        (_set("parity", "fp32", "worst_frame_agreement", to=1.0), "worst frame 1.0.* is not possible"),
+        (_set("parity", "fp32", "logits_error", to=-0.1), "logits error -0.1 is not possible"),
+        # Graphs and members.
+        (_set("graphs", to=[]), "no precision in which every graph is present"),
+        (_set("graphs", APM2, "members", to={"fp16": "x"}), "no precision in which every graph is present"),
+        (_set("graphs", APM2, "name", to="apm1"), r"graph names \[.*\] repeat"),
+        (
+            _set("graphs", APM2, "members", "fp32", to="graphs/fp32/apm1.onnx"),
+            "named as graph 'apm1' in fp32 and as graph 'apm2' in fp32",
+        ),
+        (
+            _set("graphs", APM2, "members", "fp32", to="graphs/x"),
+            "names the member 'graphs/x', which is not listed",
+        ),
+        (_set("parity", "fp32", "report", to="reports/x"), "fp32 report 'reports/x' is not listed"),
+        (_set("members", "manifest.json", to=MEMBER), "'manifest.json' lists itself"),
+        (_set("members", "/etc/passwd", to=MEMBER), "'/etc/passwd' is absolute"),
+        (_set("members", "a/../../b", to=MEMBER), "has a '..' part"),
+        (_set("members", "a\\b", to=MEMBER), "has a backslash"),
+        (_set("members", "C:/b", to=MEMBER), "starts with a drive letter"),
+        (_set("members", "a//b", to=MEMBER), "is not normalised"),
+        (_set("members", "./b", to=MEMBER), "is not normalised"),
+        (_set("members", "", to=MEMBER), "has 0 characters"),
+        (_set("members", "x" * 201, to=MEMBER), "has 201 characters"),
+        (_set("members", "a/.hidden", to=MEMBER), "not of the form"),
+        (_set("members", "a/\x1b[31m", to=MEMBER), "not of the form"),
+        (_set("members", "reports", to=MEMBER), "'reports' would be a file and, .* a folder"),
+        # Schedule.
+        (_set("paths", to=[]), r"path indices are \[\], expected 1 to 1"),
+        (_set("paths", 1, "index", to=3), r"path indices are \[1, 3\], expected 1 to 2"),
+        (_set("paths", 0, "subnet", to="subnet9"), "path 1 runs graph 'subnet9', but the graphs are"),
+        (_set("paths", 0, "apm", to=None), "path 1 has the APM None, but the state has 2 slots"),
+        (
+            _set("paths", 0, "reads", to=[1]),
+            r"path 1 reads the slots \(1,\), expected \(2,\), the oldest first",
+        ),
+        (_set("paths", 0, "reads", to=[2, 2]), "path 1 reads the slots"),
+        (_set("paths", 0, "reads", to=[]), "path 1 reads the slots"),
+        (_set("state", "slots", to=3), "3 slots and 1 cold frames for 2 paths"),
+        (_set("state", "slots", to=-1), "-1 slots of stride 1"),
+        (_set("state", "stride", to=0), "2 slots of stride 0"),
+        (_set("state", "cold_frames", to=0), "2 slots and 0 cold frames for 2 paths"),
+        (_set("state", "entry", to=[]), "2 slots, and 0 tensors in each|not a graph's to give"),
+        (_set("state", "entry", to=[WARM, WARM]), r"the tensors .* of a slot repeat"),
+        # Wiring.
+        (
+            _set("graphs", SUBNET1, "inputs", 0, "shape", to=[1, 3, 8, 4]),
+            r"subnet2.* has image uint8 \[1, 4, 8, 3\]",
+        ),
+        (
+            _set("input", "height", to=6),
+            r"'subnet1' takes image uint8 \[1, 4, 8, 3\], expected image .*6, 8, 3",
+        ),
+        (_set("graphs", SUBNET1, "inputs", 0, "name", to="frame"), "takes frame .* expected image"),
+        (_set("graphs", APM2, "outputs", 0, "name", to="classes"), "gives classes .* expected labels uint8"),
+        (
+            _set("graphs", APM2, "outputs", 0, "dtype", to="float32"),
+            "labels float32 .* another graph labels uint8",
+        ),
+        (
+            _set("graphs", APM1, "inputs", 0, "shape", to=[1, 2, 2, 1]),
+            r"'apm1' has query float32 \[1, 2, 2, 1\]",
+        ),
+        (
+            _set("graphs", APM1, "inputs", 0, "name", to="key"),
+            "'apm1' takes 'key', which nothing gives on path 1",
+        ),
+        (
+            _set("graphs", APM1, "inputs", 2, "name", to="slot1_k"),
+            "'apm1' takes 'slot1_k', which nothing gives",
+        ),
+        (
+            _set("graphs", APM1, "inputs", 2, "shape", to=[2, 9]),
+            r"'apm1' has slot2_k .*expected slot2_k float32 \[2, 2\]",
+        ),
+        (_set("graphs", APM1, "inputs", 4, "shape", to=[2]), r"'apm2' has warm float32 \[1\], another"),
+        (_set("graphs", APM1, "inputs", to=[WARM]), "reads slot 2, but graph 'apm1' takes nothing of it"),
+        (
+            _set("graphs", SUBNET1, "outputs", 2, "name", to="key"),
+            "'subnet1' has nothing of that name, expected memory_k",
+        ),
+        (
+            _set("graphs", SUBNET1, "outputs", 2, "name", to="memory_q"),
+            "gives 'memory_q', which is not a graph's",
+        ),
+        (
+            _set("graphs", SUBNET1, "outputs", 2, "name", to="slot2_k"),
+            "gives 'slot2_k', which is not a graph's",
+        ),
+        (
+            _set("graphs", SUBNET1, "outputs", 2, "name", to="warm"),
+            "'subnet1' gives 'warm'|another graph warm",
+        ),
+    ],
+)
+def test_contradictions_are_refused(tree: Tree, spoil: Callable[[Tree], None], message: str) -> None:
+    spoil(tree)
+    with pytest.raises(BundleFormatError, match=message):
+        _decode(tree)
+
+
+def test_an_apm_without_warm_has_no_cold_start(tree: Tree) -> None:
+    for apm in (APM1, APM2):
+        tree["graphs"][apm]["inputs"].pop()
+    with pytest.raises(BundleFormatError, match="does not take 'warm', so it has no cold start"):
+        _decode(tree)
+
+
+def test_warm_is_one_number(tree: Tree) -> None:
+    for apm in (APM1, APM2):
+        tree["graphs"][apm]["inputs"][4]["shape"] = [2]
+    with pytest.raises(BundleFormatError, match=r"takes warm float32 \[2\], expected warm float32 \[1\]"):
+        _decode(tree)
+
+
+def test_an_apm_does_not_write_the_memory(tree: Tree) -> None:
+    memory = {"name": "memory_k", "shape": [2, 2], "dtype": "float32"}
+    tree["graphs"][APM1]["outputs"].append(memory)
+    with pytest.raises(BundleFormatError, match=r"'apm1' gives \['memory_k'\], which is for the sub-network"):
+        _decode(tree)
+
+
+def test_parts_are_immutable_and_keyword_only() -> None:
+    spec = ClassSpec(name="road", color=(0, 0, 0))
+    with pytest.raises(AttributeError):
+        spec.name = "sky"  # type: ignore[misc]
+    with pytest.raises(TypeError):
+        ClassSpec("road", (0, 0, 0))  # type: ignore[misc]
