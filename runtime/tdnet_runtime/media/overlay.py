@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
+from typing import Final
 
 import av
 import av.codec
@@ -27,7 +29,7 @@ from tdnet_runtime.media.sinks import check_folder
 
 __all__ = ["OverlayWriter", "blend", "color_table"]
 
-_ENCODER = "libx264"
+_ENCODER: Final = "libx264"
 # Without look-ahead and B-frames a packet follows each frame at once: nothing waits in the encoder.
 _ENCODER_OPTIONS = {"preset": "veryfast", "crf": "20", "tune": "zerolatency"}
 # Each fragment, from one keyframe to the next, is readable by itself and leaves the process when it ends.
@@ -106,6 +108,7 @@ class OverlayWriter:
         self._picture = self._canvas[:height, :width]
         self._rgb = VideoFrame.from_numpy_buffer(self._canvas, format="rgb24")
         self._reformatter = VideoReformatter()
+        self._begun = False
         self._container: OutputContainer | None = None
         self._stream: VideoStream
         self._first_stamp_ns = 0
@@ -160,6 +163,8 @@ class OverlayWriter:
             raise self._failure(error) from error
 
     def _begin(self, stamp_ns: int) -> None:
+        self.path.open("wb").close()
+        self._begun = True
         self._container = av.open(f"file:{self.path}", mode="w", format="mp4", options=_MUXER_OPTIONS)
         time_base = 1 / self._fps if self._fps else _STAMP_TIME_BASE
         rate = self._fps or Fraction(25)
@@ -209,19 +214,21 @@ class OverlayWriter:
                 self._readable_frames = self.written
 
     def _failure(self, error: Exception) -> MediaError:
-        """Close and cut the file back to the last whole fragment; the error to raise."""
+        """Close and cut the file back to the last whole fragment, or remove it; the error to raise."""
         with contextlib.suppress(av.error.FFmpegError, OSError):
             if self._container is not None:
                 self._container.close()
         self._container = None
-        what = f"writing the overlay stopped after {self.written} frames: {reason(error)}"
         with contextlib.suppress(OSError):
-            if self.path.is_file() and self._readable_frames:
-                with self.path.open("r+b") as file:
-                    file.truncate(self._readable_bytes)
-            elif self.path.is_file():
-                self.path.unlink()
-        return MediaError(f"{what}; the first {self._readable_frames} can be watched: '{self.path}'")
+            if self._begun and self.path.is_file():
+                if self._readable_frames:
+                    os.truncate(self.path, self._readable_bytes)
+                else:
+                    self.path.unlink()
+        return MediaError(
+            f"writing the overlay stopped after {self.written} frames: {reason(error)}; "
+            f"the first {self._readable_frames} can be watched: '{self.path}'"
+        )
 
 
 def _check_output(path: Path) -> None:

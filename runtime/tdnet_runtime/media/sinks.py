@@ -83,8 +83,8 @@ class LabelWriter:
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
             try:
-                # Not synced to the disk, unlike a bundle: that would cost more than the network for each frame.
-                partial.write_bytes(png)
+                # Unlike a bundle not synced to the disk, which would cost more time than the network.
+                partial.write_bytes(png.tobytes())
                 partial.replace(path)
             except BaseException:
                 with contextlib.suppress(OSError):
@@ -92,7 +92,8 @@ class LabelWriter:
                 raise
         except OSError as error:
             raise MediaError(
-                f"writing label images stopped after {self.written}, which are whole: {reason(error)}: '{path}'"
+                f"writing label images stopped after {self.written}, which are whole: {reason(error)}: "
+                f"'{path}'"
             ) from error
         self.written += 1
 

@@ -101,7 +101,9 @@ class VideoSource:
                 f"the file is cut short, {float(missing_s):.1f} s before the end that it claims"
             )
         if self._damaged:
-            raise self._stopped(f"the file ends, but its data were damaged in {self._damaged} places on the way")
+            raise self._stopped(
+                f"the file ends, but its data were damaged in {self._damaged} places on the way"
+            )
 
     def _drain(self) -> Iterator[VideoFrame]:
         """Frames that the decoder still holds back for reordering."""

@@ -1,0 +1,102 @@
+"""Fixtures that several packages' tests share.
+
+Two kinds of networks: the published ones at the small reference size, whose outputs by the public
+code lie in `data/reference`, and tiny ones of the same design, which export in a second.
+"""
+
+import importlib.util
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+DATA = Path(__file__).parent / "data"
+SMALL_SIZE = {
+    "td2-psp50": (193, 385),
+    "td4-psp18": (193, 385),
+    "td2-fa18": (192, 384),
+    "psp101": (193, 385),
+}
+"""Input (H, W) of the small reference outputs."""
+TINY_FEATURES = {"td2-psp50": (7, 9), "td4-psp18": (9, 13), "td2-fa18": (8, 12), "psp101": (7, 9)}
+"""(h, w) of the tiny networks' features: two of them divide into none of the pyramid's grids."""
+
+
+def _recipe():
+    spec = importlib.util.spec_from_file_location("reference_weights", DATA / "weights.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def small_reference(name):
+    """The public code's outputs for a network at the small size: labels, logits_stride8, frames."""
+    height, width = SMALL_SIZE[name]
+    with np.load(DATA / "reference" / f"{name}_{height}x{width}_seed0.npz") as archive:
+        return {key: archive[key] for key in archive.files}
+
+
+def published_shapes(name):
+    """The public checkpoint's parameter names and shapes."""
+    return json.loads((DATA / "reference" / f"{name}.keys.json").read_text())
+
+
+def small_state(name):
+    """The deterministic weights behind `small_reference(name)`."""
+    from tdnet_models.sizes import feature_size_from_input
+    from tdnet_models.variants import VARIANTS
+
+    features = list(feature_size_from_input(VARIANTS[name], SMALL_SIZE[name]))
+    shapes = {k: features if k.startswith("layer_norm") else s for k, s in published_shapes(name).items()}
+    return _recipe().make_state_dict(shapes)
+
+
+def tiny_state(name):
+    """Deterministic weights of a network of the design of `name`, 5 classes, a few channels wide."""
+    import torch
+    from tdnet_models.tdnet import build_network
+    from tdnet_models.variants import PUBLISHED, spec_from_widths
+
+    widths = PUBLISHED[name].widths | {"stem": 8, "planes": (8, 16, 32, 64), "head": 8}
+    widths |= {key: small for key, small in (("value", 16), ("neck", 8), ("auxiliary", 4)) if widths[key]}
+    widths["classifier"] = min(widths["classifier"], 10)
+    spec = spec_from_widths(name, classes=5, feature_size=TINY_FEATURES[name], widths=widths)
+    with torch.device("meta"):
+        shapes = {key: list(value.shape) for key, value in build_network(spec).state_dict().items()}
+    return _recipe().make_state_dict(shapes)
+
+
+@pytest.fixture(scope="session")
+def tiny_checkpoint(tmp_path_factory):
+    """tiny_checkpoint(name): the file of a tiny network, made once."""
+    import torch
+
+    folder = tmp_path_factory.mktemp("checkpoints")
+
+    def make(name):
+        path = folder / f"{name}.pth"
+        if not path.exists():
+            torch.save(tiny_state(name), path)
+        return path
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle(tiny_checkpoint, tmp_path_factory):
+    """tiny_bundle(name): a real bundle of a tiny network, exported and proven once. Read it only."""
+    from tdnet_export.options import ExportOptions
+    from tdnet_export.pipeline import bundle_from_checkpoint
+
+    folder = tmp_path_factory.mktemp("bundles")
+
+    def make(name):
+        path = folder / f"{name}.plan"
+        if not path.exists():
+            # psp101 fixes no size itself
+            size = (49, 65) if name == "psp101" else None
+            bundle_from_checkpoint(ExportOptions(checkpoint=tiny_checkpoint(name), out=path, size_hw=size))
+        return path
+
+    return make
