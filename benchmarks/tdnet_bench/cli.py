@@ -78,7 +78,7 @@ def bench(
 
 @contextmanager
 def _progress() -> Iterator[Phase]:
-    """A progress bar on stderr for each phase; with the time left where it can be known."""
+    """A progress bar on stderr for each phase, with the time left; nothing where stderr is no terminal."""
     console = Console(stderr=True)
     columns = (
         TextColumn("{task.description:<24}"),
@@ -88,7 +88,7 @@ def _progress() -> Iterator[Phase]:
         TextColumn("left"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console, transient=True) as progress:
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
 
         @contextmanager
         def phase(description: str, frames: int) -> Iterator[Tick]:

@@ -70,11 +70,14 @@ class FileFootage:
             MediaError: unreadable, or no frames.
         """
         import cv2  # with the video code, only where files are read
+
         from tdnet_runtime.media.sources import open_source
 
-        with open_source(str(self._path)) as source:
+        file = f"{self._path.parent}/{self._path.name}"  # ./0, since a plain 0 would be a camera
+        with open_source(file) as source:
             for frame in islice(source, count):
-                image = frame.image
-                if image.shape[:2] != (self._height, self._width):
-                    image = cv2.resize(image, (self._width, self._height), interpolation=cv2.INTER_LINEAR)
-                yield np.ascontiguousarray(image, dtype=np.uint8)
+                if frame.image.shape[:2] == (self._height, self._width):
+                    yield frame.image
+                else:
+                    size = (self._width, self._height)
+                    yield np.asarray(cv2.resize(frame.image, size, interpolation=cv2.INTER_LINEAR), np.uint8)

@@ -77,7 +77,7 @@ def _table(title: str, *columns: str) -> Table:
         pad_edge=False,
     )
     for column in columns:
-        table.add_column(column, justify="left" if column == "side" else "right", no_wrap=True)
+        table.add_column(column, justify="left" if column in ("side", "kind") else "right", no_wrap=True)
     return table
 
 
@@ -117,8 +117,8 @@ def _lead_in_table(document: Document) -> Table:
 
 
 def _comparison_table(comparison: Comparison) -> Table:
-    title = f"{comparison.side} / {comparison.baseline}: times as ratios, and equal labels"
-    columns = ("path", "pairs", "of p50s", "median of pairs", "labels: mean %", "worst %", "in frame")
+    title = f"{comparison.side} / {comparison.baseline}: ratios of their times, and equal labels"
+    columns = ("path", "pairs", "p50 / p50", "median ratio", "labels equal %", "worst %", "in frame")
     table = _table(title, *columns)
     paths = comparison.by_path.keys() | comparison.agreement_by_path.keys()
     for path in sorted(paths) if len(paths) > 1 else []:

@@ -187,11 +187,6 @@ def _check_entries(entries: list[zipfile.ZipInfo], size: int, path: Path) -> Non
             f"unsafe bundle: {error}; do not use it, export it again: {str(path)!r}"
         ) from error
     seen: set[str] = set()
-    total = sum(entry.file_size for entry in entries)
-    if total > size:
-        raise BundleFormatError(
-            f"the members claim {total} bytes together, but the file has {size}; {_COPY_AGAIN}: {str(path)!r}"
-        )
     for entry in entries:
         name = entry.orig_filename
         wrong = None
@@ -208,3 +203,8 @@ def _check_entries(entries: list[zipfile.ZipInfo], size: int, path: Path) -> Non
         if wrong:
             raise BundleFormatError(f"member {name!r} {wrong}; export the bundle again: {str(path)!r}")
         seen.add(name)
+    total = sum(entry.file_size for entry in entries)
+    if total > size:
+        raise BundleFormatError(
+            f"the members claim {total} bytes together, but the file has {size}; {_COPY_AGAIN}: {str(path)!r}"
+        )

@@ -97,7 +97,7 @@ def test_a_short_input_is_measured_as_far_as_it_goes(engine: Path, tmp_path: Pat
     options = BenchOptions(engine=engine, input=folder, threads=1, frames=50, backend="fake")
     document = run_benchmark(options, phase=Phases())
     assert [r.frame for r in document.records] == [0, 1, 2, 3]
-    assert "the input ended after 4 frames; --frames 50 asks for 51" in document.notes
+    assert "the input ended after 4 of the 51 frames that --frames 50 asks for" in document.notes
     assert document.config.footage.startswith("clip, resized")
 
 

@@ -21,13 +21,12 @@ def _text(document: Document, width: int = 80) -> str:
 
 
 def _rows(text: str, title: str) -> list[list[str]]:
-    """Cells of the table under `title`, without its head."""
-    lines = text[text.index(title) :].splitlines()[1:]
+    """Cells of the table under `title`, without its head; the next title or note ends it."""
     rows: list[list[str]] = []
-    for line in lines:
-        if not line.strip() and rows:
+    for line in text[text.index(title) :].splitlines()[1:]:
+        if line.strip() and not line.startswith(" "):
             break
-        if re.search(r"\d", line) and not re.search(r"p50|─", line):
+        if re.search(r"\d", line) and "p50" not in line:
             rows.append(line.split())
     return rows
 

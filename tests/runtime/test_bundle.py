@@ -101,7 +101,7 @@ def test_zip64_records_are_read(
     with Bundle.open(path) as bundle:
         assert bundle.read(GRAPH) == dict(entries)[GRAPH]
     data = path.read_bytes()
-    for cut in (60, 30):  # a damaged record, a damaged locator
+    for cut in (52, 30):  # a damaged record, a damaged locator
         path.write_bytes(data[:-cut] + b"\1" + data[1 - cut :])
         with pytest.raises(BundleFormatError, match="truncated"):
             Bundle.open(path)
@@ -150,11 +150,14 @@ def test_reading_what_is_not_there(tiny_bundle: Path) -> None:
 
 
 def test_a_bundle_changed_after_opening_is_noticed(
-    tiny_bundle: Path, tiny_members: Mapping[str, bytes]
+    tmp_path: Path, tiny_manifest: Manifest, tiny_members: Mapping[str, bytes]
 ) -> None:
-    with Bundle.open(tiny_bundle) as bundle:
-        data = tiny_bundle.read_bytes().replace(tiny_members[GRAPH], b"x" * len(tiny_members[GRAPH]))
-        with tiny_bundle.open("r+b") as file:
+    path = tmp_path / "x.plan"
+    big = b"graph" * 20_000  # more than Python keeps of an open file
+    write_bundle(path, tiny_manifest, {**tiny_members, GRAPH: big})
+    with Bundle.open(path) as bundle:
+        data = path.read_bytes().replace(big, b"x" * len(big))
+        with path.open("r+b") as file:
             file.write(data)
         with pytest.raises(BundleDigestError, match=f"member '{GRAPH}' has SHA-256"):
             bundle.read(GRAPH)
@@ -291,7 +294,7 @@ def test_bytes_inserted(tiny_bundle: Path, where: int) -> None:
 def test_a_damaged_directory(tiny_bundle: Path) -> None:
     _patch_directory(tiny_bundle, GRAPH, 0, b"PK\xff\xff")
     with pytest.raises(
-        BundleFormatError, match="damaged: its directory cannot be read .BadZipFile: .*; copy it again"
+        BundleFormatError, match=r"damaged: its directory cannot be read .BadZipFile: .*; copy it again"
     ):
         Bundle.open(tiny_bundle)
 
@@ -555,7 +558,7 @@ def test_members_that_contradict_the_manifest(
 ) -> None:
     with pytest.raises(ValueError, match="which is not listed"):
         write_bundle(tmp_path / "x.plan", tiny_manifest, {"reports/parity-fp32.json": b""})
-    with pytest.raises(ValueError, match="has a '..' part"):
+    with pytest.raises(ValueError, match=r"has a '\.\.' part"):
         write_bundle(tmp_path / "x.plan", tiny_manifest, {**tiny_members, "../x": b""})
     assert not list(tmp_path.iterdir())
 
