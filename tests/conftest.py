@@ -55,6 +55,7 @@ def small_state(name):
 def tiny_state(name):
     """Deterministic weights of a network of the design of `name`, 5 classes, a few channels wide."""
     import torch
+
     from tdnet_models.tdnet import build_network
     from tdnet_models.variants import PUBLISHED, spec_from_widths
 

@@ -5,8 +5,8 @@ import pytest
 
 pytest.importorskip("torch")
 
-from tdnet_runtime import Segmenter  # noqa: E402
-from tdnet_runtime.media.scene import render  # noqa: E402
+from tdnet_runtime import Segmenter
+from tdnet_runtime.media.scene import render
 
 
 @pytest.mark.parametrize("name", ["td2-psp50", "td4-psp18", "td2-fa18", "psp101"])

@@ -10,8 +10,9 @@ from tdnet_bench.baselines import BundleSide, ReferencePlan, ReferenceSide, plan
 from tdnet_bench.document import SCHEMA_VERSION, Document, Memory
 from tdnet_bench.environment import capture_environment, peak_rss_mib
 from tdnet_bench.footage import SCENE_FRAMES, FileFootage, Footage, SceneFootage
+from tdnet_bench.load import BUSY_SHARE, OtherLoad
 from tdnet_bench.options import BenchOptions
-from tdnet_bench.records import REFERENCE, FrameRecord, RunConfig
+from tdnet_bench.records import REFERENCE, RunConfig
 from tdnet_bench.runner import PAUSE_MS, Schedule, Side, Tick, measure, warm_up
 from tdnet_bench.stats import summarise
 from tdnet_runtime import Segmenter
@@ -59,16 +60,20 @@ def run_benchmark(options: BenchOptions, *, phase: Phase) -> Document:
             includes[reference.name] = reference.includes
             with phase("warming up the reference", schedule.warm_up_frames) as tick:
                 warmed[reference.name] = warm_up(reference, warm_frames, schedule, tick=tick)
+        load = OtherLoad()
         with phase("measuring", count) as tick:
             baseline = REFERENCE if plan.kind == "checkpoint" else None
             records = measure(sides, footage.frames(count), schedule, baseline=baseline, tick=tick)
+        other_busy_cores = load.busy_cores()
         return Document(
             schema_version=SCHEMA_VERSION,
             config=_config(options, segmenter, plan, footage.description, includes),
             environment=environment,
             warm_up_frames=warmed,
             memory=Memory(bundle_peak_mib=bundle_peak_mib, run_peak_mib=peak_rss_mib()),
-            notes=_notes(options, manifest, plan, records, count),
+            other_busy_cores=other_busy_cores,
+            notes=_notes(options, manifest, plan, measured=records[-1].frame + 1, wanted=count)
+            + busy_notes(other_busy_cores, load.usable_cores),
             summary=summarise(records, baseline=REFERENCE),
             records=tuple(records),
         )
@@ -100,19 +105,26 @@ def _reference_side(plan: ReferencePlan, manifest: Manifest, threads: int) -> Re
 
 
 def _notes(
-    options: BenchOptions, manifest: Manifest, plan: ReferencePlan, records: list[FrameRecord], count: int
+    options: BenchOptions, manifest: Manifest, plan: ReferencePlan, *, measured: int, wanted: int
 ) -> tuple[str, ...]:
     notes = [plan.note]
-    measured = records[-1].frame + 1
-    if measured < count:
+    if measured < wanted:
         notes.append(
-            f"the input ended after {measured} of the {count} frames that --frames {options.frames} asks for"
+            f"the input ended after {measured} of the {wanted} frames that --frames {options.frames} asks for"
         )
     if manifest.size_resampled:
-        notes.append(
-            "the bundle is an approximation: its LayerNorm maps were resampled from another input size"
-        )
+        notes.append("the bundle is an approximation: its LayerNorm maps were resampled from another size")
     return tuple(notes)
+
+
+def busy_notes(busy_cores: float, usable_cores: int) -> tuple[str, ...]:
+    """A warning where other programs were busy enough to distort the figures, else nothing."""
+    if busy_cores < BUSY_SHARE * usable_cores:
+        return ()
+    return (
+        f"BUSY MACHINE: other programs kept {busy_cores:.1f} of {usable_cores} cores busy during the run, "
+        "which slows both sides, and not equally, so repeat it on an idle machine",
+    )
 
 
 def _config(

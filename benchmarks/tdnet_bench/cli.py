@@ -71,9 +71,11 @@ def bench(
     )
     with _progress() as phase:
         document = run_benchmark(options, phase=phase)
-    if options.json is not None:
-        write_document(document, options.json)
-    Console().print(report_from_document(document))
+    try:
+        if options.json is not None:
+            write_document(document, options.json)
+    finally:  # a full disk must not cost the report as well
+        Console().print(report_from_document(document))
 
 
 @contextmanager
@@ -88,12 +90,25 @@ def _progress() -> Iterator[Phase]:
         TextColumn("left"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+    progress = Progress(
+        *columns,
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+        auto_refresh=False,  # its thread would draw in the middle of timed calls
+    )
 
-        @contextmanager
-        def phase(description: str, frames: int) -> Iterator[Tick]:
-            task = progress.add_task(description, total=frames)
-            yield lambda: progress.advance(task)
-            progress.update(task, total=progress.tasks[task].completed)
+    @contextmanager
+    def phase(description: str, frames: int) -> Iterator[Tick]:
+        task = progress.add_task(description, total=frames)
 
+        def tick() -> None:
+            progress.advance(task)
+            progress.refresh()
+
+        progress.refresh()
+        yield tick
+        progress.update(task, total=progress.tasks[task].completed)
+
+    with progress:
         yield phase

@@ -39,6 +39,7 @@ class Document(Record, frozen=True, kw_only=True):
         environment: the machine at its start.
         warm_up_frames: by side, frames of the scratch stream that was discarded.
         memory: peaks.
+        other_busy_cores: cores that other programs kept busy while frames were timed, on average.
         notes: sentences without which the figures would mislead.
         summary: the figures.
         records: by frame, then in the order of the calls.
@@ -49,6 +50,7 @@ class Document(Record, frozen=True, kw_only=True):
     environment: Environment
     warm_up_frames: dict[str, int]
     memory: Memory
+    other_busy_cores: float
     notes: tuple[str, ...]
     summary: Summary
     records: tuple[FrameRecord, ...]

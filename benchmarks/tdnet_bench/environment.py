@@ -9,18 +9,20 @@ import os
 import platform
 import re
 import subprocess
+from contextlib import suppress
 from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
 
-import psutil  # type: ignore[import-untyped]
+import psutil
 
+import tdnet_runtime
 from tdnet_bench.records import Record
 
 __all__ = ["Environment", "capture_environment", "peak_rss_mib", "usable_cores"]
 
 _MIB = 1 << 20
-_PACKAGES = ("tdnet-deploy", "numpy", "onnxruntime", "torch", "opencv-python-headless", "av")
+_PACKAGES = ("numpy", "onnxruntime", "torch", "opencv-python-headless", "av")
 _THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
     "OMP_WAIT_POLICY",
@@ -85,7 +87,7 @@ def capture_environment() -> Environment:
         memory_mib=round(psutil.virtual_memory().total / _MIB),
         os=_operating_system(),
         python=f"{platform.python_implementation()} {platform.python_version()}",
-        packages={name: version for name in _PACKAGES if (version := _version(name)) is not None},
+        packages={"tdnet-deploy": tdnet_runtime.__version__} | _installed(),
         thread_variables={name: os.environ[name] for name in _THREAD_VARIABLES if name in os.environ},
         commit=_commit(Path(__file__).resolve().parents[2]),
     )
@@ -125,11 +127,12 @@ def _operating_system() -> str:
     return f"{name[1]}, {kernel}" if name else kernel
 
 
-def _version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
+def _installed() -> dict[str, str]:
+    versions = {}
+    for package in _PACKAGES:
+        with suppress(metadata.PackageNotFoundError):
+            versions[package] = metadata.version(package)
+    return versions
 
 
 def _commit(root: Path) -> str | None:

@@ -46,7 +46,7 @@ class SceneFootage:
         for t in range(min(count, SCENE_FRAMES)):
             self._scenes.append(render(t, height=height, width=width))
             tick()
-        self.description = f"rendered moving scene, {len(self._scenes)} frames to and fro"
+        self.description = f"rendered scene, {len(self._scenes)} frames to and fro"
 
     def frames(self, count: int) -> Iterator[npt.NDArray[np.uint8]]:
         """See `Footage`; never ends early. The arrays are shared: only read them."""

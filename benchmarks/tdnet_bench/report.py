@@ -40,31 +40,38 @@ def format_ratio(value: float | None) -> str:
 
 
 def format_share(share: float | None) -> str:
-    """A share (0 to 1) in per cent; 100.000 only where it is all of them."""
+    """A share (0 to 1) in per cent; 100.0000 only where it is all of them."""
     if share is None:
         return ABSENT
-    text = f"{100 * share:.3f}"
-    return ">99.999" if text == "100.000" and share < 1 else text
+    text = f"{100 * share:.4f}"
+    return ">99.9999" if text == "100.0000" and share < 1 else text
 
 
-def _header(document: Document) -> Text:
+def _header(document: Document) -> Group:
     config, machine = document.config, document.environment
     approximate = " (resampled: approximate)" if config.size_resampled else ""
     cores = f"{machine.usable_cores} of {machine.logical_cores or machine.usable_cores} cores"
-    lines = [
-        f"{config.network} at {config.height}x{config.width}{approximate}, "
-        f"{config.threads} thread{'s' if config.threads > 1 else ''} for each side",
-        f"backend    {config.backend}: {config.backend_description}",
-        f"bundle     {config.engine}, digest {config.bundle_digest[:16]}",
-        f"frames     {config.footage}",
-        f"machine    {machine.cpu or 'unknown CPU'}, {cores}, governor {machine.governor or 'not told'}, "
-        f"load {machine.load_1min:.2f}",
-        "",
-        "What a number covers (one frame in flight; the sides take turns on each frame;",
-        f"{config.pause_ms:g} ms of pause before each call):",
-        *(f"{side:<11}{text}" for side, text in config.includes.items()),
-    ]
-    return Text("\n".join(lines) + "\n")
+    facts = {
+        "backend": f"{config.backend}: {config.backend_description}",
+        "bundle": f"{config.engine}, digest {config.bundle_digest[:16]}",
+        "frames": f"{config.footage}; all at the network's size",
+        "machine": f"{machine.cpu or 'unknown CPU'}, {cores}, governor {machine.governor or 'not told'}",
+    }
+    size = f"{config.height}x{config.width}{approximate}"
+    title = f"{config.network} at {size}, {config.threads} thread(s) each"
+    covers = f"What a number covers (one frame in flight; {config.pause_ms:g} ms pause before each call)"
+    return Group(
+        Text(title, style="bold"), _pairs(facts), Text(f"\n{covers}"), _pairs(config.includes), Text("")
+    )
+
+
+def _pairs(texts: dict[str, str]) -> Table:
+    """Names and texts; a long text wraps within its column."""
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    grid.add_column(min_width=9)
+    for name, text in texts.items():
+        grid.add_row(Text(name), Text(text))
+    return grid
 
 
 def _table(title: str, *columns: str) -> Table:

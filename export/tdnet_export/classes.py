@@ -38,7 +38,9 @@ def class_specs(count: int, names_file: Path | None) -> tuple[ClassSpec, ...]:
     """
     if names_file is None:
         known = {19: _CITYSCAPES, 11: _CAMVID}.get(count, "")
-        entries = [entry.strip() for entry in known.split(",")] if known else [f"class{i}" for i in range(count)]
+        entries = (
+            [entry.strip() for entry in known.split(",")] if known else [f"class{i}" for i in range(count)]
+        )
         return tuple(_parsed(entry, index) for index, entry in enumerate(entries))
     entries = _lines(names_file)
     if len(entries) != count:
@@ -75,7 +77,9 @@ def _parsed(entry: str, index: int) -> ClassSpec:
         return ClassSpec(name=match["name"], color=_distinct_color(index))
     red, green, blue = (int(match[channel]) for channel in "rgb")
     if max(red, green, blue) > 255:
-        raise OptionError(f"--names: class {index} ({match['name']!r}) has the colour {red} {green} {blue}; each is 0 to 255")
+        raise OptionError(
+            f"--names: class {index} ({match['name']!r}) has the colour {red} {green} {blue}; each is 0 to 255"
+        )
     return ClassSpec(name=match["name"], color=(red, green, blue))
 
 

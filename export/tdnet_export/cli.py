@@ -28,7 +28,12 @@ def export(
     checkpoint: Annotated[Path, typer.Option("--ckpt", metavar="PATH", help="Trained checkpoint.")],
     out: Annotated[
         Path | None,
-        typer.Option("--out", metavar="PATH.plan", help="Bundle to write. [default: <network>.plan]", show_default=False),
+        typer.Option(
+            "--out",
+            metavar="PATH.plan",
+            help="Bundle to write. [default: <network>.plan]",
+            show_default=False,
+        ),
     ] = None,
     size: Annotated[
         str | None,
@@ -40,11 +45,15 @@ def export(
     ] = None,
     memory_stride: Annotated[
         int | None,
-        typer.Option(metavar="N", help="Subsampling of the memory. [default: the network's]", show_default=False),
+        typer.Option(
+            metavar="N", help="Subsampling of the memory. [default: the network's]", show_default=False
+        ),
     ] = None,
     names: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Class names, one a line: `name` or `name R G B`.", show_default=False),
+        typer.Option(
+            metavar="FILE", help="Class names, one a line: `name` or `name R G B`.", show_default=False
+        ),
     ] = None,
     frames: Annotated[
         str | None,

@@ -65,7 +65,9 @@ class NetworkContract:
     def state(self) -> StateSpec:
         """The manifest's state contract."""
         slots = self.spec.variant.paths if self.spec.variant.temporal else 0
-        return StateSpec(slots=slots, entry=self.entry, stride=self.memory_stride, cold_frames=max(slots - 1, 0))
+        return StateSpec(
+            slots=slots, entry=self.entry, stride=self.memory_stride, cold_frames=max(slots - 1, 0)
+        )
 
     @property
     def graphs(self) -> tuple[GraphTensors, ...]:

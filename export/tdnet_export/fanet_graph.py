@@ -22,21 +22,33 @@ def level_sizes(spec: NetworkSpec) -> list[tuple[int, int]]:
     return sizes
 
 
-def write_neck(writer: GraphWriter, maps: list[str], *, spec: NetworkSpec, weights: Weights, path: int) -> SplitFeatures:
+def write_neck(
+    writer: GraphWriter, maps: list[str], *, spec: NetworkSpec, weights: Weights, path: int
+) -> SplitFeatures:
     """Outputs of layer1 to layer4 → the features z in parts: concat(upsampled smooth of level 16, smooth of level 4)."""
     at_8, at_16, at_32, at_64 = level_sizes(spec)
     channels = spec.trunk_channels
     with writer.scope("neck"):
-        x = _write_level(writer, maps[3], None, weights=weights, module=f"ffm_32_{path}", shape=(channels[3], *at_64))
+        x = _write_level(
+            writer, maps[3], None, weights=weights, module=f"ffm_32_{path}", shape=(channels[3], *at_64)
+        )
         up = _write_leaky(writer, x, weights=weights, module=f"ffm_32_{path}.up", name="up32", padding=1)
-        x = _write_level(writer, maps[2], up, weights=weights, module=f"ffm_16_{path}", shape=(channels[2], *at_32))
+        x = _write_level(
+            writer, maps[2], up, weights=weights, module=f"ffm_16_{path}", shape=(channels[2], *at_32)
+        )
         coarse = _write_leaky(writer, x, weights=weights, module=f"ffm_16_{path}.smooth", name="smooth16")
         up = _write_leaky(writer, x, weights=weights, module=f"ffm_16_{path}.up", name="up16", padding=1)
-        x = _write_level(writer, maps[1], up, weights=weights, module=f"ffm_8_{path}", shape=(channels[1], *at_16))
+        x = _write_level(
+            writer, maps[1], up, weights=weights, module=f"ffm_8_{path}", shape=(channels[1], *at_16)
+        )
         up = _write_leaky(writer, x, weights=weights, module=f"ffm_8_{path}.up", name="up8", padding=1)
-        x = _write_level(writer, maps[0], up, weights=weights, module=f"ffm_4_{path}", shape=(channels[0], *at_8))
+        x = _write_level(
+            writer, maps[0], up, weights=weights, module=f"ffm_4_{path}", shape=(channels[0], *at_8)
+        )
         fine = _write_leaky(writer, x, weights=weights, module=f"ffm_4_{path}.smooth", name="smooth4")
-    return SplitFeatures(fine, spec.neck, spec.neck, (CoarseMap(coarse, 0, spec.neck, at_32),), spec.feature_size)
+    return SplitFeatures(
+        fine, spec.neck, spec.neck, (CoarseMap(coarse, 0, spec.neck, at_32),), spec.feature_size
+    )
 
 
 def _write_leaky(
@@ -46,7 +58,13 @@ def _write_leaky(
 
 
 def _write_level(
-    writer: GraphWriter, x: str, coarser: str | None, *, weights: Weights, module: str, shape: tuple[int, int, int]
+    writer: GraphWriter,
+    x: str,
+    coarser: str | None,
+    *,
+    weights: Weights,
+    module: str,
+    shape: tuple[int, int, int],
 ) -> str:
     """One fast attention: x + latlayer3(q·(kᵀ·v)) + the coarser level's `up`, all [1, C, h, w]."""
     channels, h, w = shape

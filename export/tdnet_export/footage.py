@@ -18,7 +18,9 @@ __all__ = ["SCENE", "proof_frames"]
 SCENE = "rendered moving scene"
 
 
-def proof_frames(clip: str | None, count: int, *, size_hw: tuple[int, int]) -> Iterator[npt.NDArray[np.uint8]]:
+def proof_frames(
+    clip: str | None, count: int, *, size_hw: tuple[int, int]
+) -> Iterator[npt.NDArray[np.uint8]]:
     """`count` consecutive frames, uint8 [H, W, 3] of `size_hw`.
 
     Args:

@@ -15,8 +15,20 @@ MAX_OPSET = 20
 MAX_IR_VERSION = 10
 
 OPERATORS = frozenset(
-    "Add ArgMax Cast Concat Conv Div Gemm LayerNormalization LeakyRelu MatMul Max MaxPool Mul ReduceL2 Relu "
-    "Reshape Resize Slice Softmax Sub Transpose".split()
+    {"Add", "ArgMax", "Cast", "Concat", "Conv", "Div", "Gemm", "LayerNormalization", "LeakyRelu", "MatMul"}
+    | {
+        "Max",
+        "MaxPool",
+        "Mul",
+        "ReduceL2",
+        "Relu",
+        "Reshape",
+        "Resize",
+        "Slice",
+        "Softmax",
+        "Sub",
+        "Transpose",
+    }
 )
 """All operators that a graph may have."""
 
@@ -36,7 +48,9 @@ def check_graph(model: onnx.ModelProto, tensors: GraphTensors) -> None:
         )
     foreign = sorted({node.op_type for node in model.graph.node} - OPERATORS)
     if foreign:
-        raise ExportError(f"graph {name!r} uses the operators {', '.join(foreign)}, which are not on the list")
+        raise ExportError(
+            f"graph {name!r} uses the operators {', '.join(foreign)}, which are not on the list"
+        )
     for kind, found, stated in (
         ("inputs", model.graph.input, tensors.inputs),
         ("outputs", model.graph.output, tensors.outputs),

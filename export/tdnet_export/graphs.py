@@ -25,7 +25,7 @@ from tdnet_export.ops import conv, reshape, sampled
 from tdnet_export.psp_graph import write_concatenated_pyramid, write_pyramid
 from tdnet_export.trunk_graph import write_normalised, write_trunk
 from tdnet_export.weights import Weights
-from tdnet_models.variants import KEY_WIDTH, NetworkSpec
+from tdnet_models.variants import KEY_WIDTH
 from tdnet_runtime.manifest import TensorSpec
 
 __all__ = ["GraphJob", "graph_jobs", "with_outputs"]
@@ -84,13 +84,19 @@ def _write_subnet(writer: GraphWriter, job: GraphJob) -> None:
     """Normalisation, trunk, neck, encoding → Q, V and the memory entry."""
     spec, weights, path = job.contract.spec, job.weights, job.path
     maps = write_trunk(
-        writer, write_normalised(writer, "image"), spec=spec, weights=weights, prefix=spec.variant.prefix(path)
+        writer,
+        write_normalised(writer, "image"),
+        spec=spec,
+        weights=weights,
+        prefix=spec.variant.prefix(path),
     )
     if spec.variant.family == "fanet":
         features = write_neck(writer, maps, spec=spec, weights=weights, path=path)
     else:
         group = spec.variant.groups[path - 1]
-        features = write_pyramid(writer, maps[3], spec=spec, weights=weights, module=f"psp{path}", group=group)
+        features = write_pyramid(
+            writer, maps[3], spec=spec, weights=weights, module=f"psp{path}", group=group
+        )
     with writer.scope("encode"):
         _write_encoding(writer, features, job)
 
@@ -108,9 +114,15 @@ def _write_encoding(writer: GraphWriter, features: SplitFeatures, job: GraphJob)
     assert bias is not None  # and so has the value's
     value = write_projection(writer, features, weight, bias, name="value", as_output="value")
     with writer.scope("memory"):
-        hidden = _write_hidden(writer, features.sampled(writer, stride), weights, f"enc{path}.w_ks.0", name="key0")
+        hidden = _write_hidden(
+            writer, features.sampled(writer, stride), weights, f"enc{path}.w_ks.0", name="key0"
+        )
         key = conv(writer, hidden, *weights.conv(f"enc{path}.w_ks.1.conv"), name="key1")
-        for leaf, values, width in (("k", key, KEY_WIDTH), ("q", query, KEY_WIDTH), ("v", value, job.contract.spec.value)):
+        for leaf, values, width in (
+            ("k", key, KEY_WIDTH),
+            ("q", query, KEY_WIDTH),
+            ("v", value, job.contract.spec.value),
+        ):
             if leaf in entry:
                 slim = values if leaf == "k" else sampled(writer, values, stride, name=leaf)
                 reshape(writer, slim, [width, -1], name=f"{leaf}_rows", as_output=f"memory_{leaf}")

@@ -78,7 +78,14 @@ class GraphWriter:
         """An int64 constant: axes, sizes, indices."""
         return self._initializer(name, np.ascontiguousarray(values, dtype=np.int64))
 
-    def op(self, kind: str, *inputs: str, name: str | None = None, as_output: str | None = None, **attributes: Any) -> str:
+    def op(
+        self,
+        kind: str,
+        *inputs: str,
+        name: str | None = None,
+        as_output: str | None = None,
+        **attributes: Any,
+    ) -> str:
         """Append a node with one output.
 
         Args:
@@ -129,4 +136,6 @@ class GraphWriter:
 def value_info(spec: TensorSpec, *, floating: int = TensorProto.FLOAT) -> onnx.ValueInfoProto:
     """`spec` as ONNX declares it; float32 there becomes `floating`."""
     kind = int(helper.np_dtype_to_tensor_dtype(np.dtype(spec.dtype)))
-    return helper.make_tensor_value_info(spec.name, floating if kind == TensorProto.FLOAT else kind, spec.shape)
+    return helper.make_tensor_value_info(
+        spec.name, floating if kind == TensorProto.FLOAT else kind, spec.shape
+    )

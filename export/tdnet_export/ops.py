@@ -61,7 +61,9 @@ def separable(writer: GraphWriter, x: str, rows: Array, columns: Array, *, name:
         return writer.op("MatMul", writer.weight("rows", rows), across, name="down")
 
 
-def resize(writer: GraphWriter, x: str, shape: Sequence[int], *, name: str, as_output: str | None = None) -> str:
+def resize(
+    writer: GraphWriter, x: str, shape: Sequence[int], *, name: str, as_output: str | None = None
+) -> str:
     """Bilinear with aligned corners to `shape` [1, C, h, w]."""
     sizes = writer.integers(f"{name}_sizes", shape)
     return writer.op(

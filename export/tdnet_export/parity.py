@@ -167,7 +167,7 @@ def _compare(
 
 
 def _error(found: npt.NDArray[np.float32], expected: torch.Tensor, divisor: float) -> float:
-    """max |Δ| / std; infinite where something is not finite, so that it can hold no bound."""
+    """Max |Δ| / std; infinite where something is not finite, so that it can hold no bound."""
     wanted = expected.numpy().reshape(found.shape)
     worst = float(np.abs(found.astype(np.float32) * divisor - wanted).max())
     spread = float(wanted.std())
@@ -179,7 +179,9 @@ def _error(found: npt.NDArray[np.float32], expected: torch.Tensor, divisor: floa
 def _require(figures: FrameParity, bounds: ParityBounds) -> None:
     """Raise ParityError where the frame is out of bounds, naming its first tensor that is."""
     where = f"frame {figures.frame} (path {figures.path}, {'cold' if figures.cold else 'warm'})"
-    advice = "Nothing was written. This is a defect of the exporter or a damaged checkpoint: please report it."
+    advice = (
+        "Nothing was written. This is a defect of the exporter or a damaged checkpoint: please report it."
+    )
     for name, error in figures.errors.items():
         if not error <= bounds.max_error:
             raise ParityError(
@@ -191,4 +193,3 @@ def _require(figures: FrameParity, bounds: ParityBounds) -> None:
             f"the exported graphs do not compute what PyTorch computes: {where} is the first whose labels differ: "
             f"{figures.label_agreement:.4%} agree, the bound is {bounds.min_label_agreement:.1%}. {advice}"
         )
-

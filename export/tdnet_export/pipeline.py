@@ -187,10 +187,13 @@ def _probing_bundle(
     def probed(graph: GraphSpec) -> GraphSpec:
         names = {spec.name for spec in graph.outputs}
         extra = tuple(spec for spec in contract.probes if spec.name not in names)
-        return msgspec.structs.replace(graph, outputs=(*graph.outputs, *extra)) if graph.name in final else graph
+        return (
+            msgspec.structs.replace(graph, outputs=(*graph.outputs, *extra)) if graph.name in final else graph
+        )
 
     shown = {
-        name: with_outputs(model, contract.probes) if name in final else model for name, model in models.items()
+        name: with_outputs(model, contract.probes) if name in final else model
+        for name, model in models.items()
     }
     with tempfile.TemporaryDirectory(prefix="tdnet-export-") as folder:
         path = Path(folder) / "proof.plan"
@@ -214,5 +217,7 @@ def _file_sha256(path: Path) -> str:
             while block := file.read(1 << 20):
                 digest.update(block)
     except OSError as error:
-        raise CheckpointError(f"cannot read the checkpoint {str(path)!r}: {error.strerror or error}") from error
+        raise CheckpointError(
+            f"cannot read the checkpoint {str(path)!r}: {error.strerror or error}"
+        ) from error
     return digest.hexdigest()

@@ -57,7 +57,9 @@ def write_concatenated_pyramid(writer: GraphWriter, features: SplitFeatures) -> 
     h, w = features.size_hw
     parts = [features.fine]
     for coarse in features.coarse:
-        rows, columns = (interpolation_matrix(side, full) for side, full in zip(coarse.size_hw, (h, w), strict=True))
+        rows, columns = (
+            interpolation_matrix(side, full) for side, full in zip(coarse.size_hw, (h, w), strict=True)
+        )
         parts.append(_interpolated(writer, coarse.value, rows, columns, grid=coarse.size_hw[0]))
     return writer.op("Concat", *parts, name="pyramid", axis=1)
 

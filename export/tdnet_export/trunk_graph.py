@@ -17,17 +17,23 @@ def write_normalised(writer: GraphWriter, image: str) -> str:
     with writer.scope("normalise"):
         x = writer.op("Cast", image, to=writer.onnx_dtype)
         x = writer.op("Transpose", x, perm=[0, 3, 1, 2])
-        x = writer.op("Sub", x, writer.weight("mean", [[[[255 * m]], [[255 * n]], [[255 * o]]] for m, n, o in [MEAN]]))
+        x = writer.op(
+            "Sub", x, writer.weight("mean", [[[[255 * m]], [[255 * n]], [[255 * o]]] for m, n, o in [MEAN]])
+        )
         scale = [[[[1 / (255 * r)]], [[1 / (255 * g)]], [[1 / (255 * b)]]] for r, g, b in [STD]]
         return writer.op("Mul", x, writer.weight("scale", scale))
 
 
-def write_trunk(writer: GraphWriter, image: str, *, spec: NetworkSpec, weights: Weights, prefix: str) -> list[str]:
+def write_trunk(
+    writer: GraphWriter, image: str, *, spec: NetworkSpec, weights: Weights, prefix: str
+) -> list[str]:
     """Normalised [1, 3, H, W] → outputs of layer1 to layer4 of the trunk `prefix`."""
     fanet = spec.variant.family == "fanet"
     first = "leaky" if fanet else "relu"
     with writer.scope("trunk"):
-        x = _write_stem(writer, image, weights=weights, prefix=prefix, deep=spec.variant.bottleneck, activation=first)
+        x = _write_stem(
+            writer, image, weights=weights, prefix=prefix, deep=spec.variant.bottleneck, activation=first
+        )
         x = writer.op("MaxPool", x, kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1])
         outputs = []
         for number, blocks in enumerate(layer_plan(spec), start=1):
@@ -66,7 +72,9 @@ def _write_basic(
     shortcut = _write_shortcut(writer, x, weights=weights, block=block, stride=stride)
     one = weights.conv(f"{block}.conv1", f"{block}.bn1")
     x = conv(writer, x, *one, name="conv1", stride=stride, dilation=dilation, activation=activation)
-    x = conv(writer, x, *weights.conv(f"{block}.conv2", f"{block}.bn2"), name="conv2", dilation=layer_dilation)
+    x = conv(
+        writer, x, *weights.conv(f"{block}.conv2", f"{block}.bn2"), name="conv2", dilation=layer_dilation
+    )
     return writer.op("Relu", writer.op("Add", x, shortcut))
 
 

@@ -63,7 +63,9 @@ def show_summary(summary: ExportSummary, console: Console) -> None:
     table.add_column(overflow="fold")
     size = f"{manifest.input.height}x{manifest.input.width}"
     table.add_row("bundle", f"{summary.path} ({summary.path.stat().st_size / 2**20:.1f} MiB)")
-    table.add_row("network", f"{manifest.network}, {len(manifest.classes)} classes, {len(manifest.paths)} path(s)")
+    table.add_row(
+        "network", f"{manifest.network}, {len(manifest.classes)} classes, {len(manifest.paths)} path(s)"
+    )
     table.add_row("input", f"{size}, memory stride {manifest.state.stride}")
     if manifest.size_resampled:
         note = "APPROXIMATE: the LayerNorm maps were resampled from the checkpoint's size; check the accuracy"
@@ -74,7 +76,9 @@ def show_summary(summary: ExportSummary, console: Console) -> None:
         "proof",
         f"{len(report.frames)} frames in closed loop against PyTorch ({report.footage}), {summary.proof_seconds:.1f} s",
     )
-    table.add_row("  labels equal", f"{report.label_agreement:.4%}, worst frame {report.worst_frame_agreement:.4%}")
+    table.add_row(
+        "  labels equal", f"{report.label_agreement:.4%}, worst frame {report.worst_frame_agreement:.4%}"
+    )
     table.add_row("  max |Δlogits|/std", f"{report.logits_error:.1e} (bound {report.bounds.max_error:.0e})")
     table.add_row("time", f"{summary.total_seconds:.1f} s")
     console.print(table)

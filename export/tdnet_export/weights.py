@@ -22,7 +22,7 @@ class Weights:
 
     def array(self, key: str) -> Array:
         """The parameter as a new float64 array."""
-        return np.asarray(self._state[key], dtype=np.float64).copy()
+        return np.array(self._state[key], dtype=np.float64)
 
     def conv(self, conv: str, norm: str | None = None) -> tuple[Array, Array | None]:
         """Weight [O, I, kh, kw] and bias [O] of the convolution `conv`, with BatchNorm `norm` folded in."""

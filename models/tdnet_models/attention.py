@@ -35,9 +35,9 @@ class Propagation(nn.Module):
         self.fc = nn.Sequential(ConvNorm(value, value, norm=False))
 
     def forward(self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
-        """query [1, D, h, w], key [1, D, h', w'], value [1, V, h', w'] → [1, V, h, w]."""
+        """Query [1, D, h, w], key [1, D, h', w'], value [1, V, h', w'] → [1, V, h, w]."""
         h, w = query.shape[2:]
         scores = torch.bmm(query.flatten(2).transpose(1, 2) / KEY_WIDTH**0.5, key.flatten(2))  # [1, hw, P]
         weights = torch.softmax(scores, dim=2)
         mixed = torch.bmm(value.flatten(2), weights.transpose(1, 2))  # [1, V, hw]
-        return self.fc(mixed.unflatten(2, (h, w)))  # type: ignore[no-any-return]
+        return self.fc(mixed.view(1, -1, h, w))  # type: ignore[no-any-return]

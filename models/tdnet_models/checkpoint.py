@@ -76,7 +76,9 @@ def _read_state(path: Path) -> _State:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
-        raise CheckpointError(f"cannot read the checkpoint {str(path)!r}: {error.strerror or error}") from error
+        raise CheckpointError(
+            f"cannot read the checkpoint {str(path)!r}: {error.strerror or error}"
+        ) from error
     except pickle.UnpicklingError as error:
         raise CheckpointError(
             f"the checkpoint {str(path)!r} is not weights alone (it holds code, or is no checkpoint at all), and code "
@@ -104,6 +106,8 @@ def _read_state(path: Path) -> _State:
             )
         key = name.removeprefix("module.")
         if not key.startswith(_UNUSED[:2]):
+            # Some are saved channels-last; PyTorch's default layout makes a network's speed its own.
+            value = value.contiguous()
             state[key] = value.float() if value.is_floating_point() else value
     broken = [key for key, value in state.items() if not _usable(key, value)]
     if broken:

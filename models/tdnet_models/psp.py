@@ -47,7 +47,9 @@ class PyramidPooling(nn.Module):
 class PspHead(nn.Module):
     """3×3 convolution+BN+ReLU, dropout, 1×1 convolution; pyramid pooling first if asked for."""
 
-    def __init__(self, inputs: int, middle: int, classes: int, *, pooling: PyramidPooling | None = None) -> None:
+    def __init__(
+        self, inputs: int, middle: int, classes: int, *, pooling: PyramidPooling | None = None
+    ) -> None:
         super().__init__()
         layers: list[nn.Module] = [] if pooling is None else [pooling]
         layers += [

@@ -27,6 +27,11 @@ def layer_plan(spec: NetworkSpec) -> list[list[tuple[int, int, int]]]:
     return [one, two, three, four]
 
 
+def _activated(x: torch.Tensor, leak: float) -> torch.Tensor:
+    """ReLU, or LeakyReLU with the slope `leak`; in place."""
+    return F.leaky_relu(x, leak, inplace=True) if leak else F.relu(x, inplace=True)
+
+
 def _conv3x3(inputs: int, outputs: int, *, stride: int = 1, dilation: int = 1) -> nn.Conv2d:
     return nn.Conv2d(inputs, outputs, 3, stride=stride, padding=dilation, dilation=dilation, bias=False)
 
@@ -42,7 +47,9 @@ class BasicBlock(nn.Module):
 
     expansion = 1
 
-    def __init__(self, inputs: int, planes: int, *, stride: int, dilation: int, layer_dilation: int, leak: float) -> None:
+    def __init__(
+        self, inputs: int, planes: int, *, stride: int, dilation: int, layer_dilation: int, leak: float
+    ) -> None:
         super().__init__()
         self.leak = leak
         self.conv1 = _conv3x3(inputs, planes, stride=stride, dilation=dilation)
@@ -54,7 +61,7 @@ class BasicBlock(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """[N, inputs, h, w] → [N, planes, h/stride, w/stride]."""
         shortcut = x if self.downsample is None else self.downsample(x)
-        x = F.leaky_relu(self.bn1(self.conv1(x)), self.leak, inplace=True)
+        x = _activated(self.bn1(self.conv1(x)), self.leak)
         x = self.bn2(self.conv2(x))
         return F.relu(x.add_(shortcut), inplace=True)
 
@@ -130,7 +137,7 @@ class ResNet(nn.Module):
 
     def forward(self, image: torch.Tensor) -> list[torch.Tensor]:
         """Normalised [N, 3, H, W] → outputs of layer1 to layer4."""
-        x = F.leaky_relu(self.bn1(self.conv1(image)), self.leak, inplace=True)
+        x = _activated(self.bn1(self.conv1(image)), self.leak)
         x = F.max_pool2d(x, 3, stride=2, padding=1)
         outputs = []
         for number in (1, 2, 3, 4):

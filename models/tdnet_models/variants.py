@@ -241,9 +241,7 @@ def spec_from_shapes(variant: Variant, shapes: Shapes) -> NetworkSpec:
         return shape[axis] if len(shape) > axis else default
 
     trunk = variant.prefix(1)
-    planes = tuple(
-        width(f"{trunk}.layer{n}.0.conv1.weight", published.planes[n - 1]) for n in (1, 2, 3, 4)
-    )
+    planes = tuple(width(f"{trunk}.layer{n}.0.conv1.weight", published.planes[n - 1]) for n in (1, 2, 3, 4))
     stem = width(f"{trunk}.conv1.0.weight" if variant.bottleneck else f"{trunk}.conv1.weight", published.stem)
     final, middle = {
         "td2-fa18": ("head1.conv_out.weight", "head1.conv.conv.weight"),

@@ -35,19 +35,17 @@ def write_bundle(
         The manifest as written, with its `members`.
 
     Raises:
-        ExportError: the disk is full, the folder absent or not writable, or the manifest holds text
-            that no JSON reader accepts.
-        ValueError: the manifest contradicts `members`, or a member's name is not safe.
+        ExportError: the disk is full, the folder absent or not writable; or the bundle could not be read
+            again, since the manifest contradicts `members`, or a member's name is not safe.
     """
     path = Path(path)
     if path.is_dir():
         raise ExportError(f"the bundle was not written, since this is a folder; name a file: {str(path)!r}")
     listed = {name: _member_spec(members[name]) for name in sorted(members)}
-    manifest = msgspec.structs.replace(manifest_without_members, members=listed)
-    encoded = encode_manifest(manifest)
     try:
-        decode_manifest(encoded)
-    except BundleError as error:
+        encoded = encode_manifest(msgspec.structs.replace(manifest_without_members, members=listed))
+        manifest = decode_manifest(encoded)
+    except (BundleError, ValueError) as error:  # ValueError: msgspec from 0.20 on validates in replace()
         raise ExportError(f"the bundle was not written, since it could not be read again: {error}") from error
     total_mib = (len(encoded) + sum(spec.size for spec in listed.values())) / 2**20
     try:

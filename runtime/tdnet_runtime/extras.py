@@ -117,7 +117,8 @@ def _extra_for(package: str, *, preferred: str) -> str:
 def _missing_extra(error: ImportError, module: str, *, extra: str) -> MissingExtraError:
     install = f"pip install 'tdnet-deploy[{extra}]'"
     package, _, submodule = (error.name or module).partition(".")
-    if isinstance(error, ModuleNotFoundError) and not submodule:
+    blocked = sys.modules.get(package, error) is None  # how Python marks what must not be imported
+    if isinstance(error, ModuleNotFoundError) and (not submodule or blocked):
         needed = "" if package == module.partition(".")[0] else f", which {module!r} needs,"
         return MissingExtraError(
             f"the package {package!r}{needed} is not installed; install it with: {install}"

@@ -11,7 +11,7 @@ from tdnet_runtime.member_names import MANIFEST_NAME, check_member_names
 if TYPE_CHECKING:
     from tdnet_runtime.manifest import GraphSpec, Manifest, PathSpec, TensorSpec
 
-__all__ = ["check_manifest"]
+__all__ = ["IMAGE", "LABELS", "WARM", "check_manifest"]
 
 IMAGE = "image"
 LABELS = "labels"
@@ -33,10 +33,10 @@ def check_manifest(manifest: Manifest) -> None:
         raise ValueError(
             f"feature size {manifest.feature_size} does not fit the input size {(height, width)}"
         )
-    for name, width in manifest.widths.items():
-        each = (width,) if isinstance(width, int) else width
-        if not all(0 <= channels <= _MAX_CHANNELS for channels in each):
-            raise ValueError(f"width {name!r} is {width}, expected 0 to {_MAX_CHANNELS} channels")
+    for name, channels in manifest.widths.items():
+        each = (channels,) if isinstance(channels, int) else channels
+        if not all(0 <= count <= _MAX_CHANNELS for count in each):
+            raise ValueError(f"width {name!r} is {channels}, expected 0 to {_MAX_CHANNELS} channels")
     _check_graphs(manifest)
     _check_tensors(manifest)
     _check_schedule(manifest)

@@ -27,7 +27,7 @@ from tdnet_runtime.manifest import (
 )
 
 SIDE = 48  # td2-fa18's smallest input: features of 6×6
-WIDTHS = {
+WIDTHS: dict[str, int | tuple[int, ...]] = {
     "stem": 4,
     "planes": (4, 8, 16, 32),
     "value": 8,
@@ -175,6 +175,7 @@ def document(records: tuple[FrameRecord, ...]) -> Document:
         ),
         warm_up_frames={"bundle": 4, "reference": 4},
         memory=Memory(bundle_peak_mib=123.4, run_peak_mib=567.8),
+        other_busy_cores=0.01,
         notes=("the reference has the weights that the bundle was exported from", "a second note"),
         summary=summarise(records, baseline="reference"),
         records=records,

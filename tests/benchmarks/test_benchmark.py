@@ -2,17 +2,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from tdnet_bench import baselines, benchmark
-from tdnet_bench.benchmark import run_benchmark
+from tdnet_bench.benchmark import busy_notes, run_benchmark
 from tdnet_bench.document import encode_document
 from tdnet_bench.options import BenchOptions
-from tdnet_bench.runner import Tick
+from tdnet_bench.runner import Tick, measure, warm_up
 from tdnet_bench.stats import summarise
+from tdnet_runtime import Segmenter
 from tdnet_runtime.errors import CheckpointError, MediaError
 
 
@@ -37,9 +39,8 @@ class Phases:
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """No time floor and no pauses: the fake backend needs neither."""
-    warm_up, measure = benchmark.warm_up, benchmark.measure
-    monkeypatch.setattr(benchmark, "warm_up", lambda *args, **kw: warm_up(*args, **kw, floor_ns=0))
-    monkeypatch.setattr(benchmark, "measure", lambda *args, **kw: measure(*args, **kw, pause_ms=0))
+    monkeypatch.setattr(benchmark, "warm_up", partial(warm_up, floor_ns=0))
+    monkeypatch.setattr(benchmark, "measure", partial(measure, pause_ms=0))
 
 
 @pytest.fixture
@@ -111,17 +112,23 @@ def test_an_input_without_a_warm_frame_is_refused(engine: Path, tmp_path: Path) 
 
 @pytest.mark.usefixtures("_no_torch")
 def test_a_resampled_bundle_is_called_an_approximation(engine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = benchmark.Segmenter.open
+    real = Segmenter.open
 
-    def resampled(*args: object, **kw: object) -> benchmark.Segmenter:
-        segmenter = real(*args, **kw)  # type: ignore[arg-type]
+    def resampled(path: Path, *, backend: str, threads: int) -> Segmenter:
+        segmenter = real(path, backend=backend, threads=threads)
         segmenter.bundle.manifest = msgspec.structs.replace(segmenter.manifest, size_resampled=True)
         return segmenter
 
-    monkeypatch.setattr(benchmark.Segmenter, "open", resampled)
+    monkeypatch.setattr(Segmenter, "open", resampled)
     document = run_benchmark(BenchOptions(engine=engine, threads=1, frames=2, backend="fake"), phase=Phases())
     assert any("approximation" in note for note in document.notes)
     assert document.config.size_resampled
+
+
+def test_a_busy_machine_is_called_one() -> None:
+    assert busy_notes(0.09, 2) == ()
+    (note,) = busy_notes(0.26, 2)
+    assert "other programs kept 0.3 of 2 cores busy" in note
 
 
 def _folder(path: Path, count: int) -> Path:

@@ -5,7 +5,7 @@ import platform
 from pathlib import Path
 
 import msgspec
-import psutil
+import psutil  # type: ignore[import-untyped]
 import pytest
 
 from tdnet_bench.environment import (

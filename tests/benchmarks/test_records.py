@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 import pytest
 
@@ -11,7 +13,7 @@ def test_a_record_survives_json(records: tuple[FrameRecord, ...]) -> None:
     assert msgspec.json.decode(encoded, type=tuple[FrameRecord, ...]) == records
 
 
-def test_what_was_not_measured_is_null_in_json(record) -> None:  # type: ignore[no-untyped-def]
+def test_what_was_not_measured_is_null_in_json(record: Callable[..., FrameRecord]) -> None:
     assert msgspec.to_builtins(record(1, "reference", 5)) == {
         "frame": 1,
         "side": "reference",
@@ -23,9 +25,9 @@ def test_what_was_not_measured_is_null_in_json(record) -> None:  # type: ignore[
     }
 
 
-def test_records_cannot_be_changed(record) -> None:  # type: ignore[no-untyped-def]
+def test_records_cannot_be_changed(record: Callable[..., FrameRecord]) -> None:
     with pytest.raises(AttributeError, match="immutable"):
-        record(1, "bundle", 5).host_call_ns = 1
+        record(1, "bundle", 5).host_call_ns = 1  # type: ignore[misc]
 
 
 @pytest.mark.parametrize(

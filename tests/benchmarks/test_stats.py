@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from tdnet_bench.records import FrameRecord
@@ -44,7 +46,7 @@ def test_no_samples_are_refused() -> None:
         latency_stats([])
 
 
-def test_ratios_are_of_medians_and_of_pairs(record) -> None:  # type: ignore[no-untyped-def]
+def test_ratios_are_of_medians_and_of_pairs(record: Callable[..., FrameRecord]) -> None:
     ours = [record(1, "a", 10), record(2, "a", 20), record(3, "a", 90)]
     theirs = [record(1, "b", 40), record(2, "b", 30), record(3, "b", 60)]
     ratio = ratio_stats(ours, theirs)
@@ -54,14 +56,14 @@ def test_ratios_are_of_medians_and_of_pairs(record) -> None:  # type: ignore[no-
     assert ratio.median_of_pairs == 20 / 30  # of 0.25, 0.667, 1.5
 
 
-def test_ratios_use_only_frames_that_both_have(record) -> None:  # type: ignore[no-untyped-def]
+def test_ratios_use_only_frames_that_both_have(record: Callable[..., FrameRecord]) -> None:
     ratio = ratio_stats([record(1, "a", 10), record(2, "a", 99)], [record(1, "b", 20), record(3, "b", 1)])
     assert ratio is not None
     assert (ratio.pairs, ratio.of_p50s, ratio.median_of_pairs) == (1, 0.5, 0.5)
     assert ratio_stats([record(1, "a", 10)], [record(2, "b", 20)]) is None
 
 
-def test_agreement_names_the_worst_frame(record) -> None:  # type: ignore[no-untyped-def]
+def test_agreement_names_the_worst_frame(record: Callable[..., FrameRecord]) -> None:
     stats = agreement_stats([record(0, "a", 1, 1.0), record(1, "a", 1, 0.25), record(2, "a", 1, 0.25)])
     assert stats is not None
     assert (stats.frames, stats.mean, stats.worst, stats.worst_frame) == (3, 0.5, 0.25, 1)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
 
+import tdnet_runtime
 from tdnet_runtime.bundle import write_bundle
 from tdnet_runtime.manifest import (
     SCHEMA_VERSION,
@@ -102,6 +104,13 @@ def tiny_members() -> dict[str, bytes]:
 def write_tiny(tiny_manifest: Manifest, tiny_members: Mapping[str, bytes]) -> Callable[[Path], Manifest]:
     """Write the tiny bundle to a path; gives its manifest."""
     return lambda path: write_bundle(path, tiny_manifest, tiny_members)
+
+
+@pytest.fixture(scope="session")
+def child_env() -> dict[str, str]:
+    """Environment of a Python process that imports the package under test, installed or not."""
+    own = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
+    return {**own, "PYTHONPATH": str(Path(tdnet_runtime.__file__).parents[1]), "COLUMNS": "80"}
 
 
 @pytest.fixture

@@ -303,4 +303,4 @@ def test_parts_are_immutable_and_keyword_only() -> None:
     with pytest.raises(AttributeError):
         spec.name = "sky"  # type: ignore[misc]
     with pytest.raises(TypeError):
-        ClassSpec("road", (0, 0, 0))  # type: ignore[misc]
+        ClassSpec("road", (0, 0, 0))  # type: ignore[call-arg]

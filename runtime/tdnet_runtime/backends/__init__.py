@@ -42,7 +42,7 @@ def open_backend(name: str, bundle: Bundle, *, threads: int | None = None) -> Ba
         raise OptionError(f"threads is {threads}; expected 1 or more, or nothing for all available cores")
     if name != "auto" and name not in BACKENDS:
         raise OptionError(f"there is no backend {name!r}; known are: auto, {', '.join(BACKENDS)}")
-    reasons = []
+    reasons: list[str] = []
     for candidate in AUTO_ORDER if name == "auto" else (name,):
         module = cast(BackendModule, importlib.import_module(f"{__name__}.{candidate}"))
         reason = module.unavailable()

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-import numpy as np
 import numpy.typing as npt
 
 from tdnet_runtime.manifest import TensorSpec
@@ -91,8 +90,3 @@ class Backend(Protocol):
 
     def close(self) -> None:
         """Release the weights. Sessions must be closed before. Safe to call twice."""
-
-
-def allocation(spec: TensorSpec) -> npt.NDArray[Any]:
-    """A zeroed host array for `spec`."""
-    return np.zeros(spec.shape, dtype=spec.dtype)

@@ -11,10 +11,12 @@ Its tensors are filled with one number each, so that a test can foretell every l
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
-import numpy as np
+import numpy.typing as npt
 
-from tdnet_runtime.backends.base import Binding, Buffer, Program, Session, allocation
+from tdnet_runtime.backends.base import Binding, Buffer, Program, Session
+from tdnet_runtime.backends.host import HostBuffer
 from tdnet_runtime.bundle import Bundle
 from tdnet_runtime.errors import BackendError
 from tdnet_runtime.manifest import Manifest, PathSpec, TensorSpec
@@ -29,26 +31,6 @@ def unavailable() -> None:
 def open_bundle(bundle: Bundle, *, threads: int | None) -> FakeBackend:
     """A fake for the bundle's manifest; its graphs are not read."""
     return FakeBackend(bundle.manifest)
-
-
-class FakeBuffer:
-    """A NumPy array."""
-
-    def __init__(self, spec: TensorSpec) -> None:
-        self.spec = spec
-        self.host = allocation(spec)
-
-    def load(self, values: np.ndarray) -> None:  # type: ignore[type-arg]
-        """See `Buffer.load`."""
-        self.host[...] = values
-
-    def dump(self) -> np.ndarray:  # type: ignore[type-arg]
-        """See `Buffer.dump`."""
-        return self.host.copy()
-
-    def zero(self) -> None:
-        """See `Buffer.zero`."""
-        self.host[...] = 0
 
 
 class FakeProgram:
@@ -76,14 +58,14 @@ class FakeSession:
 
     def allocate(self, spec: TensorSpec, *, host_visible: bool = False) -> Buffer:
         """See `Session.allocate`."""
-        return FakeBuffer(spec)
+        return HostBuffer(spec)
 
     def prepare(self, bindings: Sequence[Binding]) -> Program:
         """See `Session.prepare`."""
         steps = []
         for graph, buffers in bindings:
             (path,) = (p for p in self._backend.manifest.paths if graph in (p.subnet, p.apm))
-            arrays = {name: buffer.host for name, buffer in buffers.items()}
+            arrays = {name: buffer.host for name, buffer in buffers.items() if buffer.host is not None}
             run = _run_apm if graph == path.apm else _run_subnet
             steps.append(_step(run, path, arrays, len(self._backend.manifest.classes)))
         return FakeProgram(self._backend, steps)
@@ -113,10 +95,12 @@ class FakeBackend:
         """See `Backend.close`."""
 
 
-_Arrays = dict[str, np.ndarray]  # type: ignore[type-arg]
+_Arrays = dict[str, npt.NDArray[Any]]
 
 
-def _step(run: Callable[[PathSpec, _Arrays, int], None], path: PathSpec, arrays: _Arrays, classes: int) -> Callable[[], None]:
+def _step(
+    run: Callable[[PathSpec, _Arrays, int], None], path: PathSpec, arrays: _Arrays, classes: int
+) -> Callable[[], None]:
     return lambda: run(path, arrays, classes)
 
 

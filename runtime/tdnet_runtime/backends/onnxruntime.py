@@ -4,7 +4,8 @@ How it is set up, and why (figures: docs/adr/0004):
 
 * every session has its own thread pool, which does not spin: one graph runs at a time, and
   spinning threads of the others would take its cores;
-* all sessions share one arena: their scratch memory is then the largest one's, not the sum;
+* all sessions share one arena and plan no blocks of their own: their scratch memory is then the
+  largest one's, not the sum;
 * all tensors are bound once, when a stream opens; a frame allocates nothing here.
 """
 
@@ -15,10 +16,8 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
-from tdnet_runtime.backends.base import Binding, Buffer, Program, Session, allocation
+from tdnet_runtime.backends.base import Binding, Buffer, Program, Session
+from tdnet_runtime.backends.host import HostBuffer
 from tdnet_runtime.bundle import Bundle
 from tdnet_runtime.errors import BackendError
 from tdnet_runtime.manifest import TensorSpec
@@ -70,8 +69,7 @@ def _register_shared_arena(ort: Any) -> None:
             memory = ort.OrtMemoryInfo(
                 "Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT
             )
-            # Grow by what is asked for (1: kSameAsRequested), not by doubling: peak memory counts here.
-            ort.create_and_register_allocator(memory, ort.OrtArenaCfg(0, 1, -1, -1))
+            ort.create_and_register_allocator(memory, ort.OrtArenaCfg(0, 0, -1, -1))  # grow by doubling
             _arena_registered = True
 
 
@@ -81,31 +79,11 @@ def _session_options(ort: Any, threads: int) -> Any:
     options.inter_op_num_threads = 1
     options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
+    options.enable_mem_pattern = False  # one block for each graph's plan: too large to be shared
     options.log_severity_level = 4  # fatal ones; errors are raised, and need not be printed too
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.add_session_config_entry("session.use_env_allocators", "1")
     return options
-
-
-class HostBuffer:
-    """A tensor in the process's own memory."""
-
-    def __init__(self, spec: TensorSpec) -> None:
-        self.spec = spec
-        self.host: npt.NDArray[Any] | None = allocation(spec)
-        self._array = self.host
-
-    def load(self, values: npt.NDArray[Any]) -> None:
-        """See `Buffer.load`."""
-        np.copyto(self._array, values)
-
-    def dump(self) -> npt.NDArray[Any]:
-        """See `Buffer.dump`."""
-        return self._array.copy()
-
-    def zero(self) -> None:
-        """See `Buffer.zero`."""
-        self._array.fill(0)
 
 
 class BoundGraphs:
@@ -200,8 +178,12 @@ def _check_tensors(graph: str, session: Any, specs: tuple[TensorSpec, ...]) -> N
     """The graph's own inputs and outputs must be the manifest's: names, shapes and dtypes."""
     kinds = {"uint8": "tensor(uint8)", "float16": "tensor(float16)", "float32": "tensor(float)"}
     stated = {spec.name: (kinds[spec.dtype], list(spec.shape)) for spec in specs}
-    found = {value.name: (value.type, value.shape) for value in (*session.get_inputs(), *session.get_outputs())}
+    found = {
+        value.name: (value.type, value.shape) for value in (*session.get_inputs(), *session.get_outputs())
+    }
     if stated != found:
         names = sorted(name for name in stated.keys() | found.keys() if stated.get(name) != found.get(name))
         detail = "; ".join(f"{name}: graph {found.get(name)}, manifest {stated.get(name)}" for name in names)
-        raise BackendError(f"graph {graph!r} does not have the tensors that the manifest states: {detail}. Export again.")
+        raise BackendError(
+            f"graph {graph!r} does not have the tensors that the manifest states: {detail}. Export again."
+        )

@@ -60,7 +60,8 @@ def _network(bundle: Bundle) -> Table:
     rows = {
         "bundle": str(bundle.path),
         "digest": bundle.digest,
-        "network": f"{manifest.network}, {len(manifest.classes)} classes, {len(manifest.paths)} paths",
+        "network": f"{manifest.network}, {len(manifest.classes)} classes, "
+        + ("1 path" if len(manifest.paths) == 1 else f"{len(manifest.paths)} paths"),
         "channels": ", ".join(f"{name} {_widths(width)}" for name, width in manifest.widths.items()),
         "input size": f"{frame.height}x{frame.width} ({kind}); features "
         f"{manifest.feature_size[0]}x{manifest.feature_size[1]}",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import time
 from collections.abc import Sequence
 from fractions import Fraction
@@ -14,7 +13,6 @@ from typing import Final
 import av
 import av.codec
 import av.error
-import cv2
 import numpy as np
 import numpy.typing as npt
 from av.container import OutputContainer
@@ -24,10 +22,12 @@ from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 from av.video.stream import VideoStream
 
 from tdnet_runtime.errors import MediaError
+from tdnet_runtime.media.append_file import AppendFile
+from tdnet_runtime.media.blend import blend, color_table
 from tdnet_runtime.media.frames import SourceFrame, reason
 from tdnet_runtime.media.sinks import check_folder
 
-__all__ = ["OverlayWriter", "blend", "color_table"]
+__all__ = ["OverlayWriter", "check_output"]
 
 _ENCODER: Final = "libx264"
 # Without look-ahead and B-frames a packet follows each frame at once: nothing waits in the encoder.
@@ -37,40 +37,6 @@ _MUXER_OPTIONS = {"movflags": "frag_keyframe+empty_moov+default_base_moof", "flu
 _STAMP_TIME_BASE = Fraction(1, 90_000)
 _NS = 1_000_000_000
 _BT709 = 1  # as ITU-T H.273 numbers it: matrix, primaries and transfer alike
-
-
-def color_table(colors: Sequence[tuple[int, int, int]]) -> npt.NDArray[np.uint8]:
-    """The uint8 [256, 3] table of (R, G, B) by class index; indices without a class are black."""
-    table = np.zeros((256, 3), dtype=np.uint8)
-    table[: len(colors)] = colors
-    return table
-
-
-def blend(
-    frame: npt.NDArray[np.uint8],
-    labels: npt.NDArray[np.uint8],
-    colors: npt.NDArray[np.uint8],
-    *,
-    alpha: float = 0.5,
-    out: npt.NDArray[np.uint8] | None = None,
-) -> npt.NDArray[np.uint8]:
-    """The frame with each pixel's class colour over it.
-
-    Args:
-        frame: uint8 [H, W, 3], RGB.
-        labels: uint8 [H, W], class indices.
-        colors: see `color_table`.
-        alpha: share of the colour, 0 to 1.
-        out: uint8 [H, W, 3] to write to, a new array if None; rows may lie apart. Not `frame`.
-
-    Returns:
-        `out`: round((1 - alpha) · frame + alpha · colour).
-    """
-    if out is None:
-        out = np.empty_like(frame)
-    cv2.applyColorMap(labels, colors[:, np.newaxis], dst=out)
-    cv2.addWeighted(frame, 1.0 - alpha, out, alpha, 0.0, dst=out)
-    return out
 
 
 class OverlayWriter:
@@ -98,7 +64,7 @@ class OverlayWriter:
         fps: Fraction | None,
         colors: Sequence[tuple[int, int, int]],
     ) -> None:
-        _check_output(path)
+        check_output(path)
         self.path = path
         self.written = 0
         self._colors = color_table(colors)
@@ -108,8 +74,9 @@ class OverlayWriter:
         self._picture = self._canvas[:height, :width]
         self._rgb = VideoFrame.from_numpy_buffer(self._canvas, format="rgb24")
         self._reformatter = VideoReformatter()
-        self._begun = False
+        self._file: AppendFile | None = None
         self._container: OutputContainer | None = None
+        self._ended = False
         self._stream: VideoStream
         self._first_stamp_ns = 0
         self._pts = -1
@@ -135,12 +102,14 @@ class OverlayWriter:
 
     def write(self, frame: SourceFrame, labels: npt.NDArray[np.uint8]) -> None:
         """See `Sink`."""
+        if self._ended:
+            raise MediaError(f"writing the overlay: it was finished before and takes no more: '{self.path}'")
         height, width = self._picture.shape[:2]
         blend(frame.image, labels, self._colors, out=self._picture)
         self._canvas[height:, :width] = self._canvas[height - 1, :width]
         self._canvas[:, width:] = self._canvas[:, width - 1 : width]
         try:
-            if self._container is None:
+            if self._file is None:
                 self._begin(frame.stamp_ns)
             self._mux(self._stream.encode(self._timed_picture(frame.stamp_ns)))
         except (av.error.FFmpegError, OSError) as error:
@@ -153,22 +122,23 @@ class OverlayWriter:
         Raises:
             MediaError: its end could not be written; what is readable is said.
         """
-        if self._container is None:
+        if self._ended or self._container is None or self._file is None:
             return
         try:
             self._mux(self._stream.encode(None))
             self._container.close()
-            self._container = None
+            self._file.close()
+            self._check_written()
+            self._ended = True
         except (av.error.FFmpegError, OSError) as error:
             raise self._failure(error) from error
 
     def _begin(self, stamp_ns: int) -> None:
-        self.path.open("wb").close()
-        self._begun = True
-        self._container = av.open(f"file:{self.path}", mode="w", format="mp4", options=_MUXER_OPTIONS)
+        self._file = AppendFile(self.path)
+        container = self._container = av.open(self._file, mode="w", format="mp4", options=_MUXER_OPTIONS)
         time_base = 1 / self._fps if self._fps else _STAMP_TIME_BASE
         rate = self._fps or Fraction(25)
-        stream = self._container.add_stream(_ENCODER, rate=rate, options=_ENCODER_OPTIONS)
+        stream = container.add_stream(_ENCODER, rate=rate, options=_ENCODER_OPTIONS)
         stream.height, stream.width = self._canvas.shape[:2]
         stream.pix_fmt = "yuv420p"
         stream.time_base = time_base
@@ -202,37 +172,42 @@ class OverlayWriter:
 
     def _mux(self, packets: list[Packet[VideoStream]]) -> None:
         """Hand packets over; a keyframe sends the fragment before it to the file."""
-        assert self._container is not None
+        assert self._container is not None  # the stream is its part
+        assert self._file is not None
         for packet in packets:
             self._container.mux(packet)
+            self._check_written()
             if packet.is_keyframe:
                 self._keyframe_pts = self._pts
                 self._keyframe_ns = time.monotonic_ns()
-            size = self.path.stat().st_size
-            if size > self._readable_bytes:
-                self._readable_bytes = size
+            if self._file.size > self._readable_bytes:
+                self._readable_bytes = self._file.size
                 self._readable_frames = self.written
+
+    def _check_written(self) -> None:
+        if self._file is not None and self._file.error is not None:
+            raise self._file.error
 
     def _failure(self, error: Exception) -> MediaError:
         """Close and cut the file back to the last whole fragment, or remove it; the error to raise."""
-        with contextlib.suppress(av.error.FFmpegError, OSError):
-            if self._container is not None:
+        self._ended = True
+        if self._container is not None:
+            with contextlib.suppress(av.error.FFmpegError, OSError):
                 self._container.close()
-        self._container = None
-        with contextlib.suppress(OSError):
-            if self._begun and self.path.is_file():
-                if self._readable_frames:
-                    os.truncate(self.path, self._readable_bytes)
-                else:
-                    self.path.unlink()
+        if self._file is not None:
+            self._file.cut(self._readable_bytes if self._readable_frames else 0)
         return MediaError(
             f"writing the overlay stopped after {self.written} frames: {reason(error)}; "
             f"the first {self._readable_frames} can be watched: '{self.path}'"
         )
 
 
-def _check_output(path: Path) -> None:
-    """Raise MediaError where it is known beforehand that no video can be written to `path`."""
+def check_output(path: Path) -> None:
+    """Check, as far as can be known beforehand, that an overlay can be written to `path`.
+
+    Raises:
+        MediaError: it cannot, or PyAV is without the encoder.
+    """
     if not path.parent.exists():
         raise MediaError(f"writing the overlay: there is no folder '{path.parent}'; make it first")
     check_folder(path.parent, purpose="the overlay")

@@ -1,0 +1,79 @@
+"""What the tests of networks and of their exported graphs share: weights as files, full-size references."""
+
+import importlib.util
+import json
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.conftest import DATA
+
+collect_ignore_glob = [] if importlib.util.find_spec("torch") else ["test_*.py"]
+
+NETWORKS = ("td2-psp50", "td4-psp18", "td2-fa18", "psp101")
+SHARED = Path(__file__).parents[2].parent / "shared"
+FULL_SIZE = {
+    "td2-psp50": (769, 1537),
+    "td4-psp18": (769, 1537),
+    "td2-fa18": (768, 1536),
+    "psp101": (769, 1537),
+}
+FULL_SIZE_FRAMES = {"td2-psp50": 3, "td4-psp18": 6, "td2-fa18": 6, "psp101": 1}
+"""How many of the reference's frames are compared: all cold ones, and each path warm where it is quick."""
+
+
+def _recipe():
+    spec = importlib.util.spec_from_file_location("reference_weights", DATA / "weights.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def full_size_state(name):
+    """The deterministic weights behind the full-size outputs: the key table as it is."""
+    shapes = json.loads((DATA / "reference" / f"{name}.keys.json").read_text())
+    return _recipe().make_state_dict(shapes)
+
+
+def full_size_reference(name):
+    """The public code's outputs at full size, and the frames as uint8 RGB; skips where they are absent."""
+    import cv2
+
+    height, width = FULL_SIZE[name]
+    folder = SHARED / "reference"
+    path = folder / f"{name}_{height}x{width}_seed0.npz"
+    if not path.is_file():
+        pytest.skip(f"the full-size outputs are not part of the repository: no {path.name} beside it")
+    count = FULL_SIZE_FRAMES[name]
+    with np.load(path) as archive:
+        names = archive["frames"][:count]
+        result = {key: archive[key][:count] for key in ("labels", "logits_stride8")}
+    frames = [cv2.imread(str(folder / "frames" / f"{height}x{width}" / frame)) for frame in names]
+    return result | {"frames": [cv2.cvtColor(frame, cv2.COLOR_BGR2RGB) for frame in frames]}
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """saved(content): a checkpoint file with it, removed after the test (the largest have 300 MB)."""
+    import torch
+
+    paths = []
+
+    def save(content, **options):
+        paths.append(tmp_path / f"checkpoint{len(paths)}.pth")
+        torch.save(content, paths[-1], **options)
+        return paths[-1]
+
+    yield save
+    for path in paths:
+        path.unlink(missing_ok=True)
+
+
+@contextmanager
+def unchanged(folder):
+    """What is in `folder`, names and bytes, must be the same after the block."""
+    before = {path: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+    yield
+    assert {path: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()} == before

@@ -1,0 +1,122 @@
+from fractions import Fraction
+
+import av
+import numpy as np
+import pytest
+
+from tdnet_runtime.errors import MediaError
+from tdnet_runtime.media.sources import open_source
+from tdnet_runtime.media.video import VideoSource
+
+FAST_START = {"movflags": "faststart"}
+NTSC = Fraction(30000, 1001)
+
+
+def read(path):
+    """Frames until the end or the error, and the error."""
+    frames = []
+    with VideoSource(path) as source:
+        try:
+            frames.extend(source)
+        except MediaError as error:
+            return frames, str(error)
+    return frames, None
+
+
+def test_frames_of_odd_size_names_stamps_and_exact_rate(tmp_path, draw, encode):
+    pictures = [draw(i, height=35, width=53) for i in range(12)]
+    path = encode(tmp_path / "clip.mkv", pictures, rate=NTSC, codec="ffv1")
+    with open_source(path) as source:
+        assert (source.fps, source.frame_count, source.size_hw) == (NTSC, 12, (35, 53))
+        frames = list(source)
+    assert [frame.name for frame in frames] == [f"{i:06d}" for i in range(12)]
+    for index, (frame, expected) in enumerate(zip(frames, pictures, strict=True)):
+        assert frame.image.dtype == np.uint8
+        assert frame.image.flags.c_contiguous
+        # lossless but for RGB -> YUV -> RGB in 8 bits
+        assert np.abs(frame.image.astype(int) - expected).max() <= 3
+        assert abs(frame.stamp_ns - index * 1e9 / NTSC) <= 1_000_000  # Matroska's clock ticks in ms
+
+
+def test_each_frame_has_memory_of_its_own(tmp_path, draw, encode):
+    path = encode(tmp_path / "clip.mp4", [draw(i) for i in range(4)])
+    with VideoSource(path) as source:
+        first, second, *_ = source
+    assert not np.shares_memory(first.image, second.image)
+
+
+def test_the_matrix_that_the_file_names_is_used(tmp_path):
+    red = np.full((16, 16, 3), (200, 30, 60), np.uint8)
+    path = tmp_path / "bt709.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25, options={"qp": "4"})
+        stream.height = stream.width = 16
+        stream.codec_context.colorspace = 1
+        rgb = av.VideoFrame.from_ndarray(red, format="rgb24")
+        frame = rgb.reformat(format="yuv420p", dst_colorspace="ITU709")
+        frame.pts = 0
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    (frame,), _ = read(path)
+    assert np.abs(frame.image.astype(int) - red).max() <= 6
+
+
+def test_a_name_with_a_colon_is_a_file(tmp_path, draw, encode):
+    path = encode(tmp_path / "clip.mp4", [draw(0)]).rename(tmp_path / "cam:1.mp4")
+    assert len(read(path)[0]) == 1
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv", "avi"])
+def test_cut_short_gives_what_decodes_and_then_says_so(tmp_path, draw, encode, suffix):
+    rng = np.random.default_rng(3)
+    noise = [rng.integers(0, 255, (64, 96, 3), dtype=np.uint8) for _ in range(50)]
+    options = FAST_START if suffix == "mp4" else None
+    path = encode(tmp_path / f"clip.{suffix}", noise, options=options)
+    assert (len(read(path)[0]), read(path)[1]) == (50, None)
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2])
+    frames, message = read(path)
+    assert 15 < len(frames) < 35
+    assert f"reading the video stopped after {len(frames)} frames" in message
+    assert "cut short" in message
+    assert message.endswith(f"'{path}'")
+
+
+def test_damage_in_the_middle(tmp_path, draw, encode):
+    path = encode(tmp_path / "clip.mp4", [draw(i, height=96, width=128) for i in range(60)], codec="libx264")
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2 : len(data) // 2 + 300] = b"\xff" * 300
+    path.write_bytes(data)
+    frames, message = read(path)
+    assert frames
+    assert "damaged" in message
+
+
+def test_a_container_without_pictures(tmp_path):
+    path = tmp_path / "sound.wav"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("pcm_s16le", rate=8000)
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 800), np.int16), layout="mono")
+        frame.rate = 8000
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    with pytest.raises(MediaError, match="it holds audio, but no pictures"):
+        VideoSource(path)
+
+
+def test_a_header_without_frames(tmp_path, draw, encode):
+    path = encode(tmp_path / "clip.mp4", [draw(0)], options={"movflags": "empty_moov+frag_keyframe"})
+    data = path.read_bytes()
+    path.write_bytes(data[: data.index(b"moof") - 4])
+    with pytest.raises(MediaError, match=r"not a single frame|cut short before its index"):
+        VideoSource(path)
+
+
+def test_the_size_changes_in_mid_stream(tmp_path, draw, encode):
+    small = encode(tmp_path / "small.ts", [draw(i) for i in range(10)])
+    large = encode(tmp_path / "large.ts", [draw(i, height=48, width=64) for i in range(10)])
+    path = tmp_path / "both.ts"
+    path.write_bytes(small.read_bytes() + large.read_bytes())
+    frames, message = read(path)
+    assert {frame.image.shape for frame in frames} == {(36, 52, 3)}
+    assert "the next one is 48x64, the first was 36x52 (height x width)" in message

@@ -1,0 +1,285 @@
+"""Console scripts end in one line where the user can act, and in a traceback where we must."""
+
+from __future__ import annotations
+
+import configparser
+import errno
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO, Protocol
+
+import pytest
+
+from tdnet_runtime import extras
+from tdnet_runtime.errors import MissingExtraError
+from tdnet_runtime.extras import BRINGS, launch, one_line, require
+
+ROOT = Path(__file__).parents[2]
+Program = Callable[[str], str]
+
+
+class Launched(Protocol):
+    def __call__(
+        self, lines: str, stdout: IO[bytes] | int, **env: str
+    ) -> subprocess.CompletedProcess[bytes]: ...
+
+
+@pytest.fixture
+def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Program]:
+    """Make a module of some lines; gives its import path for `launch`."""
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["pytest"])
+    made: list[str] = []
+
+    def make(lines: str) -> str:
+        name = f"launched_{tmp_path.name}_{len(made)}"
+        made.append(name)
+        (tmp_path / f"{name}.py").write_text(lines)
+        return f"{name}:main"
+
+    yield make
+    for name in made:
+        sys.modules.pop(name, None)
+
+
+def _exit_code(import_path: str, *, extra: str = "cli") -> object:
+    with pytest.raises(SystemExit) as caught:
+        launch("tdnet-x", import_path, extra=extra)
+    return caught.value.code
+
+
+# require
+
+
+def test_require_gives_the_module() -> None:
+    assert require("json.decoder", extra="cli") is sys.modules["json.decoder"]
+
+
+def test_a_missing_package_names_its_extra() -> None:
+    with pytest.raises(
+        MissingExtraError,
+        match=r"^the package 'absent_package' is not installed; install it with: pip install '.*\[bench\]'$",
+    ):
+        require("absent_package", extra="bench")
+    with pytest.raises(MissingExtraError, match="the package 'absent_package' is not installed"):
+        require("absent_package.inner", extra="bench")
+
+
+def test_what_a_package_needs_may_be_missing(program: Program) -> None:
+    module = program("import absent_package").partition(":")[0]
+    with pytest.raises(
+        MissingExtraError, match=f"'absent_package', which '{module}' needs, is not installed"
+    ):
+        require(module, extra="cli")
+
+
+def test_a_package_that_does_not_load(program: Program) -> None:
+    module = program("raise ImportError('libGL.so.1: cannot open shared object file', name='cv2')").partition(
+        ":"
+    )[0]
+    with pytest.raises(
+        MissingExtraError,
+        match=r"'cv2' does not load \(libGL.*\); install it again with: pip install .*\[cli\]' --force",
+    ):
+        require(module, extra="cli")
+
+
+def test_the_table_says_what_setup_cfg_says() -> None:
+    config = configparser.ConfigParser()
+    config.read(ROOT / "setup.cfg")
+    listed = config["options.extras_require"]
+    modules = {"opencv-python-headless": "cv2"}
+
+    def brought(extra: str) -> set[str]:
+        found: set[str] = set()
+        for line in listed[extra].split():
+            name, _, inner = line.partition("[")
+            if name == "tdnet-deploy":
+                found.update(*(brought(other) for other in inner.rstrip("]").split(",")))
+            else:
+                package = name.partition(">")[0]
+                found.add(modules.get(package, package))
+        return found
+
+    assert {extra: set(packages) for extra, packages in BRINGS.items()} == {
+        extra: brought(extra) for extra in BRINGS
+    }
+
+
+# launch
+
+
+def test_success(program: Program, capsys: pytest.CaptureFixture[str]) -> None:
+    assert _exit_code(program("import sys\ndef main(): print(sys.argv[0])")) == 0
+    assert capsys.readouterr() == ("tdnet-x\n", "")
+
+
+@pytest.mark.parametrize(("call", "code"), [("sys.exit()", None), ("sys.exit(3)", 3), ("sys.exit(2)", 2)])
+def test_the_functions_own_exit_code(
+    program: Program, capsys: pytest.CaptureFixture[str], call: str, code: int | None
+) -> None:
+    assert _exit_code(program(f"import sys\ndef main(): {call}")) == code
+    assert capsys.readouterr().err == ""
+
+
+def test_our_errors_are_one_line(program: Program, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = "from tdnet_runtime.errors import *\ndef main(): raise FrameError('one\\n  two\\x1b[31m ü.png')"
+    assert _exit_code(program(lines)) == 1
+    assert capsys.readouterr() == ("", "tdnet-x: error: one two\\x1b[31m ü.png\n")
+
+
+@pytest.mark.parametrize("lines", ["raise KeyboardInterrupt", "def main(): raise KeyboardInterrupt"])
+def test_ctrl_c(program: Program, capsys: pytest.CaptureFixture[str], lines: str) -> None:
+    assert _exit_code(program(lines)) == 130
+    assert capsys.readouterr() == ("", "tdnet-x: interrupted\n")
+
+
+def test_ctrl_c_in_a_typer_command(program: Program, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = (
+        "import typer\nmain = typer.Typer(pretty_exceptions_enable=False, rich_markup_mode=None)\n"
+        "@main.command()\ndef command(): raise KeyboardInterrupt"
+    )
+    assert _exit_code(program(lines)) == 130
+    assert capsys.readouterr() == ("", "tdnet-x: interrupted\n")
+
+
+@pytest.mark.parametrize(
+    ("package", "extra", "suggested"),
+    [
+        ("typer", "cli", "cli"),
+        ("rich", "export", "export"),
+        ("av", "bench", "bench"),
+        ("cv2", "cli", "cli"),
+        ("onnxruntime", "cli", "cpu"),
+        ("torch", "bench", "export"),
+        ("psutil", "bench", "bench"),
+    ],
+)
+@pytest.mark.parametrize("when", ["", "def main(): "])
+def test_missing_packages(
+    program: Program,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    package: str,
+    extra: str,
+    suggested: str,
+    when: str,
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    assert _exit_code(program(f"{when}import {package}"), extra=extra) == 1
+    assert capsys.readouterr().err == (
+        f"tdnet-x: error: the package {package!r} is not installed; "
+        f"install it with: pip install 'tdnet-deploy[{suggested}]'\n"
+    )
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "import tdnet_runtime.no_such_module",
+        "from tdnet_runtime.errors import NoSuchError",
+        "import some_unknown_package",
+        "raise ImportError('of nothing')",
+        "raise RuntimeError('a defect')",
+        "raise OSError(5, 'a disk error that nobody translated')",
+    ],
+)
+def test_defects_keep_their_traceback(program: Program, line: str) -> None:
+    with pytest.raises((ImportError, RuntimeError, OSError)):
+        launch("tdnet-x", program(line), extra="cli")
+
+
+def test_a_full_disk(program: Program, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = f"def main(): raise OSError({errno.ENOSPC}, 'No space left on device', 'out.png')"
+    assert _exit_code(program(lines)) == 1
+    assert capsys.readouterr().err == (
+        "tdnet-x: error: [Errno 28] No space left on device: 'out.png'; make room and run it again\n"
+    )
+
+
+@pytest.fixture
+def launched(tmp_path: Path, child_env: dict[str, str]) -> Launched:
+    """Run a function of some lines in a process of its own."""
+
+    def run(lines: str, stdout: IO[bytes] | int, **env: str) -> subprocess.CompletedProcess[bytes]:
+        (tmp_path / "launched.py").write_text(lines)
+        command = "from tdnet_runtime.extras import launch; launch('tdnet-x', 'launched:main', extra='cli')"
+        return subprocess.run(
+            [sys.executable, "-c", command],
+            cwd=tmp_path,
+            env={**child_env, **env},
+            stdout=stdout,
+            stderr=subprocess.PIPE,
+            timeout=60,
+        )
+
+    return run
+
+
+@pytest.mark.parametrize("size", [10, 1_000_000])
+def test_a_closed_pipe_is_quiet(launched: Launched, size: int) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        done = launched(f"def main(): print('x' * {size})", writer)
+    finally:
+        os.close(writer)
+    assert (done.returncode, done.stderr) == (1, b"")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+@pytest.mark.parametrize("size", [10, 1_000_000])
+def test_a_full_disk_below_stdout_is_one_line(launched: Launched, size: int) -> None:
+    with Path("/dev/full").open("wb") as full:
+        done = launched(f"def main(): print('x' * {size})", full)
+    assert done.returncode == 1
+    assert done.stderr == b"tdnet-x: error: [Errno 28] No space left on device; make room and run it again\n"
+
+
+def test_an_error_is_said_although_the_pipe_is_closed(launched: Launched) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        lines = "from tdnet_runtime.errors import *\ndef main(): print(1); raise FrameError('said')"
+        done = launched(lines, writer)
+    finally:
+        os.close(writer)
+    assert (done.returncode, done.stderr) == (1, b"tdnet-x: error: said\n")
+
+
+def test_a_terminal_without_unicode(launched: Launched) -> None:
+    done = launched("def main(): print('Δ')", subprocess.PIPE, PYTHONIOENCODING="ascii")
+    assert (done.returncode, done.stdout.strip(), done.stderr) == (0, b"?", b"")
+
+
+def test_ctrl_c_from_outside(launched: Launched) -> None:
+    done = launched("import os, signal\ndef main(): os.kill(os.getpid(), signal.SIGINT)", subprocess.PIPE)
+    assert (done.returncode, done.stderr) == (130, b"tdnet-x: interrupted\n")
+
+
+def test_without_stdout_and_stderr(program: Program, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", None)
+    monkeypatch.setattr(sys, "stderr", None)
+    assert _exit_code(program("from tdnet_runtime.errors import *\ndef main(): raise FrameError('x')")) == 1
+
+
+def test_one_line_keeps_what_is_readable() -> None:
+    assert one_line("a\nb\r\n  c\td\x00\udcff·Δ") == "a b c\\td\\x00\\udcff·Δ"
+    assert one_line("") == ""
+
+
+def test_importing_it_is_light(child_env: dict[str, str]) -> None:
+    """It comes before any optional package is known to be there."""
+    command = "import sys, tdnet_runtime.extras, tdnet_runtime.cli; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", command], env=child_env, capture_output=True, text=True, check=True, timeout=60
+    )
+    optional = {package for packages in BRINGS.values() for package in packages}
+    assert not optional & set(done.stdout.split())
+
+
+def test_public_names_exist() -> None:
+    assert all(hasattr(extras, name) for name in extras.__all__)

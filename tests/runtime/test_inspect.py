@@ -1,0 +1,282 @@
+"""`tdnet-inspect`: what it shows, and how it ends."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+import pytest
+from rich.cells import cell_len
+from rich.console import Console
+
+from tdnet_runtime.bundle import Bundle, write_bundle
+from tdnet_runtime.cli import inspect_main
+from tdnet_runtime.cli.inspect import json_from_bundle
+from tdnet_runtime.cli.inspect_view import show_bundle
+from tdnet_runtime.manifest import ClassSpec, InputSpec, Manifest, PathSpec, StateSpec
+
+
+class Inspect(Protocol):
+    def __call__(self, *args: str | Path, **env: str) -> subprocess.CompletedProcess[str]: ...
+
+
+@pytest.fixture
+def inspect(tmp_path: Path, child_env: dict[str, str]) -> Inspect:
+    """Run the console script's function in a process of its own."""
+
+    def run(*args: str | Path, **env: str) -> subprocess.CompletedProcess[str]:
+        command = "from tdnet_runtime.cli import inspect_main; inspect_main()"
+        return subprocess.run(
+            [sys.executable, "-c", command, *map(str, args)],
+            env={**child_env, **env},
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+
+    return run
+
+
+def _shown(path: Path, *, width: int = 80, **options: object) -> str:
+    with Bundle.open(path) as bundle:
+        console = Console(file=io.StringIO(), width=width, markup=False, highlight=False, **options)  # type: ignore[arg-type]
+        show_bundle(bundle, console)
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+# What is shown.
+
+
+def test_everything_is_shown(tiny_bundle: Path) -> None:
+    text = _shown(tiny_bundle)
+    with Bundle.open(tiny_bundle) as bundle:
+        manifest, digest = bundle.manifest, bundle.digest
+    for expected in (
+        "td2-fa18, 2 classes, 2 paths",
+        "value 3, stages 4-8",
+        "4x8 (the checkpoint's own); features 1x2",
+        "uint8 RGB, [1, 4, 8, 3] (NHWC)",
+        "0.485, 0.456, 0.406",
+        digest,
+        manifest.checkpoint_sha256,
+        "80 bytes in 2 slots",
+        "Cold frames after a reset: 1,",
+        "subnet2, apm2   1",
+        "slot2_v    3x2       float32      24",
+        "fp32 55 bytes",
+        "99.9990 %     99.9900 %        4.0e-04",
+        "#804080   road",
+        f"graphs/fp32/subnet1.onnx      55   {manifest.members['graphs/fp32/subnet1.onnx'].sha256[:12]}",
+        "tdnet-deploy   0.1.0",
+    ):
+        assert expected in text, expected
+    assert "APPROXIMATE" not in text
+
+
+def test_it_reads_well_in_80_columns_without_colour(tiny_bundle: Path) -> None:
+    text = _shown(tiny_bundle)
+    assert max(cell_len(line) for line in text.splitlines()) <= 80
+    assert "\x1b" not in text
+    assert "…" not in text  # nothing is cut off
+
+
+def test_a_resampled_size_is_the_first_thing_said(
+    tmp_path: Path, tiny_manifest: Manifest, tiny_members: Mapping[str, bytes]
+) -> None:
+    path = tmp_path / "x.plan"
+    write_bundle(path, msgspec.structs.replace(tiny_manifest, size_resampled=True), tiny_members)
+    text = _shown(path)
+    assert text.startswith("APPROXIMATE: the LayerNorm maps of this network were resampled")
+    assert "4x8 (APPROXIMATE: resampled)" in text
+
+
+def test_classes_have_swatches_only_where_there_is_colour(tiny_bundle: Path) -> None:
+    swatch = "48;2;128;64;128m"
+    assert swatch in _shown(tiny_bundle, force_terminal=True, color_system="truecolor")
+    plain = _shown(tiny_bundle, force_terminal=True, color_system="truecolor", no_color=True)
+    assert swatch not in plain
+    assert "#804080   road" in plain
+
+
+def test_a_per_frame_network_and_no_proof(tmp_path: Path, tiny_manifest: Manifest) -> None:
+    image, labels = tiny_manifest.graph("subnet1").inputs, tiny_manifest.graph("apm1").outputs
+    whole = msgspec.structs.replace(
+        tiny_manifest.graphs[0],
+        name="whole",
+        inputs=image,
+        outputs=labels,
+        members={"fp32": "g", "fp16": "h", "int8": "i"},
+    )
+    manifest = msgspec.structs.replace(
+        tiny_manifest,
+        paths=(PathSpec(index=1, subnet="whole", apm=None, reads=()),),
+        state=StateSpec(slots=0, entry=(), stride=4, cold_frames=0),
+        graphs=(whole,),
+        parity={},
+    )
+    path = tmp_path / "x.plan"
+    write_bundle(path, manifest, {"g": b"x" * 2000, "h": b"x", "i": b"x" * (3 << 20)})
+    text = _shown(path)
+    assert "State of a stream: none, each frame stands alone" in text
+    assert "Parity with PyTorch: not proven" in text
+    assert "fp32 2.0 KiB" in text
+    assert "fp16 1 bytes" in text
+    assert "int8 3.0 MiB" in text
+
+
+def test_foreign_text_cannot_steer_the_terminal(
+    tmp_path: Path, tiny_manifest: Manifest, tiny_members: Mapping[str, bytes]
+) -> None:
+    evil = "\x1b]0;x\x07\n[red]evil[/red]"
+    manifest = msgspec.structs.replace(
+        tiny_manifest,
+        network=evil,
+        classes=(ClassSpec(name=evil, color=(0, 0, 0)),),
+        tools={evil: evil},
+        input=InputSpec(height=4, width=8, mean=(0, 0, 0), std=(1, 1, 1), resize=evil),
+    )
+    path = tmp_path / "x.plan"
+    write_bundle(path, manifest, tiny_members)
+    text = _shown(path, width=200)
+    assert "\x1b" not in text
+    assert "\x07" not in text
+    assert text.count(r"\x1b]0;x\x07 [red]evil[/red]") == 5
+
+
+def test_json_holds_the_whole_manifest(tiny_bundle: Path) -> None:
+    with Bundle.open(tiny_bundle) as bundle:
+        described = json.loads(json_from_bundle(bundle))
+        assert described == {
+            "path": str(tiny_bundle),
+            "digest": bundle.digest,
+            "manifest": json.loads(bundle.read("manifest.json")),
+        }
+
+
+# How it ends.
+
+
+def test_piped(tiny_bundle: Path, inspect: Inspect) -> None:
+    done = inspect(tiny_bundle)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "td2-fa18, 2 classes, 2 paths" in done.stdout
+    assert "\x1b" not in done.stdout
+    assert max(cell_len(line) for line in done.stdout.splitlines()) <= 80
+
+
+def test_piped_without_unicode(tiny_bundle: Path, inspect: Inspect) -> None:
+    done = inspect(tiny_bundle, PYTHONIOENCODING="ascii")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.isascii()
+
+
+def test_json_and_nothing_else(tiny_bundle: Path, inspect: Inspect) -> None:
+    done = inspect(tiny_bundle, "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout)["manifest"]["network"] == "td2-fa18"
+
+
+def test_extract(
+    tmp_path: Path, tiny_bundle: Path, tiny_members: Mapping[str, bytes], inspect: Inspect
+) -> None:
+    done = inspect(tiny_bundle, "--extract", "out")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.endswith("6 files were unpacked to out\n")
+    for name, data in tiny_members.items():
+        assert (tmp_path / "out" / name).read_bytes() == data
+    again = inspect(tiny_bundle, "--json", "--extract", "out")
+    assert (again.returncode, again.stdout) == (1, "")
+    assert again.stderr.startswith("tdnet-inspect: error: extracting would overwrite 'out/manifest.json'")
+    assert again.stderr.count("\n") == 1
+
+
+def test_help(inspect: Inspect) -> None:
+    done = inspect("--help")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Usage: tdnet-inspect [OPTIONS] " in done.stdout
+    assert "tdnet-inspect td2-fa18.plan --extract unpacked/" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        ((), "Usage: tdnet-inspect"),
+        ((), "Missing argument 'X.plan'"),
+        (("x.plan", "--bad"), "No such option: --bad"),
+        (("x.plan", "--extract"), "requires an argument"),
+        (("x.plan", "y.plan"), "unexpected extra argument"),
+    ],
+)
+def test_wrong_usage(inspect: Inspect, args: tuple[str, ...], message: str) -> None:
+    done = inspect(*args)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert message in done.stderr
+    assert len(done.stderr.splitlines()) <= 4
+    assert "Traceback" not in done.stderr
+
+
+def _add(path: Path, name: str) -> None:
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr(name, b"")
+
+
+def _truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def _damage(path: Path) -> None:
+    path.write_bytes(path.read_bytes().replace(b"apm one", b"apm two"))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (Path.unlink, "there is no such bundle"),
+        (lambda path: path.write_bytes(b""), "the bundle is an empty file"),
+        (lambda path: path.write_bytes(b"ftrt" * 99), "not a TDNet bundle but a TensorRT engine"),
+        (lambda path: path.write_bytes(b"\n\n"), r"but a file that starts with b'\n\n'"),
+        (_truncate, "is truncated"),
+        (lambda path: _add(path, "../evil"), "has a '..' part, which would leave the bundle"),
+        (lambda path: _add(path, "graphs/more"), "which its manifest does not list"),
+        (lambda path: _add(path, "archive/data.pkl"), "but a PyTorch checkpoint"),
+        (_damage, "has SHA-256"),
+        (lambda path: path.unlink() or path.mkdir(), "this is a folder"),
+    ],
+)
+def test_bad_bundles_end_in_one_line(
+    tiny_bundle: Path, inspect: Inspect, spoil: Callable[[Path], object], message: str
+) -> None:
+    spoil(tiny_bundle)
+    done = inspect(tiny_bundle, "--extract", "out")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("tdnet-inspect: error: ")
+    assert message in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not (tiny_bundle.parent / "out").exists()
+
+
+@pytest.mark.parametrize("package", ["typer", "rich"])
+def test_a_missing_extra_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], package: str
+) -> None:
+    for loaded in list(sys.modules):
+        if loaded.split(".")[0] == package or loaded.startswith("tdnet_runtime.cli."):
+            monkeypatch.delitem(sys.modules, loaded)
+    monkeypatch.setitem(sys.modules, package, None)
+    monkeypatch.setattr(sys, "argv", ["tdnet-inspect", "x.plan"])
+    with pytest.raises(SystemExit) as caught:
+        inspect_main()
+    assert caught.value.code == 1
+    assert capsys.readouterr().err == (
+        f"tdnet-inspect: error: the package {package!r} is not installed; "
+        "install it with: pip install 'tdnet-deploy[cli]'\n"
+    )
