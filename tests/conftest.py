@@ -6,6 +6,7 @@ code lie in `data/reference`, and tiny ones of the same design, which export in 
 
 import importlib.util
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,16 @@ SMALL_SIZE = {
 """Input (H, W) of the small reference outputs."""
 TINY_FEATURES = {"td2-psp50": (7, 9), "td4-psp18": (9, 13), "td2-fa18": (8, 12), "psp101": (7, 9)}
 """(h, w) of the tiny networks' features: two of them divide into none of the pyramid's grids."""
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item):
+    """With CI=true, a comparison with the public code that is skipped counts as failed."""
+    report = yield
+    if report.skipped and item.get_closest_marker("reference") and os.environ.get("CI") == "true":
+        report.outcome = "failed"
+        report.longrepr = f"must not be skipped in CI: {report.longrepr}"
+    return report
 
 
 def _recipe():

@@ -22,7 +22,8 @@ class Weights:
 
     def array(self, key: str) -> Array:
         """The parameter as a new float64 array."""
-        return np.array(self._state[key], dtype=np.float64)
+        values: Array = np.asarray(self._state[key]).astype(np.float64)
+        return values
 
     def conv(self, conv: str, norm: str | None = None) -> tuple[Array, Array | None]:
         """Weight [O, I, kh, kw] and bias [O] of the convolution `conv`, with BatchNorm `norm` folded in."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import pickle
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch.nn import functional as F
@@ -21,6 +23,27 @@ __all__ = ["load_checkpoint"]
 _State = dict[str, torch.Tensor]
 _UNUSED = ("auxlayer", "teacher.", "head_aux")
 """Entries of training that deployment drops; a network that has modules of these names keeps them."""
+
+
+def _stand_in(module: str, name: str) -> type:
+    """A class that PyTorch's unpickler takes for `module.name`, and that keeps nothing of what it is given."""
+
+    class Ignored:
+        def __init__(self, *_: object) -> None: ...
+
+        def __setstate__(self, state: object) -> None: ...
+
+    Ignored.__module__, Ignored.__name__, Ignored.__qualname__ = module, name, name
+    return Ignored
+
+
+# TDNet's training saves `best_iou` as a NumPy scalar, which `weights_only` refuses; it is not needed here,
+# so nothing of NumPy is called with the file's data. NumPy 2 has moved the module.
+_NUMPY_SCALARS: list[Any] = [
+    _stand_in("numpy", "dtype"),
+    _stand_in("numpy.core.multiarray", "scalar"),
+    _stand_in("numpy._core.multiarray", "scalar"),
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,27 +97,28 @@ def load_checkpoint(path: str | os.PathLike[str], *, size: tuple[int, int] | Non
 def _read_state(path: Path) -> _State:
     """The state dict in the file, prefixes and training-only entries removed, float32."""
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals(_NUMPY_SCALARS):
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         raise CheckpointError(
             f"cannot read the checkpoint {str(path)!r}: {error.strerror or error}"
         ) from error
     except pickle.UnpicklingError as error:
+        culprit = re.search(r"GLOBAL (\S+)", str(error))
+        if culprit is None:
+            raise _damaged(path, error) from error
         raise CheckpointError(
-            f"the checkpoint {str(path)!r} is not weights alone (it holds code, or is no checkpoint at all), and code "
-            "from a file is not run; save it again with torch.save(model.state_dict(), path)"
+            f"the checkpoint {str(path)!r} is not weights alone: it holds {culprit[1]!r}, and code from a file is "
+            "not run; save it again with torch.save(model.state_dict(), path)"
         ) from error
     except Exception as error:  # damaged files raise whatever the parser stumbles on
-        raise CheckpointError(
-            f"cannot read the checkpoint {str(path)!r}: it is damaged or not a PyTorch file "
-            f"({type(error).__name__}); expected what torch.save writes. Copy or download it again."
-        ) from error
+        raise _damaged(path, error) from error
     if isinstance(content, Mapping) and isinstance(content.get("model_state"), Mapping):
         content = content["model_state"]
     if not isinstance(content, Mapping) or not content:
         raise CheckpointError(
-            f"the checkpoint {str(path)!r} holds a {type(content).__name__}, expected a state dict or "
-            "{'model_state': state dict}"
+            f"the checkpoint {str(path)!r} holds a {type(content).__name__}{'' if content else ' with nothing in it'}, "
+            "expected a state dict or {'model_state': state dict}; save model.state_dict()"
         )
     state: _State = {}
     for name, value in content.items():
@@ -106,16 +130,35 @@ def _read_state(path: Path) -> _State:
             )
         key = name.removeprefix("module.")
         if not key.startswith(_UNUSED[:2]):
-            # Some are saved channels-last; PyTorch's default layout makes a network's speed its own.
-            value = value.contiguous()
-            state[key] = value.float() if value.is_floating_point() else value
+            state[key] = _plain(path, key, value)
     broken = [key for key, value in state.items() if not _usable(key, value)]
     if broken:
         raise CheckpointError(
-            f"the checkpoint {str(path)!r} has NaN or infinite values in {', '.join(broken)}: the training "
-            "diverged or the file is damaged; use an earlier checkpoint"
+            f"the checkpoint {str(path)!r} has NaN or infinite values in {len(broken)} of {len(state)} tensors "
+            f"({', '.join(broken[:8])}{', …' if broken[8:] else ''}): the training diverged or the file is damaged; "
+            "use an earlier checkpoint"
         )
     return state
+
+
+def _damaged(path: Path, error: Exception) -> CheckpointError:
+    return CheckpointError(
+        f"cannot read the checkpoint {str(path)!r}: it is damaged or not a PyTorch file "
+        f"({type(error).__name__}); expected what torch.save writes. Copy or download it again."
+    )
+
+
+def _plain(path: Path, key: str, value: torch.Tensor) -> torch.Tensor:
+    """A floating-point tensor as float32 in PyTorch's default layout; a counter as it is."""
+    if key.endswith("num_batches_tracked"):
+        return value
+    if value.layout is not torch.strided or not value.is_floating_point():
+        raise CheckpointError(
+            f"the checkpoint {str(path)!r} has {key!r} as {value.dtype}, {value.layout}; expected dense "
+            "floating-point weights. Save the network before it is quantised or made sparse."
+        )
+    # Some are saved channels-last; PyTorch's default layout makes a network's speed its own.
+    return value.detach().contiguous().float()
 
 
 def _usable(key: str, value: torch.Tensor) -> bool:

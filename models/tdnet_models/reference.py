@@ -102,10 +102,15 @@ class ReferenceStream:
 
     def _normalised(self, frame: npt.NDArray[np.uint8]) -> torch.Tensor:
         height, width = self.network.spec.input_size
-        if frame.shape != (height, width, 3) or frame.dtype != np.uint8:
+        is_array = isinstance(frame, np.ndarray)
+        if not is_array or frame.shape != (height, width, 3) or frame.dtype != np.uint8:
+            came = f"frame of {frame.dtype} {list(frame.shape)}" if is_array else type(frame).__name__
             raise FrameError(
-                f"the reference was given a frame of {frame.dtype} {list(frame.shape)}; expected uint8 "
-                f"[{height}, {width}, 3], RGB. Resize it (bilinear) first."
+                f"the reference was given a {came}; expected uint8 [{height}, {width}, 3], RGB. "
+                "Resize it (bilinear) first."
             )
+        frame = np.ascontiguousarray(
+            frame
+        )  # PyTorch takes no negative strides, as of BGR turned by [..., ::-1]
         image = torch.tensor(frame, device=self._device).permute(2, 0, 1).unsqueeze(0)
         return (image.to(self._dtype) / 255 - self._mean) / self._std

