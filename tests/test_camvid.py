@@ -41,7 +41,7 @@ def test_val_miou_is_the_cards(tmp_path):
         Segmenter.open(bundle) as segmenter,
         segmenter.stream() as stream,
     ):
-        assert [c.name for c in segmenter.manifest.classes][0] == "sky"
+        assert segmenter.manifest.classes[0].name == "sky"
         for frame in source:
             truth = cv2.imread(str(CAMVID / "valannot" / f"{frame.name}.png"), cv2.IMREAD_UNCHANGED)
             labels = stream.push(frame.image).labels

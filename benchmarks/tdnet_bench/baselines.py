@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ import numpy.typing as npt
 
 from tdnet_bench.records import BUNDLE, REFERENCE
 from tdnet_bench.runner import Push
+from tdnet_models.digest import checkpoint_sha256
 from tdnet_runtime.errors import CheckpointError, MissingExtraError
 from tdnet_runtime.manifest import Manifest
 
@@ -51,11 +51,11 @@ class BundleSide:
 class ReferenceSide:
     """`ReferenceStream` in eager PyTorch on the CPU, with contiguous (NCHW) weights.
 
-    The layout is PyTorch's default and the public code's; a checkpoint that was saved in channels_last would
-    otherwise keep it and run a quarter faster (td2-fa18, torch 2.13), so the file would decide the ratio.
+    The layout is PyTorch's default and the public code's. In channels_last it would run a quarter faster
+    (td2-fa18, torch 2.13, one machine).
 
     Args:
-        network: see `reference_for`; its weights' layout is changed in place.
+        network: see `reference_for`.
         memory_stride: n of the bundle; None for a per-frame network.
         threads: of PyTorch, for the whole process.
     """
@@ -69,8 +69,6 @@ class ReferenceSide:
         import torch  # optional, and only now: the bundle's memory was measured without it
 
         torch.set_num_threads(threads)
-        for weight in network.parameters():
-            weight.data = weight.data.contiguous()
         self._network, self._memory_stride, self._uint8 = network, memory_stride, torch.uint8
 
     @contextmanager
@@ -124,7 +122,7 @@ def plan_reference(manifest: Manifest, ckpt: Path | None) -> ReferencePlan:
             note="no --ckpt was given: the reference has the bundle's shapes with made-up weights; "
             "label agreement was NOT measured",
         )
-    digest = _sha256(ckpt)
+    digest = checkpoint_sha256(ckpt)
     if digest != manifest.checkpoint_sha256:
         raise CheckpointError(
             f"--ckpt is not the checkpoint that the bundle was exported from: its SHA-256 is {digest}, the "
@@ -168,16 +166,3 @@ def reference_for(manifest: Manifest, ckpt: Path | None) -> Network:
 
 def _torch_is_installed() -> bool:
     return importlib.util.find_spec("torch") is not None
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    try:
-        with path.open("rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
-    except OSError as error:
-        raise CheckpointError(
-            f"cannot read the checkpoint: {error.strerror or error}: {str(path)!r}"
-        ) from error
-    return digest.hexdigest()

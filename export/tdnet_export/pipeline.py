@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,10 +22,10 @@ from tdnet_export.options import ExportOptions
 from tdnet_export.parity import ParityReport, prove_parity, required_frames
 from tdnet_export.weights import Weights
 from tdnet_models import Network, load_checkpoint
+from tdnet_models.digest import checkpoint_sha256
 from tdnet_models.reference import MEAN, STD
 from tdnet_runtime import __version__
 from tdnet_runtime.bundle_writer import write_bundle
-from tdnet_runtime.errors import CheckpointError
 from tdnet_runtime.manifest import SCHEMA_VERSION, ClassSpec, GraphSpec, InputSpec, Manifest, ParitySummary
 
 __all__ = ["ExportSummary", "Progress", "bundle_from_checkpoint"]
@@ -74,7 +73,7 @@ def bundle_from_checkpoint(
     started = perf_counter()
     on_progress("load checkpoint", 0, 1)
     network = load_checkpoint(options.checkpoint, size=options.size_hw)
-    checkpoint_sha256 = _file_sha256(options.checkpoint)
+    digest = checkpoint_sha256(options.checkpoint)
     out = options.out or Path(f"{network.spec.name}.plan")
     options.check_out(out)
     classes = class_specs(network.spec.classes, options.names)
@@ -83,7 +82,7 @@ def bundle_from_checkpoint(
     on_progress("load checkpoint", 1, 1)
 
     models, graph_seconds = _write_graphs(network, contract, on_progress)
-    manifest = _manifest(network, contract, classes, checkpoint_sha256)
+    manifest = _manifest(network, contract, classes, digest)
     proof_started = perf_counter()
     report = _prove(network, contract, manifest, models, options.frames, on_progress)
     proof_seconds = perf_counter() - proof_started
@@ -127,7 +126,7 @@ def _write_graphs(
 
 
 def _manifest(
-    network: Network, contract: NetworkContract, classes: tuple[ClassSpec, ...], checkpoint_sha256: str
+    network: Network, contract: NetworkContract, classes: tuple[ClassSpec, ...], digest: str
 ) -> Manifest:
     """The manifest, without parity and members."""
     height, width = network.spec.input_size
@@ -146,7 +145,7 @@ def _manifest(
             GraphSpec(name=g.name, inputs=g.inputs, outputs=g.outputs, members={PRECISION: _member(g.name)})
             for g in contract.graphs
         ),
-        checkpoint_sha256=checkpoint_sha256,
+        checkpoint_sha256=digest,
         tools={"tdnet-deploy": __version__, **tools},
         parity={},
         members={},
@@ -208,16 +207,3 @@ def _members(models: dict[str, onnx.ModelProto]) -> dict[str, bytes]:
 
 def _member(graph: str) -> str:
     return f"graphs/{PRECISION}/{graph}.onnx"
-
-
-def _file_sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    try:
-        with path.open("rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
-    except OSError as error:
-        raise CheckpointError(
-            f"cannot read the checkpoint {str(path)!r}: {error.strerror or error}"
-        ) from error
-    return digest.hexdigest()

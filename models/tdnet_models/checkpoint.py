@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import pickle
 import re
@@ -173,11 +174,16 @@ def _expected_shapes(spec: NetworkSpec) -> dict[str, tuple[int, ...]]:
         return {key: tuple(value.shape) for key, value in build_network(spec).state_dict().items()}
 
 
+@functools.cache
+def _published_names(variant: str) -> frozenset[str]:
+    return frozenset(_expected_shapes(PUBLISHED[variant]))
+
+
 def _nearest_variant(state: _State) -> Variant:
     """The variant whose parameter names overlap most with the checkpoint's."""
 
     def overlap(variant: Variant) -> float:
-        names = _expected_shapes(PUBLISHED[variant.name]).keys()
+        names = _published_names(variant.name)
         return len(names & state.keys()) / len(names | state.keys())
 
     return max(VARIANTS.values(), key=overlap)

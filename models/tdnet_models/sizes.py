@@ -27,7 +27,7 @@ def feature_size_from_input(variant: Variant, size_hw: tuple[int, int]) -> tuple
     nearest = " or ".join(dict.fromkeys(f"{a}x{b}" for a, b in zip(heights, widths, strict=True)))
     raise SizeError(
         f"{variant.name} cannot take an input of {height}x{width}: valid sizes are {rule} "
-        f"with h, w >= {_SMALLEST_FEATURES}; nearest: {nearest}"
+        f"with h, w from {_SMALLEST_FEATURES} to {_LARGEST_SIDE // 8}; nearest: {nearest}"
     )
 
 

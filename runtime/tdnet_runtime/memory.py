@@ -86,6 +86,12 @@ class StreamMemory:
         for name in self._slot_names():
             self._buffers[name].load(slots[name])
 
+    def release(self) -> None:
+        """Let go of all buffers and programs, which hold the engine's weights; nothing works afterwards."""
+        self._programs = ()
+        self._buffers = {}
+        del self.image, self.labels
+
     def _slot_names(self) -> list[str]:
         return [
             f"slot{path.index}_{spec.name}"

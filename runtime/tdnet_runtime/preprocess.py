@@ -37,13 +37,9 @@ def check_frame(frame: object) -> tuple[int, int]:
             "the network's own normalisation is inside the graphs"
         )
     if frame.ndim != 3 or frame.shape[2] != 3:
-        hint = {
-            2: "a grey image: repeat it with numpy.repeat(frame[..., None], 3, axis=2)",
-            4: "a batch: push its frames one by one",
-        }
-        what = hint.get(frame.ndim, "drop an alpha channel with numpy.ascontiguousarray(frame[..., :3])")
         raise FrameError(
-            f"push() was given a frame of shape {list(frame.shape)}; expected [H, W, 3], RGB. If it is {what}."
+            f"push() was given a frame of shape {list(frame.shape)}; expected [H, W, 3], RGB."
+            f"{_shape_hint(frame.shape)}"
         )
     if not frame.flags.c_contiguous:
         raise FrameError(
@@ -56,6 +52,17 @@ def check_frame(frame: object) -> tuple[int, int]:
             f"push() was given a frame of {height}x{width}; sides of 1 to {_MAX_SIDE - 1} are possible"
         )
     return height, width
+
+
+def _shape_hint(shape: tuple[int, ...]) -> str:
+    """What such an array often is, and how to turn it into a frame; empty where nobody knows."""
+    if len(shape) == 2 or shape[2:] == (1,):
+        return " If it is a grey image: repeat it with numpy.repeat(frame.reshape(H, W, 1), 3, axis=2)."
+    if shape[2:] == (4,):
+        return " If it is RGBA: drop the alpha channel with numpy.ascontiguousarray(frame[..., :3])."
+    if len(shape) == 3 and shape[0] == 3:
+        return " If its channels come first: numpy.ascontiguousarray(frame.transpose(1, 2, 0))."
+    return " If it is a batch: push its frames one by one." if len(shape) == 4 else ""
 
 
 def check_out(out: object, size_hw: tuple[int, int]) -> None:
@@ -99,8 +106,8 @@ class Resizer:
         except ImportError as error:
             height, width = self._size_hw
             raise FrameError(
-                f"push() was given a frame of {size_hw[0]}x{size_hw[1]}; without OpenCV only the network's size, "
-                f"{height}x{width}, can be taken. Install it with: pip install opencv-python-headless"
+                f"push() was given a frame of {size_hw[0]}x{size_hw[1]}; without OpenCV ({error}) only the "
+                f"network's size, {height}x{width}, can be taken. Install it with: pip install opencv-python-headless"
             ) from error
         self._cv2 = cv2
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import weakref
 from types import TracebackType
 
@@ -29,6 +30,7 @@ class Segmenter:
         self.backend = backend
         self._streams: weakref.WeakSet[Stream] = weakref.WeakSet()
         self._closed = False
+        self._lock = threading.Lock()  # of opening streams and closing
 
     @classmethod
     def open(
@@ -69,26 +71,35 @@ class Segmenter:
             StreamError: the segmenter is closed.
             BackendError: the engine could not make the buffers.
         """
-        if self._closed:
-            raise StreamError("stream() was called on a closed segmenter; open the bundle again")
-        stream = Stream(
-            self.manifest,
-            self.backend.session(),
-            bundle_digest=self.bundle.digest,
-            precision=self.backend.precision,
-        )
-        self._streams.add(stream)
-        return stream
+        with self._lock:
+            if self._closed:
+                raise StreamError("stream() was called on a closed segmenter; open the bundle again")
+            session = self.backend.session()
+            try:
+                stream = Stream(
+                    self.manifest,
+                    session,
+                    bundle_digest=self.bundle.digest,
+                    precision=self.backend.precision,
+                )
+            except BaseException:
+                session.close()
+                raise
+            self._streams.add(stream)
+            return stream
 
     def close(self) -> None:
-        """Close all streams and release the weights. Safe to call twice."""
-        if self._closed:
-            return
-        self._closed = True
-        for stream in list(self._streams):
-            stream.close()
-        self.backend.close()
-        self.bundle.close()
+        """Close all streams and release the weights. Safe to call twice.
+
+        Raises:
+            StreamError: another thread is inside a stream; call it again when that thread is done.
+        """
+        with self._lock:
+            self._closed = True
+            for stream in list(self._streams):
+                stream.close()
+            self.backend.close()
+            self.bundle.close()
 
     def __enter__(self) -> Segmenter:
         return self

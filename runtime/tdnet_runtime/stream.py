@@ -199,6 +199,7 @@ class Stream:
         with self._exclusive("close"):
             if self._state is not StreamState.CLOSED:
                 self._state = StreamState.CLOSED
+                self._memory.release()
                 self._session.close()
 
     def __enter__(self) -> Stream:
@@ -222,6 +223,7 @@ class Stream:
         image, labels = self._memory.image.host, self._memory.labels.host
         assert image is not None  # allocated host-visible
         assert labels is not None  # likewise
+        result = np.empty(size_hw, dtype=np.uint8) if out is None else out
         self._resizer.put(frame, image[0])
         try:
             self._memory.run(path, cold=cold)
@@ -232,7 +234,6 @@ class Stream:
                     f"{error} (frame {index}, path {path}); call reset() before the next frame"
                 ) from error
             raise
-        result = np.empty(size_hw, dtype=np.uint8) if out is None else out
         self._resizer.take(labels[0], result)
         logits = self._memory.tensor("logits")[0] if "logits" in self._memory.names else None
         self._frame_index = index + 1

@@ -94,18 +94,3 @@ def test_the_reference_has_the_bundles_shapes(manifest: Manifest) -> None:
     spec = reference_for(manifest, None).spec
     assert (spec.name, spec.classes, spec.feature_size) == ("td2-fa18", 5, (6, 6))
     assert spec.widths == manifest.widths
-
-
-def test_the_layout_of_the_checkpoint_does_not_decide_the_time(manifest: Manifest) -> None:
-    torch = pytest.importorskip("torch")
-    threads = torch.get_num_threads()
-    network = reference_for(manifest, None)
-    for weight in network.parameters():
-        if weight.dim() == 4:
-            weight.data = weight.data.to(memory_format=torch.channels_last)
-    assert not all(weight.is_contiguous() for weight in network.parameters())
-    try:
-        ReferenceSide(network, memory_stride=3, threads=threads)
-    finally:
-        torch.set_num_threads(threads)
-    assert all(weight.is_contiguous() for weight in network.parameters())

@@ -45,6 +45,23 @@ def full_size_reference(name):
 
 
 @pytest.fixture
+def all_threads():
+    """For the few large networks."""
+
+
+@pytest.fixture(autouse=True)
+def one_thread(request):
+    """Tiny networks are quicker so: two threads would wait for each other on a busy machine."""
+    import torch
+
+    before = torch.get_num_threads()
+    if "all_threads" not in request.fixturenames:
+        torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
 def saved(tmp_path):
     """saved(content): a checkpoint file with it, removed after the test (the largest have 300 MB)."""
     import torch

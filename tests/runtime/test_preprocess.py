@@ -33,9 +33,9 @@ def test_a_read_only_frame_will_do() -> None:
 @pytest.mark.parametrize(
     ("frame", "message"),
     [
-        (b"\0" * 72, r"given a bytes; expected a NumPy array, uint8 \[H, W, 3\], RGB. Convert .* numpy.asarray"),
-        (_frame().tolist(), "given a list; expected a NumPy array"),
-        (None, "given a NoneType; expected a NumPy array"),
+        (b"\0" * 72, r" bytes; expected a NumPy array, uint8 \[H, W, 3\], RGB. Convert .* numpy.asarray"),
+        (_frame().tolist(), " list; expected a NumPy array"),
+        (None, " NoneType; expected a NumPy array"),
         (_frame().astype(np.int32), "frame of dtype int32; expected uint8"),
         (_frame() > 9, "frame of dtype bool; expected uint8"),
         (_frame() / 255, "dtype float64; expected uint8, 0 to 255, not normalised: .*inside the graphs"),
@@ -43,10 +43,16 @@ def test_a_read_only_frame_will_do() -> None:
         (_frame()[..., :1], r"shape \[4, 6, 1\]; expected .* If it is a grey image: repeat it"),
         (_frame()[None], r"shape \[1, 4, 6, 3\]; expected .* If it is a batch: push its frames one by one"),
         (np.zeros((4, 6, 4), np.uint8), r"shape \[4, 6, 4\]; expected .* If it is RGBA: drop the alpha"),
-        (np.zeros((3, 4, 6), np.uint8), r"shape \[3, 4, 6\]; expected .* If its channels come first: .*transpose"),
+        (
+            np.zeros((3, 4, 6), np.uint8),
+            r"shape \[3, 4, 6\]; expected .* If its channels come first: .*transpose",
+        ),
         (np.zeros((4, 6, 5), np.uint8), r"shape \[4, 6, 5\]; expected \[H, W, 3\], RGB\.$"),
         (np.zeros(72, np.uint8), r"shape \[72\]; expected \[H, W, 3\], RGB\.$"),
-        (_frame()[..., ::-1], r"non-contiguous frame \(shape \[4, 6, 3\], strides \[18, 3, -1\]\).*BGR.*asconti"),
+        (
+            _frame()[..., ::-1],
+            r"non-contiguous frame \(shape \[4, 6, 3\], strides \[18, 3, -1\]\).*BGR.*asconti",
+        ),
         (_frame()[:, 1:5], "non-contiguous frame .*a crop.*numpy.ascontiguousarray"),
         (_frame()[::-1], "non-contiguous frame .*a flip"),
         (_frame()[:0], "frame of 0x6; sides of 1 to 32767 are possible"),
@@ -55,14 +61,13 @@ def test_a_read_only_frame_will_do() -> None:
     ],
 )
 def test_bad_frames(frame: object, message: str) -> None:
-    with pytest.raises(FrameError, match=f"^push\\(\\) was given a.*{message}"):
+    with pytest.raises(FrameError, match=rf"^push\(\) was given a.*{message}"):
         check_frame(frame)
 
 
 def test_the_hints_help() -> None:
     """What the messages suggest is accepted."""
     grey, rgba = RNG.integers(0, 256, (4, 6), np.uint8), RNG.integers(0, 256, (4, 6, 4), np.uint8)
-    check_frame(np.repeat(grey[..., None], 3, axis=2))
     check_frame(np.repeat(grey.reshape(4, 6, 1), 3, axis=2))
     check_frame(np.ascontiguousarray(rgba[..., :3]))
     check_frame(np.ascontiguousarray(rgba[:3].transpose(1, 2, 0)))
@@ -162,8 +167,8 @@ def test_without_opencv(monkeypatch: pytest.MonkeyPatch) -> None:
     resizer.require((16, 24))
     with pytest.raises(
         FrameError,
-        match=r"a frame of 17x24; without OpenCV only the network's size, 16x24, can be taken. "
-        "Install it with: pip install opencv-python-headless$",
+        match=r"a frame of 17x24; without OpenCV \(.*cv2.*\) only the network's size, 16x24, can be "
+        "taken. Install it with: pip install opencv-python-headless$",
     ):
         resizer.require((17, 24))
 
@@ -176,5 +181,7 @@ def test_opencv_that_does_not_load(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.delitem(sys.modules, "cv2")
     monkeypatch.setattr(sys, "meta_path", [Broken(), *sys.meta_path])
-    with pytest.raises(FrameError, match=r"of 17x24; OpenCV does not load \(libGL.*\).* 16x24"):
+    with pytest.raises(
+        FrameError, match=r"without OpenCV \(libGL.*\) only the network's size, 16x24,.*-headless"
+    ):
         Resizer((16, 24)).require((17, 24))

@@ -52,6 +52,7 @@ def open_bundle(bundle: Bundle, *, threads: int | None) -> OnnxRuntimeBackend:
 
     Raises:
         BackendError: the bundle has no FP32 graphs, or ONNX Runtime refuses one.
+        BundleError: the file was changed since it was opened.
     """
     if PRECISION not in bundle.manifest.precisions:
         raise BackendError(
@@ -155,14 +156,14 @@ class OnnxRuntimeBackend:
         options = _session_options(ort, threads)
         self._sessions: dict[str, Any] = {}
         for graph in bundle.manifest.graphs:
+            data = bundle.read(graph.members[self.precision])
             try:
                 self._sessions[graph.name] = ort.InferenceSession(
-                    bundle.read(graph.members[self.precision]), options, providers=["CPUExecutionProvider"]
+                    data, options, providers=["CPUExecutionProvider"]
                 )
-            except BackendError:
-                raise
             except Exception as error:  # ONNX Runtime's errors have no public base class
                 raise BackendError(f"ONNX Runtime cannot load graph {graph.name!r}: {error}") from error
+            del data  # not to be held while the next one is read
             _check_tensors(graph.name, self._sessions[graph.name], (*graph.inputs, *graph.outputs))
 
     def session(self) -> Session:

@@ -1,0 +1,362 @@
+"""A bundle opened on an engine: choosing it, closing it, and many streams on one set of weights."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import sys
+import threading
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tdnet_runtime import (
+    BackendError,
+    Bundle,
+    BundleError,
+    FrameError,
+    OptionError,
+    Result,
+    Segmenter,
+    Stream,
+    StreamError,
+    StreamState,
+)
+from tdnet_runtime.backends.fake import FakeBackend, FakeSession
+from tdnet_runtime.media.scene import render
+
+NETWORKS = ("td2-psp50", "td4-psp18", "td2-fa18", "psp101")
+COLD = {"td2-psp50": 1, "td4-psp18": 3, "td2-fa18": 1, "psp101": 0}
+
+
+@pytest.fixture
+def segmenter(tiny_bundle: Path) -> Iterator[Segmenter]:
+    with Segmenter.open(tiny_bundle, backend="fake") as segmenter:
+        yield segmenter
+
+
+def frame(value: int = 0, size_hw: tuple[int, int] = (4, 8)) -> np.ndarray:
+    return np.full((*size_hw, 3), value, np.uint8)
+
+
+# Opening
+
+
+def test_open_gives_bundle_and_backend(tiny_bundle: Path) -> None:
+    with Segmenter.open(str(tiny_bundle), backend="fake") as segmenter:
+        assert segmenter.bundle.path == tiny_bundle
+        assert segmenter.manifest is segmenter.bundle.manifest
+        assert (segmenter.backend.name, segmenter.backend.precision) == ("fake", "fp32")
+        assert "labels mean nothing" in segmenter.backend.description
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"backend": "tensorfow"}, "there is no backend 'tensorfow'; known are: auto, onnxruntime, fake"),
+        ({"backend": ""}, "there is no backend ''; known are: auto"),
+        ({"threads": 0}, "threads is 0; expected 1 or more, or nothing for all available cores"),
+        ({"backend": "fake", "threads": -2}, "threads is -2; expected 1 or more"),
+    ],
+)
+def test_bad_options(tiny_bundle: Path, closed_bundles: list[Bundle], options: dict, message: str) -> None:
+    with pytest.raises(OptionError, match=f"^{message}"):
+        Segmenter.open(tiny_bundle, **options)
+    assert len(closed_bundles) == 1
+
+
+def test_a_bundle_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match=r"^there is no such bundle"):
+        Segmenter.open(tmp_path / "absent.plan")
+
+
+@pytest.fixture
+def closed_bundles(monkeypatch: pytest.MonkeyPatch) -> list[Bundle]:
+    """Bundles that were closed, in order."""
+    closed: list[Bundle] = []
+    close = Bundle.close
+    monkeypatch.setattr(Bundle, "close", lambda self: (closed.append(self), close(self)))
+    return closed
+
+
+@pytest.mark.parametrize("backend", ["auto", "onnxruntime"])
+def test_without_onnxruntime(
+    tiny_bundle: Path, closed_bundles: list[Bundle], monkeypatch: pytest.MonkeyPatch, backend: str
+) -> None:
+    """`auto` never chooses the fake, which computes nothing."""
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(
+        BackendError,
+        match=r"^no backend can run this bundle here. onnxruntime: ONNX Runtime is not installed \(.*\); "
+        r"install it with: pip install 'tdnet-deploy\[cpu\]'$",
+    ):
+        Segmenter.open(tiny_bundle, backend=backend)
+    assert len(closed_bundles) == 1
+
+
+# Closing
+
+
+def test_leaving_the_block_closes_everything(tiny_bundle: Path, closed_bundles: list[Bundle]) -> None:
+    with Segmenter.open(tiny_bundle, backend="fake") as segmenter:
+        streams = [segmenter.stream() for _ in range(3)]
+        streams[1].close()
+    assert [stream.state for stream in streams] == [StreamState.CLOSED] * 3
+    assert closed_bundles == [segmenter.bundle]
+    with pytest.raises(StreamError, match=r"^push\(\) was called on a closed stream"):
+        streams[0].push(frame())
+    with pytest.raises(
+        StreamError, match=r"^stream\(\) was called on a closed segmenter; open the bundle again"
+    ):
+        segmenter.stream()
+    segmenter.close()  # twice is harmless
+    assert segmenter.manifest.network == "td2-fa18"  # still known
+
+
+def test_a_dropped_stream_is_not_kept(segmenter: Segmenter) -> None:
+    dropped = weakref.ref(segmenter.stream())
+    gc.collect()
+    assert dropped() is None
+
+
+def test_closing_while_a_thread_is_inside_a_stream(
+    tiny_bundle: Path, closed_bundles: list[Bundle], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is refused, opens no stream any more, and works when the thread is done."""
+    inside, leave = threading.Event(), threading.Event()
+    with Segmenter.open(tiny_bundle, backend="fake") as segmenter, ThreadPoolExecutor(1) as pool:
+        stream = segmenter.stream()
+
+        def run(path: int, *, cold: bool) -> None:
+            inside.set()
+            assert leave.wait(timeout=30)
+
+        monkeypatch.setattr(stream._memory, "run", run)
+        pushed = pool.submit(stream.push, frame())
+        try:
+            assert inside.wait(timeout=30)
+            with pytest.raises(StreamError, match=r"^close\(\) was called while another thread is inside"):
+                segmenter.close()
+            with pytest.raises(StreamError, match="on a closed segmenter"):
+                segmenter.stream()
+            assert closed_bundles == []
+        finally:
+            leave.set()
+        assert pushed.result(timeout=30).frame_index == 0
+        segmenter.close()
+        assert stream.state is StreamState.CLOSED
+        assert closed_bundles == [segmenter.bundle]
+
+
+def test_a_stream_that_cannot_be_made_leaves_no_session(tiny_bundle: Path) -> None:
+    sessions: list[FakeSession] = []
+
+    class Poor(FakeBackend):
+        def session(self) -> FakeSession:
+            sessions.append(FakeSession(self))
+            sessions[-1].allocate = allocate  # type: ignore[method-assign]
+            return sessions[-1]
+
+    def allocate(spec: object, *, host_visible: bool = False) -> None:
+        raise BackendError("no memory is left on the device")
+
+    with Bundle.open(tiny_bundle) as bundle:
+        segmenter = Segmenter(bundle, Poor(bundle.manifest))
+        with pytest.raises(BackendError, match="no memory is left"):
+            segmenter.stream()
+        assert [session.closed for session in sessions] == [True]
+        segmenter.close()
+
+
+def test_streams_may_be_opened_from_many_threads(segmenter: Segmenter) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        streams = list(pool.map(lambda _: segmenter.stream(), range(64)))
+    segmenter.close()
+    assert all(stream.state is StreamState.CLOSED for stream in streams)
+
+
+# Frames of another size
+
+
+def test_without_opencv_the_networks_size_works(
+    segmenter: Segmenter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    with segmenter.stream() as stream:
+        with pytest.raises(
+            FrameError,
+            match=r"^push\(\) was given a frame of 5x8; without OpenCV \(.*\) only the network's size, 4x8, can "
+            "be taken. Install it with: pip install opencv-python-headless$",
+        ):
+            stream.push(frame(0, (5, 8)))
+        assert (stream.state, stream.frame_index) == (StreamState.READY, 0)
+        assert [stream.push(frame()).labels.shape for _ in range(3)] == [(4, 8)] * 3
+
+
+# Real networks: tiny ones, with logits, on ONNX Runtime
+
+
+@pytest.fixture(scope="module")
+def real_segmenter(
+    tiny_checkpoint: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[str], Segmenter]]:
+    """real_segmenter(name): a tiny network's bundle, exported with logits, on ONNX Runtime."""
+    pytest.importorskip("torch")
+    from tdnet_export.options import ExportOptions
+    from tdnet_export.pipeline import bundle_from_checkpoint
+
+    folder = tmp_path_factory.mktemp("bundles")
+    made: dict[str, Segmenter] = {}
+
+    def make(name: str) -> Segmenter:
+        if name not in made:
+            out = folder / f"{name}.plan"
+            size_hw = (49, 65) if name == "psp101" else None  # which fixes no size itself
+            bundle_from_checkpoint(
+                ExportOptions(checkpoint=tiny_checkpoint(name), out=out, size_hw=size_hw, logits=True)
+            )
+            made[name] = Segmenter.open(out, threads=1)
+        return made[name]
+
+    yield make
+    for segmenter in made.values():
+        segmenter.close()
+
+
+@pytest.fixture(params=NETWORKS)
+def real(request: pytest.FixtureRequest, real_segmenter: Callable[[str], Segmenter]) -> Segmenter:
+    return real_segmenter(request.param)
+
+
+def scene(t: int, size_hw: tuple[int, int] = (61, 83)) -> np.ndarray:
+    return render(t, height=size_hw[0], width=size_hw[1])
+
+
+def pushed(stream: Stream, times: Sequence[int] | range) -> list[Result]:
+    return [stream.push(scene(t)) for t in times]
+
+
+def assert_equal_results(results: list[Result], expected: list[Result]) -> None:
+    """Bit for bit."""
+    assert len(results) == len(expected)
+    for one, other in zip(results, expected, strict=True):
+        assert (one.path, one.cold, one.frame_index) == (other.path, other.cold, other.frame_index)
+        assert np.array_equal(one.logits, other.logits)
+        assert np.array_equal(one.labels, other.labels)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_schedule_of_the_real_networks(real_segmenter: Callable[[str], Segmenter], name: str) -> None:
+    segmenter = real_segmenter(name)
+    paths = COLD[name] + 1
+    with segmenter.stream() as stream:
+        results = pushed(stream, range(2 * paths + 2))
+    assert [r.path for r in results] == [t % paths + 1 for t in range(2 * paths + 2)]
+    assert [r.cold for r in results] == [t < paths - 1 for t in range(2 * paths + 2)]
+    assert all(r.labels.shape == (61, 83) and np.unique(r.labels).size > 1 for r in results)
+    inputs = segmenter.manifest.input
+    assert all(r.logits is not None and r.logits.shape == (5, inputs.height, inputs.width) for r in results)
+
+
+def test_auto_says_which_backend_it_chose(real: Segmenter, caplog: pytest.LogCaptureFixture) -> None:
+    with (
+        caplog.at_level(logging.INFO, logger="tdnet_runtime"),
+        Segmenter.open(real.bundle.path, backend="auto", threads=1) as segmenter,
+    ):
+        assert segmenter.backend.name == "onnxruntime"
+    assert [record.getMessage() for record in caplog.records] == [
+        f"backend onnxruntime: {segmenter.backend.description}"
+    ]
+
+
+def test_labels_are_the_largest_logits(real: Segmenter) -> None:
+    """At the network's size, where nothing is resized."""
+    size_hw = (real.manifest.input.height, real.manifest.input.width)
+    with real.stream() as stream:
+        for t in range(5):
+            result = stream.push(scene(t, size_hw))
+            assert result.logits is not None
+            assert np.array_equal(result.labels, result.logits.argmax(0))
+
+
+def test_the_past_matters_and_reset_forgets_it(real: Segmenter) -> None:
+    """Path 1 runs frames 0 and m; only memory tells them apart. A per-frame network has none."""
+    paths = len(real.manifest.paths)
+    with real.stream() as stream:
+        *_, warm = pushed(stream, [*range(40, 40 + paths), 0])
+        stream.reset()
+        (cold,) = pushed(stream, [0])
+        again = pushed(stream, range(1, 6))
+    with real.stream() as fresh:
+        expected = pushed(fresh, range(6))
+    assert warm.path == cold.path == 1
+    assert np.array_equal(warm.logits, cold.logits) == (paths == 1)
+    assert_equal_results([cold, *again], expected)
+
+
+def test_each_of_the_last_frames_matters(real: Segmenter) -> None:
+    """Changing any one of the m−1 frames before changes the output; an older one does not."""
+    paths = len(real.manifest.paths)
+    times = list(range(paths + 2))
+    with real.stream() as stream:
+        *_, expected = pushed(stream, times)
+        for age in range(1, paths + 2):
+            changed = list(times)
+            changed[-1 - age] += 30
+            stream.reset()
+            *_, result = pushed(stream, changed)
+            assert np.array_equal(result.logits, expected.logits) == (age > paths - 1), age
+
+
+@pytest.mark.parametrize("before", [1, 5])
+def test_a_restored_stream_continues_bit_for_bit(real: Segmenter, before: int) -> None:
+    with real.stream() as stream, real.stream() as other:
+        pushed(stream, range(before))
+        snapshot = stream.snapshot()
+        expected = pushed(stream, range(before, before + 5))
+        stream.reset()
+        stream.restore(snapshot)
+        other.restore(snapshot)
+        assert_equal_results(pushed(stream, range(before, before + 5)), expected)
+        assert_equal_results(pushed(other, range(before, before + 5)), expected)
+
+
+def test_a_snapshot_of_another_network_is_refused(real_segmenter: Callable[[str], Segmenter]) -> None:
+    with real_segmenter("td2-psp50").stream() as stream, real_segmenter("td2-fa18").stream() as other:
+        pushed(other, range(2))
+        before = pushed(stream, range(2))
+        with pytest.raises(StreamError, match=r"restore\(\) was given a snapshot of bundle"):
+            stream.restore(other.snapshot())
+        after = pushed(stream, range(2, 4))
+        stream.reset()
+        assert_equal_results(before + after, pushed(stream, range(4)))
+
+
+def test_interleaved_streams_do_not_mix(real: Segmenter) -> None:
+    with real.stream() as one, real.stream() as other:
+        mixed = [(one.push(scene(t)), other.push(scene(50 + t))) for t in range(6)]
+        one.reset()
+        assert_equal_results([first for first, _ in mixed], pushed(one, range(6)))
+        one.reset()
+        assert_equal_results([second for _, second in mixed], pushed(one, range(50, 56)))
+
+
+def test_two_threads_with_a_stream_each(real: Segmenter) -> None:
+    """The masks are the same as one after the other."""
+    starts = (0, 20)
+    with real.stream() as one, real.stream() as other:
+        streams, together = (one, other), threading.Barrier(2)
+
+        def run(which: int) -> list[Result]:
+            together.wait(timeout=30)
+            return pushed(streams[which], range(starts[which], starts[which] + 12))
+
+        with ThreadPoolExecutor(2) as pool:
+            at_once = list(pool.map(run, range(2)))
+        for start, results in zip(starts, at_once, strict=True):
+            one.reset()
+            assert_equal_results(results, pushed(one, range(start, start + 12)))
