@@ -9,7 +9,6 @@ import typer
 from rich.console import Console
 
 from tdnet_export.options import ExportOptions, parse_size
-from tdnet_export.pipeline import bundle_from_checkpoint
 from tdnet_export.view import StageProgress, show_summary
 
 __all__ = ["app"]
@@ -75,6 +74,8 @@ def export(
         frames=frames,
         logits=logits,
     )
+    from tdnet_export.pipeline import bundle_from_checkpoint  # takes seconds: wrong options need not wait
+
     with StageProgress(Console(stderr=True)) as progress:
         summary = bundle_from_checkpoint(options, on_progress=progress)
     show_summary(summary, Console(highlight=False))

@@ -13,9 +13,7 @@ from tdnet_runtime.media.scene import render
 from tdnet_runtime.media.sources import open_source
 from tdnet_runtime.preprocess import Resizer
 
-__all__ = ["SCENE", "proof_frames"]
-
-SCENE = "rendered moving scene"
+__all__ = ["proof_frames"]
 
 
 def proof_frames(

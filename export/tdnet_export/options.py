@@ -9,7 +9,10 @@ from pathlib import Path
 
 from tdnet_runtime.errors import OptionError
 
-__all__ = ["ExportOptions", "parse_size"]
+__all__ = ["SCENE", "ExportOptions", "parse_size"]
+
+SCENE = "rendered moving scene"
+"""What the proof's footage is called where the user gave none."""
 
 _SIZE = re.compile(r"(\d{1,5})[x×](\d{1,5})")
 _MAX_STRIDE = 16

@@ -27,6 +27,9 @@ __all__ = ["FP32_BOUNDS", "FrameParity", "ParityBounds", "ParityReport", "prove_
 
 Frame = npt.NDArray[np.uint8]
 
+_DIVERGED = "the exported graphs do not compute what PyTorch computes"
+_ADVICE = "Nothing was written. This is a defect of the exporter or a damaged checkpoint: please report it."
+
 
 class ParityBounds(msgspec.Struct, frozen=True, kw_only=True):
     """What a precision must hold on every frame.
@@ -153,7 +156,15 @@ def _compare(
         for name in sorted(history):
             expected[name] = (history[name], root if name.endswith("_q") else 1.0)
         expected["recomposed"] = (trace.recomposed, 1.0)
-    errors = {name: _error(stream.tensor(name), *tensor) for name, tensor in expected.items()}
+    errors = {}
+    for name, (tensor, divisor) in expected.items():
+        found = stream.tensor(name)
+        if found.size != tensor.numel():
+            raise ParityError(
+                f"{_DIVERGED}: {_where(result)} has the tensor {name!r} with the shape {list(found.shape)}, "
+                f"PyTorch has {list(tensor.shape)}. {_ADVICE}"
+            )
+        errors[name] = _error(found, tensor, divisor)
     assert result.logits is not None  # the bundle was made with logits
     errors["logits"] = _error(result.logits, logits, 1.0)
     labels = logits.argmax(0).numpy()
@@ -178,18 +189,20 @@ def _error(found: npt.NDArray[np.float32], expected: torch.Tensor, divisor: floa
 
 def _require(figures: FrameParity, bounds: ParityBounds) -> None:
     """Raise ParityError where the frame is out of bounds, naming its first tensor that is."""
-    where = f"frame {figures.frame} (path {figures.path}, {'cold' if figures.cold else 'warm'})"
-    advice = (
-        "Nothing was written. This is a defect of the exporter or a damaged checkpoint: please report it."
-    )
+    where = _where(figures)
     for name, error in figures.errors.items():
         if not error <= bounds.max_error:
             raise ParityError(
-                f"the exported graphs do not compute what PyTorch computes: {where} is the first that diverges, in "
-                f"the tensor {name!r}: max |Δ|/std is {error:.2e}, the bound is {bounds.max_error:.0e}. {advice}"
+                f"{_DIVERGED}: {where} is the first that diverges, in the tensor {name!r}: "
+                f"max |Δ|/std is {error:.2e}, the bound is {bounds.max_error:.0e}. {_ADVICE}"
             )
     if figures.label_agreement < bounds.min_label_agreement:
         raise ParityError(
-            f"the exported graphs do not compute what PyTorch computes: {where} is the first whose labels differ: "
-            f"{figures.label_agreement:.4%} agree, the bound is {bounds.min_label_agreement:.1%}. {advice}"
+            f"{_DIVERGED}: {where} is the first whose labels differ: {figures.label_agreement:.4%} agree, "
+            f"the bound is {bounds.min_label_agreement:.1%}. {_ADVICE}"
         )
+
+
+def _where(frame: Result | FrameParity) -> str:
+    index = frame.frame_index if isinstance(frame, Result) else frame.frame
+    return f"frame {index} (path {frame.path}, {'cold' if frame.cold else 'warm'})"

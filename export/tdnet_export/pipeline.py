@@ -11,14 +11,16 @@ from pathlib import Path
 from time import perf_counter
 
 import msgspec
+import numpy as np
+import numpy.typing as npt
 import onnx
 
 from tdnet_export.classes import class_specs
 from tdnet_export.contract import NetworkContract
-from tdnet_export.footage import SCENE, proof_frames
+from tdnet_export.footage import proof_frames
 from tdnet_export.graph_check import check_graph
 from tdnet_export.graphs import graph_jobs, with_outputs
-from tdnet_export.options import ExportOptions
+from tdnet_export.options import SCENE, ExportOptions
 from tdnet_export.parity import ParityReport, prove_parity, required_frames
 from tdnet_export.weights import Weights
 from tdnet_models import Network, load_checkpoint
@@ -79,12 +81,16 @@ def bundle_from_checkpoint(
     classes = class_specs(network.spec.classes, options.names)
     stride = options.memory_stride or network.spec.variant.memory_stride
     contract = NetworkContract(spec=network.spec, memory_stride=stride, logits=options.logits)
+    count = required_frames(network.spec.variant.paths)
+    frames = proof_frames(options.frames, count, size_hw=network.spec.input_size)
+    if options.frames is not None:
+        frames = iter(list(frames))  # a clip that cannot be read, or is too short, ends it here
     on_progress("load checkpoint", 1, 1)
 
     models, graph_seconds = _write_graphs(network, contract, on_progress)
     manifest = _manifest(network, contract, classes, digest)
     proof_started = perf_counter()
-    report = _prove(network, contract, manifest, models, options.frames, on_progress)
+    report = _prove(network, contract, manifest, models, options.frames, frames, on_progress)
     proof_seconds = perf_counter() - proof_started
 
     on_progress("write bundle", 0, 1)
@@ -158,13 +164,13 @@ def _prove(
     manifest: Manifest,
     models: dict[str, onnx.ModelProto],
     clip: str | None,
+    frames: Iterator[npt.NDArray[np.uint8]],
     on_progress: Progress,
 ) -> ParityReport:
     """The closed-loop proof, on a bundle whose graphs are the same but show their inner values too."""
     count = required_frames(network.spec.variant.paths)
     stage = "prove against PyTorch"
     on_progress(stage, 0, count)
-    frames = proof_frames(clip, count, size_hw=network.spec.input_size)
     with _probing_bundle(contract, manifest, models) as bundle:
         return prove_parity(
             bundle,

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from time import perf_counter
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from tdnet_export.footage import SCENE
-from tdnet_export.pipeline import ExportSummary
+from tdnet_export.options import SCENE
+
+if TYPE_CHECKING:
+    from tdnet_export.pipeline import ExportSummary
 
 __all__ = ["StageProgress", "show_summary"]
 
