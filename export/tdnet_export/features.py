@@ -16,7 +16,7 @@ from tdnet_export.identities import Array, interpolation_matrix
 from tdnet_export.onnx_writer import GraphWriter
 from tdnet_export.ops import conv, sampled
 
-__all__ = ["CoarseMap", "SplitFeatures", "write_projection"]
+__all__ = ["CoarseMap", "SampledFeatures", "SplitFeatures", "write_projection"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,10 +18,10 @@ import onnx
 from tdnet_export.apm_graph import write_head, write_labels, write_psp_head, write_recomposed
 from tdnet_export.contract import GraphTensors, NetworkContract
 from tdnet_export.fanet_graph import write_neck
-from tdnet_export.features import SplitFeatures, write_projection
+from tdnet_export.features import SampledFeatures, SplitFeatures, write_projection
 from tdnet_export.identities import attention_scaled
 from tdnet_export.onnx_writer import GraphWriter, value_info
-from tdnet_export.ops import conv, reshape, sampled
+from tdnet_export.ops import LEAK, conv, reshape, sampled
 from tdnet_export.psp_graph import write_concatenated_pyramid, write_pyramid
 from tdnet_export.trunk_graph import write_normalised, write_trunk
 from tdnet_export.weights import Weights
@@ -128,10 +128,17 @@ def _write_encoding(writer: GraphWriter, features: SplitFeatures, job: GraphJob)
                 reshape(writer, slim, [width, -1], name=f"{leaf}_rows", as_output=f"memory_{leaf}")
 
 
-def _write_hidden(writer: GraphWriter, features, weights: Weights, module: str, *, name: str) -> str:  # type: ignore[no-untyped-def]
+def _write_hidden(
+    writer: GraphWriter,
+    features: SplitFeatures | SampledFeatures,
+    weights: Weights,
+    module: str,
+    *,
+    name: str,
+) -> str:
     """The first of the two 1×1 convolutions of queries and keys, with its LeakyReLU."""
     hidden = write_projection(writer, features, *weights.conv_norm(module), name=name)
-    return writer.op("LeakyRelu", hidden, name=f"{name}_leaky", alpha=0.01)
+    return writer.op("LeakyRelu", hidden, name=f"{name}_leaky", alpha=LEAK)
 
 
 def _write_apm(writer: GraphWriter, job: GraphJob) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from tdnet_export.features import CoarseMap, SplitFeatures
-from tdnet_export.identities import Array, interpolation_matrix, pooling_matrix
+from tdnet_export.identities import interpolation_matrix, pooling_matrix
 from tdnet_export.onnx_writer import GraphWriter
 from tdnet_export.ops import conv, separable
 from tdnet_export.weights import Weights
@@ -60,12 +60,9 @@ def write_concatenated_pyramid(writer: GraphWriter, features: SplitFeatures) -> 
         rows, columns = (
             interpolation_matrix(side, full) for side, full in zip(coarse.size_hw, (h, w), strict=True)
         )
-        parts.append(_interpolated(writer, coarse.value, rows, columns, grid=coarse.size_hw[0]))
+        name = f"upsample{coarse.size_hw[0]}"
+        parts.append(separable(writer, coarse.value, rows, columns, name=name))
     return writer.op("Concat", *parts, name="pyramid", axis=1)
-
-
-def _interpolated(writer: GraphWriter, x: str, rows: Array, columns: Array, *, grid: int) -> str:
-    return separable(writer, x, rows, columns, name=f"upsample{grid}")
 
 
 def _channels(writer: GraphWriter, x: str, start: int, stop: int, *, axis: int) -> str:

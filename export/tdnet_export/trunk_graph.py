@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from tdnet_export.onnx_writer import GraphWriter
 from tdnet_export.ops import conv
 from tdnet_export.weights import Weights
@@ -14,14 +16,12 @@ __all__ = ["write_normalised", "write_trunk"]
 
 def write_normalised(writer: GraphWriter, image: str) -> str:
     """uint8 RGB [1, H, W, 3] → (x/255 − mean)/std, [1, 3, H, W]."""
+    mean, std = (255 * np.reshape(values, (1, 3, 1, 1)) for values in (MEAN, STD))
     with writer.scope("normalise"):
         x = writer.op("Cast", image, to=writer.onnx_dtype)
         x = writer.op("Transpose", x, perm=[0, 3, 1, 2])
-        x = writer.op(
-            "Sub", x, writer.weight("mean", [[[[255 * m]], [[255 * n]], [[255 * o]]] for m, n, o in [MEAN]])
-        )
-        scale = [[[[1 / (255 * r)]], [[1 / (255 * g)]], [[1 / (255 * b)]]] for r, g, b in [STD]]
-        return writer.op("Mul", x, writer.weight("scale", scale))
+        x = writer.op("Sub", x, writer.weight("mean", mean))
+        return writer.op("Mul", x, writer.weight("scale", 1 / std))
 
 
 def write_trunk(

@@ -242,7 +242,7 @@ FAULTS = [
     (phi_bias_dropped, "td4-psp18", None, "3 (path 4, warm)", "recomposed", NUMBERS),
     (phi_bias_dropped, "td2-fa18", None, "1 (path 2, warm)", "recomposed", NUMBERS),
     (floor_kernel_pooling, "td4-psp18", None, "0 (path 1, cold)", "query", NUMBERS),
-    (floor_kernel_pooling, "psp101", None, "0 (path 1, cold)", "logits", NUMBERS),
+    (floor_kernel_pooling, "psp101", None, "0 (path 1, warm)", "logits", NUMBERS),
     (bgr_in_the_graphs, "td4-psp18", None, "0 (path 1, cold)", "query", NUMBERS),
     (bgr_in_the_runtime, "td2-fa18", None, "0 (path 1, cold)", "query", NUMBERS),
     (mean_not_subtracted, "td2-fa18", None, "0 (path 1, cold)", "query", NUMBERS),
@@ -301,15 +301,13 @@ def test_the_proof_fails(fault, name, stride, frame, tensor, more, tiny_checkpoi
     assert re.search(rf": frame {re.escape(frame)} .*'{tensor}'.*{more}", text), text
 
 
-@pytest.mark.parametrize(
-    ("name", "frame"), [("td4-psp18", "0 (path 1, cold)"), ("psp101", "0 (path 1, cold)")]
-)
-def test_the_proof_fails_on_labels_alone(name, frame, tiny_checkpoint, tmp_path, monkeypatch):
+@pytest.mark.parametrize("name", ["td4-psp18", "psp101"])
+def test_the_proof_fails_on_labels_alone(name, tiny_checkpoint, tmp_path, monkeypatch):
     argmax_before_upsampling(monkeypatch)
     text = refusal(name, tiny_checkpoint, tmp_path, monkeypatch)
-    assert re.search(
-        rf": frame {re.escape(frame)} is the first whose labels differ: \d\d\.\d+% agree", text
-    ), text
+    assert re.search(r": frame 0 \(path 1, \w+\) is the first whose labels differ: \d\d\.\d+% agree", text), (
+        text
+    )
     assert "the bound is 99.9%" in text
 
 

@@ -1,0 +1,251 @@
+"""The documents: every Python block of docs/streaming.md runs, and links lead somewhere.
+
+A block that says `# SomeError: text` must raise that error with that text. The other blocks must run
+through; what they leave in `masks` is compared with plain loops over fresh streams.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tdnet_runtime
+from tdnet_runtime import BackendError, Segmenter, TdnetError
+from tdnet_runtime.media.scene import render
+from tdnet_runtime.memory import StreamMemory
+
+ROOT = Path(__file__).parents[1]
+STREAMING = ROOT / "docs" / "streaming.md"
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *ROOT.glob("docs/**/*.md")]
+ERROR = re.compile(r"# (\w+Error): (.+)$", re.MULTILINE)
+NETWORKS = ("td2-psp50", "td4-psp18")
+"""Played by `tdnet50.plan`, in tiny."""
+
+
+def blocks_of(text: str) -> dict[str, str]:
+    """Python blocks by `heading/kind/number in the section`; kind is wrong, right or plain."""
+    found: dict[str, str] = {}
+    for section in re.split(r"^## ", text, flags=re.MULTILINE)[1:]:
+        heading = section.splitlines()[0]
+        for number, match in enumerate(re.finditer(r"^```python\n(.*?)^```", section, re.M | re.S), start=1):
+            before = section[: match.start()].rstrip().rpartition("\n```\n")[2]
+            kind = re.search(r"\*\*(Wrong|Right)\*\*", before)
+            found[f"{heading}/{kind[1].lower() if kind else 'plain'}/{number}"] = match[1]
+    return found
+
+
+BLOCKS = blocks_of(STREAMING.read_text())
+
+
+def shot(t: int, size_hw: tuple[int, int] = (60, 84)) -> np.ndarray:
+    return render(t, height=size_hw[0], width=size_hw[1])
+
+
+def footage(start: int, count: int, size_hw: tuple[int, int] = (60, 84)) -> list[np.ndarray]:
+    return [shot(t, size_hw) for t in range(start, start + count)]
+
+
+CAMERA = footage(0, 8)
+LEFT, RIGHT = footage(20, 6), footage(60, 6)
+NUMBERED = [(100 + i, None if i in (3, 4) else frame) for i, frame in enumerate(footage(0, 10))]
+ZOOMING = [*footage(0, 4), *footage(4, 4, (44, 62)), *footage(8, 3)]
+SHAKY = [CAMERA[0], CAMERA[1], CAMERA[2][..., 0].copy(), *CAMERA[3:8]]
+"""The third one is grey."""
+
+
+def slow_camera() -> Iterator[np.ndarray]:
+    for frame in CAMERA:
+        time.sleep(0.004)
+        yield frame
+
+
+@pytest.fixture(params=NETWORKS)
+def plan(
+    request: pytest.FixtureRequest,
+    tiny_bundle: Callable[[str], Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Path:
+    """`tdnet50.plan` in the working directory."""
+    pytest.importorskip("torch")
+    monkeypatch.chdir(tmp_path)
+    return Path(shutil.copy(tiny_bundle(request.param), "tdnet50.plan"))
+
+
+@pytest.fixture
+def fresh(plan: Path) -> Iterator[Callable[[Iterable[np.ndarray]], list[np.ndarray]]]:
+    """fresh(frames): the masks of one video, by the plainest loop."""
+    with Segmenter.open(plan, threads=1) as segmenter:
+
+        def run(frames: Iterable[np.ndarray]) -> list[np.ndarray]:
+            with segmenter.stream() as stream:
+                return [stream.push(frame).labels for frame in frames]
+
+        yield run
+
+
+@pytest.fixture
+def engine(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[int], None]], None]:
+    """engine(before): call it with the number of the frame, from 1, whenever the engine is about to run."""
+    run = StreamMemory.run
+    calls = iter(range(1, 1 << 30))
+
+    def patch(before: Callable[[int], None]) -> None:
+        def patched(self: StreamMemory, path: int, *, cold: bool) -> None:
+            before(next(calls))
+            run(self, path, cold=cold)
+
+        monkeypatch.setattr(StreamMemory, "run", patched)
+
+    return patch
+
+
+Execute = Callable[[str], dict[str, Any]]
+
+
+@pytest.fixture
+def execute(plan: Path) -> Execute:
+    """execute(name): run a block as written; gives its variables. An error that it states must come."""
+
+    def run(name: str) -> dict[str, Any]:
+        published: list[np.ndarray] = []
+        given: dict[str, Any] = {
+            "camera": iter(CAMERA),
+            "morning": LEFT,
+            "evening": RIGHT,
+            "left_camera": iter(LEFT),
+            "right_camera": iter(RIGHT),
+            "left_frame": LEFT[0],
+            "right_frame": RIGHT[0],
+            "numbered_camera": iter(NUMBERED),
+            "zooming_camera": iter(ZOOMING),
+            "shaky_camera": iter(SHAKY),
+            "opencv_camera": (np.ascontiguousarray(frame[..., ::-1]) for frame in CAMERA),
+            "publish": published.append,
+            "published": published,
+            "denoise": lambda frame: (frame // 64) * 64,
+        }
+        if name.startswith("The newest"):
+            given["camera"] = slow_camera()
+        code = compile(BLOCKS[name], f"docs/streaming.md: {name}", "exec")
+        stated = ERROR.search(BLOCKS[name])
+        if stated is None:
+            exec(code, given)
+        else:
+            with pytest.raises(TdnetError, match=re.escape(stated[2])) as caught:
+                exec(code, given)
+            assert type(caught.value) is getattr(tdnet_runtime, stated[1])
+        return given
+
+    return run
+
+
+def equal(masks: Iterable[np.ndarray], expected: Iterable[np.ndarray]) -> bool:
+    """All of them, pixel for pixel."""
+    pairs = list(zip(masks, expected, strict=True))
+    assert pairs
+    return all(np.array_equal(one, other) for one, other in pairs)
+
+
+Fresh = Callable[[Iterable[np.ndarray]], list[np.ndarray]]
+
+
+def test_the_right_loop(execute: Execute, fresh: Fresh) -> None:
+    assert equal(execute("The right loop/plain/1")["published"], fresh(CAMERA))
+
+
+def test_the_state_after_each_call(execute: Execute) -> None:
+    execute("The state after each call/plain/1")
+
+
+def test_two_videos(execute: Execute, fresh: Fresh) -> None:
+    expected = fresh(LEFT) + fresh(RIGHT)
+    wrong = execute("Two videos/wrong/1")["masks"]
+    assert equal(wrong[: len(LEFT)], expected[: len(LEFT)])
+    assert not np.array_equal(wrong[len(LEFT)], expected[len(LEFT)])
+    assert equal(execute("Two videos/right/2")["masks"], expected)
+
+
+def test_dropped_frames(execute: Execute, fresh: Fresh) -> None:
+    arrived = {number: frame for number, frame in NUMBERED if frame is not None}
+    expected = fresh(arrived.values())
+    wrong, right = execute("Dropped frames/wrong/1")["masks"], execute("Dropped frames/right/2")["masks"]
+    assert list(right) == list(arrived)
+    assert equal(right.values(), expected)
+    after = [index for index, number in enumerate(arrived) if number > 104]
+    assert not equal((wrong[list(arrived)[i]] for i in after), (expected[i] for i in after))
+
+
+def test_two_cameras(execute: Execute, fresh: Fresh) -> None:
+    left, right = fresh(LEFT), fresh(RIGHT)
+    mixed_left, mixed_right = zip(*execute("Two cameras/wrong/1")["masks"], strict=True)
+    assert not equal(mixed_left, left)
+    assert not equal(mixed_right, right)
+    own_left, own_right = zip(*execute("Two cameras/right/2")["masks"], strict=True)
+    assert equal(own_left, left)
+    assert equal(own_right, right)
+
+
+def test_two_threads(execute: Execute, engine: Callable[[Callable[[int], None]], None]) -> None:
+    engine(lambda call: time.sleep(0.5))
+    execute("Two cameras/wrong/3")
+
+
+def test_bgr(execute: Execute, fresh: Fresh) -> None:
+    expected = fresh(CAMERA)
+    assert not any(map(np.array_equal, execute("BGR/wrong/1")["masks"], expected))
+    execute("BGR/wrong/2")
+    assert equal(execute("BGR/right/3")["masks"], expected)
+
+
+def test_types_and_ranges(execute: Execute) -> None:
+    execute("Types and ranges/wrong/1")
+    execute("Types and ranges/wrong/2")
+
+
+def test_keeping_the_results(execute: Execute, fresh: Fresh) -> None:
+    expected = fresh(CAMERA)
+    assert equal(execute("Keeping the results/right/1")["masks"], expected)
+    wrong = execute("Keeping the results/wrong/2")["masks"]
+    assert equal(wrong, [expected[-1]] * len(expected))
+    assert not equal(wrong, expected)
+    assert equal(execute("Keeping the results/right/3")["masks"], expected)
+
+
+def test_changes_of_size(execute: Execute, fresh: Fresh) -> None:
+    execute("Changes of size/wrong/1")
+    expected = fresh(ZOOMING[:4]) + fresh(ZOOMING[4:8]) + fresh(ZOOMING[8:])
+    assert equal(execute("Changes of size/right/2")["masks"], expected)
+
+
+@pytest.fixture
+def shaky_engine(engine: Callable[[Callable[[int], None]], None]) -> None:
+    """It fails on the fifth frame that it gets."""
+
+    def before(call: int) -> None:
+        if call == 5:
+            raise BackendError("the engine was unplugged")
+
+    engine(before)
+
+
+@pytest.fixture
+def masks_after_errors(fresh: Fresh) -> list[np.ndarray]:
+    """Of the shaky camera: frame 2 is skipped, frame 5 is lost with the memory."""
+    return fresh([SHAKY[i] for i in (0, 1, 3, 4)]) + fresh(SHAKY[6:])
+
+
+@pytest.mark.usefixtures("shaky_engine")
+def test_errors(masks_after_errors: list[np.ndarray], execute: Execute) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("logging.error", lambda *args: None)  # they are said, not raised
+        patch.setattr("logging.warning", lambda *args: None)
+        assert len(masks_after_errors) == 6
+        assert len(execute("Errors/right/1")["masks"]) > 0
