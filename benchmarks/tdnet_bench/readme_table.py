@@ -1,6 +1,6 @@
 """The README's table of figures, made from the committed result files: no number is typed by hand.
 
-    python -m tdnet_bench.readme_table     # rewrites the block between the markers
+python -m tdnet_bench.readme_table     # rewrites the block between the markers
 """
 
 from __future__ import annotations
@@ -12,8 +12,16 @@ from typing import Any
 __all__ = ["BEGIN", "END", "readme_with_results", "table_from_results"]
 
 BEGIN, END = "<!-- results -->", "<!-- /results -->"
-_HEADER = """| network | input | bundle (ONNX Runtime, FP32), p50 | eager PyTorch, p50 | ratio, median of pairs | labels equal | file |
-|---|---|---|---|---|---|---|"""
+_COLUMNS = (
+    "network",
+    "input",
+    "bundle (ONNX Runtime, FP32), p50",
+    "eager PyTorch, p50",
+    "ratio, median of pairs",
+    "labels equal",
+    "file",
+)
+_HEADER = f"| {' | '.join(_COLUMNS)} |\n|{'---|' * len(_COLUMNS)}"
 
 
 def table_from_results(folder: Path) -> str:
@@ -21,7 +29,9 @@ def table_from_results(folder: Path) -> str:
     documents = {path.name: json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))}
     rows = [_row(name, document) for name, document in documents.items()]
     places = {_place(document) for document in documents.values()}
-    return "\n".join([_HEADER, *rows, "", f"Host call, one frame in flight. Measured on {'; '.join(sorted(places))}."])
+    return "\n".join(
+        [_HEADER, *rows, "", f"Host call, one frame in flight. Measured on {'; '.join(sorted(places))}."]
+    )
 
 
 def readme_with_results(readme: str, folder: Path) -> str:

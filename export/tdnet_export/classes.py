@@ -6,7 +6,7 @@ import colorsys
 import re
 from pathlib import Path
 
-from tdnet_runtime.errors import OptionError
+from tdnet_runtime.errors import CheckpointError, OptionError
 from tdnet_runtime.manifest import ClassSpec
 
 __all__ = ["class_specs"]
@@ -34,8 +34,13 @@ def class_specs(count: int, names_file: Path | None) -> tuple[ClassSpec, ...]:
             `#` are passed over. None for Cityscapes' (19) or CamVid's (11) names, else numbers.
 
     Raises:
+        CheckpointError: more classes than 8-bit labels can tell apart, or none.
         OptionError: unreadable, another number of names, a name twice, or a colour outside 0..255.
     """
+    if not 1 <= count <= 256:
+        raise CheckpointError(
+            f"the checkpoint has {count} classes; labels are 8-bit, so 1 to 256 can be exported"
+        )
     if names_file is None:
         known = {19: _CITYSCAPES, 11: _CAMVID}.get(count, "")
         entries = (
@@ -60,12 +65,12 @@ def _lines(path: Path) -> list[str]:
     try:
         if path.stat().st_size > _MAX_NAMES_BYTES:
             raise OptionError(f"--names is larger than 1 MiB, so no list of names: {str(path)!r}")
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")  # Windows editors put a mark at the start
     except OSError as error:
         raise OptionError(f"--names cannot be read ({error.strerror or error}): {str(path)!r}") from error
     except UnicodeDecodeError as error:
         raise OptionError(f"--names is not UTF-8 text; write one class name a line: {str(path)!r}") from error
-    lines = [line.strip() for line in text.splitlines()]
+    lines = [" ".join(line.split()) for line in text.splitlines()]  # tabs between columns are common
     return [line for line in lines if line and not line.startswith("#")]
 
 

@@ -180,10 +180,11 @@ def _compare(
 def _error(found: npt.NDArray[np.float32], expected: torch.Tensor, divisor: float) -> float:
     """Max |Δ| / std; infinite where something is not finite, so that it can hold no bound."""
     wanted = expected.numpy().reshape(found.shape)
-    worst = float(np.abs(found.astype(np.float32) * divisor - wanted).max())
-    spread = float(wanted.std())
+    with np.errstate(invalid="ignore", over="ignore"):  # told by the result
+        worst = float(np.abs(found.astype(np.float32) * divisor - wanted).max())
     if not np.isfinite(worst):
         return float("inf")
+    spread = float(wanted.std(dtype=np.float64))
     return worst / spread if spread > 0 else (0.0 if worst == 0 else float("inf"))
 
 

@@ -180,7 +180,7 @@ def state_of(name, *, classes=3, feature_size=(6, 7), **widths):
 @pytest.mark.parametrize(
     "shapes",
     [
-        {"classes": 2, "feature_size": (9, 31), "stem": 6, "planes": (8, 12, 20, 24), "head": 10}
+        {"classes": 2, "feature_size": (9, 31), "stem": 6, "planes": (6, 12, 24, 48), "head": 10}
         | {"value": 12, "neck": 6, "auxiliary": 5, "classifier": 7},
         {"classes": 11, "auxiliary": 0, "classifier": 0},
     ],

@@ -114,7 +114,7 @@ def child_env() -> dict[str, str]:
 
 
 @pytest.fixture
-def tiny_bundle(tmp_path: Path, write_tiny: Callable[[Path], Manifest]) -> Path:
+def made_up_bundle(tmp_path: Path, write_tiny: Callable[[Path], Manifest]) -> Path:
     """A valid bundle in a folder of its own."""
     path = tmp_path / "tiny.plan"
     write_tiny(path)

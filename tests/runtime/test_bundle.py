@@ -77,10 +77,10 @@ def _patch_directory(path: Path, member: str, offset: int, value: bytes) -> None
 
 
 def test_a_sound_bundle_opens(
-    tiny_bundle: Path, tiny_manifest: Manifest, tiny_members: Mapping[str, bytes]
+    made_up_bundle: Path, tiny_manifest: Manifest, tiny_members: Mapping[str, bytes]
 ) -> None:
-    with Bundle.open(str(tiny_bundle)) as bundle:
-        assert bundle.path == tiny_bundle
+    with Bundle.open(str(made_up_bundle)) as bundle:
+        assert bundle.path == made_up_bundle
         assert msgspec.structs.replace(bundle.manifest, members={}) == tiny_manifest
         assert {name: bundle.read(name) for name in bundle.manifest.members} == tiny_members
         assert bundle.digest == hashlib.sha256(bundle.read(MANIFEST)).hexdigest()
@@ -122,9 +122,9 @@ def test_members_larger_than_a_chunk_are_verified(
         Bundle.open(path)
 
 
-def test_several_threads_may_read(tiny_bundle: Path, tiny_members: Mapping[str, bytes]) -> None:
+def test_several_threads_may_read(made_up_bundle: Path, tiny_members: Mapping[str, bytes]) -> None:
     failures: list[str] = []
-    with Bundle.open(tiny_bundle) as bundle:
+    with Bundle.open(made_up_bundle) as bundle:
 
         def read(name: str) -> None:
             failures.extend(name for _ in range(200) if bundle.read(name) != tiny_members[name])
@@ -137,8 +137,8 @@ def test_several_threads_may_read(tiny_bundle: Path, tiny_members: Mapping[str, 
     assert not failures
 
 
-def test_reading_what_is_not_there(tiny_bundle: Path) -> None:
-    bundle = Bundle.open(tiny_bundle)
+def test_reading_what_is_not_there(made_up_bundle: Path) -> None:
+    bundle = Bundle.open(made_up_bundle)
     with pytest.raises(
         BundleError, match=r"has no member 'nothing', only 'graphs/.* and 2 more: '.*tiny.plan'"
     ):
@@ -163,17 +163,17 @@ def test_a_bundle_changed_after_opening_is_noticed(
             bundle.read(GRAPH)
 
 
-def test_a_failing_disk_is_reported(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failing_disk_is_reported(made_up_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> NoReturn:
         raise OSError(errno.EIO, "Input/output error")
 
-    with Bundle.open(tiny_bundle) as bundle, monkeypatch.context() as patch:
+    with Bundle.open(made_up_bundle) as bundle, monkeypatch.context() as patch:
         patch.setattr(bundle, "_file", _Failing())
         with pytest.raises(BundleError, match=f"reading member '{GRAPH}' failed: Input/output error: "):
             bundle.read(GRAPH)
     monkeypatch.setattr(bundle_module, "read_directory", fail)
     with pytest.raises(BundleError, match=r"reading the bundle failed: Input/output error: '.*tiny\.plan'"):
-        Bundle.open(tiny_bundle)
+        Bundle.open(made_up_bundle)
 
 
 class _Failing:
@@ -196,9 +196,9 @@ def test_no_such_file(tmp_path: Path) -> None:
         Bundle.open(tmp_path / "absent.plan")
 
 
-def test_a_file_in_place_of_a_folder(tiny_bundle: Path) -> None:
+def test_a_file_in_place_of_a_folder(made_up_bundle: Path) -> None:
     with pytest.raises(BundleError, match="no such bundle"):
-        Bundle.open(tiny_bundle / "x.plan")
+        Bundle.open(made_up_bundle / "x.plan")
 
 
 def test_a_folder(tmp_path: Path) -> None:
@@ -212,13 +212,13 @@ def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
         Bundle.open(tmp_path / "pipe.plan")
 
 
-def test_no_permission(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_permission(made_up_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> NoReturn:
         raise PermissionError(errno.EACCES, "Permission denied")
 
     monkeypatch.setattr(Path, "open", refuse)  # root may read everything
     with pytest.raises(BundleError, match="may not be read; change its permissions or its owner: "):
-        Bundle.open(tiny_bundle)
+        Bundle.open(made_up_bundle)
 
 
 @pytest.mark.parametrize(("name", "message"), [("x" * 300, "name too long"), ("a\0b", "null")])
@@ -272,37 +272,37 @@ def test_another_zip(forge: Callable[..., Path]) -> None:
 
 
 @pytest.mark.parametrize("kept", [0.1, 0.5, 0.9, 0.999])
-def test_truncated(tiny_bundle: Path, kept: float) -> None:
-    data = tiny_bundle.read_bytes()
-    tiny_bundle.write_bytes(data[: int(len(data) * kept)])
+def test_truncated(made_up_bundle: Path, kept: float) -> None:
+    data = made_up_bundle.read_bytes()
+    made_up_bundle.write_bytes(data[: int(len(data) * kept)])
     with pytest.raises(
         BundleFormatError, match="is truncated, or something was appended to it; copy it again"
     ):
-        Bundle.open(tiny_bundle)
+        Bundle.open(made_up_bundle)
 
 
 @pytest.mark.parametrize("where", [100, -1, 10**9])
-def test_bytes_inserted(tiny_bundle: Path, where: int) -> None:
-    data = tiny_bundle.read_bytes()
-    tiny_bundle.write_bytes(data[:where] + b"more" + data[where:])
+def test_bytes_inserted(made_up_bundle: Path, where: int) -> None:
+    data = made_up_bundle.read_bytes()
+    made_up_bundle.write_bytes(data[:where] + b"more" + data[where:])
     with pytest.raises(
         BundleFormatError, match="is truncated, or something was appended to it; copy it again"
     ):
-        Bundle.open(tiny_bundle)
+        Bundle.open(made_up_bundle)
 
 
-def test_a_damaged_directory(tiny_bundle: Path) -> None:
-    _patch_directory(tiny_bundle, GRAPH, 0, b"PK\xff\xff")
+def test_a_damaged_directory(made_up_bundle: Path) -> None:
+    _patch_directory(made_up_bundle, GRAPH, 0, b"PK\xff\xff")
     with pytest.raises(
         BundleFormatError, match=r"damaged: its directory cannot be read .BadZipFile: .*; copy it again"
     ):
-        Bundle.open(tiny_bundle)
+        Bundle.open(made_up_bundle)
 
 
-def test_an_absurd_directory(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_absurd_directory(made_up_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bundle_zip, "_MAX_DIRECTORY_BYTES", 100)
     with pytest.raises(BundleFormatError, match="is truncated, or something was appended"):
-        Bundle.open(tiny_bundle)
+        Bundle.open(made_up_bundle)
 
 
 # The members.
@@ -329,10 +329,10 @@ def test_unsafe_names(entries: Entries, forge: Callable[..., Path], name: str, m
         Bundle.open(forge([*entries, (name, b"")]))
 
 
-def test_a_name_that_ends_early_for_zipfile(tiny_bundle: Path) -> None:
-    _patch_directory(tiny_bundle, GRAPH, 46, b"graphs/fp32/\0pm1.onnx")
+def test_a_name_that_ends_early_for_zipfile(made_up_bundle: Path) -> None:
+    _patch_directory(made_up_bundle, GRAPH, 46, b"graphs/fp32/\0pm1.onnx")
     with pytest.raises(BundleFormatError, match=r"unsafe bundle: member name 'graphs/fp32/\\x00pm1.onnx'"):
-        Bundle.open(tiny_bundle)
+        Bundle.open(made_up_bundle)
 
 
 @pytest.mark.parametrize("name", [MANIFEST, GRAPH])
@@ -347,45 +347,45 @@ def test_compressed(entries: Entries, forge: Callable[..., Path]) -> None:
         Bundle.open(forge(entries, compression=zipfile.ZIP_DEFLATED))
 
 
-def test_encrypted(tiny_bundle: Path) -> None:
-    _patch_directory(tiny_bundle, GRAPH, 8, b"\x01")
+def test_encrypted(made_up_bundle: Path) -> None:
+    _patch_directory(made_up_bundle, GRAPH, 8, b"\x01")
     with pytest.raises(BundleFormatError, match=f"member '{GRAPH}' is encrypted, expected plain"):
-        Bundle.open(tiny_bundle)
+        Bundle.open(made_up_bundle)
 
 
-def test_two_sizes(tiny_bundle: Path) -> None:
-    _patch_directory(tiny_bundle, GRAPH, 24, struct.pack("<L", 4))
+def test_two_sizes(made_up_bundle: Path) -> None:
+    _patch_directory(made_up_bundle, GRAPH, 24, struct.pack("<L", 4))
     with pytest.raises(BundleFormatError, match=f"member '{GRAPH}' has the two sizes 35 and 4, expected one"):
-        Bundle.open(tiny_bundle)
+        Bundle.open(made_up_bundle)
 
 
-def test_a_size_larger_than_the_file(tiny_bundle: Path) -> None:
-    _patch_directory(tiny_bundle, GRAPH, 20, struct.pack("<LL", 1 << 30, 1 << 30))
+def test_a_size_larger_than_the_file(made_up_bundle: Path) -> None:
+    _patch_directory(made_up_bundle, GRAPH, 20, struct.pack("<LL", 1 << 30, 1 << 30))
     with pytest.raises(
         BundleFormatError, match=rf"'{GRAPH}' claims 1073741824 bytes at \d+, but the file has"
     ):
-        Bundle.open(tiny_bundle)
+        Bundle.open(made_up_bundle)
 
 
-def test_overlapping_members_larger_than_the_file_together(tiny_bundle: Path) -> None:
+def test_overlapping_members_larger_than_the_file_together(made_up_bundle: Path) -> None:
     for member in (GRAPH, "graphs/fp32/apm2.onnx"):
-        _patch_directory(tiny_bundle, member, 20, struct.pack("<LL", 600, 600))
+        _patch_directory(made_up_bundle, member, 20, struct.pack("<LL", 600, 600))
     with pytest.raises(BundleFormatError, match=r"the members claim \d+ bytes together, but the file has"):
-        Bundle.open(tiny_bundle)
+        Bundle.open(made_up_bundle)
 
 
-def test_a_member_beyond_the_end(tiny_bundle: Path) -> None:
-    _patch_directory(tiny_bundle, GRAPH, 42, struct.pack("<L", 1 << 30))
+def test_a_member_beyond_the_end(made_up_bundle: Path) -> None:
+    _patch_directory(made_up_bundle, GRAPH, 42, struct.pack("<L", 1 << 30))
     with pytest.raises(
         BundleFormatError, match=f"member '{GRAPH}' claims 35 bytes at 1073741824, but the file has"
     ):
-        Bundle.open(tiny_bundle)
+        Bundle.open(made_up_bundle)
 
 
-def test_a_member_in_the_wrong_place(tiny_bundle: Path) -> None:
-    _patch_directory(tiny_bundle, GRAPH, 42, struct.pack("<L", 0))  # where the manifest is
+def test_a_member_in_the_wrong_place(made_up_bundle: Path) -> None:
+    _patch_directory(made_up_bundle, GRAPH, 42, struct.pack("<L", 0))  # where the manifest is
     with pytest.raises(BundleFormatError, match=f"the header of member '{GRAPH}' is damaged; copy it again"):
-        Bundle.open(tiny_bundle)
+        Bundle.open(made_up_bundle)
 
 
 def test_absent_members(entries: Entries, forge: Callable[..., Path]) -> None:
@@ -418,21 +418,21 @@ def test_a_member_of_another_digest(entries: Entries, forge: Callable[..., Path]
         Bundle.open(forge(wrong))
 
 
-def test_a_flipped_bit_is_a_digest_error(tiny_bundle: Path, tiny_members: Mapping[str, bytes]) -> None:
-    data = bytearray(tiny_bundle.read_bytes())
+def test_a_flipped_bit_is_a_digest_error(made_up_bundle: Path, tiny_members: Mapping[str, bytes]) -> None:
+    data = bytearray(made_up_bundle.read_bytes())
     data[data.index(tiny_members[GRAPH])] ^= 1
-    tiny_bundle.write_bytes(data)
+    made_up_bundle.write_bytes(data)
     with pytest.raises(BundleDigestError, match=f"member '{GRAPH}' has SHA-256"):
-        Bundle.open(tiny_bundle)
+        Bundle.open(made_up_bundle)
 
 
 # The manifest.
 
 
-def test_a_damaged_manifest(tiny_bundle: Path) -> None:
-    tiny_bundle.write_bytes(tiny_bundle.read_bytes().replace(b"0.99999", b"0.99998"))
+def test_a_damaged_manifest(made_up_bundle: Path) -> None:
+    made_up_bundle.write_bytes(made_up_bundle.read_bytes().replace(b"0.99999", b"0.99998"))
     with pytest.raises(BundleFormatError, match=r"manifest.json is damaged: wrong checksum; copy it again"):
-        Bundle.open(tiny_bundle)
+        Bundle.open(made_up_bundle)
 
 
 def test_an_absurdly_large_manifest(entries: Entries, forge: Callable[..., Path]) -> None:
@@ -585,10 +585,10 @@ def test_what_could_not_be_read_again_is_not_written(
 
 
 def test_extract_unpacks_everything(
-    tmp_path: Path, tiny_bundle: Path, tiny_members: Mapping[str, bytes]
+    tmp_path: Path, made_up_bundle: Path, tiny_members: Mapping[str, bytes]
 ) -> None:
     target = tmp_path / "deep" / "unpacked"
-    with Bundle.open(tiny_bundle) as bundle:
+    with Bundle.open(made_up_bundle) as bundle:
         written = extract(bundle, target)
         assert written[0].read_bytes() == bundle.read(MANIFEST)
     assert written == [target / name for name in (MANIFEST, *sorted(tiny_members))]
@@ -596,12 +596,12 @@ def test_extract_unpacks_everything(
     assert sorted(path for path in target.rglob("*") if path.is_file()) == sorted(written)
 
 
-def test_extract_overwrites_nothing(tmp_path: Path, tiny_bundle: Path) -> None:
+def test_extract_overwrites_nothing(tmp_path: Path, made_up_bundle: Path) -> None:
     taken = tmp_path / "unpacked" / GRAPH
     taken.parent.mkdir(parents=True)
     taken.symlink_to(tmp_path / "absent")
     with (
-        Bundle.open(tiny_bundle) as bundle,
+        Bundle.open(made_up_bundle) as bundle,
         pytest.raises(
             BundleError, match=f"extracting would overwrite '.*{GRAPH}'; name an empty folder: '.*unpacked'"
         ),
@@ -610,18 +610,18 @@ def test_extract_overwrites_nothing(tmp_path: Path, tiny_bundle: Path) -> None:
     assert [path for path in (tmp_path / "unpacked").rglob("*") if not path.is_dir()] == [taken]
 
 
-def test_extract_into_a_file(tmp_path: Path, tiny_bundle: Path) -> None:
+def test_extract_into_a_file(tmp_path: Path, made_up_bundle: Path) -> None:
     with (
-        Bundle.open(tiny_bundle) as bundle,
+        Bundle.open(made_up_bundle) as bundle,
         pytest.raises(
             BundleError, match=r"extracting failed: .*; nothing was kept; check that the folder may be wr"
         ),
     ):
-        extract(bundle, tiny_bundle)
+        extract(bundle, made_up_bundle)
 
 
 def test_extract_keeps_nothing_after_a_failure(
-    tmp_path: Path, tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, made_up_bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls: list[int] = []
 
@@ -633,7 +633,7 @@ def test_extract_keeps_nothing_after_a_failure(
     monkeypatch.setattr(os, "fsync", fail_the_third)
     target = tmp_path / "unpacked"
     with (
-        Bundle.open(tiny_bundle) as bundle,
+        Bundle.open(made_up_bundle) as bundle,
         pytest.raises(BundleError, match="No space left on device; nothing was"),
     ):
         extract(bundle, target)

@@ -24,13 +24,16 @@ GROWTH = 2 * MIB
 @pytest.fixture(scope="module")
 def small_plan(tiny_checkpoint: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """td2-fa18 of a few channels at the small size: real label maps and buffers, and quick."""
-    pytest.importorskip("torch")
+    torch = pytest.importorskip("torch")
     from tdnet_export.options import ExportOptions
     from tdnet_export.pipeline import bundle_from_checkpoint
 
     out = tmp_path_factory.mktemp("small") / "td2-fa18.plan"
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # several wait for each other, and long so on a busy machine
     checkpoint = tiny_checkpoint("td2-fa18")
     bundle_from_checkpoint(ExportOptions(checkpoint=checkpoint, out=out, size_hw=SMALL_SIZE))
+    torch.set_num_threads(threads)
     return out
 
 

@@ -56,9 +56,9 @@ def _shown(path: Path, *, width: int = 80, **options: object) -> str:
 # What is shown.
 
 
-def test_everything_is_shown(tiny_bundle: Path) -> None:
-    text = _shown(tiny_bundle)
-    with Bundle.open(tiny_bundle) as bundle:
+def test_everything_is_shown(made_up_bundle: Path) -> None:
+    text = _shown(made_up_bundle)
+    with Bundle.open(made_up_bundle) as bundle:
         manifest, digest = bundle.manifest, bundle.digest
     for expected in (
         "td2-fa18, 2 classes, 2 paths",
@@ -82,8 +82,8 @@ def test_everything_is_shown(tiny_bundle: Path) -> None:
     assert "APPROXIMATE" not in text
 
 
-def test_it_reads_well_in_80_columns_without_colour(tiny_bundle: Path) -> None:
-    text = _shown(tiny_bundle)
+def test_it_reads_well_in_80_columns_without_colour(made_up_bundle: Path) -> None:
+    text = _shown(made_up_bundle)
     assert max(cell_len(line) for line in text.splitlines()) <= 80
     assert "\x1b" not in text
     assert "…" not in text  # nothing is cut off
@@ -99,10 +99,10 @@ def test_a_resampled_size_is_the_first_thing_said(
     assert "4x8 (APPROXIMATE: resampled)" in text
 
 
-def test_classes_have_swatches_only_where_there_is_colour(tiny_bundle: Path) -> None:
+def test_classes_have_swatches_only_where_there_is_colour(made_up_bundle: Path) -> None:
     swatch = "48;2;128;64;128m"
-    assert swatch in _shown(tiny_bundle, force_terminal=True, color_system="truecolor")
-    plain = _shown(tiny_bundle, force_terminal=True, color_system="truecolor", no_color=True)
+    assert swatch in _shown(made_up_bundle, force_terminal=True, color_system="truecolor")
+    plain = _shown(made_up_bundle, force_terminal=True, color_system="truecolor", no_color=True)
     assert swatch not in plain
     assert "#804080   road" in plain
 
@@ -152,11 +152,11 @@ def test_foreign_text_cannot_steer_the_terminal(
     assert text.count(r"\x1b]0;x\x07 [red]evil[/red]") == 5
 
 
-def test_json_holds_the_whole_manifest(tiny_bundle: Path) -> None:
-    with Bundle.open(tiny_bundle) as bundle:
+def test_json_holds_the_whole_manifest(made_up_bundle: Path) -> None:
+    with Bundle.open(made_up_bundle) as bundle:
         described = json.loads(json_from_bundle(bundle))
         assert described == {
-            "path": str(tiny_bundle),
+            "path": str(made_up_bundle),
             "digest": bundle.digest,
             "manifest": json.loads(bundle.read("manifest.json")),
         }
@@ -165,35 +165,35 @@ def test_json_holds_the_whole_manifest(tiny_bundle: Path) -> None:
 # How it ends.
 
 
-def test_piped(tiny_bundle: Path, inspect: Inspect) -> None:
-    done = inspect(tiny_bundle)
+def test_piped(made_up_bundle: Path, inspect: Inspect) -> None:
+    done = inspect(made_up_bundle)
     assert (done.returncode, done.stderr) == (0, "")
     assert "td2-fa18, 2 classes, 2 paths" in done.stdout
     assert "\x1b" not in done.stdout
     assert max(cell_len(line) for line in done.stdout.splitlines()) <= 80
 
 
-def test_piped_without_unicode(tiny_bundle: Path, inspect: Inspect) -> None:
-    done = inspect(tiny_bundle, PYTHONIOENCODING="ascii")
+def test_piped_without_unicode(made_up_bundle: Path, inspect: Inspect) -> None:
+    done = inspect(made_up_bundle, PYTHONIOENCODING="ascii")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.isascii()
 
 
-def test_json_and_nothing_else(tiny_bundle: Path, inspect: Inspect) -> None:
-    done = inspect(tiny_bundle, "--json")
+def test_json_and_nothing_else(made_up_bundle: Path, inspect: Inspect) -> None:
+    done = inspect(made_up_bundle, "--json")
     assert (done.returncode, done.stderr) == (0, "")
     assert json.loads(done.stdout)["manifest"]["network"] == "td2-fa18"
 
 
 def test_extract(
-    tmp_path: Path, tiny_bundle: Path, tiny_members: Mapping[str, bytes], inspect: Inspect
+    tmp_path: Path, made_up_bundle: Path, tiny_members: Mapping[str, bytes], inspect: Inspect
 ) -> None:
-    done = inspect(tiny_bundle, "--extract", "out")
+    done = inspect(made_up_bundle, "--extract", "out")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.endswith("6 files were unpacked to out\n")
     for name, data in tiny_members.items():
         assert (tmp_path / "out" / name).read_bytes() == data
-    again = inspect(tiny_bundle, "--json", "--extract", "out")
+    again = inspect(made_up_bundle, "--json", "--extract", "out")
     assert (again.returncode, again.stdout) == (1, "")
     assert again.stderr.startswith("tdnet-inspect: error: extracting would overwrite 'out/manifest.json'")
     assert again.stderr.count("\n") == 1
@@ -253,15 +253,15 @@ def _damage(path: Path) -> None:
     ],
 )
 def test_bad_bundles_end_in_one_line(
-    tiny_bundle: Path, inspect: Inspect, spoil: Callable[[Path], object], message: str
+    made_up_bundle: Path, inspect: Inspect, spoil: Callable[[Path], object], message: str
 ) -> None:
-    spoil(tiny_bundle)
-    done = inspect(tiny_bundle, "--extract", "out")
+    spoil(made_up_bundle)
+    done = inspect(made_up_bundle, "--extract", "out")
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith("tdnet-inspect: error: ")
     assert message in done.stderr
     assert done.stderr.count("\n") == 1
-    assert not (tiny_bundle.parent / "out").exists()
+    assert not (made_up_bundle.parent / "out").exists()
 
 
 @pytest.mark.parametrize("package", ["typer", "rich"])

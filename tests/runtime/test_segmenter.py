@@ -34,8 +34,8 @@ COLD = {"td2-psp50": 1, "td4-psp18": 3, "td2-fa18": 1, "psp101": 0}
 
 
 @pytest.fixture
-def segmenter(tiny_bundle: Path) -> Iterator[Segmenter]:
-    with Segmenter.open(tiny_bundle, backend="fake") as segmenter:
+def segmenter(made_up_bundle: Path) -> Iterator[Segmenter]:
+    with Segmenter.open(made_up_bundle, backend="fake") as segmenter:
         yield segmenter
 
 
@@ -46,9 +46,9 @@ def frame(value: int = 0, size_hw: tuple[int, int] = (4, 8)) -> np.ndarray:
 # Opening
 
 
-def test_open_gives_bundle_and_backend(tiny_bundle: Path) -> None:
-    with Segmenter.open(str(tiny_bundle), backend="fake") as segmenter:
-        assert segmenter.bundle.path == tiny_bundle
+def test_open_gives_bundle_and_backend(made_up_bundle: Path) -> None:
+    with Segmenter.open(str(made_up_bundle), backend="fake") as segmenter:
+        assert segmenter.bundle.path == made_up_bundle
         assert segmenter.manifest is segmenter.bundle.manifest
         assert (segmenter.backend.name, segmenter.backend.precision) == ("fake", "fp32")
         assert "labels mean nothing" in segmenter.backend.description
@@ -63,9 +63,9 @@ def test_open_gives_bundle_and_backend(tiny_bundle: Path) -> None:
         ({"backend": "fake", "threads": -2}, "threads is -2; expected 1 or more"),
     ],
 )
-def test_bad_options(tiny_bundle: Path, closed_bundles: list[Bundle], options: dict, message: str) -> None:
+def test_bad_options(made_up_bundle: Path, closed_bundles: list[Bundle], options: dict, message: str) -> None:
     with pytest.raises(OptionError, match=f"^{message}"):
-        Segmenter.open(tiny_bundle, **options)
+        Segmenter.open(made_up_bundle, **options)
     assert len(closed_bundles) == 1
 
 
@@ -85,7 +85,7 @@ def closed_bundles(monkeypatch: pytest.MonkeyPatch) -> list[Bundle]:
 
 @pytest.mark.parametrize("backend", ["auto", "onnxruntime"])
 def test_without_onnxruntime(
-    tiny_bundle: Path, closed_bundles: list[Bundle], monkeypatch: pytest.MonkeyPatch, backend: str
+    made_up_bundle: Path, closed_bundles: list[Bundle], monkeypatch: pytest.MonkeyPatch, backend: str
 ) -> None:
     """`auto` never chooses the fake, which computes nothing."""
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
@@ -94,15 +94,15 @@ def test_without_onnxruntime(
         match=r"^no backend can run this bundle here. onnxruntime: ONNX Runtime is not installed \(.*\); "
         r"install it with: pip install 'tdnet-deploy\[cpu\]'$",
     ):
-        Segmenter.open(tiny_bundle, backend=backend)
+        Segmenter.open(made_up_bundle, backend=backend)
     assert len(closed_bundles) == 1
 
 
 # Closing
 
 
-def test_leaving_the_block_closes_everything(tiny_bundle: Path, closed_bundles: list[Bundle]) -> None:
-    with Segmenter.open(tiny_bundle, backend="fake") as segmenter:
+def test_leaving_the_block_closes_everything(made_up_bundle: Path, closed_bundles: list[Bundle]) -> None:
+    with Segmenter.open(made_up_bundle, backend="fake") as segmenter:
         streams = [segmenter.stream() for _ in range(3)]
         streams[1].close()
     assert [stream.state for stream in streams] == [StreamState.CLOSED] * 3
@@ -124,11 +124,11 @@ def test_a_dropped_stream_is_not_kept(segmenter: Segmenter) -> None:
 
 
 def test_closing_while_a_thread_is_inside_a_stream(
-    tiny_bundle: Path, closed_bundles: list[Bundle], monkeypatch: pytest.MonkeyPatch
+    made_up_bundle: Path, closed_bundles: list[Bundle], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is refused, opens no stream any more, and works when the thread is done."""
     inside, leave = threading.Event(), threading.Event()
-    with Segmenter.open(tiny_bundle, backend="fake") as segmenter, ThreadPoolExecutor(1) as pool:
+    with Segmenter.open(made_up_bundle, backend="fake") as segmenter, ThreadPoolExecutor(1) as pool:
         stream = segmenter.stream()
 
         def run(path: int, *, cold: bool) -> None:
@@ -152,7 +152,7 @@ def test_closing_while_a_thread_is_inside_a_stream(
         assert closed_bundles == [segmenter.bundle]
 
 
-def test_a_stream_that_cannot_be_made_leaves_no_session(tiny_bundle: Path) -> None:
+def test_a_stream_that_cannot_be_made_leaves_no_session(made_up_bundle: Path) -> None:
     sessions: list[FakeSession] = []
 
     class Poor(FakeBackend):
@@ -164,7 +164,7 @@ def test_a_stream_that_cannot_be_made_leaves_no_session(tiny_bundle: Path) -> No
     def allocate(spec: object, *, host_visible: bool = False) -> None:
         raise BackendError("no memory is left on the device")
 
-    with Bundle.open(tiny_bundle) as bundle:
+    with Bundle.open(made_up_bundle) as bundle:
         segmenter = Segmenter(bundle, Poor(bundle.manifest))
         with pytest.raises(BackendError, match="no memory is left"):
             segmenter.stream()
@@ -205,12 +205,14 @@ def real_segmenter(
     tiny_checkpoint: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Callable[[str], Segmenter]]:
     """real_segmenter(name): a tiny network's bundle, exported with logits, on ONNX Runtime."""
-    pytest.importorskip("torch")
+    torch = pytest.importorskip("torch")
     from tdnet_export.options import ExportOptions
     from tdnet_export.pipeline import bundle_from_checkpoint
 
     folder = tmp_path_factory.mktemp("bundles")
     made: dict[str, Segmenter] = {}
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # several wait for each other, and long so on a busy machine
 
     def make(name: str) -> Segmenter:
         if name not in made:
@@ -223,6 +225,7 @@ def real_segmenter(
         return made[name]
 
     yield make
+    torch.set_num_threads(threads)
     for segmenter in made.values():
         segmenter.close()
 

@@ -1,0 +1,80 @@
+"""What an export is asked to do is judged before anything slow begins."""
+
+import dataclasses
+import os
+
+import pytest
+
+from tdnet_export.options import ExportOptions, parse_size
+from tdnet_runtime.errors import OptionError
+
+
+@pytest.fixture
+def checkpoint(tmp_path):
+    path = tmp_path / "best.pth"
+    path.write_bytes(b"weights")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("769x1537", (769, 1537)), (" 48x96 ", (48, 96)), ("768×1536", (768, 1536)), ("0x0", (0, 0))],
+)
+def test_sizes(text, size):
+    assert parse_size(text) == size
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "769", "769x", "x769", "769,1537", "769x1537x3", "-8x8", "8.5x8", "1e3x8", "769X1537", "999999x8"],
+)
+def test_other_sizes_are_refused(text):
+    with pytest.raises(OptionError, match=r"--size is .*; expected HEIGHTxWIDTH, for instance 769x1537"):
+        parse_size(text)
+
+
+@pytest.mark.parametrize("stride", [1, 3, 4, 16, None])
+def test_memory_strides(stride, checkpoint):
+    assert ExportOptions(checkpoint=checkpoint, memory_stride=stride).memory_stride == stride
+
+
+@pytest.mark.parametrize("stride", [0, -1, 17, 1000])
+def test_other_memory_strides_are_refused(stride, checkpoint):
+    with pytest.raises(OptionError, match=rf"--memory-stride is {stride}; expected 1 to 16"):
+        ExportOptions(checkpoint=checkpoint, memory_stride=stride)
+
+
+OUT = {
+    "suffix": ("net.onnx", r"--out must end in \.plan, came 'net\.onnx'"),
+    "no suffix": ("net", r"--out must end in \.plan, came 'net'"),
+    "folder": ("taken.plan", r"--out is a folder; name a file in it: .*taken\.plan/tdnet\.plan"),
+    "absent folder": (
+        "absent/net.plan",
+        r"--out lies in a folder that does not exist; make it first: .*absent",
+    ),
+    "under a file": ("best.pth/net.plan", r"--out lies in a folder that does not exist"),
+    "the checkpoint": ("link.plan", r"--out is the checkpoint itself; name another file"),
+}
+
+
+@pytest.mark.parametrize("case", OUT)
+def test_where_no_bundle_can_be_written(case, checkpoint, tmp_path):
+    name, message = OUT[case]
+    (tmp_path / "taken.plan").mkdir()
+    (tmp_path / "link.plan").symlink_to(checkpoint)
+    with pytest.raises(OptionError, match=message):
+        ExportOptions(checkpoint=checkpoint, out=tmp_path / name)
+
+
+def test_a_folder_that_may_not_be_written_to(checkpoint, tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda path, mode: False)  # root may write everywhere
+    with pytest.raises(OptionError, match=r"--out lies in a folder that may not be written to"):
+        ExportOptions(checkpoint=checkpoint, out=tmp_path / "net.plan")
+
+
+def test_an_existing_bundle_may_be_replaced(checkpoint, tmp_path):
+    out = tmp_path / "net.plan"
+    out.write_bytes(b"old")
+    options = ExportOptions(checkpoint=checkpoint, out=out)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        options.out = None

@@ -1,0 +1,294 @@
+"""From a checkpoint to a bundle: all or nothing, whatever comes in between."""
+
+import dataclasses
+import os
+import tempfile
+import zipfile
+from pathlib import Path
+
+import cv2
+import msgspec
+import numpy as np
+import pytest
+import torch
+
+from tdnet_export import pipeline
+from tdnet_export.options import ExportOptions
+from tdnet_export.parity import FP32_BOUNDS, ParityReport
+from tdnet_export.pipeline import REPORT, bundle_from_checkpoint
+from tdnet_models import ReferenceStream, load_checkpoint
+from tdnet_runtime import Segmenter
+from tdnet_runtime.bundle import Bundle
+from tdnet_runtime.errors import CheckpointError, ExportError, MediaError, OptionError, SizeError
+from tdnet_runtime.media.scene import render
+
+OLD = b"what was there before"
+STAGES = [
+    ("load checkpoint", 0, 1),
+    ("load checkpoint", 1, 1),
+    *(
+        (f"write {graph}", index + step, 4)
+        for index, graph in enumerate(["subnet1", "apm1", "subnet2", "apm2"])
+        for step in (0, 1)
+    ),
+    *(("prove against PyTorch", frame, 8) for frame in range(9)),
+    ("write bundle", 0, 1),
+    ("write bundle", 1, 1),
+]
+"""Of a network of two paths."""
+
+
+@pytest.fixture
+def folders(tmp_path, monkeypatch):
+    """A folder with an old bundle in it, and one for temporary files."""
+    out, temporary = tmp_path / "out", tmp_path / "temporary"
+    out.mkdir()
+    temporary.mkdir()
+    (out / "net.plan").write_bytes(OLD)
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    return out, temporary
+
+
+def assert_untouched(folders):
+    out, temporary = folders
+    assert [path.name for path in out.iterdir()] == ["net.plan"]
+    assert (out / "net.plan").read_bytes() == OLD
+    assert list(temporary.iterdir()) == []
+
+
+@pytest.fixture
+def options(tiny_checkpoint, folders):
+    return ExportOptions(checkpoint=tiny_checkpoint("td2-fa18"), out=folders[0] / "net.plan")
+
+
+def test_progress_tells_each_stage_from_its_beginning(options, folders):
+    seen = []
+    summary = bundle_from_checkpoint(options, on_progress=lambda *step: seen.append(step))
+    assert seen == STAGES
+    assert summary.path == folders[0] / "net.plan"
+    assert list(summary.graph_seconds) == ["subnet1", "apm1", "subnet2", "apm2"]
+    assert 0 < sum(summary.graph_seconds.values()) + summary.proof_seconds < summary.total_seconds
+    assert [path.name for path in folders[0].iterdir()] == ["net.plan"]
+    assert list(folders[1].iterdir()) == []
+    with Bundle.open(summary.path) as bundle:
+        assert bundle.manifest == summary.manifest
+
+
+@pytest.mark.parametrize("step", STAGES[:-1], ids=lambda step: f"{step[0]} {step[1]}".replace(" ", "-"))
+def test_ctrl_c_at_any_stage_leaves_everything_as_it_was(step, options, folders):
+    def interrupt(*now):
+        if now == step:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        bundle_from_checkpoint(options, on_progress=interrupt)
+    assert_untouched(folders)
+
+
+def test_ctrl_c_after_the_last_stage_leaves_the_new_bundle_whole(options, folders):
+    def interrupt(*now):
+        if now == STAGES[-1]:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        bundle_from_checkpoint(options, on_progress=interrupt)
+    assert [path.name for path in folders[0].iterdir()] == ["net.plan"]
+    assert list(folders[1].iterdir()) == []
+    with Segmenter.open(options.out) as segmenter, segmenter.stream() as stream:
+        stream.push(render(0, height=64, width=96))
+
+
+@pytest.mark.parametrize(
+    ("error", "caught"),
+    [(KeyboardInterrupt(), KeyboardInterrupt), (OSError(28, "No space left on device"), ExportError)],
+)
+@pytest.mark.parametrize("call", ["member", "fsync", "rename"])
+def test_a_failure_while_the_file_is_written(call, error, caught, options, folders, monkeypatch):
+    """Of the bundle itself, not of the proof's temporary one."""
+
+    def fail_on_the_bundle(module, name, applies):
+        original = getattr(module, name)
+
+        def patched(*arguments, **keywords):
+            if applies(*arguments):
+                raise error
+            return original(*arguments, **keywords)
+
+        monkeypatch.setattr(module, name, patched)
+
+    inside = str(folders[0])
+    if call == "member":
+        fail_on_the_bundle(
+            zipfile.ZipFile,
+            "writestr",
+            lambda archive, entry, data: inside in str(archive.fp.name) and "apm2" in entry.filename,
+        )
+    elif call == "fsync":
+        fail_on_the_bundle(
+            os, "fsync", lambda number: inside in str(Path(f"/proc/self/fd/{number}").readlink())
+        )
+    else:
+        fail_on_the_bundle(Path, "replace", lambda path, target: inside in str(path))
+    with pytest.raises(caught):
+        bundle_from_checkpoint(options)
+    assert_untouched(folders)
+
+
+def test_a_defect_keeps_its_traceback_and_leaves_nothing(options, folders, monkeypatch):
+    monkeypatch.setattr(pipeline, "check_graph", lambda model, tensors: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        bundle_from_checkpoint(options)
+    assert_untouched(folders)
+
+
+def test_a_graph_that_is_not_valid_leaves_nothing(options, folders, monkeypatch):
+    from tdnet_export import graph_check
+
+    monkeypatch.setattr(graph_check, "OPERATORS", graph_check.OPERATORS - {"Softmax"})
+    with pytest.raises(ExportError, match=r"graph 'apm1' uses the operators Softmax"):
+        bundle_from_checkpoint(options)
+    assert_untouched(folders)
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "message"),
+    [
+        ({"size_hw": (65, 97)}, SizeError, "nearest: 64x96 or 72x104"),
+        ({"checkpoint": Path("absent.pth")}, CheckpointError, "No such file"),
+        ({"names": Path("absent.txt")}, OptionError, "--names cannot be read"),
+        ({"frames": "absent.mp4"}, MediaError, "no such video file"),
+    ],
+    ids=["size", "checkpoint", "names", "frames"],
+)
+def test_bad_input_ends_before_anything_is_written(changes, error, message, options, folders):
+    stages = set()
+    with pytest.raises(error, match=message):
+        bundle_from_checkpoint(
+            dataclasses.replace(options, **changes),
+            on_progress=lambda stage, done, total: stages.add(stage),
+        )
+    assert stages == {"load checkpoint"}
+    assert_untouched(folders)
+
+
+@pytest.fixture
+def clip(tmp_path):
+    """clip(count): a folder of pictures of the moving scene, of another size than the network's."""
+    folder = tmp_path / "my drive"
+
+    def make(count):
+        folder.mkdir()
+        for t in range(count):
+            image = render(2 * t, height=90, width=120)
+            cv2.imwrite(str(folder / f"{t}.png"), cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+        return str(folder)
+
+    return make
+
+
+def test_a_clip_that_is_too_short(clip, options, folders):
+    with pytest.raises(OptionError, match=r"--frames has 7 frames; the proof needs 8 consecutive ones"):
+        bundle_from_checkpoint(dataclasses.replace(options, frames=clip(7)))
+    assert_untouched(folders)
+
+
+def test_a_clip_of_ones_own(clip, options, tiny_bundle):
+    own = dataclasses.replace(options, frames=clip(10))
+    summary = bundle_from_checkpoint(own)
+    assert summary.report.footage == "user's footage, my drive"
+    assert len(summary.report.frames) == 8
+    with Bundle.open(own.out) as bundle, Bundle.open(tiny_bundle("td2-fa18")) as other:
+        assert bundle.manifest.parity["fp32"].footage == "user's footage, my drive"
+        rendered = msgspec.json.decode(other.read(REPORT), type=ParityReport)
+        found = msgspec.json.decode(bundle.read(REPORT), type=ParityReport)
+        assert found.frames != rendered.frames  # other frames, other rounding
+        assert bundle.manifest.graphs == other.manifest.graphs
+
+
+@pytest.mark.parametrize("name", ["td2-psp50", "td4-psp18", "td2-fa18", "psp101"])
+def test_the_report_is_the_manifests_summary(name, tiny_bundle):
+    with Bundle.open(tiny_bundle(name)) as bundle:
+        summary = bundle.manifest.parity["fp32"]
+        assert set(bundle.manifest.parity) == {"fp32"}
+        assert summary.report == REPORT == "reports/parity-fp32.json"
+        report = msgspec.json.decode(bundle.read(summary.report), type=ParityReport)
+        assert report.schema_version == 1
+        assert (len(report.frames), report.footage) == (summary.frames, summary.footage)
+        assert report.label_agreement == summary.label_agreement
+        assert report.worst_frame_agreement == summary.worst_frame_agreement
+        assert report.logits_error == summary.logits_error
+        assert report.memory_stride == bundle.manifest.state.stride
+        assert report.bounds == FP32_BOUNDS
+        assert 0 < summary.logits_error < 2e-3
+
+
+@pytest.mark.parametrize("name", ["td2-psp50", "td4-psp18", "td2-fa18", "psp101"])
+def test_the_bundle_as_written_is_the_oracle(name, tiny_bundle, tiny_checkpoint):
+    """The proof ran on graphs with more outputs; these are the ones that are deployed."""
+    network = load_checkpoint(tiny_checkpoint(name), size=(49, 65) if name == "psp101" else None)
+    oracle = ReferenceStream(network)
+    height, width = network.spec.input_size
+    with Segmenter.open(tiny_bundle(name)) as segmenter, segmenter.stream() as stream:
+        for t in range(40, 40 + 2 * len(segmenter.manifest.paths) + 1):
+            frame = render(t, height=height, width=width)
+            found, expected = stream.push(frame).labels, oracle.push(frame).argmax(0).numpy()
+            assert (found == expected).mean() >= 0.999
+
+
+def test_the_default_name_is_the_networks(tiny_checkpoint, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    summary = bundle_from_checkpoint(ExportOptions(checkpoint=tiny_checkpoint("td2-fa18")))
+    assert summary.path == Path("td2-fa18.plan")
+    assert [path.name for path in tmp_path.iterdir()] == ["td2-fa18.plan"]
+
+
+def test_the_default_name_is_judged_like_a_given_one(tiny_checkpoint, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "td2-fa18.plan").mkdir()
+    with pytest.raises(OptionError, match="--out is a folder"):
+        bundle_from_checkpoint(ExportOptions(checkpoint=tiny_checkpoint("td2-fa18")))
+
+
+def test_another_size_and_stride_are_marked_and_proven(tiny_checkpoint, tmp_path):
+    options = ExportOptions(
+        checkpoint=tiny_checkpoint("td4-psp18"), out=tmp_path / "a.plan", size_hw=(49, 105), memory_stride=3
+    )
+    summary = bundle_from_checkpoint(options)
+    manifest = summary.manifest
+    assert manifest.size_resampled
+    assert (manifest.input.height, manifest.input.width, manifest.feature_size) == (49, 105, (7, 14))
+    assert (manifest.state.stride, summary.report.memory_stride) == (3, 3)
+    assert {spec.shape[1] for spec in manifest.state.entry} == {3 * 5}
+    assert max(frame.errors["logits"] for frame in summary.report.frames) < 2e-3
+
+
+def test_names_and_classes_are_in_the_bundle(tiny_checkpoint, tmp_path):
+    names = tmp_path / "names.txt"
+    names.write_text("road 1 2 3\nsky\ncar\nman\ndog\n")
+    options = ExportOptions(
+        checkpoint=tiny_checkpoint("psp101"), out=tmp_path / "a.plan", size_hw=(49, 65), names=names
+    )
+    manifest = bundle_from_checkpoint(options).manifest
+    assert [spec.name for spec in manifest.classes] == ["road", "sky", "car", "man", "dog"]
+    assert manifest.classes[0].color == (1, 2, 3)
+    assert not manifest.size_resampled
+
+
+def test_too_many_classes_for_8_bit_labels(tiny_checkpoint, tmp_path):
+    state = torch.load(tiny_checkpoint("psp101"), weights_only=True)
+    state["head.conv5.5.weight"] = torch.zeros(300, 8, 1, 1)
+    state["head.conv5.5.bias"] = torch.zeros(300)
+    torch.save(state, tmp_path / "many.pth")
+    options = ExportOptions(checkpoint=tmp_path / "many.pth", out=tmp_path / "a.plan", size_hw=(49, 65))
+    with pytest.raises(CheckpointError, match="has 300 classes; labels are 8-bit"):
+        bundle_from_checkpoint(options)
+    assert not (tmp_path / "a.plan").exists()
+
+
+def test_a_weight_switched_off_by_an_infinite_variance(tiny_checkpoint, tmp_path):
+    state = torch.load(tiny_checkpoint("td2-fa18"), weights_only=True)
+    state["pretrained1.bn1.running_var"][3] = torch.inf
+    torch.save(state, tmp_path / "half.pth")
+    options = ExportOptions(checkpoint=tmp_path / "half.pth", out=tmp_path / "a.plan")
+    report = bundle_from_checkpoint(options).report
+    assert np.isfinite([error for frame in report.frames for error in frame.errors.values()]).all()

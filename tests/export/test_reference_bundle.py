@@ -1,0 +1,73 @@
+"""The exported bundle on ONNX Runtime gives the masks of the public code.
+
+The closed-loop proof has its own tests, so it is cut here to the frames that reach every path once warm or
+cold: it would take longer than the comparison.
+"""
+
+import pytest
+from tests.conftest import SMALL_SIZE, small_reference, small_state
+from tests.models.conftest import FULL_SIZE, NETWORKS, full_size_reference, full_size_state
+
+from tdnet_export import pipeline
+from tdnet_export.options import ExportOptions
+from tdnet_export.pipeline import bundle_from_checkpoint
+from tdnet_runtime import Segmenter
+from tdnet_runtime.media.scene import render
+
+pytestmark = pytest.mark.usefixtures("all_threads")
+
+
+@pytest.fixture
+def exported(saved, tmp_path, monkeypatch):
+    """exported(state, size): its bundle, removed after the test (the largest have 300 MB)."""
+    monkeypatch.setattr(pipeline, "required_frames", lambda paths: paths)
+    out = tmp_path / "net.plan"
+
+    def export(state, size):
+        checkpoint = saved(state)
+        bundle_from_checkpoint(ExportOptions(checkpoint=checkpoint, out=out, size_hw=size))
+        checkpoint.unlink()
+        return out
+
+    yield export
+    out.unlink(missing_ok=True)
+
+
+def agreements(bundle, frames, expected):
+    """Share of labels equal to the public code's, frame by frame."""
+    with Segmenter.open(bundle, backend="onnxruntime") as segmenter, segmenter.stream() as stream:
+        assert not segmenter.manifest.size_resampled
+        return [
+            float((stream.push(frame).labels == labels).mean())
+            for frame, labels in zip(frames, expected, strict=True)
+        ]
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_small_size_is_the_public_codes(name, exported):
+    expected = small_reference(name)["labels"]
+    height, width = SMALL_SIZE[name]
+    frames = [render(t, height=height, width=width) for t in range(len(expected))]
+    found = agreements(exported(small_state(name), SMALL_SIZE[name]), frames, expected)
+    assert len(found) == (1 if name == "psp101" else 11)
+    assert min(found) >= 0.999, found
+
+
+def test_comparison_sees_frames_out_of_step(exported):
+    """One frame is left out: the paths run on, and the masks are no longer the public code's."""
+    expected = small_reference("td2-fa18")["labels"][[0, 2, 3]]
+    frames = [render(t, height=192, width=384) for t in (0, 2, 3)]
+    found = agreements(exported(small_state("td2-fa18"), SMALL_SIZE["td2-fa18"]), frames, expected)
+    assert found[0] >= 0.999
+    assert max(found[1:]) < 0.999
+
+
+@pytest.mark.slow
+@pytest.mark.full_size
+@pytest.mark.parametrize("name", NETWORKS)
+def test_full_size_is_the_public_codes(name, exported, record_property):
+    reference = full_size_reference(name)
+    bundle = exported(full_size_state(name), FULL_SIZE[name])
+    found = agreements(bundle, reference["frames"], reference["labels"])
+    record_property("agreements", found)
+    assert min(found) >= 0.999, found
