@@ -14,14 +14,14 @@ from tdnet_runtime.segmenter import Segmenter
 
 
 @pytest.fixture
-def segmenter(tiny_bundle: Path) -> Segmenter:
-    with Segmenter.open(tiny_bundle, backend="fake") as segmenter:
+def segmenter(made_up_bundle: Path) -> Segmenter:
+    with Segmenter.open(made_up_bundle, backend="fake") as segmenter:
         yield segmenter
 
 
-def test_its_graphs_are_not_read(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_its_graphs_are_not_read(made_up_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Bundle, "read", lambda self, member: pytest.fail(f"{member} was read"))
-    with Segmenter.open(tiny_bundle, backend="fake") as segmenter:
+    with Segmenter.open(made_up_bundle, backend="fake") as segmenter:
         segmenter.stream().close()
 
 
