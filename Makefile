@@ -1,4 +1,4 @@
-# Four verbs for people (demo, test, check, clean); CI calls `check`. Needs Python, make and a network.
+# Verbs for people; CI calls `check`. Needs Python, make and a network.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -7,7 +7,7 @@ DEMO := demo
 CHECKPOINT := models/zoo/td2-fa18-w32-camvid.pth
 PYTEST_ARGS ?=
 
-.PHONY: demo test check lint type clean
+.PHONY: demo test test-slow check lint type clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.demo $(DEMO)/bikes.mp4
@@ -20,6 +20,10 @@ demo: $(VENV)/.demo $(DEMO)/bikes.mp4
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+# What takes long: packaging, measurements, and the full-size reference outputs where they are at hand.
+test-slow: $(VENV)/.dev
+	$(BIN)/python -m pytest -m "slow or full_size" $(PYTEST_ARGS)
 
 check: lint type test
 

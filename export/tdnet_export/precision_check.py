@@ -20,7 +20,7 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 import onnx
-from onnx import TensorProto, numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 
 from tdnet_runtime.errors import ExportError
 
@@ -50,7 +50,17 @@ ValueType = tuple[int, tuple[int, ...]]
 
 def value_types(model: onnx.ModelProto) -> dict[str, ValueType]:
     """ONNX element type and shape of every value, constants included."""
-    inferred = onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True).graph
+    graph = model.graph
+    # Shape inference serialises what it gets: weights are shown to it as inputs, hundreds of MB less.
+    whole = [tensor for tensor in graph.initializer if tensor.data_type == TensorProto.INT64]
+    weights = [tensor for tensor in graph.initializer if tensor.data_type != TensorProto.INT64]
+    shown = [helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims) for tensor in weights]
+    lean = helper.make_model(
+        helper.make_graph(graph.node, graph.name, [*graph.input, *shown], graph.output, initializer=whole),
+        opset_imports=model.opset_import,
+        ir_version=model.ir_version,
+    )
+    inferred = onnx.shape_inference.infer_shapes(lean, strict_mode=True, data_prop=True).graph
     types: dict[str, ValueType] = {
         value.name: (
             value.type.tensor_type.elem_type,
@@ -58,19 +68,12 @@ def value_types(model: onnx.ModelProto) -> dict[str, ValueType]:
         )
         for value in (*inferred.input, *inferred.output, *inferred.value_info)
     }
-    return types | {tensor.name: (tensor.data_type, tuple(tensor.dims)) for tensor in inferred.initializer}
+    return types | {tensor.name: (tensor.data_type, tuple(tensor.dims)) for tensor in whole}
 
 
 def half_share(model: onnx.ModelProto) -> float:
     """Share of FP16 among the multiplications of Conv, Gemm and MatMul, 0 to 1."""
-    types = value_types(model)
-    half = total = 0
-    for node in model.graph.node:
-        if node.op_type in ("Conv", "Gemm", "MatMul"):
-            products = math.prod(types[node.output[0]][1]) * _terms(node, types)
-            total += products
-            half += products if types[node.input[0]][0] == TensorProto.FLOAT16 else 0
-    return half / total if total else 1.0
+    return _share(model, value_types(model))
 
 
 def check_half(model: onnx.ModelProto) -> None:
@@ -79,7 +82,8 @@ def check_half(model: onnx.ModelProto) -> None:
     Safe: no FP16 reduction over more than `MAX_REDUCTION` elements, and all FP16 constants inside
     FP16's normal range, except for what is too small to matter (`constant_complaint`).
     """
-    complaints = [*_slow_products(model), *_long_reductions(model), *_unsafe_constants(model)]
+    types = value_types(model)
+    complaints = [*_slow_products(model, types), *_long_reductions(model, types), *_unsafe_constants(model)]
     if complaints:
         raise ExportError(
             f"graph {model.graph.name!r} in FP16 would be slow or wrong: {'; '.join(complaints)}. "
@@ -98,11 +102,14 @@ def constant_complaint(name: str, values: npt.NDArray[np.generic], *, additive: 
         values: in whatever type they are.
         additive: True where it is only added; what is too small for FP16 is then too small to matter.
     """
-    wide = np.abs(values.astype(np.float64))
-    if not np.all(wide <= _LARGEST):
-        return f"the constant {name!r} holds {wide.max():.3g}, FP16 ends at {_LARGEST:.0f}"
-    norm = 0.0 if additive else float(np.linalg.norm(wide))
-    lost = float(np.linalg.norm(wide[wide < _SMALLEST_NORMAL])) / norm if norm else 0.0
+    sizes = np.abs(values.astype(np.float32))
+    largest = float(sizes.max())
+    if not largest <= _LARGEST:  # NaN too
+        return f"the constant {name!r} holds {largest:.3g}, FP16 ends at {_LARGEST:.0f}"
+    if additive or largest == 0:
+        return None
+    sizes /= largest  # squares of what is tiny must not vanish here
+    lost = float(np.linalg.norm(sizes[sizes < _SMALLEST_NORMAL / largest]) / np.linalg.norm(sizes))
     if lost > MAX_SUBNORMAL:
         return (
             f"{lost:.1%} of the constant {name!r} lie below {_SMALLEST_NORMAL:.1e}, where FP16 has no full "
@@ -116,14 +123,23 @@ def is_additive(node: onnx.NodeProto, index: int) -> bool:
     return node.op_type in ("Add", "Sub") or (node.op_type in ("Conv", "Gemm") and index == 2)
 
 
-def _slow_products(model: onnx.ModelProto) -> Iterator[str]:
-    share = half_share(model)
+def _share(model: onnx.ModelProto, types: dict[str, ValueType]) -> float:
+    half = total = 0
+    for node in model.graph.node:
+        if node.op_type in ("Conv", "Gemm", "MatMul"):
+            products = math.prod(types[node.output[0]][1]) * _terms(node, types)
+            total += products
+            half += products if types[node.input[0]][0] == TensorProto.FLOAT16 else 0
+    return half / total if total else 1.0
+
+
+def _slow_products(model: onnx.ModelProto, types: dict[str, ValueType]) -> Iterator[str]:
+    share = _share(model, types)
     if share < MIN_HALF_SHARE:
         yield f"{share:.1%} of its multiplications are FP16, expected {MIN_HALF_SHARE:.0%} or more"
 
 
-def _long_reductions(model: onnx.ModelProto) -> Iterator[str]:
-    types = value_types(model)
+def _long_reductions(model: onnx.ModelProto, types: dict[str, ValueType]) -> Iterator[str]:
     constants = {tensor.name: tensor for tensor in model.graph.initializer}
     for node in model.graph.node:
         if types[node.input[0]][0] == TensorProto.FLOAT16:
