@@ -43,23 +43,21 @@ def agreements(bundle, frames, expected):
         ]
 
 
+@pytest.mark.reference
+@pytest.mark.reference
 @pytest.mark.parametrize("name", NETWORKS)
 def test_small_size_is_the_public_codes(name, exported):
     expected = small_reference(name)["labels"]
     height, width = SMALL_SIZE[name]
     frames = [render(t, height=height, width=width) for t in range(len(expected))]
-    found = agreements(exported(small_state(name), SMALL_SIZE[name]), frames, expected)
+    bundle = exported(small_state(name), SMALL_SIZE[name])
+    found = agreements(bundle, frames, expected)
     assert len(found) == (1 if name == "psp101" else 11)
     assert min(found) >= 0.999, found
-
-
-def test_comparison_sees_frames_out_of_step(exported):
-    """One frame is left out: the paths run on, and the masks are no longer the public code's."""
-    expected = small_reference("td2-fa18")["labels"][[0, 2, 3]]
-    frames = [render(t, height=192, width=384) for t in (0, 2, 3)]
-    found = agreements(exported(small_state("td2-fa18"), SMALL_SIZE["td2-fa18"]), frames, expected)
-    assert found[0] >= 0.999
-    assert max(found[1:]) < 0.999
+    if name != "psp101":  # a frame is lost: the paths run on, and the masks are no longer the public code's
+        out_of_step = agreements(bundle, frames[:1] + frames[2:4], expected[[0, 2, 3]])
+        assert out_of_step[0] >= 0.999
+        assert max(out_of_step[1:]) < 0.999
 
 
 @pytest.mark.slow

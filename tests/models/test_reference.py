@@ -52,8 +52,10 @@ def scene(name, count):
     return [render(t, height=height, width=width) for t in range(count)]
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.reference
 @pytest.mark.usefixtures("all_threads")
+@pytest.mark.reference
+@pytest.mark.parametrize("name", NETWORKS)
 def test_small_size_is_the_public_codes(name, saved):
     network = load_checkpoint(saved(small_state(name)), size=SMALL_SIZE[name])
     reference = small_reference(name)
