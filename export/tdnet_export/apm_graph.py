@@ -11,7 +11,7 @@ from tdnet_export.onnx_writer import GraphWriter
 from tdnet_export.ops import conv, reshape, resize
 from tdnet_export.weights import Weights
 from tdnet_models.tdnet import hop_name, read_order
-from tdnet_models.variants import NetworkSpec
+from tdnet_models.variants import KEY_WIDTH, NetworkSpec
 
 __all__ = ["write_head", "write_labels", "write_recomposed"]
 
@@ -33,16 +33,11 @@ def write_recomposed(
                 carried = writer.op("Add", carried, f"slot{newer}_v", name="updated")
             else:
                 projected = writer.op("Mul", projected, warm, name="gated")
-                rows = reshape(writer, query, [query_width(weights, path), -1], name="query_rows")
+                rows = reshape(writer, query, [KEY_WIDTH, -1], name="query_rows")
                 mixed = write_attention(writer, rows, f"slot{read}_k", projected)
                 shape = [1, spec.value, *spec.feature_size]
                 carried = reshape(writer, mixed, shape, name="mixed_map")
     return writer.op("Add", carried, value, name="recomposed")
-
-
-def query_width(weights: Weights, path: int) -> int:
-    """d_k, off the weights."""
-    return int(weights.array(f"enc{path}.w_qs.1.conv.weight").shape[0])
 
 
 def write_phi_on_memory(writer: GraphWriter, values: str, weight: Array, bias: Array) -> str:
