@@ -23,6 +23,8 @@ __all__ = [
     "SCHEMA_VERSION",
     "WARM",
     "ClassSpec",
+    "EngineMember",
+    "EngineSpec",
     "GraphSpec",
     "InputSpec",
     "Manifest",
@@ -35,7 +37,7 @@ __all__ = [
     "encode_manifest",
 ]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 OLDEST_SCHEMA_VERSION = 1
 
 _MAX_ELEMENTS = 1 << 31  # of one tensor; a larger one is a damaged or hostile manifest
@@ -77,6 +79,8 @@ class TensorSpec(_Strict, frozen=True, kw_only=True):
 
 class GraphSpec(_Strict, frozen=True, kw_only=True):
     """One graph: its tensors, and the member that holds it in each precision.
+
+    The dtypes are FP32's; where another precision has others, `Manifest.dtypes` says so.
 
     A sub-network's one input is `image` (see `InputSpec`). The last graph of a path gives `labels`,
     uint8 [1, height, width]. An APM's inputs are outputs of its sub-network by the same name, slots and
@@ -207,6 +211,8 @@ class ParitySummary(_Strict, frozen=True, kw_only=True):
         label_agreement: share of equal labels, 0 to 1: over all frames, and of the worst frame.
         worst_frame_agreement: see `label_agreement`.
         logits_error: largest |Δlogits| / std(logits) of a frame, over all frames.
+        class_loss: largest loss of a class, 1 − IoU with PyTorch's labels over all frames, among the
+            classes with at least 1 % of the pixels; None where it was not measured (schema 1).
         report: member with the figures for each frame, path and tensor.
     """
 
@@ -216,6 +222,7 @@ class ParitySummary(_Strict, frozen=True, kw_only=True):
     worst_frame_agreement: float
     logits_error: float
     report: str
+    class_loss: float | None = None
 
     def __post_init__(self) -> None:
         worst, overall = self.worst_frame_agreement, self.label_agreement
@@ -225,6 +232,64 @@ class ParitySummary(_Strict, frozen=True, kw_only=True):
                 f"parity over {self.frames} frames with label agreement {overall}, worst frame {worst}, "
                 f"logits error {self.logits_error} is not possible"
             )
+
+
+class EngineMember(_Strict, frozen=True, kw_only=True):
+    """The engine of one graph.
+
+    Attributes:
+        engine: member with the serialised engine.
+        layers: member with the engine's layers and their types, JSON.
+        log: member with the build's log, text.
+        graph_sha256: of the ONNX member that the engine was built from.
+        build_seconds: what the build took.
+        half_share: share of half precision among the engine's compute layers, 0 to 1.
+    """
+
+    engine: str
+    layers: str
+    log: str
+    graph_sha256: str
+    build_seconds: float
+    half_share: float
+
+    def __post_init__(self) -> None:
+        if not _SHA256.fullmatch(self.graph_sha256):
+            raise ValueError(f"engine {self.engine!r} names the graph digest {self.graph_sha256!r}")
+        if not (self.build_seconds >= 0 and 0 <= self.half_share <= 1):
+            raise ValueError(
+                f"engine {self.engine!r} was built in {self.build_seconds} s with a half-precision share of "
+                f"{self.half_share}, which is not possible"
+            )
+
+
+class EngineSpec(_Strict, frozen=True, kw_only=True):
+    """Engines of all graphs, built by one product for one kind of device.
+
+    Attributes:
+        backend: `tensorrt` or `tensorrt-rtx`.
+        key: folder below `engines/<backend>/`; it names all that makes the engines unusable elsewhere.
+        precision: of the graphs that they were built from.
+        product_version: of the builder, exactly.
+        compute_capabilities: of the devices that they run on; empty for the product's portable set.
+        platform: operating system and architecture, `linux-x86_64`.
+        options: the builder options that matter.
+        graphs: by graph name.
+    """
+
+    backend: str
+    key: str
+    precision: str
+    product_version: str
+    compute_capabilities: tuple[str, ...]
+    platform: str
+    options: dict[str, str]
+    graphs: dict[str, EngineMember]
+
+    @property
+    def title(self) -> str:
+        """Backend and key, as the folder is called."""
+        return f"{self.backend}/{self.key}"
 
 
 class Manifest(_Strict, frozen=True, kw_only=True):
@@ -245,6 +310,8 @@ class Manifest(_Strict, frozen=True, kw_only=True):
         tools: versions of what made the bundle.
         parity: by precision, the proof's outcome.
         members: every member but the manifest itself, by name; empty only until the bundle is written.
+        dtypes: by precision, dtypes of the graphs' tensors that differ from FP32's, by tensor name.
+        engines: sets of engines, one for each product and kind of device.
     """
 
     schema_version: int
@@ -261,6 +328,8 @@ class Manifest(_Strict, frozen=True, kw_only=True):
     tools: dict[str, str]
     parity: dict[str, ParitySummary]
     members: dict[str, MemberSpec]
+    dtypes: dict[str, dict[str, str]] = {}
+    engines: tuple[EngineSpec, ...] = ()
 
     def __post_init__(self) -> None:
         if not _SHA256.fullmatch(self.checkpoint_sha256):
@@ -272,6 +341,24 @@ class Manifest(_Strict, frozen=True, kw_only=True):
         """Precisions in which every graph is present, in the order of the first graph's members."""
         first, *others = self.graphs
         return tuple(p for p in first.members if all(p in graph.members for graph in others))
+
+    def at(self, precision: str) -> Manifest:
+        """The same contract with the tensors of `precision`: those of the graphs and of the memory."""
+        dtypes = self.dtypes.get(precision)
+        if not dtypes:
+            return self
+
+        def typed(tensors: tuple[TensorSpec, ...], prefix: str = "") -> tuple[TensorSpec, ...]:
+            return tuple(
+                TensorSpec(name=t.name, shape=t.shape, dtype=dtypes.get(f"{prefix}{t.name}", t.dtype))
+                for t in tensors
+            )
+
+        graphs = tuple(
+            msgspec.structs.replace(g, inputs=typed(g.inputs), outputs=typed(g.outputs)) for g in self.graphs
+        )
+        state = msgspec.structs.replace(self.state, entry=typed(self.state.entry, "memory_"))
+        return msgspec.structs.replace(self, graphs=graphs, state=state, dtypes={})
 
     def graph(self, name: str) -> GraphSpec:
         """The graph called `name`; KeyError where there is none."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from tdnet_runtime.member_names import MANIFEST_NAME, check_member_names
 
 if TYPE_CHECKING:
-    from tdnet_runtime.manifest import GraphSpec, Manifest, PathSpec, TensorSpec
+    from tdnet_runtime.manifest import EngineMember, EngineSpec, GraphSpec, Manifest, PathSpec, TensorSpec
 
 __all__ = ["IMAGE", "LABELS", "WARM", "check_manifest"]
 
@@ -40,8 +40,11 @@ def check_manifest(manifest: Manifest) -> None:
     _check_graphs(manifest)
     _check_tensors(manifest)
     _check_schedule(manifest)
-    for path in manifest.paths:
-        _check_wiring(manifest, path)
+    _check_dtypes(manifest)
+    for precision in ("fp32", *manifest.dtypes):
+        for path in manifest.paths:
+            _check_wiring(manifest.at(precision), path)
+    _check_engines(manifest)
     if manifest.members:
         _check_members(manifest)
 
@@ -82,6 +85,35 @@ def _check_tensors(manifest: Manifest) -> None:
                 or (name.startswith("memory_") and name not in memory)
             ):
                 raise ValueError(f"graph {graph.name!r} gives {name!r}, which is not a graph's to give")
+
+
+def _check_dtypes(manifest: Manifest) -> None:
+    """The dtypes of other precisions name tensors that there are, and precisions that there are."""
+    names = {tensor.name for graph in manifest.graphs for tensor in (*graph.inputs, *graph.outputs)}
+    for precision, dtypes in manifest.dtypes.items():
+        if precision not in manifest.precisions:
+            raise ValueError(
+                f"dtypes are stated for {precision!r}, but the graphs are in {manifest.precisions}"
+            )
+        if strangers := sorted(dtypes.keys() - names):
+            raise ValueError(f"dtypes in {precision!r} are stated for {strangers}, which no graph has")
+
+
+def _check_engines(manifest: Manifest) -> None:
+    """Each set of engines has a key of its own, and one engine for each graph in a precision that there is."""
+    names = {graph.name for graph in manifest.graphs}
+    titles = [spec.title for spec in manifest.engines]
+    if len(set(titles)) != len(titles):
+        raise ValueError(f"the sets of engines {titles} repeat")
+    for spec in manifest.engines:
+        if spec.precision not in manifest.precisions:
+            raise ValueError(
+                f"engines {spec.title!r} are of the precision {spec.precision!r}, which no graph has"
+            )
+        if spec.graphs.keys() != names:
+            raise ValueError(
+                f"engines {spec.title!r} are of {sorted(spec.graphs)}, the graphs are {sorted(names)}"
+            )
 
 
 def _check_schedule(manifest: Manifest) -> None:
@@ -182,9 +214,25 @@ def _check_members(manifest: Manifest) -> None:
         for member in graph.members.values():
             if member not in manifest.members:
                 raise ValueError(f"graph {graph.name!r} names the member {member!r}, which is not listed")
+    for spec in manifest.engines:
+        for name, engine in spec.graphs.items():
+            _check_engine(manifest, spec, name, engine)
     for precision, summary in manifest.parity.items():
         if summary.report not in manifest.members:
             raise ValueError(f"the {precision} report {summary.report!r} is not listed among the members")
+
+
+def _check_engine(manifest: Manifest, spec: EngineSpec, graph: str, engine: EngineMember) -> None:
+    """The engine's members are there, in the set's folder, and it was built from the bundle's own graph."""
+    folder = f"engines/{spec.title}/"
+    for member in (engine.engine, engine.layers, engine.log):
+        if member not in manifest.members or not member.startswith(folder):
+            raise ValueError(
+                f"engines {spec.title!r} name the member {member!r}, not a listed one in {folder}"
+            )
+    source = manifest.graph(graph).members[spec.precision]
+    if manifest.members[source].sha256 != engine.graph_sha256:
+        raise ValueError(f"the engine {engine.engine!r} was built from another graph than {source!r}")
 
 
 def _listed(tensors: Iterable[TensorSpec]) -> str:

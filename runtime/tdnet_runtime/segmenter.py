@@ -38,6 +38,7 @@ class Segmenter:
         path: str | os.PathLike[str],
         *,
         backend: str = "auto",
+        precision: str | None = None,
         threads: int | None = None,
     ) -> Segmenter:
         """Verify a bundle and load its graphs.
@@ -45,16 +46,18 @@ class Segmenter:
         Args:
             path: the `*.plan` file.
             backend: `onnxruntime`, `fake` (tests without an engine), or `auto`: the best one present.
+            precision: of the graphs, `fp32` or `fp16`; None for the best that the backend runs unasked (a CPU
+                runs FP32: FP16 is slower there).
             threads: of the CPU for each graph; None for all that this process may use.
 
         Raises:
             BundleError: the bundle cannot be trusted.
-            BackendError: the engine is absent or cannot load the graphs.
+            BackendError: the engine is absent or cannot load the graphs, or there are none of that precision.
             OptionError: no backend of that name, or a thread count below 1.
         """
         bundle = Bundle.open(path)
         try:
-            return cls(bundle, open_backend(backend, bundle, threads=threads))
+            return cls(bundle, open_backend(backend, bundle, precision=precision, threads=threads))
         except BaseException:
             bundle.close()
             raise
@@ -77,7 +80,7 @@ class Segmenter:
             session = self.backend.session()
             try:
                 stream = Stream(
-                    self.manifest,
+                    self.manifest.at(self.backend.precision),
                     session,
                     bundle_digest=self.bundle.digest,
                     precision=self.backend.precision,

@@ -456,8 +456,8 @@ def test_a_manifest_of_the_wrong_types(entries: Entries, forge: Callable[..., Pa
 
 
 def test_a_manifest_of_the_future(entries: Entries, forge: Callable[..., Path]) -> None:
-    wrong = _manifest_with(entries, lambda tree: tree.update(schema_version=2))
-    with pytest.raises(BundleVersionError, match=r"schema version 2; .* reads 1 to 1; .*: '.*forged.plan'"):
+    wrong = _manifest_with(entries, lambda tree: tree.update(schema_version=3))
+    with pytest.raises(BundleVersionError, match=r"schema version 3; .* reads 1 to 2; .*: '.*forged.plan'"):
         Bundle.open(forge(wrong))
 
 

@@ -66,6 +66,107 @@ def test_precisions_are_those_of_every_graph(tree: Tree) -> None:
     assert _decode(tree).precisions == ("fp32",)
 
 
+HALF = ("query", "value", "memory_k", "memory_v", "slot1_k", "slot1_v", "slot2_k", "slot2_v")
+ENGINES = "engines/tensorrt-rtx/1.7.1.116-portable"
+
+
+def _add_fp16(tree: Tree) -> None:
+    """Graphs in FP16 beside those in FP32."""
+    for graph in tree["graphs"]:
+        member = graph["members"]["fp16"] = f"graphs/fp16/{graph['name']}.onnx"
+        tree["members"][member] = {"size": 1, "sha256": DIGEST}
+    tree["dtypes"] = {"fp16": dict.fromkeys(HALF, "float16")}
+
+
+def _add_engines(tree: Tree) -> None:
+    """A set of engines of the FP16 graphs."""
+    _add_fp16(tree)
+    graphs = {}
+    for graph in tree["graphs"]:
+        kinds = {"engine": "engine", "layers": "layers.json", "log": "log"}
+        names = {kind: f"{ENGINES}/{graph['name']}.{ending}" for kind, ending in kinds.items()}
+        tree["members"] |= {name: {"size": 1, "sha256": DIGEST} for name in names.values()}
+        graphs[graph["name"]] = names | {"graph_sha256": DIGEST, "build_seconds": 1.5, "half_share": 0.97}
+    tree["engines"] = [
+        {
+            "backend": "tensorrt-rtx",
+            "key": "1.7.1.116-portable",
+            "precision": "fp16",
+            "product_version": "1.7.1.116",
+            "compute_capabilities": [],
+            "platform": "linux-x86_64",
+            "options": {},
+            "graphs": graphs,
+        }
+    ]
+
+
+def test_a_precision_has_tensors_of_its_own(tree: Tree) -> None:
+    """The graphs' and the memory's; what the precision does not name stays as it is."""
+    _add_fp16(tree)
+    manifest = _decode(tree)
+    assert manifest.at("fp32") is manifest
+    half = manifest.at("fp16")
+    types = {t.name: t.dtype for g in half.graphs for t in (*g.inputs, *g.outputs)}
+    assert {name for name, dtype in types.items() if dtype == "float16"} == set(HALF)
+    assert types["warm"] == "float32"
+    assert [tensor.dtype for tensor in half.state.entry] == ["float16", "float16"]
+    assert half.state.nbytes * 2 == manifest.state.nbytes
+    assert half.graph("subnet1").members == manifest.graph("subnet1").members
+
+
+def _spoil_engine(key: str, value: object) -> Callable[[Tree], None]:
+    return lambda tree: tree["engines"][0]["graphs"]["apm1"].update({key: value})
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda t: t["dtypes"].update(fp8={}), "dtypes are stated for 'fp8', but the graphs are in"),
+        (
+            lambda t: t["dtypes"]["fp16"].update(other="float16"),
+            r"'fp16' are stated for \['other'\], which no",
+        ),
+        (lambda t: t["dtypes"]["fp16"].update(query="float8"), "'query' has dtype 'float8'"),
+        (
+            lambda t: t["dtypes"]["fp16"].pop("memory_k"),
+            r"graph 'apm1' has slot2_k float16 \[2, 2\], expected slot2_k float32",
+        ),
+        (lambda t: t["dtypes"]["fp16"].update(warm="float16"), "expected warm float32"),
+        (lambda t: t["dtypes"]["fp16"].update(labels="float16"), "expected labels uint8"),
+        (lambda t: t["engines"].append(t["engines"][0]), "repeat"),
+        (
+            lambda t: t["engines"][0].update(precision="int8"),
+            "are of the precision 'int8', which no graph has",
+        ),
+        (
+            lambda t: t["engines"][0]["graphs"].pop("apm1"),
+            r"are of \['apm2', 'subnet1', 'subnet2'\], the graphs",
+        ),
+        (
+            _spoil_engine("engine", "graphs/fp16/apm1.onnx"),
+            "'graphs/fp16/apm1.onnx', not a listed one in engines/",
+        ),
+        (_spoil_engine("log", f"{ENGINES}/absent.log"), "absent.log', not a listed one"),
+        (
+            _spoil_engine("graph_sha256", "1" * 64),
+            "was built from another graph than 'graphs/fp16/apm1.onnx'",
+        ),
+        (_spoil_engine("graph_sha256", "1"), "names the graph digest '1'"),
+        (_spoil_engine("half_share", 1.5), "a half-precision share of 1.5, which is not possible"),
+        (_spoil_engine("build_seconds", -1), "was built in -1.0 s"),
+    ],
+)
+def test_contradictions_about_precisions_and_engines(
+    tree: Tree, spoil: Callable[[Tree], None], message: str
+) -> None:
+    _add_engines(tree)
+    _decode(tree)
+    spoil(tree)
+    with pytest.raises(BundleFormatError, match=message):
+        _decode(tree)
+
+
 def test_a_per_frame_network_has_no_state(tree: Tree) -> None:
     tree["paths"] = [{"index": 1, "subnet": "whole", "apm": None, "reads": []}]
     tree["state"] = {"slots": 0, "entry": [], "stride": 4, "cold_frames": 0}
@@ -87,12 +188,12 @@ def test_members_are_compared_only_once_they_are_listed(tiny_manifest: Manifest,
         _decode(tree)
 
 
-@pytest.mark.parametrize("version", [0, 2, -1, 10**15])
+@pytest.mark.parametrize("version", [0, 3, -1, 10**15])
 def test_an_unknown_schema_names_the_range_that_is_read(tree: Tree, version: int) -> None:
     tree["schema_version"] = version
     tree["future field"] = True
     with pytest.raises(
-        BundleVersionError, match=rf"schema version {version}; .* reads 1 to 1; install a matching"
+        BundleVersionError, match=rf"schema version {version}; .* reads 1 to 2; install a matching"
     ):
         _decode(tree)
 

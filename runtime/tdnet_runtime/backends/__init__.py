@@ -22,21 +22,39 @@ AUTO_ORDER = ("onnxruntime",)
 
 
 class BackendModule(Protocol):
-    """What a module of this package offers."""
+    """What a module of this package offers.
+
+    Attributes:
+        PREFERRED: the precisions that the engine runs unasked, best first.
+    """
+
+    PREFERRED: tuple[str, ...]
 
     def unavailable(self) -> str | None:
         """Why the engine cannot be used here, and the fix; None where it can."""
 
-    def open_bundle(self, bundle: Bundle, *, threads: int | None) -> Backend:
+    def unsuited(self, bundle: Bundle, *, precision: str | None) -> str | None:
+        """Why the engine, which can be used here, cannot run this bundle, and the fix; None where it can."""
+
+    def open_bundle(self, bundle: Bundle, *, precision: str | None, threads: int | None) -> Backend:
         """Load the bundle's graphs; raises BackendError."""
 
 
-def open_backend(name: str, bundle: Bundle, *, threads: int | None = None) -> Backend:
-    """Load `bundle` on the backend `name`, or on the first present one of `AUTO_ORDER` for `auto`.
+def open_backend(
+    name: str, bundle: Bundle, *, precision: str | None = None, threads: int | None = None
+) -> Backend:
+    """Load `bundle` on the backend `name`, or on the first one that can run it of `AUTO_ORDER` for `auto`.
+
+    Args:
+        name: of the backend, or `auto`.
+        bundle: verified.
+        precision: of the graphs; None for the best of those that the backend runs unasked.
+        threads: of the CPU; None for all that this process may use.
 
     Raises:
         OptionError: no such backend, or a thread count below 1.
-        BackendError: the engine is absent (the message says what to install) or refuses the graphs.
+        BackendError: the engine is absent (the message says what to install) or refuses the graphs, or the
+            bundle has no graphs in such a precision.
     """
     if threads is not None and threads < 1:
         raise OptionError(f"threads is {threads}; expected 1 or more, or nothing for all available cores")
@@ -45,9 +63,9 @@ def open_backend(name: str, bundle: Bundle, *, threads: int | None = None) -> Ba
     reasons: list[str] = []
     for candidate in AUTO_ORDER if name == "auto" else (name,):
         module = cast(BackendModule, importlib.import_module(f"{__name__}.{candidate}"))
-        reason = module.unavailable()
+        reason = module.unavailable() or module.unsuited(bundle, precision=precision)
         if reason is None:
-            backend = module.open_bundle(bundle, threads=threads)
+            backend = module.open_bundle(bundle, precision=precision, threads=threads)
             passed = f" (not used: {'; '.join(reasons)})" if reasons else ""
             logger.info("backend %s: %s%s", backend.name, backend.description, passed)
             return backend

@@ -16,21 +16,31 @@ from typing import Any
 import numpy.typing as npt
 
 from tdnet_runtime.backends.base import Binding, Buffer, Program, Session
+from tdnet_runtime.backends.graph_precision import graph_precision, no_graphs
 from tdnet_runtime.backends.host import HostBuffer
 from tdnet_runtime.bundle import Bundle
 from tdnet_runtime.errors import BackendError
 from tdnet_runtime.manifest import Manifest, PathSpec, TensorSpec
 
-__all__ = ["FakeBackend", "open_bundle", "unavailable"]
+__all__ = ["PREFERRED", "FakeBackend", "open_bundle", "unavailable", "unsuited"]
+
+PREFERRED = ("fp32", "fp16")
 
 
 def unavailable() -> None:
     """Always available."""
 
 
-def open_bundle(bundle: Bundle, *, threads: int | None) -> FakeBackend:
+def unsuited(bundle: Bundle, *, precision: str | None) -> str | None:
+    """The bundle has no graphs in the precision that was asked for."""
+    return no_graphs(bundle, precision, preferred=PREFERRED)
+
+
+def open_bundle(bundle: Bundle, *, precision: str | None, threads: int | None) -> FakeBackend:
     """A fake for the bundle's manifest; its graphs are not read."""
-    return FakeBackend(bundle.manifest)
+    chosen = graph_precision(bundle, precision, preferred=PREFERRED)
+    assert chosen is not None  # see `unsuited`
+    return FakeBackend(bundle.manifest.at(chosen), precision=chosen)
 
 
 class FakeProgram:
@@ -81,9 +91,9 @@ class FakeBackend:
     name = "fake"
     description = "no engine: labels mean nothing"
 
-    def __init__(self, manifest: Manifest) -> None:
+    def __init__(self, manifest: Manifest, *, precision: str = "fp32") -> None:
         self.manifest = manifest
-        self.precision = manifest.precisions[0]
+        self.precision = precision
         self.calls = 0
         self.fail_at_call: int | None = None
 

@@ -17,14 +17,15 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from tdnet_runtime.backends.base import Binding, Buffer, Program, Session
+from tdnet_runtime.backends.graph_precision import graph_precision, no_graphs
 from tdnet_runtime.backends.host import HostBuffer
 from tdnet_runtime.bundle import Bundle
 from tdnet_runtime.errors import BackendError
 from tdnet_runtime.manifest import TensorSpec
 
-__all__ = ["OnnxRuntimeBackend", "open_bundle", "unavailable"]
+__all__ = ["PREFERRED", "OnnxRuntimeBackend", "open_bundle", "unavailable", "unsuited"]
 
-PRECISION = "fp32"
+PREFERRED = ("fp32",)
 """FP16 graphs are slower on a CPU than FP32 ones, and are never run unasked."""
 
 _arena_lock = threading.Lock()
@@ -47,19 +48,21 @@ def available_cores() -> int:
     return os.cpu_count() or 1
 
 
-def open_bundle(bundle: Bundle, *, threads: int | None) -> OnnxRuntimeBackend:
+def unsuited(bundle: Bundle, *, precision: str | None) -> str | None:
+    """Why this bundle cannot be run; None where it can."""
+    return no_graphs(bundle, precision, preferred=PREFERRED)
+
+
+def open_bundle(bundle: Bundle, *, precision: str | None, threads: int | None) -> OnnxRuntimeBackend:
     """Load all graphs of the bundle.
 
     Raises:
-        BackendError: the bundle has no FP32 graphs, or ONNX Runtime refuses one.
+        BackendError: ONNX Runtime refuses a graph.
         BundleError: the file was changed since it was opened.
     """
-    if PRECISION not in bundle.manifest.precisions:
-        raise BackendError(
-            f"the onnxruntime backend runs {PRECISION} graphs on the CPU; {str(bundle.path)!r} has only "
-            f"{', '.join(bundle.manifest.precisions)}. Export it again with --precision {PRECISION}."
-        )
-    return OnnxRuntimeBackend(bundle, threads=threads or available_cores())
+    chosen = graph_precision(bundle, precision, preferred=PREFERRED)
+    assert chosen is not None  # see `unsuited`
+    return OnnxRuntimeBackend(bundle, precision=chosen, threads=threads or available_cores())
 
 
 def _register_shared_arena(ort: Any) -> None:
@@ -141,22 +144,23 @@ class OnnxRuntimeBackend:
 
     Args:
         bundle: verified; read here and not needed afterwards.
+        precision: of the graphs.
         threads: of each graph.
     """
 
     name = "onnxruntime"
-    precision = PRECISION
 
-    def __init__(self, bundle: Bundle, *, threads: int) -> None:
+    def __init__(self, bundle: Bundle, *, precision: str, threads: int) -> None:
         import onnxruntime as ort  # an extra: imported where it is needed
 
         self._ort = ort
+        self.precision = precision
         self.description = f"ONNX Runtime {ort.__version__}, CPU, {threads} thread(s), {self.precision}"
         _register_shared_arena(ort)
         options = _session_options(ort, threads)
         self._sessions: dict[str, Any] = {}
-        for graph in bundle.manifest.graphs:
-            data = bundle.read(graph.members[self.precision])
+        for graph in bundle.manifest.at(precision).graphs:
+            data = bundle.read(graph.members[precision])
             try:
                 self._sessions[graph.name] = ort.InferenceSession(
                     data, options, providers=["CPUExecutionProvider"]

@@ -150,8 +150,8 @@ def test_a_bundle_without_fp32(write_law: WriteLaw) -> None:
     path = write_law(precision="fp16")
     with pytest.raises(
         BackendError,
-        match=r"^the onnxruntime backend runs fp32 graphs on the CPU; '.*law.plan' has only fp16. "
-        "Export it again with --precision fp32.$",
+        match=r"onnxruntime: it runs fp32 graphs, '.*law.plan' has only fp16: export it again with "
+        r"--precision fp32, or ask for fp16 by name \(precision='fp16', --precision fp16\)$",
     ):
         load(path)
 

@@ -1,0 +1,33 @@
+"""Which precision of a bundle's graphs a backend runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tdnet_runtime.bundle import Bundle
+
+__all__ = ["graph_precision", "no_graphs"]
+
+
+def graph_precision(bundle: Bundle, asked: str | None, *, preferred: Sequence[str]) -> str | None:
+    """The precision to run; None where the bundle's graphs are in none that may be run.
+
+    Args:
+        bundle: verified.
+        asked: by the user; None for the first of `preferred` that the bundle has.
+        preferred: what the backend runs unasked, best first.
+    """
+    wanted = preferred if asked is None else (asked,)
+    return next((precision for precision in wanted if precision in bundle.manifest.precisions), None)
+
+
+def no_graphs(bundle: Bundle, asked: str | None, *, preferred: Sequence[str]) -> str | None:
+    """What to tell the user where `graph_precision` gives None, and the fix; None where it gives one."""
+    if graph_precision(bundle, asked, preferred=preferred) is not None:
+        return None
+    present = bundle.manifest.precisions
+    wanted = " or ".join(preferred) if asked is None else asked
+    advice = f"export it again with --precision {preferred[0] if asked is None else asked}"
+    if asked is None:
+        advice += f", or ask for {present[0]} by name (precision={present[0]!r}, --precision {present[0]})"
+    return f"it runs {wanted} graphs, {str(bundle.path)!r} has only {', '.join(present)}: {advice}"
