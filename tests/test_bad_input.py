@@ -76,7 +76,7 @@ def inputs(tmp_path_factory, tiny_checkpoint, tiny_bundle):
     (folder / "flipped.plan").write_bytes(flipped)
     (folder / "engine.plan").write_bytes(b"ftrt" + bytes(100))
     (folder / "version.plan").write_bytes(plan)
-    edit_manifest(folder / "version.plan", b'"schema_version": 1', b'"schema_version": 9')
+    edit_manifest(folder / "version.plan", b'"schema_version": 2', b'"schema_version": 9')
     (folder / "kinds.plan").write_bytes(plan)
     edit_manifest(folder / "kinds.plan", b'"stride": 3', b'"stride": {}')
     (folder / "text.mp4").write_text("not a video")
@@ -136,7 +136,23 @@ OPTIONS = [
     (["--ckpt", "good.pth", "--names", "absent.txt"], "No such file", 1),
     (["--ckpt", "good.pth", "--frames", "still"], "the proof needs 8", 1),
     (["--ckpt", "good.pth", "--frames", "text.mp4"], "text.mp4", 1),
-    ([], "Missing option", 2),
+    (["--ckpt", "good.pth", "--precision", "fp8"], "--precision is 'fp8'; expected fp32 or fp16", 1),
+    (
+        ["--ckpt", "good.pth", "--backend", "openvino"],
+        "--backend is 'openvino'; expected tensorrt or tensorrt-rtx",
+        1,
+    ),
+    (["--ckpt", "good.pth", "--drop-stale"], "--drop-stale goes with --rebuild", 1),
+    (["--rebuild", "good.plan"], "--rebuild needs --backend tensorrt or --backend tensorrt-rtx", 1),
+    (
+        ["--rebuild", "good.plan", "--backend", "tensorrt-rtx", "--size", "8x8", "--logits"],
+        "leave out --size, --logits",
+        1,
+    ),
+    (["--rebuild", "absent.plan", "--backend", "tensorrt-rtx"], "absent.plan", 1),
+    (["--rebuild", "cut.plan", "--backend", "tensorrt-rtx"], "truncated", 1),
+    (["--rebuild", "good.plan", "--backend", "tensorrt-rtx", "--precision", "fp16"], "fp16", 1),
+    ([], "missing: name a checkpoint, or a bundle with --rebuild", 2),
     (["--ckpt", "good.pth", "--speed", "9"], "No such option", 2),
 ]
 
@@ -155,7 +171,7 @@ BUNDLES = [
     ("flipped.plan", "it was damaged or changed"),
     ("engine.plan", "TensorRT"),
     ("good.pth", "checkpoint"),
-    ("version.plan", "schema version 9; this version of tdnet-deploy reads 1 to 1"),
+    ("version.plan", "schema version 9; this version of tdnet-deploy reads 1 to 2"),
     ("kinds.plan", "stride"),
 ]
 
@@ -178,6 +194,10 @@ VIDEOS = [
     (["--input", "still", "--overlay", "nowhere/out.mp4"], "nowhere"),
     (["--input", "still", "--labels", "names.txt"], "names.txt"),
     (["--input", "still", "--backend", "magic"], "there is no backend 'magic'"),
+    (
+        ["--input", "still", "--precision", "fp16"],
+        "it runs fp16 graphs, 'good.plan' has only fp32: export it again",
+    ),
 ]
 USAGE = [
     (["--input", "still", "--max-frames", "0"], "'--max-frames': Input should be greater than or equal to 1"),

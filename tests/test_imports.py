@@ -23,7 +23,23 @@ PACKAGES = {
     "tdnet_export": "export",
     "tdnet_bench": "benchmarks",
 }
-OPTIONAL = ("torch", "onnx", "onnxruntime", "onnxscript", "cv2", "av", "typer", "rich", "psutil", "scipy")
+OPTIONAL = (
+    "torch",
+    "onnx",
+    "onnxruntime",
+    "onnxscript",
+    "cv2",
+    "av",
+    "typer",
+    "rich",
+    "psutil",
+    "scipy",
+    "cuda",
+    "tensorrt",
+    "tensorrt_rtx",
+    "polygraphy",
+    "openvino",
+)
 FIRST_MISSING = {"tdnet-export": "export", "tdnet-bench": "bench", "tdnet-run": "cli", "tdnet-inspect": "cli"}
 """Console scripts, and the extra that each one's error installs."""
 

@@ -2,6 +2,10 @@
 
 All maps of the memory are [channels, positions]; values are projected by φ on the memory side,
 where there are few positions, and the chain among past frames needs nothing of the current one.
+
+What is the same at all positions of a channel does not matter: attention hands it on (its shares sum
+to 1), and the LayerNorm after the last hop removes it. So φ's bias is left out, and the values are
+centred before φ, since FP16 would spend most of its bits on their means.
 """
 
 from __future__ import annotations
@@ -19,14 +23,16 @@ __all__ = ["write_head", "write_labels", "write_recomposed"]
 def write_recomposed(
     writer: GraphWriter, *, spec: NetworkSpec, weights: Weights, path: int, query: str, value: str, warm: str
 ) -> str:
-    """Q [1, D, h, w], V [1, V, h, w] and the slots → V' [1, V, h, w]; V itself where `warm` is 0."""
+    """Q [1, D, h, w], V [1, V, h, w] and the slots → V' [1, V, h, w]; V itself where `warm` is 0.
+
+    Up to a constant in each channel; see the module.
+    """
     order = read_order(spec.variant.paths, path)
     carried = f"slot{order[0]}_v"
     for hop, read in enumerate(order):
-        weight, bias = weights.conv(f"{hop_name(spec.variant.paths, path, read)}.fc.0.conv")
-        assert bias is not None  # φ always has one
+        weight, _ = weights.conv(f"{hop_name(spec.variant.paths, path, read)}.fc.0.conv")
         with writer.scope(f"hop{read}"):
-            projected = write_phi_on_memory(writer, carried, weight[:, :, 0, 0], bias)
+            projected = write_phi_on_memory(writer, carried, weight[:, :, 0, 0])
             if hop < len(order) - 1:
                 newer = order[hop + 1]
                 carried = write_attention(writer, f"slot{newer}_q", f"slot{read}_k", projected)
@@ -40,13 +46,15 @@ def write_recomposed(
     return writer.op("Add", carried, value, name="recomposed")
 
 
-def write_phi_on_memory(writer: GraphWriter, values: str, weight: Array, bias: Array) -> str:
-    """φ of the memory's values instead of the attention's result: [V, P] → [V, P].
+def write_phi_on_memory(writer: GraphWriter, values: str, weight: Array) -> str:
+    """φ of the memory's centred values instead of the attention's result: [V, P] → [V, P].
 
-    fc(A·v) = A·(v·W + b) since the rows of A sum to 1 (spec §5).
+    fc(A·v) = A·(v·W + b) since the rows of A sum to 1 (spec §5); without b and v's mean over the positions
+    it is less by a constant in each channel.
     """
-    projected = writer.op("MatMul", writer.weight("phi", weight), values, name="project")
-    return writer.op("Add", projected, writer.weight("phi_bias", bias[:, None]), name="project_bias")
+    mean = writer.op("ReduceMean", values, name="centre/mean", axes=[1], keepdims=1)
+    centred = writer.op("Sub", values, mean, name="centre/subtract")
+    return writer.op("MatMul", writer.weight("phi", weight), centred, name="project")
 
 
 def write_attention(writer: GraphWriter, query: str, key: str, values: str) -> str:

@@ -1,4 +1,4 @@
-"""`tdnet-export`: a checkpoint in, a verified bundle out."""
+"""`tdnet-export`: a checkpoint in, a verified bundle out; or engines into a bundle that there is."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from tdnet_export.options import ExportOptions, parse_size
-from tdnet_export.view import StageProgress, show_summary
+from tdnet_export.engines import ENGINE_BACKENDS
+from tdnet_export.options import PRECISIONS, ExportOptions, RebuildOptions, parse_size
+from tdnet_export.view import StageProgress, show_rebuild, show_summary
+from tdnet_runtime.errors import OptionError
 
 __all__ = ["app"]
 
@@ -19,12 +21,19 @@ _EPILOG = """Examples:
 
     tdnet-export --ckpt best.pth
 
-    tdnet-export --ckpt best.pth --out td4.plan --size 385x769 --frames drive.mp4"""
+    tdnet-export --ckpt best.pth --out td4.plan --size 385x769 --frames drive.mp4
+
+    tdnet-export --ckpt best.pth --precision fp16 --backend tensorrt-rtx
+
+    tdnet-export --rebuild td4.plan --backend tensorrt"""
 
 
 @app.command(epilog=_EPILOG)
 def export(
-    checkpoint: Annotated[Path, typer.Option("--ckpt", metavar="PATH", help="Trained checkpoint.")],
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option("--ckpt", metavar="PATH", help="Trained checkpoint.", show_default=False),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -63,8 +72,51 @@ def export(
         ),
     ] = None,
     logits: Annotated[bool, typer.Option("--logits", help="Give the logits beside the labels.")] = False,
+    precision: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="|".join(PRECISIONS),
+            help="Precision of the graphs; may be repeated. [default: fp32, and with --backend fp16 too]",
+            show_default=False,
+        ),
+    ] = None,
+    backend: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="|".join(ENGINE_BACKENDS),
+            help="Build engines for it, FP16 if the graphs are; may be repeated.",
+            show_default=False,
+        ),
+    ] = None,
+    rebuild: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="X.plan",
+            help="Build engines from this bundle's own graphs and put them into it; needs no checkpoint and no torch.",
+            show_default=False,
+        ),
+    ] = None,
+    drop_stale: Annotated[
+        bool, typer.Option("--drop-stale", help="With --rebuild: drop the other engines of these backends.")
+    ] = False,
 ) -> None:
     """Export a TDNet checkpoint to ONNX graphs, prove them against PyTorch, and pack one bundle."""
+    precisions, backends = tuple(precision or ()), tuple(backend or ())
+    if rebuild is not None:
+        others = {"--ckpt": checkpoint, "--out": out, "--size": size, "--memory-stride": memory_stride}
+        others |= {"--names": names, "--frames": frames, "--logits": logits or None}
+        if given := [option for option, value in others.items() if value is not None]:
+            raise OptionError(f"--rebuild takes all from the bundle; leave out {', '.join(given)}")
+        _rebuild(
+            RebuildOptions(bundle=rebuild, backends=backends, precisions=precisions, drop_stale=drop_stale)
+        )
+        return
+    if checkpoint is None:
+        raise typer.BadParameter(
+            "missing: name a checkpoint, or a bundle with --rebuild", param_hint="--ckpt"
+        )
+    if drop_stale:
+        raise OptionError("--drop-stale goes with --rebuild; a new bundle has no stale engines")
     options = ExportOptions(
         checkpoint=checkpoint,
         out=out,
@@ -73,9 +125,25 @@ def export(
         names=names,
         frames=frames,
         logits=logits,
+        precisions=precisions,
+        backends=backends,
     )
     from tdnet_export.pipeline import bundle_from_checkpoint  # takes seconds: wrong options need not wait
 
     with StageProgress(Console(stderr=True)) as progress:
         summary = bundle_from_checkpoint(options, on_progress=progress)
     show_summary(summary, Console(highlight=False))
+
+
+def _rebuild(options: RebuildOptions) -> None:
+    from tdnet_export.engines import rebuild
+
+    with StageProgress(Console(stderr=True)) as progress:
+        summary = rebuild(
+            options.bundle,
+            backends=options.backends,
+            precisions=options.precisions,
+            keep_others=not options.drop_stale,
+            on_progress=lambda event: progress(event.stage, event.done, event.total, event.text),
+        )
+    show_rebuild(summary, Console(highlight=False))

@@ -21,6 +21,7 @@ OPERATORS = frozenset(
         "MaxPool",
         "Mul",
         "ReduceL2",
+        "ReduceMean",
         "Relu",
         "Reshape",
         "Resize",

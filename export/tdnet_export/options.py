@@ -7,9 +7,14 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from tdnet_export.engines import ENGINE_BACKENDS
 from tdnet_runtime.errors import OptionError
+from tdnet_runtime.preflight import PREFERRED
 
-__all__ = ["SCENE", "ExportOptions", "parse_size"]
+__all__ = ["PRECISIONS", "SCENE", "ExportOptions", "RebuildOptions", "parse_size"]
+
+PRECISIONS = ("fp32", "fp16")
+"""That graphs can be written in."""
 
 SCENE = "rendered moving scene"
 """What the proof's footage is called where the user gave none."""
@@ -30,6 +35,8 @@ class ExportOptions:
         names: file with class names; None for known or numbered ones.
         frames: video or folder for the proof; None for the rendered scene.
         logits: True to give the logits beside the labels.
+        precisions: of the graphs; none for FP32, and what the backends prefer.
+        backends: that engines are built for.
 
     Raises:
         OptionError: a value that cannot be meant.
@@ -42,8 +49,12 @@ class ExportOptions:
     names: Path | None = None
     frames: str | None = None
     logits: bool = False
+    precisions: tuple[str, ...] = ()
+    backends: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        _check_names("--precision", self.precisions, PRECISIONS)
+        _check_names("--backend", self.backends, ENGINE_BACKENDS)
         if self.memory_stride is not None and not 1 <= self.memory_stride <= _MAX_STRIDE:
             raise OptionError(
                 f"--memory-stride is {self.memory_stride}; expected 1 to {_MAX_STRIDE} (3 as trained, 4 as the "
@@ -51,6 +62,18 @@ class ExportOptions:
             )
         if self.out is not None:
             self.check_out(self.out)
+
+    @property
+    def wanted_precisions(self) -> tuple[str, ...]:
+        """Precisions of the graphs, in the order of `PRECISIONS`."""
+        wanted = self.precisions or ("fp32", *(PREFERRED[:1] if self.backends else ()))
+        return tuple(precision for precision in PRECISIONS if precision in wanted)
+
+    @property
+    def wanted_engines(self) -> tuple[tuple[str, str], ...]:
+        """(backend, precision) of each set of engines: the best precision among those of the graphs."""
+        best = next(precision for precision in PREFERRED if precision in self.wanted_precisions)
+        return tuple((backend, best) for backend in dict.fromkeys(self.backends))
 
     def check_out(self, out: Path) -> None:
         """Raise OptionError where a bundle cannot be written to `out`."""
@@ -65,6 +88,38 @@ class ExportOptions:
             raise OptionError(f"--out lies in a folder that may not be written to: {str(folder)!r}")
         if out.exists() and self.checkpoint.exists() and out.samefile(self.checkpoint):
             raise OptionError(f"--out is the checkpoint itself; name another file: {str(out)!r}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RebuildOptions:
+    """Engines for a bundle that there is.
+
+    Attributes:
+        bundle: the file, which is written anew.
+        backends: that engines are built for; one at least.
+        precisions: of the engines; none for what each backend prefers.
+        drop_stale: True to drop the other engines of these backends.
+
+    Raises:
+        OptionError: a value that cannot be meant.
+    """
+
+    bundle: Path
+    backends: tuple[str, ...]
+    precisions: tuple[str, ...] = ()
+    drop_stale: bool = False
+
+    def __post_init__(self) -> None:
+        _check_names("--precision", self.precisions, PRECISIONS)
+        _check_names("--backend", self.backends, ENGINE_BACKENDS)
+        if not self.backends:
+            raise OptionError(f"--rebuild needs --backend {' or --backend '.join(ENGINE_BACKENDS)}")
+
+
+def _check_names(option: str, names: tuple[str, ...], known: tuple[str, ...]) -> None:
+    for name in names:
+        if name not in known:
+            raise OptionError(f"{option} is {name!r}; expected {' or '.join(known)}")
 
 
 def parse_size(text: str) -> tuple[int, int]:

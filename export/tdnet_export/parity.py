@@ -4,8 +4,8 @@ Both see the same consecutive frames, each with its own memory, from the first c
 every frame all tensors are compared: Q, V, every slot of the memory, the recomposed V', the logits
 and the labels. A tensor's error is max |Δ| / std of the reference's tensor.
 
-V' is compared although it is inner: φ's bias shifts it by a constant for each channel, which the
-LayerNorm after it removes, so that no output would show a lost bias.
+V' is compared although it is inner, as the first tensor that shows what attention makes; without each
+channel's mean, which the LayerNorm after it removes and the graphs therefore do not keep.
 """
 
 from __future__ import annotations
@@ -13,74 +13,33 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from tdnet_export.parity_report import (
+    BOUNDS,
+    FrameParity,
+    ParityBounds,
+    ParityReport,
+    class_parity,
+    path_parity,
+)
 from tdnet_models import Network, ReferenceStream
 from tdnet_models.variants import KEY_WIDTH
 from tdnet_runtime import Result, Segmenter, Stream
 from tdnet_runtime.errors import ParityError
 
-__all__ = ["FP32_BOUNDS", "FrameParity", "ParityBounds", "ParityReport", "prove_parity", "required_frames"]
+__all__ = ["prove_parity", "required_frames"]
 
 Frame = npt.NDArray[np.uint8]
 
+_SCHEMA_VERSION = 2
 _DIVERGED = "the exported graphs do not compute what PyTorch computes"
 _ADVICE = "Nothing was written. This is a defect of the exporter or a damaged checkpoint: please report it."
-
-
-class ParityBounds(msgspec.Struct, frozen=True, kw_only=True):
-    """What a precision must hold on every frame.
-
-    Attributes:
-        min_label_agreement: share of equal labels.
-        max_error: max |Δ| / std of every tensor.
-    """
-
-    min_label_agreement: float
-    max_error: float
-
-
-FP32_BOUNDS = ParityBounds(min_label_agreement=0.999, max_error=2e-3)
-
-
-class FrameParity(msgspec.Struct, frozen=True, kw_only=True):
-    """Figures of one frame: index, path, cold or not, label agreement, and each tensor's error."""
-
-    frame: int
-    path: int
-    cold: bool
-    label_agreement: float
-    errors: dict[str, float]
-
-
-class ParityReport(msgspec.Struct, frozen=True, kw_only=True):
-    """The whole proof, as it lies in the bundle."""
-
-    schema_version: int
-    precision: str
-    engine: str
-    footage: str
-    memory_stride: int
-    bounds: ParityBounds
-    frames: tuple[FrameParity, ...]
-
-    @property
-    def label_agreement(self) -> float:
-        """Mean over all frames."""
-        return float(np.mean([frame.label_agreement for frame in self.frames]))
-
-    @property
-    def worst_frame_agreement(self) -> float:
-        """Of the worst frame."""
-        return min(frame.label_agreement for frame in self.frames)
-
-    @property
-    def logits_error(self) -> float:
-        """Largest max |Δlogits| / std of a frame."""
-        return max(frame.errors["logits"] for frame in self.frames)
+_HALF_ADVICE = (
+    "Nothing was written. FP16 is not exact enough for these weights: export with --precision fp32."
+)
 
 
 def required_frames(paths: int) -> int:
@@ -95,8 +54,10 @@ def prove_parity(
     *,
     footage: str,
     memory_stride: int,
-    bounds: ParityBounds = FP32_BOUNDS,
+    precision: str = "fp32",
+    bounds: ParityBounds | None = None,
     backend: str = "onnxruntime",
+    terms: str = "",
     on_frame: Callable[[FrameParity], None] = lambda _: None,
 ) -> ParityReport:
     """Run both sides over `frames` and compare.
@@ -104,104 +65,160 @@ def prove_parity(
     Args:
         bundle: with graphs that also give `logits`, and `recomposed` where there is an APM.
         network: the oracle's.
-        frames: uint8 [H, W, 3] of the network's size.
+        frames: uint8 [H, W, 3] of the network's size; at least one.
         footage: what the frames are, for the report.
         memory_stride: n, of both sides.
-        bounds: that every frame must hold.
+        precision: of the bundle's graphs.
+        bounds: to be held; None for `BOUNDS` of the precision.
         backend: of the runtime.
+        terms: on which the engine ran the graphs, for the report.
         on_frame: called after each frame.
 
     Raises:
-        ParityError: at the first frame with a tensor out of bounds; frame and tensor are named.
+        ParityError: at the first frame with a tensor out of bounds; frame and tensor are named. Or after
+            the last one, where all frames together are out of bounds.
     """
+    bounds = bounds or BOUNDS[precision]
     done = []
-    reference = ReferenceStream(network, memory_stride=memory_stride)
-    history: dict[str, torch.Tensor] = {}
-    with Segmenter.open(bundle, backend=backend) as segmenter, segmenter.stream() as stream:
+    with (
+        Segmenter.open(bundle, backend=backend, precision=precision) as segmenter,
+        segmenter.stream() as stream,
+    ):
+        comparison = _Comparison(stream, network, memory_stride)
         for frame in frames:
-            figures = _compare(stream, stream.push(frame), reference, reference.push(frame), history)
-            _require(figures, bounds)
+            figures = comparison.push(frame)
+            _require(figures, bounds, precision)
             on_frame(figures)
             done.append(figures)
-        return ParityReport(
-            schema_version=1,
-            precision=segmenter.backend.precision,
-            engine=segmenter.backend.description,
+        report = ParityReport(
+            schema_version=_SCHEMA_VERSION,
+            precision=precision,
+            engine=f"{segmenter.backend.description}{terms}",
             footage=footage,
             memory_stride=memory_stride,
             bounds=bounds,
             frames=tuple(done),
+            paths=path_parity(tuple(done)),
+            classes=class_parity(comparison.confusion),
+        )
+    _require_all(report)
+    return report
+
+
+class _Comparison:
+    """Both sides in step, each with its own memory.
+
+    Attributes:
+        confusion: pixels so far [expected class, found class].
+    """
+
+    def __init__(self, stream: Stream, network: Network, memory_stride: int) -> None:
+        self._stream = stream
+        self._reference = ReferenceStream(network, memory_stride=memory_stride)
+        self._history: dict[str, torch.Tensor] = {}  # what the memory must hold
+        self.confusion = np.zeros((network.spec.classes,) * 2, dtype=np.int64)
+
+    def push(self, frame: Frame) -> FrameParity:
+        """Give both sides the next frame and compare all that they made of it."""
+        result = self._stream.push(frame)
+        logits = self._reference.push(frame)
+        errors = self._inner_errors(result)
+        assert result.logits is not None  # the bundle was made with logits
+        errors["logits"] = _error(result.logits, logits.numpy())
+        labels = logits.argmax(0).numpy()
+        pairs = labels.astype(np.int64) * len(self.confusion) + result.labels
+        self.confusion += np.bincount(pairs.ravel(), minlength=self.confusion.size).reshape(
+            self.confusion.shape
+        )
+        return FrameParity(
+            frame=result.frame_index,
+            path=result.path,
+            cold=result.cold,
+            label_agreement=float((result.labels == labels).mean()),
+            errors=errors,
         )
 
-
-def _compare(
-    stream: Stream,
-    result: Result,
-    reference: ReferenceStream,
-    logits: torch.Tensor,
-    history: dict[str, torch.Tensor],
-) -> FrameParity:
-    """Figures of the frame that both sides have just done; `history` is what the memory must hold."""
-    expected: dict[str, tuple[torch.Tensor, float]] = {}  # tensor, and what the graphs divide it by
-    trace = reference.trace
-    if trace is not None:
-        names = set(stream.tensor_names)
+    def _inner_errors(self, result: Result) -> dict[str, float]:
+        """Of Q, V, the memory and V'; none for a network without memory."""
+        trace = self._reference.trace
+        if trace is None:
+            return {}
         root = KEY_WIDTH**0.5  # the graphs' queries carry the attention's 1/√d_k
-        expected["query"] = (trace.features.query, root)
-        expected["value"] = (trace.features.value, 1.0)
         entry = trace.features.entry
+        present = set(self._stream.tensor_names)
         for leaf, tensor in (("q", entry.q), ("k", entry.k), ("v", entry.v)):
-            if f"slot{trace.path}_{leaf}" in names:
-                history[f"slot{trace.path}_{leaf}"] = tensor
-        for name in sorted(history):
-            expected[name] = (history[name], root if name.endswith("_q") else 1.0)
-        expected["recomposed"] = (trace.recomposed, 1.0)
-    errors = {}
-    for name, (tensor, divisor) in expected.items():
-        found = stream.tensor(name)
-        if found.size != tensor.numel():
+            if f"slot{trace.path}_{leaf}" in present:
+                self._history[f"slot{trace.path}_{leaf}"] = tensor / root if leaf == "q" else tensor
+        expected = {"query": trace.features.query / root, "value": trace.features.value}
+        expected |= {name: self._history[name] for name in sorted(self._history)}
+        errors = {
+            name: _error(self._tensor(name, like, result), like.numpy()) for name, like in expected.items()
+        }
+        recomposed = _centred(self._tensor("recomposed", trace.recomposed, result))
+        return errors | {"recomposed": _error(recomposed, _centred(trace.recomposed.numpy()))}
+
+    def _tensor(self, name: str, like: torch.Tensor, result: Result) -> npt.NDArray[np.float32]:
+        found = self._stream.tensor(name)
+        if found.size != like.numel():
             raise ParityError(
                 f"{_DIVERGED}: {_where(result)} has the tensor {name!r} with the shape {list(found.shape)}, "
-                f"PyTorch has {list(tensor.shape)}. {_ADVICE}"
+                f"PyTorch has {list(like.shape)}. {_ADVICE}"
             )
-        errors[name] = _error(found, tensor, divisor)
-    assert result.logits is not None  # the bundle was made with logits
-    errors["logits"] = _error(result.logits, logits, 1.0)
-    labels = logits.argmax(0).numpy()
-    return FrameParity(
-        frame=result.frame_index,
-        path=result.path,
-        cold=result.cold,
-        label_agreement=float((result.labels == labels).mean()),
-        errors=errors,
-    )
+        values: npt.NDArray[np.float32] = found.reshape(like.shape).astype(np.float32)
+        return values
 
 
-def _error(found: npt.NDArray[np.float32], expected: torch.Tensor, divisor: float) -> float:
+def _centred(maps: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Maps [1, V, h, w] without each channel's mean; see the module."""
+    with np.errstate(invalid="ignore", over="ignore"):  # told by the error
+        means = maps.mean((2, 3), keepdims=True, dtype=np.float64)
+        centred: npt.NDArray[np.float32] = maps - means.astype(np.float32)
+    return centred
+
+
+def _error(found: npt.NDArray[np.float32], wanted: npt.NDArray[np.float32]) -> float:
     """Max |Δ| / std; infinite where something is not finite, so that it can hold no bound."""
-    wanted = expected.numpy().reshape(found.shape)
     with np.errstate(invalid="ignore", over="ignore"):  # told by the result
-        worst = float(np.abs(found.astype(np.float32) * divisor - wanted).max())
+        worst = float(np.abs(found - wanted).max())
     if not np.isfinite(worst):
         return float("inf")
     spread = float(wanted.std(dtype=np.float64))
     return worst / spread if spread > 0 else (0.0 if worst == 0 else float("inf"))
 
 
-def _require(figures: FrameParity, bounds: ParityBounds) -> None:
+def _require(figures: FrameParity, bounds: ParityBounds, precision: str) -> None:
     """Raise ParityError where the frame is out of bounds, naming its first tensor that is."""
     where = _where(figures)
     for name, error in figures.errors.items():
         if not error <= bounds.max_error:
             raise ParityError(
                 f"{_DIVERGED}: {where} is the first that diverges, in the tensor {name!r}: "
-                f"max |Δ|/std is {error:.2e}, the bound is {bounds.max_error:.0e}. {_ADVICE}"
+                f"max |Δ|/std is {error:.2e}, the bound is {bounds.max_error:.0e}. {_advice(precision)}"
             )
     if figures.label_agreement < bounds.min_label_agreement:
         raise ParityError(
             f"{_DIVERGED}: {where} is the first whose labels differ: {figures.label_agreement:.4%} agree, "
-            f"the bound is {bounds.min_label_agreement:.1%}. {_ADVICE}"
+            f"the bound is {bounds.min_label_agreement:.1%}. {_advice(precision)}"
         )
+
+
+def _require_all(report: ParityReport) -> None:
+    """Raise ParityError where all frames together are out of bounds."""
+    bounds, worst = report.bounds, report.worst_class
+    if report.label_agreement < bounds.min_mean_agreement:
+        raise ParityError(
+            f"{_DIVERGED}: over all {len(report.frames)} frames {report.label_agreement:.4%} of the labels agree, "
+            f"the bound is {bounds.min_mean_agreement:.1%}. {_advice(report.precision)}"
+        )
+    if 1 - worst.iou > bounds.max_class_loss:
+        raise ParityError(
+            f"{_DIVERGED}: over all {len(report.frames)} frames class {worst.index} has an IoU of {worst.iou:.4f} "
+            f"with PyTorch's labels, the bound is {1 - bounds.max_class_loss:.2f}. {_advice(report.precision)}"
+        )
+
+
+def _advice(precision: str) -> str:
+    return _ADVICE if precision == "fp32" else _HALF_ADVICE
 
 
 def _where(frame: Result | FrameParity) -> str:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from time import perf_counter
+from typing import Protocol
 
 import msgspec
 import numpy as np
@@ -16,12 +15,17 @@ import numpy.typing as npt
 import onnx
 
 from tdnet_export.classes import class_specs
-from tdnet_export.contract import NetworkContract
+from tdnet_export.contract import GraphTensors, NetworkContract
+from tdnet_export.engines import BuildEvent, add_engines, build_engines, require_product
 from tdnet_export.footage import proof_frames
 from tdnet_export.graph_check import check_graph
-from tdnet_export.graphs import graph_jobs, with_outputs
+from tdnet_export.graphs import graph_jobs
 from tdnet_export.options import SCENE, ExportOptions
-from tdnet_export.parity import ParityReport, prove_parity, required_frames
+from tdnet_export.parity import required_frames
+from tdnet_export.parity_report import ParityReport
+from tdnet_export.precision import half_precision_model, half_tensors
+from tdnet_export.precision_check import check_half
+from tdnet_export.proof import prove
 from tdnet_export.weights import Weights
 from tdnet_models import Network, load_checkpoint
 from tdnet_models.digest import checkpoint_sha256
@@ -32,11 +36,15 @@ from tdnet_runtime.manifest import SCHEMA_VERSION, ClassSpec, GraphSpec, InputSp
 
 __all__ = ["ExportSummary", "Progress", "bundle_from_checkpoint"]
 
-PRECISION = "fp32"
-REPORT = f"reports/parity-{PRECISION}.json"
+Models = dict[str, onnx.ModelProto]
+"""Graphs of one precision by name."""
 
-Progress = Callable[[str, int, int], None]
-"""Called as (stage, steps done, steps in all); at 0 when a stage begins."""
+
+class Progress(Protocol):
+    """Shows how far the work is."""
+
+    def __call__(self, stage: str, done: int, total: int, detail: str = "") -> None:
+        """`done` of `total` steps of `stage` are done; at 0 when it begins. `detail` is of the next step."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,33 +54,36 @@ class ExportSummary:
     Attributes:
         path: the bundle.
         manifest: as written.
-        report: the proof.
-        graph_seconds: time to write and check each graph, by name.
-        proof_seconds: of the proof.
+        reports: the proofs, by precision.
+        graph_seconds: time to write and check all graphs, by precision.
+        proof_seconds: of the proof, by precision.
         total_seconds: of everything.
     """
 
     path: Path
     manifest: Manifest
-    report: ParityReport
+    reports: dict[str, ParityReport]
     graph_seconds: dict[str, float]
-    proof_seconds: float
+    proof_seconds: dict[str, float]
     total_seconds: float
 
 
 def bundle_from_checkpoint(
-    options: ExportOptions, *, on_progress: Progress = lambda stage, done, total: None
+    options: ExportOptions, *, on_progress: Progress = lambda stage, done, total, detail="": None
 ) -> ExportSummary:
-    """Export a checkpoint to FP32 graphs, prove them in closed loop, and write the bundle.
+    """Export a checkpoint to graphs, prove them in closed loop, build engines, and write the bundle.
 
     Nothing is written, and what was there stays, unless everything succeeds.
 
     Raises:
         CheckpointError, SizeError, OptionError, MediaError: of what came in.
+        MissingExtraError: the builder of an engine is not installed.
         ParityError: the graphs do not compute what PyTorch computes.
-        ExportError: a graph is not valid, or the file cannot be written.
+        ExportError: a graph is not valid, an engine cannot be built, or the file cannot be written.
     """
     started = perf_counter()
+    for backend in options.backends:
+        require_product(backend)
     on_progress("load checkpoint", 0, 1)
     network = load_checkpoint(options.checkpoint, size=options.size_hw)
     digest = checkpoint_sha256(options.checkpoint)
@@ -81,60 +92,83 @@ def bundle_from_checkpoint(
     classes = class_specs(network.spec.classes, options.names)
     stride = options.memory_stride or network.spec.variant.memory_stride
     contract = NetworkContract(spec=network.spec, memory_stride=stride, logits=options.logits)
-    count = required_frames(network.spec.variant.paths)
-    frames = proof_frames(options.frames, count, size_hw=network.spec.input_size)
     if options.frames is not None:
-        frames = iter(list(frames))  # a clip that cannot be read, or is too short, ends it here
+        for _ in _frames(options, network):  # a clip that cannot be read, or is too short, ends it here
+            pass
     on_progress("load checkpoint", 1, 1)
 
-    models, graph_seconds = _write_graphs(network, contract, on_progress)
-    manifest = _manifest(network, contract, classes, digest)
-    proof_started = perf_counter()
-    report = _prove(network, contract, manifest, models, options.frames, frames, on_progress)
-    proof_seconds = perf_counter() - proof_started
+    single, single_seconds = _write_graphs(network, contract, on_progress)
+    graphs, graph_seconds = {"fp32": single}, {"fp32": single_seconds}
+    if "fp16" in options.wanted_precisions:
+        graphs["fp16"], graph_seconds["fp16"] = _convert_graphs(contract, single, on_progress)
+    graphs = {precision: graphs[precision] for precision in options.wanted_precisions}
+    manifest = _manifest(network, contract, classes, digest, options.wanted_precisions)
+    reports, proof_seconds = {}, {}
+    for precision in graphs:
+        proof_started = perf_counter()
+        reports[precision] = _prove(precision, network, contract, manifest, single, options, on_progress)
+        proof_seconds[precision] = perf_counter() - proof_started
 
+    members = {
+        _member(precision, name): model.SerializeToString(deterministic=True)
+        for precision, models in graphs.items()
+        for name, model in models.items()
+    }
+    del graphs, single
+    manifest, members = _with_engines(manifest, members, options, on_progress)
     on_progress("write bundle", 0, 1)
-    summary = ParitySummary(
-        frames=len(report.frames),
-        footage=report.footage,
-        label_agreement=report.label_agreement,
-        worst_frame_agreement=report.worst_frame_agreement,
-        logits_error=report.logits_error,
-        report=REPORT,
-    )
-    members = _members(models) | {REPORT: msgspec.json.format(msgspec.json.encode(report), indent=1)}
-    manifest = write_bundle(out, msgspec.structs.replace(manifest, parity={PRECISION: summary}), members)
+    members |= {
+        _report(precision): msgspec.json.format(msgspec.json.encode(report), indent=1)
+        for precision, report in reports.items()
+    }
+    parity = {precision: _parity(report) for precision, report in reports.items()}
+    manifest = write_bundle(out, msgspec.structs.replace(manifest, parity=parity), members)
     on_progress("write bundle", 1, 1)
     return ExportSummary(
         path=out,
         manifest=manifest,
-        report=report,
-        graph_seconds=graph_seconds,
+        reports=reports,
+        graph_seconds={precision: graph_seconds[precision] for precision in reports},
         proof_seconds=proof_seconds,
         total_seconds=perf_counter() - started,
     )
 
 
-def _write_graphs(
-    network: Network, contract: NetworkContract, on_progress: Progress
-) -> tuple[dict[str, onnx.ModelProto], dict[str, float]]:
-    """All graphs by name, checked, and the seconds that each took."""
+def _write_graphs(network: Network, contract: NetworkContract, on_progress: Progress) -> tuple[Models, float]:
+    """All graphs in FP32, checked, and the seconds that they took."""
+    started = perf_counter()
     jobs = graph_jobs(contract, Weights(network.state_dict()))
-    models, seconds = {}, {}
+    models = {}
     for index, job in enumerate(jobs):
         on_progress(f"write {job.name}", index, len(jobs))
-        started = perf_counter()
         models[job.name] = job.write()
         check_graph(models[job.name], job.tensors)
-        seconds[job.name] = perf_counter() - started
         on_progress(f"write {job.name}", index + 1, len(jobs))
-    return models, seconds
+    return models, perf_counter() - started
+
+
+def _convert_graphs(contract: NetworkContract, single: Models, on_progress: Progress) -> tuple[Models, float]:
+    """All graphs in FP16, checked, and the seconds that they took."""
+    started = perf_counter()
+    models = {}
+    for index, tensors in enumerate(contract.graphs):
+        on_progress("convert to FP16", index, len(single))
+        model = half_precision_model(single[tensors.name])
+        check_half(model)
+        check_graph(model, half_tensors(tensors))
+        models[tensors.name] = model
+    on_progress("convert to FP16", len(single), len(single))
+    return models, perf_counter() - started
 
 
 def _manifest(
-    network: Network, contract: NetworkContract, classes: tuple[ClassSpec, ...], digest: str
+    network: Network,
+    contract: NetworkContract,
+    classes: tuple[ClassSpec, ...],
+    digest: str,
+    precisions: tuple[str, ...],
 ) -> Manifest:
-    """The manifest, without parity and members."""
+    """The manifest, without parity, engines and members."""
     height, width = network.spec.input_size
     tools = {name: version(name) for name in ("torch", "onnx", "onnxruntime", "numpy")}
     return Manifest(
@@ -148,68 +182,97 @@ def _manifest(
         paths=contract.paths,
         state=contract.state,
         graphs=tuple(
-            GraphSpec(name=g.name, inputs=g.inputs, outputs=g.outputs, members={PRECISION: _member(g.name)})
-            for g in contract.graphs
+            GraphSpec(
+                name=graph.name,
+                inputs=graph.inputs,
+                outputs=graph.outputs,
+                members={precision: _member(precision, graph.name) for precision in precisions},
+            )
+            for graph in contract.graphs
         ),
         checkpoint_sha256=digest,
         tools={"tdnet-deploy": __version__, **tools},
         parity={},
         members={},
+        dtypes={"fp16": _half_dtypes(contract.graphs)} if "fp16" in precisions else {},
     )
 
 
+def _half_dtypes(graphs: tuple[GraphTensors, ...]) -> dict[str, str]:
+    """Dtypes of the FP16 graphs' tensors that differ from FP32's, by name."""
+    return {
+        half.name: half.dtype
+        for tensors in graphs
+        for specs, halves in (
+            (tensors.inputs, half_tensors(tensors).inputs),
+            (tensors.outputs, half_tensors(tensors).outputs),
+        )
+        for spec, half in zip(specs, halves, strict=True)
+        if half != spec
+    }
+
+
 def _prove(
+    precision: str,
     network: Network,
     contract: NetworkContract,
     manifest: Manifest,
-    models: dict[str, onnx.ModelProto],
-    clip: str | None,
-    frames: Iterator[npt.NDArray[np.uint8]],
+    single: Models,
+    options: ExportOptions,
     on_progress: Progress,
 ) -> ParityReport:
-    """The closed-loop proof, on a bundle whose graphs are the same but show their inner values too."""
+    """The closed-loop proof of one precision."""
     count = required_frames(network.spec.variant.paths)
-    stage = "prove against PyTorch"
+    stage = f"prove {precision.upper()}"
     on_progress(stage, 0, count)
-    with _probing_bundle(contract, manifest, models) as bundle:
-        return prove_parity(
-            bundle,
-            network,
-            frames,
-            footage=SCENE if clip is None else f"user's footage, {Path(clip).name}",
-            memory_stride=contract.memory_stride,
-            on_frame=lambda figures: on_progress(stage, figures.frame + 1, count),
-        )
+    return prove(
+        precision,
+        network,
+        contract,
+        manifest,
+        single,
+        _frames(options, network),
+        footage=SCENE if options.frames is None else f"user's footage, {Path(options.frames).name}",
+        on_frame=lambda figures: on_progress(stage, figures.frame + 1, count),
+    )
 
 
-@contextmanager
-def _probing_bundle(
-    contract: NetworkContract, manifest: Manifest, models: dict[str, onnx.ModelProto]
-) -> Iterator[Path]:
-    """A temporary bundle whose last graphs also give the contract's probes."""
-    final = {path.apm or path.subnet for path in contract.paths}
-
-    def probed(graph: GraphSpec) -> GraphSpec:
-        names = {spec.name for spec in graph.outputs}
-        extra = tuple(spec for spec in contract.probes if spec.name not in names)
-        return (
-            msgspec.structs.replace(graph, outputs=(*graph.outputs, *extra)) if graph.name in final else graph
-        )
-
-    shown = {
-        name: with_outputs(model, contract.probes) if name in final else model
-        for name, model in models.items()
-    }
-    with tempfile.TemporaryDirectory(prefix="tdnet-export-") as folder:
-        path = Path(folder) / "proof.plan"
-        graphs = tuple(map(probed, manifest.graphs))
-        write_bundle(path, msgspec.structs.replace(manifest, graphs=graphs), _members(shown))
-        yield path
+def _frames(options: ExportOptions, network: Network) -> Iterator[npt.NDArray[np.uint8]]:
+    count = required_frames(network.spec.variant.paths)
+    return proof_frames(options.frames, count, size_hw=network.spec.input_size)
 
 
-def _members(models: dict[str, onnx.ModelProto]) -> dict[str, bytes]:
-    return {_member(name): model.SerializeToString(deterministic=True) for name, model in models.items()}
+def _with_engines(
+    manifest: Manifest, members: dict[str, bytes], options: ExportOptions, on_progress: Progress
+) -> tuple[Manifest, dict[str, bytes]]:
+    """Manifest and members with the engines that were asked for."""
+
+    def show(event: BuildEvent) -> None:
+        on_progress(event.stage, event.done, event.total, event.text)
+
+    built = []
+    for backend, precision in options.wanted_engines:
+        graphs = {graph.name: members[graph.members[precision]] for graph in manifest.graphs}
+        built.append(build_engines(graphs, backend=backend, precision=precision, on_progress=show))
+    manifest, members, _ = add_engines(manifest, members, built)
+    return manifest, members
 
 
-def _member(graph: str) -> str:
-    return f"graphs/{PRECISION}/{graph}.onnx"
+def _parity(report: ParityReport) -> ParitySummary:
+    return ParitySummary(
+        frames=len(report.frames),
+        footage=report.footage,
+        label_agreement=report.label_agreement,
+        worst_frame_agreement=report.worst_frame_agreement,
+        logits_error=report.logits_error,
+        class_loss=1 - report.worst_class.iou,
+        report=_report(report.precision),
+    )
+
+
+def _member(precision: str, graph: str) -> str:
+    return f"graphs/{precision}/{graph}.onnx"
+
+
+def _report(precision: str) -> str:
+    return f"reports/parity-{precision}.json"

@@ -67,6 +67,10 @@ FP32_ISLANDS: tuple[Island, ...] = (
         "undo them are subnormal in FP16",
     ),
     Island(
+        r"hop\d+/centre/.*",
+        "a mean over all positions of the memory, of which there are 18,721 where none is left out",
+    ),
+    Island(
         r"hop\d+/shares",
         "softmax: a sum over all positions of the memory; in FP16 a sum of ones ends at 2,048",
     ),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from pathlib import Path
 from time import perf_counter
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -13,9 +15,11 @@ from rich.table import Table
 from tdnet_export.options import SCENE
 
 if TYPE_CHECKING:
+    from tdnet_export.engines import RebuildSummary
     from tdnet_export.pipeline import ExportSummary
+    from tdnet_runtime.manifest import EngineSpec, Manifest
 
-__all__ = ["StageProgress", "show_summary"]
+__all__ = ["StageProgress", "show_rebuild", "show_summary"]
 
 
 class StageProgress:
@@ -31,6 +35,7 @@ class StageProgress:
             BarColumn(bar_width=20),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
+            TextColumn("{task.fields[detail]}"),
             console=console,
             disable=not console.is_terminal,
         )
@@ -47,44 +52,89 @@ class StageProgress:
     ) -> None:
         self._bar.stop()
 
-    def __call__(self, stage: str, done: int, total: int) -> None:
-        """Show that `done` of `total` steps of `stage` are done."""
+    def __call__(self, stage: str, done: int, total: int, detail: str = "") -> None:
+        """Show that `done` of `total` steps of `stage` are done, and what the next one is."""
         begins = stage != self._stage
         if begins:
             self._stage, self._started = stage, perf_counter()
-            self._task = self._bar.add_task(stage, total=total)
-        self._bar.update(self._task, completed=done)
+            self._task = self._bar.add_task(stage, total=total, detail="")
+        self._bar.update(self._task, completed=done, detail=detail)
         if not self._console.is_terminal and not begins and (done == total or stage.startswith("write ")):
             self._console.print(f"{stage}: {perf_counter() - self._started:.1f} s", highlight=False)
 
 
 def show_summary(summary: ExportSummary, console: Console) -> None:
-    """The bundle, its graphs and its proof."""
-    manifest, report = summary.manifest, summary.report
-    table = Table(show_header=False, box=None, pad_edge=False)
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column(overflow="fold")
-    size = f"{manifest.input.height}x{manifest.input.width}"
-    table.add_row("bundle", f"{summary.path} ({summary.path.stat().st_size / 2**20:.1f} MiB)")
+    """The bundle, its graphs, its proofs and its engines."""
+    manifest, reports = summary.manifest, summary.reports
+    table = _table(summary.path)
     table.add_row(
         "network", f"{manifest.network}, {len(manifest.classes)} classes, {len(manifest.paths)} path(s)"
     )
+    size = f"{manifest.input.height}x{manifest.input.width}"
     table.add_row("input", f"{size}, memory stride {manifest.state.stride}")
     if manifest.size_resampled:
         note = "APPROXIMATE: the LayerNorm maps were resampled from the checkpoint's size; check the accuracy"
         table.add_row("", note, style="yellow")
-    seconds = sum(summary.graph_seconds.values())
-    table.add_row("graphs", f"{len(manifest.graphs)} in FP32, written and checked in {seconds:.1f} s")
-    table.add_row(
-        "proof",
-        f"{len(report.frames)} frames in closed loop against PyTorch ({report.footage}), {summary.proof_seconds:.1f} s",
-    )
-    table.add_row(
-        "  labels equal", f"{report.label_agreement:.4%}, worst frame {report.worst_frame_agreement:.4%}"
-    )
-    table.add_row("  max |Δlogits|/std", f"{report.logits_error:.1e} (bound {report.bounds.max_error:.0e})")
+    for precision, report in reports.items():
+        seconds = summary.graph_seconds[precision]
+        table.add_row(
+            "graphs", f"{len(manifest.graphs)} in {precision.upper()}, written and checked in {seconds:.1f} s"
+        )
+        table.add_row(
+            f"proof of {precision.upper()}",
+            f"{len(report.frames)} frames in closed loop against PyTorch ({report.footage}), "
+            f"{summary.proof_seconds[precision]:.1f} s",
+        )
+        table.add_row(
+            "  labels equal", f"{report.label_agreement:.4%}, worst frame {report.worst_frame_agreement:.4%}"
+        )
+        worst = report.worst_class
+        table.add_row(
+            "  worst class",
+            f"{manifest.classes[worst.index].name}, IoU {worst.iou:.4f} with PyTorch's labels",
+        )
+        table.add_row("  max |Δlogits|/std", f"{report.logits_error:.1e} (bound {report.bounds.max_error:g})")
+    for spec in manifest.engines:
+        _add_engines(table, manifest, spec)
     table.add_row("time", f"{summary.total_seconds:.1f} s")
     console.print(table)
-    if report.footage == SCENE:
+    if any(report.footage == SCENE for report in reports.values()):
         console.print("Tip: prove it on your own footage too: --frames CLIP (a video or a folder of images).")
-    console.print(f"Next: tdnet-run --engine {summary.path} --input VIDEO --overlay out.mp4", soft_wrap=True)
+    unasked = "fp32" in manifest.precisions or manifest.engines
+    option = "" if unasked else f" --precision {manifest.precisions[0]}"
+    console.print(
+        f"Next: tdnet-run --engine {summary.path} --input VIDEO --overlay out.mp4{option}", soft_wrap=True
+    )
+
+
+def show_rebuild(summary: RebuildSummary, console: Console) -> None:
+    """The engines that were built into a bundle, and those that were dropped."""
+    table = _table(summary.path)
+    for spec in summary.built:
+        _add_engines(table, summary.manifest, spec)
+    for spec in summary.dropped:
+        table.add_row("dropped", spec.title)
+    table.add_row("time", f"{summary.seconds:.1f} s")
+    console.print(table)
+
+
+def _table(path: Path) -> Table:
+    """A table of names and values that begins with the bundle at `path`."""
+    table = Table(show_header=False, box=None, pad_edge=False)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    table.add_row("bundle", f"{path} ({path.stat().st_size / 2**20:.1f} MiB)")
+    return table
+
+
+def _add_engines(table: Table, manifest: Manifest, spec: EngineSpec) -> None:
+    """Rows for one set of engines."""
+    seconds = sum(engine.build_seconds for engine in spec.graphs.values())
+    nbytes = sum(manifest.members[engine.engine].size for engine in spec.graphs.values())
+    share = min(engine.half_share for engine in spec.graphs.values())
+    table.add_row("engines", spec.title)
+    table.add_row(
+        "",
+        f"{len(spec.graphs)} in {spec.precision.upper()}, {nbytes / 2**20:.1f} MiB, built in {seconds:.1f} s; half "
+        f"precision in at least {math.floor(share * 100)} % of each one's multiplications",
+    )

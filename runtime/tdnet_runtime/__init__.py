@@ -7,7 +7,9 @@ with Segmenter.open("tdnet50.plan") as segmenter, segmenter.stream() as stream:
 
 from __future__ import annotations
 
+from tdnet_runtime.backends.base import MemoryUse
 from tdnet_runtime.bundle import Bundle
+from tdnet_runtime.device_stream import DeviceResult, DeviceStream
 from tdnet_runtime.errors import (
     BackendError,
     BundleDigestError,
@@ -25,6 +27,7 @@ from tdnet_runtime.errors import (
     StreamError,
     TdnetError,
 )
+from tdnet_runtime.gpu.labels import DeviceLabels
 from tdnet_runtime.segmenter import Segmenter
 from tdnet_runtime.stream import Result, Stream, StreamSnapshot, StreamState
 
@@ -36,9 +39,13 @@ __all__ = [
     "BundleFormatError",
     "BundleVersionError",
     "CheckpointError",
+    "DeviceLabels",
+    "DeviceResult",
+    "DeviceStream",
     "ExportError",
     "FrameError",
     "MediaError",
+    "MemoryUse",
     "MissingExtraError",
     "OptionError",
     "ParityError",

@@ -24,6 +24,7 @@ _CLI = frozenset({"typer", "rich", "av", "cv2"})
 BRINGS = {
     "cpu": _CPU,
     "cli": _CLI,
+    "gpu": frozenset({"cuda"}),
     "export": _CPU | _CLI | {"torch", "onnx"},
     "bench": _CPU | _CLI | {"psutil"},
 }

@@ -7,13 +7,25 @@ except through this file. Tensors are named; nothing is paired by order.
 from __future__ import annotations
 
 import json
-import math
-import re
 from typing import Annotated
 
 import msgspec
 
 from tdnet_runtime.errors import BundleFormatError, BundleVersionError
+from tdnet_runtime.manifest_parts import (
+    SHA256,
+    ClassSpec,
+    EngineMember,
+    EngineSpec,
+    GraphSpec,
+    InputSpec,
+    MemberSpec,
+    ParitySummary,
+    PathSpec,
+    StateSpec,
+    Strict,
+    TensorSpec,
+)
 from tdnet_runtime.manifest_rules import IMAGE, LABELS, WARM, check_manifest
 
 __all__ = [
@@ -40,259 +52,12 @@ __all__ = [
 SCHEMA_VERSION = 2
 OLDEST_SCHEMA_VERSION = 1
 
-_MAX_ELEMENTS = 1 << 31  # of one tensor; a larger one is a damaged or hostile manifest
-_MAX_SIDE = 1 << 16
-_DTYPES = {"uint8": 1, "float16": 2, "float32": 4}  # bytes of an element
-_NAME = re.compile(r"[a-z][a-z0-9_]*")
-_SHA256 = re.compile(r"[0-9a-f]{64}")
 # A nesting of thousands of brackets ends in RecursionError.
 _UNREADABLE = (msgspec.MsgspecError, UnicodeError, RecursionError)
 _SchemaVersion = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 
 
-class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Base of the manifest's parts: immutable, unknown fields refused."""
-
-
-class TensorSpec(_Strict, frozen=True, kw_only=True):
-    """A named tensor with a fixed shape and a NumPy dtype name; row-major and contiguous."""
-
-    name: str
-    shape: tuple[int, ...]
-    dtype: str
-
-    def __post_init__(self) -> None:
-        if not _NAME.fullmatch(self.name):
-            raise ValueError(f"tensor name {self.name!r} is not of the form {_NAME.pattern}")
-        if self.dtype not in _DTYPES:
-            raise ValueError(f"tensor {self.name!r} has dtype {self.dtype!r}, not one of {list(_DTYPES)}")
-        if not 1 <= len(self.shape) <= 4 or min(self.shape) < 1:
-            raise ValueError(f"tensor {self.name!r} has shape {self.shape}, expected 1 to 4 positive sides")
-        if math.prod(self.shape) > _MAX_ELEMENTS:
-            raise ValueError(f"tensor {self.name!r} of shape {self.shape} is absurdly large")
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of the tensor's elements."""
-        return math.prod(self.shape) * _DTYPES[self.dtype]
-
-
-class GraphSpec(_Strict, frozen=True, kw_only=True):
-    """One graph: its tensors, and the member that holds it in each precision.
-
-    The dtypes are FP32's; where another precision has others, `Manifest.dtypes` says so.
-
-    A sub-network's one input is `image` (see `InputSpec`). The last graph of a path gives `labels`,
-    uint8 [1, height, width]. An APM's inputs are outputs of its sub-network by the same name, slots and
-    `warm` (see `StateSpec`). Graphs share tensors of one name, which therefore are alike everywhere.
-    """
-
-    name: str
-    inputs: tuple[TensorSpec, ...]
-    outputs: tuple[TensorSpec, ...]
-    members: dict[str, str]
-
-    def __post_init__(self) -> None:
-        if not _NAME.fullmatch(self.name):
-            raise ValueError(f"graph name {self.name!r} is not of the form {_NAME.pattern}")
-        names = [tensor.name for tensor in (*self.inputs, *self.outputs)]
-        if not (self.inputs and self.outputs and len(set(names)) == len(names)):
-            raise ValueError(
-                f"graph {self.name!r} has the tensors {names}, expected distinct inputs and outputs"
-            )
-        for precision in self.members:
-            if not _NAME.fullmatch(precision):
-                raise ValueError(f"precision {precision!r} is not of the form {_NAME.pattern}")
-
-
-class InputSpec(_Strict, frozen=True, kw_only=True):
-    """What a sub-network takes as `image`: uint8 RGB, [1, height, width, 3]; it normalises by itself.
-
-    `mean` and `std` are those of the graph, on the scale 0–1, for the reader's information.
-    """
-
-    height: int
-    width: int
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
-    color_order: str = "RGB"
-    layout: str = "NHWC"
-    resize: str = "bilinear, half-pixel centres, no antialiasing"
-
-    def __post_init__(self) -> None:
-        if not (1 <= self.height <= _MAX_SIDE and 1 <= self.width <= _MAX_SIDE):
-            raise ValueError(f"input size {self.height}x{self.width} is outside 1..{_MAX_SIDE}")
-        if self.color_order != "RGB" or self.layout != "NHWC":
-            raise ValueError(f"input is {self.color_order} {self.layout}, only RGB NHWC is known")
-        if min(self.std) <= 0:
-            raise ValueError(f"input has standard deviations {self.std}, expected positive ones")
-
-
-class ClassSpec(_Strict, frozen=True, kw_only=True):
-    """One class: its name and its colour (R, G, B) in pictures; the index is its position."""
-
-    name: str
-    color: tuple[int, int, int]
-
-    def __post_init__(self) -> None:
-        if not self.name:
-            raise ValueError("a class has an empty name")
-        if not all(0 <= channel <= 255 for channel in self.color):
-            raise ValueError(f"class {self.name!r} has colour {self.color}, outside 0..255")
-
-
-class PathSpec(_Strict, frozen=True, kw_only=True):
-    """What frame i runs where i mod m + 1 is `index`: the sub-network, then its APM.
-
-    Attributes:
-        index: 1 to m.
-        subnet: name of the sub-network's graph.
-        apm: name of the attention propagation module's graph; None where the sub-network itself
-            gives the labels (a per-frame network).
-        reads: paths whose memory entries the APM reads, the oldest frame first.
-    """
-
-    index: int
-    subnet: str
-    apm: str | None
-    reads: tuple[int, ...]
-
-
-class StateSpec(_Strict, frozen=True, kw_only=True):
-    """The state contract of a stream (spec §3).
-
-    Each path owns one slot, which its sub-network overwrites; a slot holds `entry`, tensor by
-    tensor. In graphs the tensor `t` of path p's slot is called `slot{p}_{t}` as an input; the
-    sub-network's own output is called `memory_{t}`. The APM's input `warm`, float32 [1], is 1 where
-    all slots that it reads hold one of the last m−1 frames and 0 before (cold start: no attention).
-
-    Attributes:
-        slots: m for a temporal network, 0 for a per-frame one.
-        entry: tensors of one slot; none for a per-frame network.
-        stride: rows and columns of the features from one memory position to the next.
-        cold_frames: frames after a reset for which `warm` is 0; m−1.
-    """
-
-    slots: int
-    entry: tuple[TensorSpec, ...]
-    stride: int
-    cold_frames: int
-
-    def __post_init__(self) -> None:
-        names = [tensor.name for tensor in self.entry]
-        if len(set(names)) != len(names):
-            raise ValueError(f"the tensors {names} of a slot repeat")
-        if self.slots < 0 or self.stride < 1:
-            raise ValueError(f"{self.slots} slots of stride {self.stride}, expected 0 and 1 or more")
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of all slots of one stream."""
-        return self.slots * sum(tensor.nbytes for tensor in self.entry)
-
-
-class MemberSpec(_Strict, frozen=True, kw_only=True):
-    """Size in bytes and SHA-256 (hexadecimal, lower case) of one member of the bundle."""
-
-    size: int
-    sha256: str
-
-    def __post_init__(self) -> None:
-        if self.size < 0 or not _SHA256.fullmatch(self.sha256):
-            raise ValueError(f"member size {self.size} or digest {self.sha256!r} is not valid")
-
-
-class ParitySummary(_Strict, frozen=True, kw_only=True):
-    """Outcome of the closed-loop proof against PyTorch for one precision.
-
-    Attributes:
-        frames: consecutive frames compared, cold ones included.
-        footage: where the frames came from.
-        label_agreement: share of equal labels, 0 to 1: over all frames, and of the worst frame.
-        worst_frame_agreement: see `label_agreement`.
-        logits_error: largest |Δlogits| / std(logits) of a frame, over all frames.
-        class_loss: largest loss of a class, 1 − IoU with PyTorch's labels over all frames, among the
-            classes with at least 1 % of the pixels; None where it was not measured (schema 1).
-        report: member with the figures for each frame, path and tensor.
-    """
-
-    frames: int
-    footage: str
-    label_agreement: float
-    worst_frame_agreement: float
-    logits_error: float
-    report: str
-    class_loss: float | None = None
-
-    def __post_init__(self) -> None:
-        worst, overall = self.worst_frame_agreement, self.label_agreement
-        # The mean of equal shares may be rounded to just below them.
-        if self.frames < 1 or not (0 <= worst <= overall + 1e-9 <= 1 + 1e-9) or self.logits_error < 0:
-            raise ValueError(
-                f"parity over {self.frames} frames with label agreement {overall}, worst frame {worst}, "
-                f"logits error {self.logits_error} is not possible"
-            )
-
-
-class EngineMember(_Strict, frozen=True, kw_only=True):
-    """The engine of one graph.
-
-    Attributes:
-        engine: member with the serialised engine.
-        layers: member with the engine's layers and their types, JSON.
-        log: member with the build's log, text.
-        graph_sha256: of the ONNX member that the engine was built from.
-        build_seconds: what the build took.
-        half_share: share of half precision among the engine's compute layers, 0 to 1.
-    """
-
-    engine: str
-    layers: str
-    log: str
-    graph_sha256: str
-    build_seconds: float
-    half_share: float
-
-    def __post_init__(self) -> None:
-        if not _SHA256.fullmatch(self.graph_sha256):
-            raise ValueError(f"engine {self.engine!r} names the graph digest {self.graph_sha256!r}")
-        if not (self.build_seconds >= 0 and 0 <= self.half_share <= 1):
-            raise ValueError(
-                f"engine {self.engine!r} was built in {self.build_seconds} s with a half-precision share of "
-                f"{self.half_share}, which is not possible"
-            )
-
-
-class EngineSpec(_Strict, frozen=True, kw_only=True):
-    """Engines of all graphs, built by one product for one kind of device.
-
-    Attributes:
-        backend: `tensorrt` or `tensorrt-rtx`.
-        key: folder below `engines/<backend>/`; it names all that makes the engines unusable elsewhere.
-        precision: of the graphs that they were built from.
-        product_version: of the builder, exactly.
-        compute_capabilities: of the devices that they run on; empty for the product's portable set.
-        platform: operating system and architecture, `linux-x86_64`.
-        options: the builder options that matter.
-        graphs: by graph name.
-    """
-
-    backend: str
-    key: str
-    precision: str
-    product_version: str
-    compute_capabilities: tuple[str, ...]
-    platform: str
-    options: dict[str, str]
-    graphs: dict[str, EngineMember]
-
-    @property
-    def title(self) -> str:
-        """Backend and key, as the folder is called."""
-        return f"{self.backend}/{self.key}"
-
-
-class Manifest(_Strict, frozen=True, kw_only=True):
+class Manifest(Strict, frozen=True, kw_only=True):
     """All that a bundle says about itself.
 
     Attributes:
@@ -328,11 +93,11 @@ class Manifest(_Strict, frozen=True, kw_only=True):
     tools: dict[str, str]
     parity: dict[str, ParitySummary]
     members: dict[str, MemberSpec]
-    dtypes: dict[str, dict[str, str]] = {}
+    dtypes: dict[str, dict[str, str]] = msgspec.field(default_factory=dict)
     engines: tuple[EngineSpec, ...] = ()
 
     def __post_init__(self) -> None:
-        if not _SHA256.fullmatch(self.checkpoint_sha256):
+        if not SHA256.fullmatch(self.checkpoint_sha256):
             raise ValueError(f"checkpoint digest {self.checkpoint_sha256!r} is not a SHA-256")
         check_manifest(self)
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from tdnet_runtime.member_names import MANIFEST_NAME, check_member_names
 
 if TYPE_CHECKING:
-    from tdnet_runtime.manifest import EngineMember, EngineSpec, GraphSpec, Manifest, PathSpec, TensorSpec
+    from tdnet_runtime.manifest import Manifest
+    from tdnet_runtime.manifest_parts import EngineMember, EngineSpec, GraphSpec, PathSpec, TensorSpec
 
 __all__ = ["IMAGE", "LABELS", "WARM", "check_manifest"]
 

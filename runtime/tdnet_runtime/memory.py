@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tdnet_runtime.backends.base import Binding, Buffer, Program, Session
-from tdnet_runtime.manifest import Manifest, PathSpec
+from tdnet_runtime.manifest import Manifest, PathSpec, TensorSpec
 
 __all__ = ["StreamMemory", "is_cold", "path_index"]
 
@@ -63,6 +63,11 @@ class StreamMemory:
         self._set_warm(not cold)
         self._programs[path - 1].run()
 
+    def logits(self) -> npt.NDArray[Any] | None:
+        """A copy of the last run's logits, [1, K, h, w]; None where the bundle has none."""
+        host = self._buffers["logits"].host if "logits" in self._buffers else None
+        return None if host is None else np.array(host)
+
     def tensor(self, name: str) -> npt.NDArray[Any]:
         """A copy of any tensor of the contract as the last run left it; KeyError where there is none."""
         return self._buffers[name].dump()
@@ -73,7 +78,11 @@ class StreamMemory:
         return tuple(self._buffers)
 
     def zero(self) -> None:
-        """Clear all slots. Cold frames ignore them, but what they hold must be finite: 0·NaN is NaN."""
+        """Clear all slots. Cold frames ignore them, but what they hold must be finite: 0·NaN is NaN.
+
+        Raises:
+            BackendError: the engine failed; the slots are then undefined.
+        """
         for name in self._slot_names():
             self._buffers[name].zero()
 
@@ -82,7 +91,11 @@ class StreamMemory:
         return {name: self._buffers[name].dump() for name in self._slot_names()}
 
     def load(self, slots: Slots) -> None:
-        """Fill all slots from `dump`'s result; the caller has checked names and shapes."""
+        """Fill all slots from `dump`'s result; the caller has checked names and shapes.
+
+        Raises:
+            BackendError: the engine failed; the slots are then undefined.
+        """
         for name in self._slot_names():
             self._buffers[name].load(slots[name])
 
@@ -107,7 +120,8 @@ class StreamMemory:
                 for spec in (*self._manifest.graph(graph).inputs, *self._manifest.graph(graph).outputs):
                     name = self._buffer_name(path, spec.name)
                     if name not in self._buffers:
-                        self._buffers[name] = session.allocate(spec, host_visible=spec.name in visible)
+                        own = TensorSpec(name=name, shape=spec.shape, dtype=spec.dtype)
+                        self._buffers[name] = session.allocate(own, host_visible=name in visible)
 
     def _bindings(self, path: PathSpec) -> list[Binding]:
         """Graphs of `path` with a buffer for each tensor."""
@@ -125,6 +139,7 @@ class StreamMemory:
 
     def _set_warm(self, warm: bool) -> None:
         if warm != self._warm and "warm" in self._buffers:
+            self._warm = None  # unknown until it is there
             self._buffers["warm"].load(np.array([warm], dtype=np.float32))
         self._warm = warm
 

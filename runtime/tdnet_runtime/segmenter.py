@@ -6,11 +6,13 @@ import os
 import threading
 import weakref
 from types import TracebackType
+from typing import Literal, overload
 
 from tdnet_runtime.backends import open_backend
-from tdnet_runtime.backends.base import Backend
+from tdnet_runtime.backends.base import Backend, DeviceBackend, DeviceSession, Session
 from tdnet_runtime.bundle import Bundle
-from tdnet_runtime.errors import StreamError
+from tdnet_runtime.device_stream import DeviceStream
+from tdnet_runtime.errors import OptionError, StreamError
 from tdnet_runtime.manifest import Manifest
 from tdnet_runtime.stream import Stream
 
@@ -28,7 +30,7 @@ class Segmenter:
     def __init__(self, bundle: Bundle, backend: Backend) -> None:
         self.bundle = bundle
         self.backend = backend
-        self._streams: weakref.WeakSet[Stream] = weakref.WeakSet()
+        self._streams: weakref.WeakSet[Stream | DeviceStream] = weakref.WeakSet()
         self._closed = False
         self._lock = threading.Lock()  # of opening streams and closing
 
@@ -45,7 +47,8 @@ class Segmenter:
 
         Args:
             path: the `*.plan` file.
-            backend: `onnxruntime`, `fake` (tests without an engine), or `auto`: the best one present.
+            backend: `tensorrt`, `tensorrt-rtx`, `cuda`, `onnxruntime`, `fake` (tests without an engine), or
+                `auto`: the first of these that can run the bundle here; the log says why others were not taken.
             precision: of the graphs, `fp32` or `fp16`; None for the best that the backend runs unasked (a CPU
                 runs FP32: FP16 is slower there).
             threads: of the CPU for each graph; None for all that this process may use.
@@ -67,29 +70,60 @@ class Segmenter:
         """The bundle's contract: classes, colours, sizes, parity."""
         return self.bundle.manifest
 
-    def stream(self) -> Stream:
+    @overload
+    def stream(self, *, labels: Literal["host"] = "host", cuda_stream: object | None = None) -> Stream: ...
+
+    @overload
+    def stream(self, *, labels: Literal["device"], cuda_stream: object | None = None) -> DeviceStream: ...
+
+    def stream(
+        self, *, labels: Literal["host", "device"] = "host", cuda_stream: object | None = None
+    ) -> Stream | DeviceStream:
         """A new stream, with buffers of its own and the weights shared.
+
+        Args:
+            labels: `host` for NumPy arrays; `device` to leave them on the GPU (docs/tensorrt.md), which only
+                tensorrt and tensorrt-rtx offer.
+            cuda_stream: the application's CUDA stream, to do all work on: an object with `__cuda_stream__`
+                (torch, CuPy, cuda-core), a PyCUDA stream or an integer handle; None for one of its own. For
+                tensorrt and tensorrt-rtx only.
 
         Raises:
             StreamError: the segmenter is closed.
+            OptionError: the backend does not offer what was asked, or `cuda_stream` is not a stream.
             BackendError: the engine could not make the buffers.
         """
         with self._lock:
             if self._closed:
                 raise StreamError("stream() was called on a closed segmenter; open the bundle again")
-            session = self.backend.session()
+            session = self._session(labels, cuda_stream)
             try:
-                stream = Stream(
-                    self.manifest.at(self.backend.precision),
-                    session,
-                    bundle_digest=self.bundle.digest,
-                    precision=self.backend.precision,
-                )
+                stream = self._stream(session, labels)
             except BaseException:
                 session.close()
                 raise
             self._streams.add(stream)
             return stream
+
+    def _session(self, labels: str, cuda_stream: object | None) -> Session:
+        if labels not in ("host", "device"):
+            raise OptionError(f"labels is {labels!r}; expected 'host' or 'device'")
+        if labels == "host" and cuda_stream is None:
+            return self.backend.session()
+        if isinstance(self.backend, DeviceBackend):
+            return self.backend.device_session(labels_to_host=labels == "host", cuda_stream=cuda_stream)
+        asked = "labels='device'" if labels == "device" else "a cuda_stream"
+        raise OptionError(
+            f"stream() was asked for {asked}; the backend {self.backend.name} has its tensors where only it gets at "
+            "them. Open the bundle with backend='tensorrt' or 'tensorrt-rtx'."
+        )
+
+    def _stream(self, session: Session, labels: str) -> Stream | DeviceStream:
+        manifest, precision = self.manifest.at(self.backend.precision), self.backend.precision
+        if labels == "device":
+            assert isinstance(session, DeviceSession)  # see `_session`
+            return DeviceStream(manifest, session, bundle_digest=self.bundle.digest, precision=precision)
+        return Stream(manifest, session, bundle_digest=self.bundle.digest, precision=precision)
 
     def close(self) -> None:
         """Close all streams and release the weights. Safe to call twice.

@@ -33,7 +33,18 @@ POSITIONS = {"td2-psp50": 2 * 3, "td4-psp18": 3 * 4, "td2-fa18": 3 * 4}
 _TRUNK = {"Cast", "Transpose", "Sub", "Mul", "Conv", "Relu", "MaxPool", "Add"}
 _PYRAMID = {"MatMul", "Slice", "Concat"}
 _ENCODING = {"LeakyRelu", "Slice", "Reshape", "Add", "MatMul"}
-_ATTENTION = {"MatMul", "Add", "Gemm", "Softmax", "Mul", "Reshape", "LayerNormalization", "Conv"}
+_ATTENTION = {
+    "ReduceMean",
+    "Sub",
+    "MatMul",
+    "Add",
+    "Gemm",
+    "Softmax",
+    "Mul",
+    "Reshape",
+    "LayerNormalization",
+    "Conv",
+}
 _RESULT = {"Resize", "ArgMax", "Cast"}
 _NECK = {"Gemm", "MatMul", "Reshape", "ReduceL2", "Max", "Div", "Resize", "LeakyRelu"}
 OPERATORS = {
@@ -230,7 +241,7 @@ def test_other_weights_give_other_graphs(tiny_checkpoint, tiny_bundle, tmp_path)
     import torch
 
     state = torch.load(tiny_checkpoint("td2-fa18"), weights_only=True)
-    state["atn2.fc.0.conv.bias"] += 1e-3
+    state["atn2.fc.0.conv.weight"] += 1e-3
     torch.save(state, tmp_path / "other.pth")
     options = ExportOptions(checkpoint=tmp_path / "other.pth", out=tmp_path / "other.plan")
     found, before = digests(bundle_from_checkpoint(options).path), digests(tiny_bundle("td2-fa18"))

@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from tdnet_export.options import ExportOptions, parse_size
+from tdnet_export.options import ExportOptions, RebuildOptions, parse_size
 from tdnet_runtime.errors import OptionError
 
 
@@ -78,3 +78,46 @@ def test_an_existing_bundle_may_be_replaced(checkpoint, tmp_path):
     options = ExportOptions(checkpoint=checkpoint, out=out)
     with pytest.raises(dataclasses.FrozenInstanceError):
         options.out = None
+
+
+@pytest.mark.parametrize(
+    ("precisions", "backends", "graphs", "engines"),
+    [
+        ((), (), ("fp32",), ()),
+        (("fp16",), (), ("fp16",), ()),
+        (("fp16", "fp32", "fp16"), (), ("fp32", "fp16"), ()),
+        ((), ("tensorrt-rtx",), ("fp32", "fp16"), (("tensorrt-rtx", "fp16"),)),
+        (("fp32",), ("tensorrt-rtx",), ("fp32",), (("tensorrt-rtx", "fp32"),)),
+        (("fp16",), ("tensorrt",) * 2, ("fp16",), (("tensorrt", "fp16"),)),
+        (
+            ("fp32", "fp16"),
+            ("tensorrt-rtx", "tensorrt"),
+            ("fp32", "fp16"),
+            (("tensorrt-rtx", "fp16"), ("tensorrt", "fp16")),
+        ),
+    ],
+)
+def test_precisions_and_engines(precisions, backends, graphs, engines, checkpoint):
+    """FP32 unless something else is asked, what the engines prefer with them, and engines of the best one."""
+    options = ExportOptions(checkpoint=checkpoint, precisions=precisions, backends=backends)
+    assert (options.wanted_precisions, options.wanted_engines) == (graphs, engines)
+
+
+@pytest.mark.parametrize("kind", [ExportOptions, RebuildOptions])
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ({"precisions": ("int4",)}, "--precision is 'int4'; expected fp32 or fp16"),
+        ({"backends": ("cuda",)}, "--backend is 'cuda'; expected tensorrt or tensorrt-rtx"),
+    ],
+)
+def test_unknown_names_are_refused(kind, more, message, checkpoint):
+    where = {"checkpoint": checkpoint} if kind is ExportOptions else {"bundle": checkpoint}
+    values = where | ({"backends": ("tensorrt",)} if kind is RebuildOptions else {}) | more
+    with pytest.raises(OptionError, match=message):
+        kind(**values)
+
+
+def test_a_rebuild_is_of_some_engines(checkpoint):
+    with pytest.raises(OptionError, match="--rebuild needs --backend tensorrt or --backend tensorrt-rtx"):
+        RebuildOptions(bundle=checkpoint, backends=())

@@ -1,18 +1,17 @@
 """The figures of the closed-loop proof: what is compared, and when it counts as different."""
 
+import msgspec
 import numpy as np
 import pytest
-import torch
 
 from tdnet_export.options import ExportOptions
-from tdnet_export.parity import (
-    FP32_BOUNDS,
+from tdnet_export.parity import _error, _require, _require_all, prove_parity, required_frames
+from tdnet_export.parity_report import (
+    BOUNDS,
     FrameParity,
-    ParityBounds,
-    _error,
-    _require,
-    prove_parity,
-    required_frames,
+    ParityReport,
+    class_parity,
+    path_parity,
 )
 from tdnet_export.pipeline import bundle_from_checkpoint
 from tdnet_models import load_checkpoint
@@ -26,34 +25,35 @@ def test_every_path_runs_three_times_and_the_first_once_more(paths, frames):
 
 
 def test_bounds_are_those_of_the_specification():
-    assert ParityBounds(min_label_agreement=0.999, max_error=2e-3) == FP32_BOUNDS
+    assert (BOUNDS["fp32"].min_label_agreement, BOUNDS["fp32"].max_error) == (0.999, 2e-3)
+    half = BOUNDS["fp16"]
+    assert (half.min_mean_agreement, half.min_label_agreement, half.max_class_loss) == (0.98, 0.96, 0.06)
 
 
 def test_error_is_the_worst_difference_over_the_spread():
-    expected = torch.tensor([[0.0, 2.0, 4.0, 6.0]])
-    found = np.array([0.0, 2.0, 4.5, 6.25], dtype=np.float32)
-    assert _error(found, expected, 1.0) == pytest.approx(0.5 / expected.numpy().std())
-    assert _error(found / 8, expected, 8.0) == pytest.approx(0.5 / expected.numpy().std())
+    expected = np.array([[0.0, 2.0, 4.0, 6.0]], dtype=np.float32)
+    found = np.array([[0.0, 2.0, 4.5, 6.25]], dtype=np.float32)
+    assert _error(found, expected) == pytest.approx(0.5 / expected.std())
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_what_is_not_finite_holds_no_bound(value):
-    ones = torch.tensor([1.0, 2.0, 3.0])
+    ones = np.array([1.0, 2.0, 3.0], dtype=np.float32)
     found = np.array([1.0, value, 3.0], dtype=np.float32)
-    assert _error(found, ones, 1.0) == np.inf
-    assert _error(ones.numpy(), torch.from_numpy(found), 1.0) == np.inf
+    assert _error(found, ones) == np.inf
+    assert _error(ones, found) == np.inf
 
 
 def test_a_constant_tensor_must_be_met_exactly():
-    assert _error(np.full(3, 2.0, np.float32), torch.full((3,), 2.0), 1.0) == 0.0
-    assert _error(np.full(3, 2.1, np.float32), torch.full((3,), 2.0), 1.0) == np.inf
+    assert _error(np.full(3, 2.0, np.float32), np.full(3, 2.0, np.float32)) == 0.0
+    assert _error(np.full(3, 2.1, np.float32), np.full(3, 2.0, np.float32)) == np.inf
 
 
 def test_large_values_do_not_hide_an_error():
     """Their float32 variance overflows."""
-    expected = torch.tensor([1e20, -1e20, 3e20])
-    found = expected.numpy() * np.float32(1.5)
-    assert _error(found, expected, 1.0) == pytest.approx(1.5e20 / expected.double().std(correction=0).item())
+    expected = np.array([1e20, -1e20, 3e20], dtype=np.float32)
+    found = expected * np.float32(1.5)
+    assert _error(found, expected) == pytest.approx(1.5e20 / expected.std(dtype=np.float64))
 
 
 def figures(labels=1.0, **errors):
@@ -61,7 +61,7 @@ def figures(labels=1.0, **errors):
 
 
 def test_what_holds_the_bounds_passes():
-    _require(figures(labels=0.999, query=2e-3, logits=1.9e-3), FP32_BOUNDS)
+    _require(figures(labels=0.999, query=2e-3, logits=1.9e-3), BOUNDS["fp32"], "fp32")
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,56 @@ def test_what_holds_the_bounds_passes():
 )
 def test_what_does_not_is_named_first_tensor_first(frame, message):
     with pytest.raises(ParityError, match=message):
-        _require(frame, FP32_BOUNDS)
+        _require(frame, BOUNDS["fp32"], "fp32")
+
+
+def report(labels, confusion, precision="fp16"):
+    """A report of frames with these label agreements, on paths in turn, m = 2."""
+    frames = tuple(
+        FrameParity(frame=i, path=i % 2 + 1, cold=i < 1, label_agreement=share, errors={"logits": 0.5})
+        for i, share in enumerate(labels)
+    )
+    return ParityReport(
+        schema_version=2,
+        precision=precision,
+        engine="none",
+        footage="none",
+        memory_stride=3,
+        bounds=BOUNDS[precision],
+        frames=frames,
+        paths=path_parity(frames),
+        classes=class_parity(np.array(confusion)),
+    )
+
+
+def test_figures_of_paths_and_classes():
+    """Three classes: the first is found in 6 of 8 places, the second in all but one wrong, the third is rare."""
+    found = report([1.0, 0.9, 0.8], [[6, 2, 0], [0, 991, 0], [1, 0, 0]])
+    assert [(p.path, p.frames, p.label_agreement, p.worst_frame_agreement) for p in found.paths] == [
+        (1, 2, pytest.approx(0.9), 0.8),
+        (2, 1, 0.9, 0.9),
+    ]
+    assert [c.share for c in found.classes] == [0.008, 0.991, 0.001]
+    assert [c.iou for c in found.classes] == [6 / 9, 991 / 993, 0.0]
+    assert found.worst_class.index == 1  # the others have less than 1 % of the pixels
+    assert class_parity(np.array([[5, 0], [0, 0]]))[1].iou == 1.0  # neither side has it
+
+
+@pytest.mark.parametrize(
+    ("labels", "confusion", "message"),
+    [
+        (
+            [0.97, 0.98],
+            [[1, 0], [0, 1]],
+            r"over all 2 frames 97\.5000% of the labels agree, the bound is 98\.0%",
+        ),
+        ([1.0, 1.0], [[92, 8], [0, 900]], r"class 0 has an IoU of 0\.9200 with .*, the bound is 0\.94"),
+    ],
+)
+def test_all_frames_together_hold_bounds_too(labels, confusion, message):
+    with pytest.raises(ParityError, match=message + r".*export with --precision fp32"):
+        _require_all(report(labels, confusion))
+    _require_all(report([0.98, 0.98], [[95, 5], [0, 900]]))
 
 
 def names_of_slots(leaves, paths):
@@ -98,7 +147,7 @@ def test_every_tensor_of_every_frame_is_compared(name, leaves, tiny_checkpoint, 
     seen = []
     report = bundle_from_checkpoint(
         options, on_progress=lambda stage, done, total: seen.append((stage, done, total))
-    ).report
+    ).reports["fp32"]
     paths = {"td4-psp18": 4, "psp101": 1}.get(name, 2)
     count = required_frames(paths)
     assert [frame.frame for frame in report.frames] == list(range(count))
@@ -108,12 +157,16 @@ def test_every_tensor_of_every_frame_is_compared(name, leaves, tiny_checkpoint, 
         slots = names_of_slots(leaves, filled)
         inner = ["query", "value", *slots, "recomposed"] if leaves else []
         assert list(frame.errors) == [*inner, "logits"]
-    proof = [(done, total) for stage, done, total in seen if stage == "prove against PyTorch"]
+    proof = [(done, total) for stage, done, total in seen if stage == "prove FP32"]
     assert proof == [(done, count) for done in range(count + 1)]
     assert report.logits_error == max(frame.errors["logits"] for frame in report.frames)
     assert report.worst_frame_agreement == min(frame.label_agreement for frame in report.frames)
     assert report.label_agreement == np.mean([frame.label_agreement for frame in report.frames])
-    assert (report.precision, report.bounds, report.footage) == ("fp32", FP32_BOUNDS, "rendered moving scene")
+    assert (report.precision, report.bounds, report.footage) == (
+        "fp32",
+        BOUNDS["fp32"],
+        "rendered moving scene",
+    )
     assert report.engine.startswith("ONNX Runtime ")
 
 
@@ -128,7 +181,7 @@ def test_bounds_decide(tiny_checkpoint, tmp_path):
     report = prove_parity(out, network, frames, **options)
     assert list(report.frames) == done
     assert (report.footage, len(done)) == ("two", 2)
-    strict = ParityBounds(min_label_agreement=0.999, max_error=0.0)
+    strict = msgspec.structs.replace(BOUNDS["fp32"], max_error=0.0)
     with pytest.raises(ParityError, match=r"frame 0 .*'logits'.*the bound is 0e\+00"):
         prove_parity(out, network, frames, bounds=strict, **options)
     assert len(done) == 2

@@ -16,7 +16,7 @@ from tdnet_export.pipeline import bundle_from_checkpoint
 from tdnet_export.weights import Weights
 from tdnet_models.reference import ReferenceStream
 from tdnet_models.tdnet import read_order
-from tdnet_runtime import memory, preprocess, stream
+from tdnet_runtime import memory, preprocess, stream_base
 from tdnet_runtime.errors import ParityError
 
 OLD = b"what was there before"
@@ -58,29 +58,32 @@ def own_slot_read(patch):
 
 
 def path_off_by_one(patch):
-    patch.setattr(stream, "path_index", lambda frame, paths: (frame + 1) % paths + 1)
+    patch.setattr(stream_base, "path_index", lambda frame, paths: (frame + 1) % paths + 1)
 
 
 def path_stays_on_the_first(patch):
-    patch.setattr(stream, "path_index", lambda frame, paths: 1)
+    patch.setattr(stream_base, "path_index", lambda frame, paths: 1)
 
 
 def zeros_attended_from(first):
-    """No cold rule from frame `first` on: attention over a ring of which a part is still zeros."""
+    """No cold rule from frame `first` on: attention over a ring of which a part is still zeros.
+
+    (From the very first frame it would be none: all of the ring is zeros, and so is what attention makes of it.)
+    """
 
     def plant(patch):
-        patch.setattr(stream, "is_cold", lambda frame, cold_frames: frame < first)
+        patch.setattr(stream_base, "is_cold", lambda frame, cold_frames: frame < first)
 
     plant.__name__ = f"zeros_attended_from_{first}"
     return plant
 
 
 def cold_for_ever(patch):
-    patch.setattr(stream, "is_cold", lambda frame, cold_frames: True)
+    patch.setattr(stream_base, "is_cold", lambda frame, cold_frames: True)
 
 
 def cold_one_frame_too_long(patch):
-    patch.setattr(stream, "is_cold", lambda frame, cold_frames: frame < cold_frames + 1)
+    patch.setattr(stream_base, "is_cold", lambda frame, cold_frames: frame < cold_frames + 1)
 
 
 def memory_not_finite_at_the_start(patch):
@@ -120,8 +123,9 @@ def layer_norm_map_transposed(patch):
     arrays_changed(patch, lambda key: key.startswith("layer_norm"), lambda map_: map_.T.reshape(map_.shape))
 
 
-def phi_bias_dropped(patch):
-    arrays_changed(patch, lambda key: key.startswith("atn") and key.endswith("bias"), np.zeros_like)
+def phi_transposed(patch):
+    turned = lambda weight: weight.swapaxes(0, 1)  # noqa: E731
+    arrays_changed(patch, lambda key: key.startswith("atn") and key.endswith("weight"), turned)
 
 
 def floor_kernel_pooling(patch):
@@ -229,18 +233,16 @@ FAULTS = [
     (path_off_by_one, "td4-psp18", None, "0 (path 2, cold)", "query", NUMBERS),
     (path_off_by_one, "td2-fa18", None, "0 (path 2, cold)", "query", NUMBERS),
     (path_stays_on_the_first, "td4-psp18", None, "1 (path 1, cold)", "query", NUMBERS),
-    (zeros_attended_from(0), "td4-psp18", None, "0 (path 1, warm)", "recomposed", NUMBERS),
     (zeros_attended_from(1), "td4-psp18", None, "1 (path 2, warm)", "recomposed", NUMBERS),
     (zeros_attended_from(2), "td4-psp18", None, "2 (path 3, warm)", "recomposed", NUMBERS),
-    (zeros_attended_from(0), "td2-fa18", None, "0 (path 1, warm)", "recomposed", NUMBERS),
     (cold_for_ever, "td4-psp18", None, "3 (path 4, cold)", "recomposed", NUMBERS),
     (cold_one_frame_too_long, "td2-fa18", None, "1 (path 2, cold)", "recomposed", NUMBERS),
     (memory_not_finite_at_the_start, "td4-psp18", None, "0 (path 1, cold)", "recomposed", "max .* is inf"),
     (slot_not_overwritten, "td4-psp18", None, "5 (path 2, warm)", "slot2_v", NUMBERS),
     (layer_norm_map_transposed, "td4-psp18", None, "0 (path 1, cold)", "logits", NUMBERS),
     (layer_norm_map_transposed, "td2-fa18", None, "0 (path 1, cold)", "logits", NUMBERS),
-    (phi_bias_dropped, "td4-psp18", None, "3 (path 4, warm)", "recomposed", NUMBERS),
-    (phi_bias_dropped, "td2-fa18", None, "1 (path 2, warm)", "recomposed", NUMBERS),
+    (phi_transposed, "td4-psp18", None, "3 (path 4, warm)", "recomposed", NUMBERS),
+    (phi_transposed, "td2-fa18", None, "1 (path 2, warm)", "recomposed", NUMBERS),
     (floor_kernel_pooling, "td4-psp18", None, "0 (path 1, cold)", "query", NUMBERS),
     (floor_kernel_pooling, "psp101", None, "0 (path 1, warm)", "logits", NUMBERS),
     (bgr_in_the_graphs, "td4-psp18", None, "0 (path 1, cold)", "query", NUMBERS),
@@ -318,18 +320,7 @@ def test_the_proof_fails_on_labels_alone(name, tiny_checkpoint, tmp_path, monkey
 def test_the_same_exports_without_a_fault_pass(name, stride, tiny_checkpoint, tmp_path):
     out = tmp_path / "out.plan"
     out.write_bytes(OLD)
-    report = export(name, tiny_checkpoint, out, stride).report
+    report = export(name, tiny_checkpoint, out, stride).reports["fp32"]
     assert max(error for frame in report.frames for error in frame.errors.values()) < 2e-3
     assert report.worst_frame_agreement >= 0.999
     assert out.read_bytes() != OLD
-
-
-def test_a_lost_phi_bias_is_invisible_in_the_logits(tiny_checkpoint, tmp_path, monkeypatch):
-    """Why the proof looks at the recomposed V': the LayerNorm removes what φ's bias adds."""
-    phi_bias_dropped(monkeypatch)
-    seen = []
-    monkeypatch.setattr(parity, "_require", lambda figures, bounds: seen.append(figures.errors))
-    export("td4-psp18", tiny_checkpoint, tmp_path / "out.plan")
-    warm = seen[3:]
-    assert min(errors["recomposed"] for errors in warm) > 2e-3
-    assert max(errors["logits"] for errors in warm) < 2e-3

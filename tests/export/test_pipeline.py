@@ -11,17 +11,27 @@ import msgspec
 import numpy as np
 import pytest
 import torch
+from onnx import numpy_helper
 
-from tdnet_export import pipeline
+from tdnet_export import pipeline, proof
 from tdnet_export.options import ExportOptions
-from tdnet_export.parity import FP32_BOUNDS, ParityReport
-from tdnet_export.pipeline import REPORT, bundle_from_checkpoint
+from tdnet_export.parity_report import BOUNDS, ParityReport
+from tdnet_export.pipeline import bundle_from_checkpoint
 from tdnet_models import ReferenceStream, load_checkpoint
 from tdnet_runtime import Segmenter
 from tdnet_runtime.bundle import Bundle
-from tdnet_runtime.errors import CheckpointError, ExportError, MediaError, OptionError, SizeError
+from tdnet_runtime.errors import (
+    BackendError,
+    CheckpointError,
+    ExportError,
+    MediaError,
+    OptionError,
+    ParityError,
+    SizeError,
+)
 from tdnet_runtime.media.scene import render
 
+REPORT = "reports/parity-fp32.json"
 OLD = b"what was there before"
 STAGES = [
     ("load checkpoint", 0, 1),
@@ -31,7 +41,7 @@ STAGES = [
         for index, graph in enumerate(["subnet1", "apm1", "subnet2", "apm2"])
         for step in (0, 1)
     ),
-    *(("prove against PyTorch", frame, 8) for frame in range(9)),
+    *(("prove FP32", frame, 8) for frame in range(9)),
     ("write bundle", 0, 1),
     ("write bundle", 1, 1),
 ]
@@ -66,8 +76,8 @@ def test_progress_tells_each_stage_from_its_beginning(options, folders):
     summary = bundle_from_checkpoint(options, on_progress=lambda *step: seen.append(step))
     assert seen == STAGES
     assert summary.path == folders[0] / "net.plan"
-    assert list(summary.graph_seconds) == ["subnet1", "apm1", "subnet2", "apm2"]
-    assert 0 < sum(summary.graph_seconds.values()) + summary.proof_seconds < summary.total_seconds
+    assert list(summary.graph_seconds) == list(summary.proof_seconds) == ["fp32"]
+    assert 0 < summary.graph_seconds["fp32"] + summary.proof_seconds["fp32"] < summary.total_seconds
     assert [path.name for path in folders[0].iterdir()] == ["net.plan"]
     assert list(folders[1].iterdir()) == []
     with Bundle.open(summary.path) as bundle:
@@ -195,8 +205,8 @@ def test_a_clip_that_is_too_short(clip, options, folders):
 def test_a_clip_of_ones_own(clip, options, tiny_bundle):
     own = dataclasses.replace(options, frames=clip(10))
     summary = bundle_from_checkpoint(own)
-    assert summary.report.footage == "user's footage, my drive"
-    assert len(summary.report.frames) == 8
+    assert summary.reports["fp32"].footage == "user's footage, my drive"
+    assert len(summary.reports["fp32"].frames) == 8
     with Bundle.open(own.out) as bundle, Bundle.open(tiny_bundle("td2-fa18")) as other:
         assert bundle.manifest.parity["fp32"].footage == "user's footage, my drive"
         rendered = msgspec.json.decode(other.read(REPORT), type=ParityReport)
@@ -210,15 +220,16 @@ def test_the_report_is_the_manifests_summary(name, tiny_bundle):
     with Bundle.open(tiny_bundle(name)) as bundle:
         summary = bundle.manifest.parity["fp32"]
         assert set(bundle.manifest.parity) == {"fp32"}
-        assert summary.report == REPORT == "reports/parity-fp32.json"
+        assert summary.report == REPORT
         report = msgspec.json.decode(bundle.read(summary.report), type=ParityReport)
-        assert report.schema_version == 1
+        assert report.schema_version == 2
         assert (len(report.frames), report.footage) == (summary.frames, summary.footage)
         assert report.label_agreement == summary.label_agreement
         assert report.worst_frame_agreement == summary.worst_frame_agreement
         assert report.logits_error == summary.logits_error
         assert report.memory_stride == bundle.manifest.state.stride
-        assert report.bounds == FP32_BOUNDS
+        assert report.bounds == BOUNDS["fp32"]
+        assert summary.class_loss == 1 - report.worst_class.iou
         assert 0 < summary.logits_error < 2e-3
 
 
@@ -233,6 +244,89 @@ def test_the_bundle_as_written_is_the_oracle(name, tiny_bundle, tiny_checkpoint)
             frame = render(t, height=height, width=width)
             found, expected = stream.push(frame).labels, oracle.push(frame).argmax(0).numpy()
             assert (found == expected).mean() >= 0.999
+
+
+@pytest.mark.parametrize("name", ["td4-psp18", "td2-fa18", "psp101"])
+def test_both_precisions_are_written_and_proven(name, tiny_checkpoint, tmp_path):
+    size = (49, 65) if name == "psp101" else None
+    options = ExportOptions(
+        checkpoint=tiny_checkpoint(name), out=tmp_path / "a.plan", size_hw=size, precisions=("fp16", "fp32")
+    )
+    seen = []
+    summary = bundle_from_checkpoint(options, on_progress=lambda stage, *_: seen.append(stage))
+    manifest = summary.manifest
+    assert manifest.precisions == ("fp32", "fp16")
+    assert list(summary.reports) == list(manifest.parity) == ["fp32", "fp16"]
+    assert {"convert to FP16", "prove FP32", "prove FP16"} <= set(seen)
+    half = summary.reports["fp16"]
+    assert "rounded to FP16" in half.engine
+    assert half.bounds == BOUNDS["fp16"]
+    assert half.logits_error > summary.reports["fp32"].logits_error
+    assert [path.path for path in half.paths] == [path.index for path in manifest.paths]
+    assert len(half.classes) == len(manifest.classes)
+    sizes = {
+        precision: sum(manifest.members[graph.members[precision]].size for graph in manifest.graphs)
+        for precision in manifest.precisions
+    }
+    assert sizes["fp16"] < 0.75 * sizes["fp32"]
+    assert manifest.at("fp16").state.nbytes * 2 == manifest.state.nbytes
+    with Bundle.open(options.out) as bundle:
+        report = msgspec.json.decode(bundle.read("reports/parity-fp16.json"), type=ParityReport)
+        assert report == half
+
+
+def test_fp16_runs_on_the_cpu_when_it_is_asked_for(tiny_checkpoint, tmp_path):
+    out = tmp_path / "a.plan"
+    both = ("fp32", "fp16")
+    bundle_from_checkpoint(
+        ExportOptions(checkpoint=tiny_checkpoint("td4-psp18"), out=out, precisions=both, logits=True)
+    )
+    labels = {}
+    for asked, expected in ((None, "fp32"), ("fp32", "fp32"), ("fp16", "fp16")):
+        with Segmenter.open(out, precision=asked) as segmenter, segmenter.stream() as stream:
+            height, width = segmenter.manifest.input.height, segmenter.manifest.input.width
+            assert segmenter.backend.precision == expected
+            results = [stream.push(render(t, height=height, width=width)) for t in range(6)]
+            assert stream.tensor("slot1_v").dtype == ("float16" if asked == "fp16" else "float32")
+            labels[asked] = np.stack([result.labels for result in results])
+    assert (labels[None] == labels["fp32"]).all()
+    assert (labels["fp16"] == labels["fp32"]).mean() > 0.98
+
+
+def test_fp16_alone(tiny_checkpoint, tmp_path):
+    out = tmp_path / "a.plan"
+    options = ExportOptions(checkpoint=tiny_checkpoint("td2-fa18"), out=out, precisions=("fp16",))
+    summary = bundle_from_checkpoint(options)
+    assert summary.manifest.precisions == ("fp16",)
+    assert list(summary.reports) == ["fp16"]
+    assert [name for name in summary.manifest.members if "fp32" in name] == []
+    with pytest.raises(BackendError, match=r"it runs fp32 graphs, '.*a\.plan' has only fp16"):
+        Segmenter.open(out)
+    with Segmenter.open(out, precision="fp16") as segmenter, segmenter.stream() as stream:
+        shape = segmenter.manifest.input
+        assert stream.push(render(0, height=shape.height, width=shape.width)).path == 1
+
+
+def test_fp16_that_is_too_coarse_is_refused(tiny_checkpoint, folders, monkeypatch):
+    """As if sums over all positions were rounded: nothing is written, and FP32 is the advice."""
+    out, _ = folders
+    fine = proof.rounding_model
+
+    def coarse(model):
+        twin = fine(model)
+        for tensor in twin.graph.initializer:
+            if tensor.name.endswith("phi"):
+                values = numpy_helper.to_array(tensor)
+                tensor.CopyFrom(numpy_helper.from_array(values * np.float32(0.5), tensor.name))
+        return twin
+
+    monkeypatch.setattr(proof, "rounding_model", coarse)
+    options = ExportOptions(
+        checkpoint=tiny_checkpoint("td4-psp18"), out=out / "net.plan", precisions=("fp32", "fp16")
+    )
+    with pytest.raises(ParityError, match=r"'recomposed'.*FP16 is not exact enough .*--precision fp32"):
+        bundle_from_checkpoint(options)
+    assert_untouched(folders)
 
 
 def test_the_default_name_is_the_networks(tiny_checkpoint, tmp_path, monkeypatch):
@@ -257,9 +351,9 @@ def test_another_size_and_stride_are_marked_and_proven(tiny_checkpoint, tmp_path
     manifest = summary.manifest
     assert manifest.size_resampled
     assert (manifest.input.height, manifest.input.width, manifest.feature_size) == (49, 105, (7, 14))
-    assert (manifest.state.stride, summary.report.memory_stride) == (3, 3)
+    assert (manifest.state.stride, summary.reports["fp32"].memory_stride) == (3, 3)
     assert {spec.shape[1] for spec in manifest.state.entry} == {3 * 5}
-    assert max(frame.errors["logits"] for frame in summary.report.frames) < 2e-3
+    assert max(frame.errors["logits"] for frame in summary.reports["fp32"].frames) < 2e-3
 
 
 def test_names_and_classes_are_in_the_bundle(tiny_checkpoint, tmp_path):
@@ -290,5 +384,5 @@ def test_a_weight_switched_off_by_an_infinite_variance(tiny_checkpoint, tmp_path
     state["pretrained1.bn1.running_var"][3] = torch.inf
     torch.save(state, tmp_path / "half.pth")
     options = ExportOptions(checkpoint=tmp_path / "half.pth", out=tmp_path / "a.plan")
-    report = bundle_from_checkpoint(options).report
+    report = bundle_from_checkpoint(options).reports["fp32"]
     assert np.isfinite([error for frame in report.frames for error in frame.errors.values()]).all()

@@ -38,6 +38,7 @@ SHOWN = {
     "pyramid/pool/grid1/down",
     "neck/ffm_4/query/max",
     "neck/ffm_4/mixed",
+    "hop2/centre/mean",
     "hop2/shares",
     "recomposed",
     "layer_norm/layernormalization",
@@ -296,6 +297,13 @@ def test_sums_over_all_positions_overflow_at_full_size(tiny_jobs):
     assert np.isnan(found["value"]).any()
 
 
+def test_the_mean_is_over_all_positions_of_the_memory(tiny_jobs):
+    model = tiny_jobs("td2-psp50", features=(97, 193), stride=1)["apm1"].write()
+    check_half(half_precision_model(model))
+    with pytest.raises(ExportError, match=r"'hop2/centre/mean' \(ReduceMean\) sums 18,721 elements"):
+        check_half(half_precision_model(model, islands=without("hop2/centre/mean")))
+
+
 def test_softmax_sums_all_positions_of_the_memory(tiny_jobs):
     assert np.float16(2048) + np.float16(1) == np.float16(2048)  # there are 2,048 at 768×1536, n = 3
     model = tiny_jobs("td2-psp50", features=(97, 193), stride=1)["apm1"].write()
@@ -454,7 +462,7 @@ def test_products_with_weights_are_no_reductions():
 def test_of_all_operators_it_is_known_whether_they_sum():
     """A new one must be put into its place, and into `precision_check` where it sums."""
     products = {"Conv", "Gemm", "MatMul"}
-    reductions = {"LayerNormalization", "ReduceL2", "Softmax"}
+    reductions = {"LayerNormalization", "ReduceL2", "ReduceMean", "Softmax"}
     others = {"Add", "ArgMax", "Cast", "Concat", "Div", "LeakyRelu", "Max", "MaxPool", "Mul", "Relu"}
     others |= {"Reshape", "Resize", "Slice", "Sub", "Transpose"}
     assert products | reductions | others == OPERATORS

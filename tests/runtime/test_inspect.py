@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import subprocess
@@ -20,7 +21,17 @@ from tdnet_runtime.bundle import Bundle, write_bundle
 from tdnet_runtime.cli import inspect_main
 from tdnet_runtime.cli.inspect import json_from_bundle
 from tdnet_runtime.cli.inspect_view import show_bundle
-from tdnet_runtime.manifest import ClassSpec, InputSpec, Manifest, PathSpec, StateSpec
+from tdnet_runtime.manifest import (
+    ClassSpec,
+    EngineMember,
+    EngineSpec,
+    InputSpec,
+    Manifest,
+    PathSpec,
+    StateSpec,
+)
+
+HALF = ("query", "value", "memory_k", "memory_v", "slot1_k", "slot1_v", "slot2_k", "slot2_v")
 
 
 class Inspect(Protocol):
@@ -56,6 +67,61 @@ def _shown(path: Path, *, width: int = 80, **options: object) -> str:
 # What is shown.
 
 
+def test_engines_and_their_layers_are_shown(
+    tmp_path: Path, tiny_manifest: Manifest, tiny_members: Mapping[str, bytes]
+) -> None:
+    """Two precisions, and engines of one; one engine's layers are not readable, which is said."""
+    members = dict(tiny_members)
+    graphs, engines = [], {}
+    for graph in tiny_manifest.graphs:
+        half = f"graphs/fp16/{graph.name}.onnx"
+        graphs.append(msgspec.structs.replace(graph, members={**graph.members, "fp16": half}))
+        stem = f"engines/tensorrt-rtx/a-key/{graph.name}"
+        layers = [{"outputs": [["x", [1, 2], "float16"]], "half": True}] * 3
+        layers += [{"outputs": [["y", [1], "float32"]], "half": False}, {"outputs": []}]
+        readable = json.dumps({"layers": layers}).encode() if graph.name != "apm2" else b"{"
+        members |= {
+            half: b"x",
+            f"{stem}.engine": b"e" * 2048,
+            f"{stem}.layers.json": readable,
+            f"{stem}.log": b"",
+        }
+        engines[graph.name] = EngineMember(
+            engine=f"{stem}.engine",
+            layers=f"{stem}.layers.json",
+            log=f"{stem}.log",
+            graph_sha256=hashlib.sha256(b"x").hexdigest(),
+            build_seconds=1.25,
+            half_share=0.9749,
+        )
+    spec = EngineSpec(
+        backend="tensorrt-rtx",
+        key="a-key",
+        precision="fp16",
+        product_version="1.7.1.116",
+        compute_capabilities=("8.7", "8.9"),
+        platform="linux-aarch64",
+        options={"tf32": "off"},
+        graphs=engines,
+    )
+    manifest = msgspec.structs.replace(
+        tiny_manifest, graphs=tuple(graphs), engines=(spec,), dtypes={"fp16": dict.fromkeys(HALF, "float16")}
+    )
+    write_bundle(tmp_path / "engines.plan", manifest, members)
+    text = " ".join(_shown(tmp_path / "engines.plan", width=120).split())
+    for expected in (
+        "Engines tensorrt-rtx/a-key",
+        "apm1 2.0 KiB 1.2 s 97% 3 half, 1 other 3 float16, 1 float32",
+        "apm2 2.0 KiB 1.2 s 97% unreadable unreadable",
+        "built by tensorrt-rtx 1.7.1.116; for compute capability 8.7, 8.9; on linux-aarch64; tf32 off",
+        "slot2_v 3x2 float32 / float16 24 / 12",
+        "warm 1 float32 4",
+        "80 bytes / 40 bytes in 2 slots",
+        "Types by precision: fp32 / fp16.",
+    ):
+        assert expected in text, expected
+
+
 def test_everything_is_shown(made_up_bundle: Path) -> None:
     text = _shown(made_up_bundle)
     with Bundle.open(made_up_bundle) as bundle:
@@ -73,7 +139,7 @@ def test_everything_is_shown(made_up_bundle: Path) -> None:
         "subnet2, apm2   1",
         "slot2_v    3x2       float32      24",
         "fp32 55 bytes",
-        "99.9990 %     99.9900 %        4.0e-04",
+        "99.9990 %   99.9900 %",
         "#804080   road",
         f"graphs/fp32/subnet1.onnx      55   {manifest.members['graphs/fp32/subnet1.onnx'].sha256[:12]}",
         "tdnet-deploy   0.1.0",

@@ -147,10 +147,26 @@ def test_video_to_labels_and_overlay(tmp_path, network, clip, tdnet_run):
 def test_options_reach_the_network_and_a_dry_run_leaves_nothing(tmp_path, network, clip, tdnet_run):
     before = sorted(tmp_path.iterdir())
     code, out, _ = tdnet_run(
-        "--engine", "x.plan", "--input", clip, "--backend", "fake", "--threads", 3, "--max-frames", 5
+        "--engine",
+        "x.plan",
+        "--input",
+        clip,
+        "--backend",
+        "fake",
+        "--precision",
+        "fp16",
+        "--threads",
+        3,
+        "--max-frames",
+        5,
     )
     assert code == 0
-    assert network.opened_with == {"path": Path("x.plan"), "backend": "fake", "threads": 3}
+    assert network.opened_with == {
+        "path": Path("x.plan"),
+        "backend": "fake",
+        "precision": "fp16",
+        "threads": 3,
+    }
     assert re.search(r"^frames +5$", out, re.MULTILINE)
     assert "PNG" not in out
     assert sorted(tmp_path.iterdir()) == before

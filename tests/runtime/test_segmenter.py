@@ -57,7 +57,7 @@ def test_open_gives_bundle_and_backend(made_up_bundle: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"backend": "tensorfow"}, "there is no backend 'tensorfow'; known are: auto, onnxruntime, fake"),
+        ({"backend": "tensorfow"}, "there is no backend 'tensorfow'; known are: auto, tensorrt, .*, fake$"),
         ({"backend": ""}, "there is no backend ''; known are: auto"),
         ({"threads": 0}, "threads is 0; expected 1 or more, or nothing for all available cores"),
         ({"backend": "fake", "threads": -2}, "threads is -2; expected 1 or more"),
@@ -91,7 +91,7 @@ def test_without_onnxruntime(
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(
         BackendError,
-        match=r"^no backend can run this bundle here. onnxruntime: ONNX Runtime is not installed \(.*\); "
+        match=r"^no backend can run this bundle here. (tensorrt: .*; )?onnxruntime: ONNX Runtime is not installed \(.*\); "
         r"install it with: pip install 'tdnet-deploy\[cpu\]'$",
     ):
         Segmenter.open(made_up_bundle, backend=backend)
@@ -271,9 +271,10 @@ def test_auto_says_which_backend_it_chose(real: Segmenter, caplog: pytest.LogCap
         Segmenter.open(real.bundle.path, backend="auto", threads=1) as segmenter,
     ):
         assert segmenter.backend.name == "onnxruntime"
-    assert [record.getMessage() for record in caplog.records] == [
-        f"backend onnxruntime: {segmenter.backend.description}"
-    ]
+    (said,) = (record.getMessage() for record in caplog.records)
+    assert said.startswith(f"backend onnxruntime: {segmenter.backend.description} (not used: tensorrt: ")
+    assert "; tensorrt-rtx: " in said
+    assert "; cuda: " in said
 
 
 def test_labels_are_the_largest_logits(real: Segmenter) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+from collections.abc import Container, Mapping
 from typing import Protocol, cast
 
 from tdnet_runtime.backends.base import Backend
@@ -14,10 +15,10 @@ __all__ = ["AUTO_ORDER", "BACKENDS", "open_backend"]
 
 logger = logging.getLogger(__name__)
 
-BACKENDS = ("onnxruntime", "fake")
-"""Names that `open_backend` knows; each is a module of this package."""
+BACKENDS = ("tensorrt", "tensorrt-rtx", "cuda", "onnxruntime", "fake")
+"""Names that `open_backend` knows; each is a module of this package, with `_` for `-`."""
 
-AUTO_ORDER = ("onnxruntime",)
+AUTO_ORDER = ("tensorrt", "tensorrt-rtx", "cuda", "onnxruntime")
 """What `auto` tries, the fastest first. `fake` computes nothing and is never chosen."""
 
 
@@ -60,14 +61,31 @@ def open_backend(
         raise OptionError(f"threads is {threads}; expected 1 or more, or nothing for all available cores")
     if name != "auto" and name not in BACKENDS:
         raise OptionError(f"there is no backend {name!r}; known are: auto, {', '.join(BACKENDS)}")
-    reasons: list[str] = []
+    reasons: dict[str, str] = {}
     for candidate in AUTO_ORDER if name == "auto" else (name,):
-        module = cast(BackendModule, importlib.import_module(f"{__name__}.{candidate}"))
+        module = cast(BackendModule, importlib.import_module(f"{__name__}.{candidate.replace('-', '_')}"))
         reason = module.unavailable() or module.unsuited(bundle, precision=precision)
         if reason is None:
-            backend = module.open_bundle(bundle, precision=precision, threads=threads)
-            passed = f" (not used: {'; '.join(reasons)})" if reasons else ""
-            logger.info("backend %s: %s%s", backend.name, backend.description, passed)
+            try:
+                backend = module.open_bundle(bundle, precision=precision, threads=threads)
+            except BackendError as error:
+                if name != "auto":
+                    raise
+                logger.warning("backend %s seemed to fit, and does not open: %s", candidate, error)
+                reasons[candidate] = str(error)
+                continue
+            passed = f" (not used: {_listed(reasons)})" if reasons else ""
+            # Engines were built to be used: that they are not is worth more than a remark.
+            level = logging.WARNING if _has_engines(bundle, reasons) else logging.INFO
+            logger.log(level, "backend %s: %s%s", backend.name, backend.description, passed)
             return backend
-        reasons.append(f"{candidate}: {reason}")
-    raise BackendError(f"no backend can run this bundle here. {'; '.join(reasons)}")
+        reasons[candidate] = reason
+    raise BackendError(f"no backend can run this bundle here. {_listed(reasons)}")
+
+
+def _has_engines(bundle: Bundle, backends: Container[str]) -> bool:
+    return any(spec.backend in backends for spec in bundle.manifest.engines)
+
+
+def _listed(reasons: Mapping[str, str]) -> str:
+    return "; ".join(f"{candidate}: {reason}" for candidate, reason in reasons.items())

@@ -8,13 +8,28 @@ is `Program.run()`. Schedule, ring and cold rule are not the backend's business:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy.typing as npt
 
 from tdnet_runtime.manifest import TensorSpec
 
-__all__ = ["Backend", "Binding", "Buffer", "Program", "Session"]
+if TYPE_CHECKING:
+    from tdnet_runtime.gpu.device import ForeignArray
+    from tdnet_runtime.gpu.labels import DeviceLabels
+
+__all__ = [
+    "Backend",
+    "Binding",
+    "Buffer",
+    "Capturing",
+    "DeviceBackend",
+    "DeviceSession",
+    "MemoryUse",
+    "Program",
+    "Session",
+]
 
 Binding = tuple[str, Mapping[str, "Buffer"]]
 """A graph's name, and a buffer for each of its inputs and outputs, by tensor name."""
@@ -23,16 +38,22 @@ Binding = tuple[str, Mapping[str, "Buffer"]]
 class Buffer(Protocol):
     """Memory of one tensor at an address that never changes; owned by the session.
 
+    `load`, `dump` and `zero` raise BackendError where an engine with memory of its own fails.
+
     Attributes:
         spec: name, shape and dtype.
         host: the tensor as a NumPy array that may be read and written between two runs. An engine
             with memory of its own copies a buffer that was allocated with `host_visible=True` in
             before a program that reads it, and out after one that writes it; for other buffers
-            `host` is None there.
+            `host` is None there. Get it anew for each run: it may be another array each time, and
+            getting it may wait (BackendError: for a run that has failed).
     """
 
     spec: TensorSpec
-    host: npt.NDArray[Any] | None
+
+    @property
+    def host(self) -> npt.NDArray[Any] | None:
+        """See above."""
 
     def load(self, values: npt.NDArray[Any]) -> None:
         """Copy `values` (same shape and dtype) in; complete on return."""
@@ -72,6 +93,58 @@ class Session(Protocol):
         """Release buffers and bindings. Safe to call twice."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryUse:
+    """What a session holds on a GPU, without the engines, which all sessions share.
+
+    Attributes:
+        device_bytes: of the GPU's memory; captured graphs, which the driver keeps, are not counted.
+        scratch_bytes: the part of it that the graphs compute in, one after the other.
+        pinned_bytes: of page-locked host memory.
+    """
+
+    device_bytes: int
+    scratch_bytes: int
+    pinned_bytes: int
+
+
+@runtime_checkable
+class Capturing(Protocol):
+    """What a session offers besides if its programs may be captured CUDA graphs.
+
+    Attributes:
+        captured: the last run was a graph's replay; False: graph by graph, because capturing failed.
+    """
+
+    captured: bool
+
+
+@runtime_checkable
+class DeviceSession(Session, Capturing, Protocol):
+    """A session whose memory is a GPU's: frames may lie there already, and labels may stay."""
+
+    @property
+    def memory_use(self) -> MemoryUse:
+        """What the session holds."""
+
+    def admit(self, frame: object) -> ForeignArray:
+        """Check a frame on the GPU, and order the session's work after its producer's.
+
+        Raises:
+            FrameError: not uint8 [H, W, 3] of the network's size, contiguous, on this GPU.
+            BackendError: the driver failed.
+        """
+
+    def feed(self, frame: ForeignArray) -> None:
+        """Take the image of the next run from `frame` instead of from the image buffer's `host`."""
+
+    def device_labels(self, frame_index: int) -> DeviceLabels:
+        """The last run's labels, where they are."""
+
+    def settle(self) -> None:
+        """Wait for all work; BackendError where any of it has failed. Failures are reported once."""
+
+
 class Backend(Protocol):
     """An inference engine with one bundle's graphs loaded; shared by all streams.
 
@@ -90,3 +163,21 @@ class Backend(Protocol):
 
     def close(self) -> None:
         """Release the weights. Sessions must be closed before. Safe to call twice."""
+
+
+@runtime_checkable
+class DeviceBackend(Backend, Protocol):
+    """A backend whose sessions have a GPU's memory."""
+
+    def device_session(
+        self, *, labels_to_host: bool = True, cuda_stream: object | None = None
+    ) -> DeviceSession:
+        """As `session`.
+
+        Args:
+            labels_to_host: False: labels stay on the GPU, and a run does not wait for them.
+            cuda_stream: the caller's CUDA stream, to do all work on.
+
+        Raises:
+            OptionError: `cuda_stream` is not a stream.
+        """

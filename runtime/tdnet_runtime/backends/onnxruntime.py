@@ -19,6 +19,7 @@ from typing import Any
 from tdnet_runtime.backends.base import Binding, Buffer, Program, Session
 from tdnet_runtime.backends.graph_precision import graph_precision, no_graphs
 from tdnet_runtime.backends.host import HostBuffer
+from tdnet_runtime.backends.ort_tensors import check_tensors
 from tdnet_runtime.bundle import Bundle
 from tdnet_runtime.errors import BackendError
 from tdnet_runtime.manifest import TensorSpec
@@ -168,7 +169,7 @@ class OnnxRuntimeBackend:
             except Exception as error:  # ONNX Runtime's errors have no public base class
                 raise BackendError(f"ONNX Runtime cannot load graph {graph.name!r}: {error}") from error
             del data  # not to be held while the next one is read
-            _check_tensors(graph.name, self._sessions[graph.name], (*graph.inputs, *graph.outputs))
+            check_tensors(graph.name, self._sessions[graph.name], (*graph.inputs, *graph.outputs))
 
     def session(self) -> Session:
         """See `Backend.session`."""
@@ -177,18 +178,3 @@ class OnnxRuntimeBackend:
     def close(self) -> None:
         """See `Backend.close`."""
         self._sessions = {}
-
-
-def _check_tensors(graph: str, session: Any, specs: tuple[TensorSpec, ...]) -> None:
-    """The graph's own inputs and outputs must be the manifest's: names, shapes and dtypes."""
-    kinds = {"uint8": "tensor(uint8)", "float16": "tensor(float16)", "float32": "tensor(float)"}
-    stated = {spec.name: (kinds[spec.dtype], list(spec.shape)) for spec in specs}
-    found = {
-        value.name: (value.type, value.shape) for value in (*session.get_inputs(), *session.get_outputs())
-    }
-    if stated != found:
-        names = sorted(name for name in stated.keys() | found.keys() if stated.get(name) != found.get(name))
-        detail = "; ".join(f"{name}: graph {found.get(name)}, manifest {stated.get(name)}" for name in names)
-        raise BackendError(
-            f"graph {graph!r} does not have the tensors that the manifest states: {detail}. Export again."
-        )

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
-from rich import box
 from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from tdnet_runtime.bundle import Bundle
+from tdnet_runtime.cli.engine_view import engine_sections
+from tdnet_runtime.cli.tables import Section, readable_size, section_table
 from tdnet_runtime.extras import one_line
 from tdnet_runtime.manifest import Manifest, TensorSpec
 
 __all__ = ["show_bundle"]
 
 _SHORT_DIGEST = 12
-_Section = tuple[str, Table, str]  # title, table (without columns: none), note
 
 
 def show_bundle(bundle: Bundle, console: Console) -> None:
@@ -37,6 +37,7 @@ def show_bundle(bundle: Bundle, console: Console) -> None:
         _paths(manifest),
         _state(manifest),
         _graphs(manifest),
+        *engine_sections(bundle),
         _parity(manifest),
         _classes(manifest, coloured=coloured),
         _members(manifest),
@@ -78,59 +79,70 @@ def _network(bundle: Bundle) -> Table:
     return table
 
 
-def _paths(manifest: Manifest) -> _Section:
-    table = _table("path", "runs", "reads slots, the oldest frame first")
+def _paths(manifest: Manifest) -> Section:
+    table = section_table("path", "runs", "reads slots, the oldest frame first")
     for path in manifest.paths:
         runs = path.subnet if path.apm is None else f"{path.subnet}, {path.apm}"
         table.add_row(str(path.index), runs, ", ".join(map(str, path.reads)) or "none")
     return f"Paths: frame i runs path i mod {len(manifest.paths)} + 1", table, ""
 
 
-def _state(manifest: Manifest) -> _Section:
+def _state(manifest: Manifest) -> Section:
     state = manifest.state
     if not state.slots:
-        return "State of a stream: none, each frame stands alone", _table(), ""
-    table = _table("in each slot", "shape", "type", "bytes>")
-    for tensor in state.entry:
-        table.add_row(*_tensor_cells(tensor))
+        return "State of a stream: none, each frame stands alone", section_table(), ""
+    table = section_table("in each slot", "shape", "type", "bytes>")
+    states = [manifest.at(precision).state for precision in manifest.precisions]
+    for tensors in zip(*(each.entry for each in states), strict=True):
+        table.add_row(*_tensor_cells(tensors))
     note = f"Rows and columns kept of the features: one in {state.stride}. Cold frames after a reset: "
-    title = f"State of a stream: {_size(state.nbytes)} in {state.slots} slots, one for each path"
+    sizes = _either(readable_size(each.nbytes) for each in states)
+    title = f"State of a stream: {sizes} in {state.slots} slots, one for each path"
     return title, table, f"{note}{state.cold_frames}, without attention."
 
 
-def _graphs(manifest: Manifest) -> _Section:
-    table = _table("graph", "", "tensor", "shape", "type", "bytes>")
+def _graphs(manifest: Manifest) -> Section:
+    table = section_table("graph", "", "tensor", "shape", "type", "bytes>")
     for graph in manifest.graphs:
-        sizes = [f"{p} {_size(manifest.members[member].size)}" for p, member in graph.members.items()]
+        same = [manifest.at(precision).graph(graph.name) for precision in manifest.precisions]
+        sizes = [f"{p} {readable_size(manifest.members[member].size)}" for p, member in graph.members.items()]
         labels = iter([graph.name, *sizes])
-        directed = [("in", t) for t in graph.inputs] + [("out", t) for t in graph.outputs]
-        for direction, tensor in directed:
-            table.add_row(next(labels, ""), direction, *_tensor_cells(tensor))
+        directed = [("in", tensors) for tensors in zip(*(each.inputs for each in same), strict=True)]
+        directed += [("out", tensors) for tensors in zip(*(each.outputs for each in same), strict=True)]
+        for direction, tensors in directed:
+            table.add_row(next(labels, ""), direction, *_tensor_cells(tensors))
         for label in labels:  # more precisions than tensors
             table.add_row(label)
         table.add_section()
-    return "Graphs", table, ""
+    note = f"Types by precision: {' / '.join(manifest.precisions)}." if len(manifest.precisions) > 1 else ""
+    return "Graphs", table, note
 
 
-def _parity(manifest: Manifest) -> _Section:
+def _parity(manifest: Manifest) -> Section:
     if not manifest.parity:
-        return "Parity with PyTorch: not proven", _table(), ""
-    table = _table("precision", "frames>", "labels equal>", "worst frame>", "logits error>", "footage")
+        return "Parity with PyTorch: not proven", section_table(), ""
+    table = section_table(
+        "precision", "frames>", "labels equal>", "worst frame>", "class loss>", "logits error>", "footage"
+    )
     for precision, summary in manifest.parity.items():
         table.add_row(
             one_line(precision),
             str(summary.frames),
             _share(summary.label_agreement),
             _share(summary.worst_frame_agreement),
+            "" if summary.class_loss is None else f"{summary.class_loss:.4f}",
             f"{summary.logits_error:.1e}",
             one_line(summary.footage),
         )
-    note = "Logits error: the largest difference, in standard deviations of the frame's logits."
+    note = (
+        "Class loss: 1 - IoU with PyTorch's labels, of the worst class with 1 % of the pixels or more. Logits "
+        "error: the largest difference, in standard deviations of the frame's logits."
+    )
     return "Parity with PyTorch, from frame to frame", table, note
 
 
-def _classes(manifest: Manifest, *, coloured: bool) -> _Section:
-    table = _table("index>", "colour", "name", *([""] if coloured else []))
+def _classes(manifest: Manifest, *, coloured: bool) -> Section:
+    table = section_table("index>", "colour", "name", *([""] if coloured else []))
     for index, spec in enumerate(manifest.classes):
         red, green, blue = spec.color
         swatch = [Text("      ", style=f"on rgb({red},{green},{blue})")] if coloured else []
@@ -138,43 +150,39 @@ def _classes(manifest: Manifest, *, coloured: bool) -> _Section:
     return "Classes", table, ""
 
 
-def _members(manifest: Manifest) -> _Section:
+def _members(manifest: Manifest) -> Section:
     total = sum(spec.size for spec in manifest.members.values())
-    table = _table("member", "bytes>", "SHA-256 starts")
+    table = section_table("member", "bytes>", "SHA-256 starts")
     for name, spec in sorted(manifest.members.items()):
         table.add_row(name, str(spec.size), spec.sha256[:_SHORT_DIGEST])
-    return f"Members: {_size(total)} in {len(manifest.members)}", table, ""
+    return f"Members: {readable_size(total)} in {len(manifest.members)}", table, ""
 
 
-def _tools(manifest: Manifest) -> _Section:
-    table = _table("tool", "version")
+def _tools(manifest: Manifest) -> Section:
+    table = section_table("tool", "version")
     for tool, version in manifest.tools.items():
         table.add_row(one_line(tool), one_line(version))
     return "Made with", table, ""
 
 
-def _table(*columns: str) -> Table:
-    """An empty table; a column whose name ends in '>' is aligned to the right."""
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
-    for column in columns:
-        name = column.rstrip(">")
-        table.add_column(name, justify="right" if column != name else "left", overflow="fold")
-    return table
+def _tensor_cells(tensors: Sequence[TensorSpec]) -> Iterable[str]:
+    """Cells of one tensor, given as it is in each precision."""
+    first = tensors[0]
+    return (
+        first.name,
+        "x".join(map(str, first.shape)),
+        _either(tensor.dtype for tensor in tensors),
+        _either(str(tensor.nbytes) for tensor in tensors),
+    )
 
 
-def _tensor_cells(tensor: TensorSpec) -> Iterable[str]:
-    return tensor.name, "x".join(map(str, tensor.shape)), tensor.dtype, str(tensor.nbytes)
+def _either(values: Iterable[str]) -> str:
+    """The values in which the precisions differ, in the precisions' order; one where they are alike."""
+    return " / ".join(dict.fromkeys(values))
 
 
 def _widths(width: int | tuple[int, ...]) -> str:
     return str(width) if isinstance(width, int) else "-".join(map(str, width))
-
-
-def _size(nbytes: int) -> str:
-    """A number of bytes for reading."""
-    if nbytes < 2**10:
-        return f"{nbytes} bytes"
-    return f"{nbytes / 2**10:.1f} KiB" if nbytes < 2**20 else f"{nbytes / 2**20:.1f} MiB"
 
 
 def _share(share: float) -> str:

@@ -56,6 +56,12 @@ def run(
     ] = None,
     max_frames: Annotated[int | None, typer.Option(min=1, help="Stop after so many frames.")] = None,
     backend: Annotated[str, typer.Option(help="Inference engine; auto is the best one present.")] = "auto",
+    precision: Annotated[
+        str | None,
+        typer.Option(
+            metavar="fp32|fp16", help="Of the graphs; the best that the backend runs unasked if not given."
+        ),
+    ] = None,
     threads: Annotated[
         int | None, typer.Option(min=1, help="CPU threads of the engine; all usable cores if not given.")
     ] = None,
@@ -71,11 +77,14 @@ def run(
         overlay=overlay,
         max_frames=max_frames,
         backend=backend,
+        precision=precision,
         threads=threads,
     )
     with (
         open_source(options.input) as source,
-        Segmenter.open(options.engine, backend=options.backend, threads=options.threads) as segmenter,
+        Segmenter.open(
+            options.engine, backend=options.backend, precision=options.precision, threads=options.threads
+        ) as segmenter,
     ):
         summary = _run(options, source, segmenter)
         _show(options, source, segmenter, summary)

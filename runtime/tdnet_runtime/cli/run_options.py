@@ -23,6 +23,7 @@ class RunOptions:
         overlay: overlay video; None for none.
         max_frames: stop after so many; None for all.
         backend: see `Segmenter.open`.
+        precision: see `Segmenter.open`.
         threads: see `Segmenter.open`.
 
     Raises:
@@ -36,6 +37,7 @@ class RunOptions:
     overlay: Path | None = None
     max_frames: int | None = None
     backend: str = "auto"
+    precision: str | None = None
     threads: int | None = None
 
     def __post_init__(self) -> None:

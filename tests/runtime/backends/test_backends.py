@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,13 +12,19 @@ import pytest
 from tdnet_runtime import backends
 from tdnet_runtime.backends import AUTO_ORDER, BACKENDS, open_backend
 from tdnet_runtime.backends.base import Backend, Session
+from tdnet_runtime.backends.ort_provider import Provider
 from tdnet_runtime.bundle import Bundle
-from tdnet_runtime.errors import OptionError
+from tdnet_runtime.errors import BackendError, OptionError
 from tdnet_runtime.segmenter import Segmenter
 
 
-@pytest.fixture(params=BACKENDS)
-def name(request: pytest.FixtureRequest) -> str:
+@pytest.fixture(params=["cuda", "onnxruntime", "fake"])
+def name(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """`cuda` runs on the CPU's provider: all of it but CUDA itself. TensorRT's have tests of their own."""
+    if request.param == "cuda":
+        on_cpu = Provider(name="CPUExecutionProvider", device="cpu")
+        monkeypatch.setattr("tdnet_runtime.backends.cuda.CUDA", on_cpu)
+        monkeypatch.setattr("tdnet_runtime.backends.cuda.unavailable", lambda: None)
     return str(request.param)
 
 
@@ -146,10 +153,16 @@ def test_sessions_share_nothing_but_the_weights(backend: Backend, law_bundle: Pa
 # Choosing one
 
 
+@pytest.mark.parametrize("name", BACKENDS)
 def test_each_name_is_a_module(name: str) -> None:
-    module = __import__(f"tdnet_runtime.backends.{name}", fromlist=["open_bundle"])
-    assert module.unavailable() is None
+    """Which imports without its engine, and says in one line what is missing."""
+    module = importlib.import_module(f"tdnet_runtime.backends.{name.replace('-', '_')}")
+    reason = module.unavailable()
+    assert reason is None or "\n" not in reason
+    assert (reason is None) >= (name in ("onnxruntime", "fake"))
     assert callable(module.open_bundle)
+    assert callable(module.unsuited)
+    assert set(module.PREFERRED) <= {"fp16", "fp32"}
 
 
 def test_auto_never_computes_nothing() -> None:
@@ -159,7 +172,9 @@ def test_auto_never_computes_nothing() -> None:
 def test_a_name_is_not_an_import_path(law_bundle: Path) -> None:
     with Bundle.open(law_bundle) as bundle:
         for wrong in ("base", "host", "os", "../fake", "Fake"):
-            with pytest.raises(OptionError, match=f"there is no backend '{wrong}'; known are: auto, onnx"):
+            with pytest.raises(
+                OptionError, match=f"there is no backend '{wrong}'; known are: auto, tensorrt, "
+            ):
                 open_backend(wrong, bundle)
 
 
@@ -171,3 +186,37 @@ def test_why_a_better_one_was_passed_over_is_said(
     with Bundle.open(law_bundle) as bundle, caplog.at_level("INFO", logger="tdnet_runtime"):
         assert open_backend("auto", bundle).name == "fake"
     assert "(not used: onnxruntime: it is not here)" in caplog.text
+
+
+def test_auto_goes_on_where_one_seemed_to_fit(
+    law_bundle: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An engine that TensorRT itself refuses, say. Asked for by name, it is an error."""
+
+    def refuses(*args: object, **options: object) -> None:
+        raise BackendError("the engine does not load")
+
+    monkeypatch.setattr(backends, "AUTO_ORDER", ("onnxruntime", "fake"))
+    monkeypatch.setattr("tdnet_runtime.backends.onnxruntime.open_bundle", refuses)
+    with Bundle.open(law_bundle) as bundle, caplog.at_level("WARNING", logger="tdnet_runtime"):
+        assert open_backend("auto", bundle).name == "fake"
+        with pytest.raises(BackendError, match=r"^the engine does not load$"):
+            open_backend("onnxruntime", bundle)
+    assert "backend onnxruntime seemed to fit, and does not open: the engine does not load" in caplog.text
+
+
+@pytest.mark.parametrize("options", [{"labels": "device"}, {"cuda_stream": 42}])
+def test_what_only_a_gpu_offers(law_bundle: Path, name: str, options: dict) -> None:
+    with (
+        Segmenter.open(law_bundle, backend=name) as segmenter,
+        pytest.raises(OptionError, match=f"the backend {name} has its tensors .*backend='tensorrt'"),
+    ):
+        segmenter.stream(**options)
+
+
+def test_labels_are_on_the_host_or_on_the_device(law_bundle: Path) -> None:
+    with (
+        Segmenter.open(law_bundle, backend="fake") as segmenter,
+        pytest.raises(OptionError, match="labels is 'gpu'; expected 'host' or 'device'"),
+    ):
+        segmenter.stream(labels="gpu")

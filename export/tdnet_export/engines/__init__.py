@@ -1,0 +1,24 @@
+"""TensorRT and TensorRT-RTX engines from a bundle's graphs.
+
+Importing this package needs none of its extras; the products and Polygraphy are imported in a child
+process only (`child`), by `builder`.
+"""
+
+from __future__ import annotations
+
+from tdnet_export.engines.build import build_engines
+from tdnet_export.engines.options import BuildEvent, BuildOptions, OnBuild
+from tdnet_export.engines.products import ENGINE_BACKENDS, require_product
+from tdnet_export.engines.rebuilding import RebuildSummary, add_engines, rebuild
+
+__all__ = [
+    "ENGINE_BACKENDS",
+    "BuildEvent",
+    "BuildOptions",
+    "OnBuild",
+    "RebuildSummary",
+    "add_engines",
+    "build_engines",
+    "rebuild",
+    "require_product",
+]

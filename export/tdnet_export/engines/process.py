@@ -1,0 +1,186 @@
+"""Run the building process: hand over graphs, follow its events, and end it whatever happens."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import msgspec
+
+from tdnet_export.engines.child import REQUEST, Request
+from tdnet_export.engines.products import product_of
+from tdnet_runtime.errors import ExportError, MissingExtraError
+
+__all__ = ["ChildResult", "run_child"]
+
+_START = (
+    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
+    "from tdnet_export.engines.child import main; main(int(sys.argv[2]), int(sys.argv[3]))"
+)
+_SUFFIXES = ("engine", "layers.json", "log")
+_STOP_SECONDS = 5
+_OUTPUT = "output.txt"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChildResult:
+    """What a building process made.
+
+    Attributes:
+        version: of the product.
+        compute_capability: of the device; None for the portable set.
+        seconds: that each build took, by graph.
+        half_share: of each engine, by graph.
+        files: the bytes of the engine, its layers and its log, by graph and `engine`, `layers.json` or `log`.
+    """
+
+    version: str
+    compute_capability: str | None
+    seconds: dict[str, float]
+    half_share: dict[str, float]
+    files: dict[str, dict[str, bytes]]
+
+
+def run_child(
+    request: Request, graphs: Mapping[str, bytes], on_event: Callable[[dict[str, Any]], None]
+) -> ChildResult:
+    """Build in a process of its own; its files lie in a temporary folder, of which nothing stays.
+
+    Ctrl-C and SIGTERM end it at once, and raise KeyboardInterrupt and SystemExit here.
+
+    Args:
+        request: what to build.
+        graphs: the ONNX graphs by name.
+        on_event: called with each `begin` and `end` event.
+
+    Raises:
+        ExportError, MissingExtraError: as the child says; or it died.
+    """
+    try:
+        with _sigterm_as_exit(), tempfile.TemporaryDirectory(prefix="tdnet-engines-") as name:
+            folder = Path(name)
+            (folder / REQUEST).write_bytes(msgspec.json.encode(request))
+            for graph in request.graphs:
+                (folder / f"{graph}.onnx").write_bytes(graphs[graph])
+            return _followed(request, folder, on_event)
+    except OSError as error:
+        title = product_of(request.backend).title
+        raise ExportError(
+            f"building {title} engines failed: {error}; the temporary folder needs room for graphs and engines, "
+            "set TMPDIR to one that has it"
+        ) from error
+
+
+def _followed(request: Request, folder: Path, on_event: Callable[[dict[str, Any]], None]) -> ChildResult:
+    product: dict[str, Any] = {}
+    ends: dict[str, dict[str, Any]] = {}
+    failure: dict[str, Any] | None = None
+    with _child(folder) as (process, events):
+        for line in events:
+            event = json.loads(line)
+            if event["event"] == "error":
+                failure = event
+            elif event["event"] == "product":
+                product = event
+            else:
+                if event["event"] == "end":
+                    ends[event["graph"]] = event
+                on_event(event)
+        code = process.wait()
+    if failure is not None:
+        raise (MissingExtraError if failure["missing"] else ExportError)(failure["message"])
+    if code != 0 or len(ends) < len(request.graphs):
+        raise _death(request, folder, code)
+    return ChildResult(
+        version=product["version"],
+        compute_capability=product["compute_capability"],
+        seconds={graph: event["seconds"] for graph, event in ends.items()},
+        half_share={graph: event["half_share"] for graph, event in ends.items()},
+        files={
+            graph: {suffix: (folder / f"{graph}.{suffix}").read_bytes() for suffix in _SUFFIXES}
+            for graph in request.graphs
+        },
+    )
+
+
+@contextlib.contextmanager
+def _child(folder: Path) -> Iterator[tuple[subprocess.Popen[bytes], Any]]:
+    """The started process and its events; it is ended when the block is left, in whatever way."""
+    reading, writing = os.pipe()
+    with os.fdopen(reading, encoding="utf-8") as events:
+        try:
+            paths = [str(Path(entry).absolute()) for entry in sys.path]
+            with (folder / _OUTPUT).open("wb") as output:
+                process = subprocess.Popen(
+                    [sys.executable, "-c", _START, json.dumps(paths), str(writing), str(os.getpid())],
+                    cwd=folder,  # nothing that lies about in the user's folder is imported
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    pass_fds=[writing],
+                    start_new_session=True,  # Ctrl-C reaches the parent alone, which ends the child
+                )
+        finally:
+            os.close(writing)
+        try:
+            yield process, events
+        finally:
+            _end(process)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _death(request: Request, folder: Path, code: int) -> BaseException:
+    """The exception for a process that ended without a result."""
+    if -code in (
+        signal.SIGINT,
+        signal.SIGTERM,
+    ):  # someone stopped the build, or Polygraphy passed on a Ctrl-C
+        return KeyboardInterrupt()
+    lines = (folder / _OUTPUT).read_text(errors="replace").split("\n")
+    said = next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing")
+    how = f"ended with exit code {code}"
+    if code < 0:
+        how = f"was killed by {signal.Signals(-code).name}"
+        how += ", probably since memory ran out" if -code == signal.SIGKILL else ""
+    title = product_of(request.backend).title
+    return ExportError(f"the process that builds {title} engines {how}: {said}")
+
+
+@contextlib.contextmanager
+def _sigterm_as_exit() -> Iterator[None]:
+    """Let SIGTERM unwind the block, so that the child ends and the temporary folder goes.
+
+    Signal handlers belong to the main thread; elsewhere the child dies with this process all the same.
+    """
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

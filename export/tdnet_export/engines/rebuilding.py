@@ -1,0 +1,184 @@
+"""Engines from a bundle's own graphs: no checkpoint, no torch, no onnx; the rest of the bundle stays as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+
+import msgspec
+
+from tdnet_export.engines.build import build_engines
+from tdnet_export.engines.options import BuildOptions, OnBuild
+from tdnet_export.engines.products import require_product
+from tdnet_runtime.bundle import Bundle
+from tdnet_runtime.bundle_writer import write_bundle
+from tdnet_runtime.errors import ExportError, OptionError
+from tdnet_runtime.manifest import SCHEMA_VERSION, EngineSpec, Manifest
+from tdnet_runtime.preflight import PREFERRED
+
+__all__ = ["RebuildSummary", "add_engines", "rebuild"]
+
+BuiltSet = tuple[EngineSpec, Mapping[str, bytes]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RebuildSummary:
+    """What a rebuild did.
+
+    Attributes:
+        path: the bundle.
+        manifest: as written.
+        built: sets of engines that are new.
+        dropped: sets that the bundle had before, and has no more.
+        seconds: that it took.
+    """
+
+    path: Path
+    manifest: Manifest
+    built: tuple[EngineSpec, ...]
+    dropped: tuple[EngineSpec, ...]
+    seconds: float
+
+
+def rebuild(
+    plan: Path,
+    *,
+    backends: Sequence[str],
+    precisions: Sequence[str] = (),
+    options: BuildOptions | None = None,
+    keep_others: bool = True,
+    on_progress: OnBuild = lambda event: None,
+) -> RebuildSummary:
+    """Build engines from the graphs of the bundle at `plan` and put them into it.
+
+    The bundle is replaced as a whole when all engines are there; until then, and where anything
+    fails, it stays as it is. All other members stay byte for byte the same.
+
+    Args:
+        plan: the bundle.
+        backends: which engines to build.
+        precisions: of which graphs; empty for the one that GPU backends prefer.
+        options: of the builder; None for the defaults.
+        keep_others: False to drop the bundle's other sets of these backends: other versions, devices, options.
+        on_progress: see `OnBuild`.
+
+    Raises:
+        OptionError: no backend, or not one that has engines.
+        MissingExtraError: a product is not installed.
+        BundleError: the bundle cannot be read.
+        ExportError: it has no graphs in a precision, a build failed, or the bundle cannot be written.
+    """
+    started = perf_counter()
+    if not backends:
+        raise OptionError("no backend is named; expected tensorrt or tensorrt-rtx")
+    for backend in backends:
+        require_product(backend)
+    with Bundle.open(plan) as bundle:
+        before = _identity(plan)
+        manifest = bundle.manifest
+        wanted = tuple(dict.fromkeys(precisions)) or (PREFERRED[0],)
+        for precision in wanted:
+            _check_precision(plan, manifest, precision, asked=bool(precisions))
+        built: list[BuiltSet] = []
+        for backend in dict.fromkeys(backends):
+            for precision in wanted:
+                graphs = {graph.name: bundle.read(graph.members[precision]) for graph in manifest.graphs}
+                built.append(
+                    build_engines(
+                        graphs,
+                        backend=backend,
+                        precision=precision,
+                        options=options,
+                        on_progress=on_progress,
+                        expected_s=_last_seconds(manifest, backend, precision),
+                    )
+                )
+                del graphs  # hundreds of MB
+        members = {name: bundle.read(name) for name in manifest.members}
+    manifest, members, dropped = add_engines(manifest, members, built, keep_others=keep_others)
+    if _identity(plan) != before:
+        raise ExportError(
+            f"the bundle was changed by someone else while engines were built, and is left so; rebuild again: {str(plan)!r}"
+        )
+    return RebuildSummary(
+        path=plan,
+        manifest=write_bundle(plan, manifest, members),
+        built=tuple(spec for spec, _ in built),
+        dropped=dropped,
+        seconds=perf_counter() - started,
+    )
+
+
+def add_engines(
+    manifest: Manifest,
+    members: Mapping[str, bytes],
+    built: Sequence[BuiltSet],
+    *,
+    keep_others: bool = True,
+) -> tuple[Manifest, dict[str, bytes], tuple[EngineSpec, ...]]:
+    """A bundle's manifest and members with sets of engines added.
+
+    A set takes the place of one with the same key. Nothing is written.
+
+    Args:
+        manifest: of the bundle.
+        members: of the bundle, all but the manifest.
+        built: from `build_engines`.
+        keep_others: False to drop other sets of the same backends.
+
+    Returns:
+        The manifest, in the newest schema, without its list of members; the members; and the sets that
+        are gone.
+    """
+    titles = {spec.title for spec, _ in built}
+    backends = {spec.backend for spec, _ in built}
+    gone = tuple(
+        spec
+        for spec in manifest.engines
+        if spec.title in titles or (not keep_others and spec.backend in backends)
+    )
+    removed = {
+        name
+        for spec in gone
+        for engine in spec.graphs.values()
+        for name in (engine.engine, engine.layers, engine.log)
+    }
+    result = {name: data for name, data in members.items() if name not in removed}
+    for _, new in built:
+        result |= new
+    kept = tuple(spec for spec in manifest.engines if spec not in gone)
+    engines = (*kept, *(spec for spec, _ in built))
+    dropped = tuple(spec for spec in gone if spec.title not in titles)
+    updated = msgspec.structs.replace(manifest, schema_version=SCHEMA_VERSION, engines=engines, members={})
+    return updated, result, dropped
+
+
+def _check_precision(plan: Path, manifest: Manifest, precision: str, *, asked: bool) -> None:
+    if precision in manifest.precisions:
+        return
+    has = ", ".join(manifest.precisions)
+    what = (
+        f"--precision {precision} was asked"
+        if asked
+        else f"engines are built in {precision} unless asked otherwise"
+    )
+    raise ExportError(
+        f"{what}, and the bundle has graphs in {has} only; export the checkpoint again with --precision {precision}, "
+        f"or rebuild with --precision {manifest.precisions[0]}: {str(plan)!r}"
+    )
+
+
+def _last_seconds(manifest: Manifest, backend: str, precision: str) -> dict[str, float]:
+    """What the bundle's newest engines of this kind took to build, by graph."""
+    for spec in reversed(manifest.engines):
+        if (spec.backend, spec.precision) == (backend, precision):
+            return {name: engine.build_seconds for name, engine in spec.graphs.items()}
+    return {}
+
+
+def _identity(path: Path) -> tuple[int, int, int]:
+    """Changes where the file is replaced or written to."""
+    status = path.stat()
+    return status.st_ino, status.st_size, status.st_mtime_ns

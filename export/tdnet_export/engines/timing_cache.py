@@ -1,0 +1,72 @@
+"""TensorRT's timing cache: what kernels took on this device, shared by same-shaped graphs and by builds.
+
+It lies in the user's cache folder, one file for each product version, device and platform. Several
+builds may run at once: the file is read and written under a lock, what another build added is
+merged, and it is replaced as a whole. A cache that is damaged or foreign is worth nothing and costs
+nothing: the build starts with an empty one. TensorRT-RTX has no timing cache.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tdnet_export.engines.tensorrt_api import BuilderConfig, TimingCache
+from tdnet_runtime.atomic_file import atomic_file
+
+__all__ = ["load_timing_cache", "save_timing_cache", "timing_cache_path"]
+
+
+def timing_cache_path(product_version: str, compute_capability: str, platform: str) -> Path:
+    """Where the cache for this product, device and platform lies; nothing is made."""
+    home = os.environ.get("XDG_CACHE_HOME", "")
+    folder = Path(home) if Path(home).is_absolute() else Path.home() / ".cache"
+    return (
+        folder / "tdnet-deploy" / "timing" / f"tensorrt-{product_version}-{compute_capability}-{platform}.bin"
+    )
+
+
+def load_timing_cache(config: BuilderConfig, path: Path) -> bool:
+    """Let the build of `config` use the cache at `path`, an empty one where there is none.
+
+    Returns:
+        True where a cache was read and taken.
+    """
+    with _locked(path):
+        data = path.read_bytes() if path.is_file() else b""
+    cache = config.create_timing_cache(data) if data else None
+    if cache is not None and config.set_timing_cache(cache, ignore_mismatch=False):
+        return True
+    config.set_timing_cache(config.create_timing_cache(b""), ignore_mismatch=False)
+    return False
+
+
+def save_timing_cache(config: BuilderConfig, path: Path) -> None:
+    """Keep what the build of `config` measured, together with what is at `path` by now."""
+    cache = config.get_timing_cache()
+    if cache is None:
+        return
+    with _locked(path):
+        present = path.read_bytes() if path.is_file() else b""
+        _merge(config, cache, present)
+        with atomic_file(path) as file:
+            file.write(bytes(cache.serialize()))
+
+
+def _merge(config: BuilderConfig, cache: TimingCache, present: bytes) -> None:
+    other = config.create_timing_cache(present) if present else None
+    if other is not None:
+        cache.combine(other, ignore_mismatch=False)  # False: from another device; ours replaces it
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold the lock beside `path`, whose folder is made; the kernel frees it where the process dies."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # The lock file stays: removing it would let two processes hold locks on two files of its name.
+    with path.with_suffix(".lock").open("ab") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

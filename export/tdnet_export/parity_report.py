@@ -1,0 +1,144 @@
+"""What the closed-loop proof found: figures of each frame, path and class, and the bounds they must hold."""
+
+from __future__ import annotations
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+__all__ = [
+    "BOUNDS",
+    "ClassParity",
+    "FrameParity",
+    "ParityBounds",
+    "ParityReport",
+    "PathParity",
+    "class_parity",
+    "path_parity",
+]
+
+_COMMON_CLASS = 0.01  # share of the pixels from which on a class's loss counts
+
+
+class ParityBounds(msgspec.Struct, frozen=True, kw_only=True):
+    """What a precision must hold.
+
+    Attributes:
+        min_label_agreement: share of equal labels, of every frame.
+        min_mean_agreement: share of equal labels, of all frames together.
+        max_class_loss: 1 − IoU with PyTorch's labels, of every class with at least 1 % of the pixels.
+        max_error: max |Δ| / std of every tensor on every frame.
+    """
+
+    min_label_agreement: float
+    min_mean_agreement: float
+    max_class_loss: float
+    max_error: float
+
+
+BOUNDS = {
+    "fp32": ParityBounds(
+        min_label_agreement=0.999, min_mean_agreement=0.999, max_class_loss=0.05, max_error=2e-3
+    ),
+    "fp16": ParityBounds(
+        min_label_agreement=0.96, min_mean_agreement=0.98, max_class_loss=0.06, max_error=0.25
+    ),
+}
+"""By precision. FP16's hold for weights that were never trained, whose classes are nearly tied everywhere."""
+
+
+class FrameParity(msgspec.Struct, frozen=True, kw_only=True):
+    """Figures of one frame: index, path, cold or not, label agreement, and each tensor's error."""
+
+    frame: int
+    path: int
+    cold: bool
+    label_agreement: float
+    errors: dict[str, float]
+
+
+class PathParity(msgspec.Struct, frozen=True, kw_only=True):
+    """Label agreement of the frames that one path ran: of all together, and of the worst one."""
+
+    path: int
+    frames: int
+    label_agreement: float
+    worst_frame_agreement: float
+
+
+class ClassParity(msgspec.Struct, frozen=True, kw_only=True):
+    """One class over all frames: index, share of PyTorch's labels, and IoU with them (1 where neither has it)."""
+
+    index: int
+    share: float
+    iou: float
+
+
+class ParityReport(msgspec.Struct, frozen=True, kw_only=True):
+    """The whole proof, as it lies in the bundle.
+
+    Attributes:
+        schema_version: of this report.
+        precision: of the graphs.
+        engine: that ran them, and on what terms.
+        footage: where the frames came from.
+        memory_stride: n, of both sides.
+        bounds: that were held.
+        frames: in order.
+        paths: from 1 on.
+        classes: in the order of their indices.
+    """
+
+    schema_version: int
+    precision: str
+    engine: str
+    footage: str
+    memory_stride: int
+    bounds: ParityBounds
+    frames: tuple[FrameParity, ...]
+    paths: tuple[PathParity, ...]
+    classes: tuple[ClassParity, ...]
+
+    @property
+    def label_agreement(self) -> float:
+        """Mean over all frames."""
+        return float(np.mean([frame.label_agreement for frame in self.frames]))
+
+    @property
+    def worst_frame_agreement(self) -> float:
+        """Of the worst frame."""
+        return min(frame.label_agreement for frame in self.frames)
+
+    @property
+    def logits_error(self) -> float:
+        """Largest max |Δlogits| / std of a frame."""
+        return max(frame.errors["logits"] for frame in self.frames)
+
+    @property
+    def worst_class(self) -> ClassParity:
+        """The one with the lowest IoU among the classes with at least 1 % of the pixels; some class has that."""
+        return min((c for c in self.classes if c.share >= _COMMON_CLASS), key=lambda c: c.iou)
+
+
+def path_parity(frames: tuple[FrameParity, ...]) -> tuple[PathParity, ...]:
+    """Figures of each path that ran a frame."""
+    result = []
+    for path in sorted({frame.path for frame in frames}):
+        shares = [frame.label_agreement for frame in frames if frame.path == path]
+        mean = float(np.mean(shares))
+        result.append(
+            PathParity(path=path, frames=len(shares), label_agreement=mean, worst_frame_agreement=min(shares))
+        )
+    return tuple(result)
+
+
+def class_parity(confusion: npt.NDArray[np.int64]) -> tuple[ClassParity, ...]:
+    """Figures of each class from the count of pixels [expected, found], both K long."""
+    hits = np.diag(confusion)
+    union = confusion.sum(0) + confusion.sum(1) - hits
+    return tuple(
+        ClassParity(index=index, share=float(share), iou=float(both / either) if either else 1.0)
+        for index, (share, both, either) in enumerate(
+            zip(confusion.sum(1) / confusion.sum(), hits, union, strict=True)
+        )
+    )

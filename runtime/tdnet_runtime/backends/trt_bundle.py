@@ -1,0 +1,121 @@
+"""From a bundle to a backend on TensorRT or TensorRT-RTX: what both have in common."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from types import ModuleType
+from typing import TYPE_CHECKING, cast
+
+from tdnet_runtime.bundle import Bundle
+from tdnet_runtime.engine_header import PRODUCTS
+from tdnet_runtime.errors import BackendError
+from tdnet_runtime.gpu.backend import GpuBackend
+from tdnet_runtime.gpu.trt_api import Api
+from tdnet_runtime.gpu.trt_engine import TrtEngine, TrtRuntime
+from tdnet_runtime.preflight import (
+    DeviceFacts,
+    check_engine,
+    choose_engines,
+    platform_name,
+    portability_note,
+)
+
+if TYPE_CHECKING:
+    from tdnet_runtime.gpu.device import Device
+    from tdnet_runtime.manifest import EngineSpec
+
+__all__ = ["facts_of", "load_bundle", "missing", "no_device", "open_device"]
+
+
+def missing(module: str, backend: str, install: str) -> str | None:
+    """Why the product's module cannot be used, and the fix; None where it can.
+
+    A folder of stubs or leftovers imports as an empty package: only a module with a Builder counts.
+    """
+    product = PRODUCTS[backend]
+    try:
+        found: ModuleType = importlib.import_module(module)
+    except ImportError as error:
+        return f"{product} is not installed ({error}); {install}"
+    except Exception as error:  # its libraries are loaded on import
+        return f"{product} does not load ({error}); {install}"
+    if not hasattr(found, "Builder"):
+        return f"the Python module {module!r} is there but empty (stubs, or an incomplete installation); {install}"
+    return None
+
+
+def no_device() -> str | None:
+    """Why no GPU can be used, and the fix; None where one can."""
+    if importlib.util.find_spec("cuda") is None or importlib.util.find_spec("cuda.core") is None:
+        return "cuda-core is not installed; install it with: pip install 'tdnet-deploy[gpu]'"
+    try:
+        open_device()
+    except ImportError as error:
+        return f"cuda-core does not load ({error}); install it with: pip install 'tdnet-deploy[gpu]'"
+    except BackendError as error:
+        return f"no GPU can be used here ({error}); check the driver with nvidia-smi"
+    return None
+
+
+def open_device() -> Device:
+    """The current GPU."""
+    from tdnet_runtime.gpu.cuda_device import CudaDevice  # needs cuda-core, an extra
+
+    return CudaDevice()
+
+
+def facts_of(backend: str, api: Api, device: Device) -> DeviceFacts:
+    """What the preflight compares engines with."""
+    return DeviceFacts(
+        backend=backend,
+        product_version=cast(ModuleType, api).__version__,
+        platform=platform_name(),
+        device_name=device.name,
+        compute_capability=device.compute_capability,
+        driver_cuda=device.driver_cuda,
+    )
+
+
+def load_bundle(
+    bundle: Bundle, *, backend: str, api: Api, device: Device, precision: str | None
+) -> GpuBackend:
+    """Load the engines that fit this machine.
+
+    Raises:
+        BackendError: none fits (the message says how to build some), or one does not load.
+        BundleError: the file was changed since it was opened.
+    """
+    facts = facts_of(backend, api, device)
+    spec = choose_engines(bundle, facts, precision=precision)
+    product = f"{PRODUCTS[backend]} {facts.product_version}"
+    engines: list[TrtEngine] = []
+    with device.current():
+        try:
+            runtime = TrtRuntime(api, product)
+            for graph in bundle.manifest.graphs:
+                engines.append(_load(runtime, bundle, spec, graph.name, facts))
+            return GpuBackend(
+                device,
+                engines,
+                bundle.manifest.at(spec.precision),
+                name=backend,
+                precision=spec.precision,
+                description=f"{product}, {device.name}, {spec.precision}",
+            )
+        except BaseException:
+            for engine in engines:
+                engine.close()
+            raise
+
+
+def _load(runtime: TrtRuntime, bundle: Bundle, spec: EngineSpec, graph: str, facts: DeviceFacts) -> TrtEngine:
+    data = bundle.read(spec.graphs[graph].engine)
+    check_engine(spec, graph, data, facts, plan=bundle.path)
+    try:
+        return runtime.load(graph, data)
+    except BackendError as error:
+        note = portability_note(spec, facts)
+        if note is None:
+            raise
+        raise BackendError(f"{error} ({note})") from error

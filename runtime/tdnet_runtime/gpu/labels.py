@@ -1,0 +1,93 @@
+"""Labels that stay on the GPU."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from tdnet_runtime.errors import StreamError
+from tdnet_runtime.gpu.device import Device, DeviceMemory, GpuStream
+
+__all__ = ["DeviceLabels"]
+
+_CUDA = 2  # DLPack's kDLCUDA
+_NO_ORDER = -1  # DLPack: the consumer wants no ordering
+_LEGACY_DEFAULT = 1  # what DLPack's stream=None means on CUDA
+
+
+class DeviceLabels:
+    """One frame's labels, uint8 [H, W], in the memory of the stream that made them.
+
+    They are valid until the next `push` or `close` of that stream; after that every access raises
+    StreamError. What was taken from it before (a torch tensor, say) is a window on the
+    stream's memory and will show the next frame's labels: copy what is to be kept.
+
+    Consumers get at it without a copy by DLPack (`torch.from_dlpack(labels)`) or by
+    `__cuda_array_interface__` (`cupy.asarray(labels)`); both order their stream after the labels are
+    written. The opposite order is the caller's business: what reads the labels must be done, or be on the
+    stream's own CUDA stream, before the next `push`.
+
+    Attributes:
+        shape: (H, W), the network's size.
+        dtype: uint8.
+        frame_index: of the frame.
+    """
+
+    dtype = np.dtype(np.uint8)
+
+    def __init__(
+        self,
+        memory: DeviceMemory,
+        shape: tuple[int, int],
+        *,
+        device: Device,
+        stream: GpuStream,
+        frame_index: int,
+        is_current: Callable[[], bool],
+    ) -> None:
+        self.shape = shape
+        self.frame_index = frame_index
+        self._memory = memory
+        self._device = device
+        self._stream = stream
+        self._is_current = is_current
+
+    @property
+    def address(self) -> int:
+        """Of the first label, on the GPU. Order your work after the stream's yourself."""
+        self._require()
+        return self._memory.address
+
+    @property
+    def __cuda_array_interface__(self) -> dict[str, Any]:
+        """Version 3; consumers order their work after `stream`."""
+        self._require()
+        return {
+            "version": 3,
+            "shape": self.shape,
+            "typestr": "|u1",
+            "data": (self._memory.address, False),  # torch takes no read-only arrays
+            "strides": None,
+            "stream": self._stream.handle or _LEGACY_DEFAULT,
+        }
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        """The GPU, as DLPack numbers it."""
+        return _CUDA, self._device.device_id
+
+    def __dlpack__(self, *, stream: int | None = None, **options: Any) -> object:
+        """A capsule; work on `stream` (None: the default stream; −1: none) comes after the labels are written."""
+        self._require()
+        with self._device.current():
+            if stream != _NO_ORDER:
+                self._device.order(_LEGACY_DEFAULT if stream is None else stream, after=self._stream)
+            return self._device.dlpack(self._memory, self.shape, self, **options)
+
+    def _require(self) -> None:
+        if not self._is_current():
+            raise StreamError(
+                f"the labels of frame {self.frame_index} are no longer there: the stream has gone on since. Labels "
+                "that stay on the GPU are valid until the next push(); copy what is to be kept before it."
+            )

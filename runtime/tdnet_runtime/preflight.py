@@ -1,0 +1,198 @@
+"""Do a bundle's engines fit this machine? Answered before anything is deserialised.
+
+An engine runs on the exact version of the product that built it, on the platform and, for TensorRT,
+on the compute capability of the device that it was built on. What does not fit ends in one
+message with both values and the command that builds the engines anew from the bundle's own graphs.
+Nothing is rebuilt here.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import shlex
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tdnet_runtime.engine_header import PRODUCTS, parse_engine_header
+from tdnet_runtime.errors import BackendError
+
+if TYPE_CHECKING:
+    from tdnet_runtime.bundle import Bundle
+    from tdnet_runtime.manifest import EngineSpec
+
+__all__ = [
+    "PREFERRED",
+    "DeviceFacts",
+    "check_engine",
+    "choose_engines",
+    "platform_name",
+    "portability_note",
+    "rebuild_command",
+]
+
+PREFERRED = ("fp16", "fp32")
+"""Precisions of GPU engines, best first."""
+
+_PORTABLE = ("8.6", "8.9")  # and 12.0 and later, see `portability_note`
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceFacts:
+    """What runs the engines here.
+
+    Attributes:
+        backend: `tensorrt` or `tensorrt-rtx`.
+        product_version: of the installed product, exactly.
+        platform: as `platform_name` gives it.
+        device_name: for people.
+        compute_capability: of the device, `9.0`.
+        driver_cuda: the newest CUDA that the driver serves, (13, 0); None where that is not known.
+    """
+
+    backend: str
+    product_version: str
+    platform: str
+    device_name: str
+    compute_capability: str
+    driver_cuda: tuple[int, int] | None = None
+
+
+def platform_name() -> str:
+    """Operating system and architecture, `linux-x86_64` or `linux-aarch64`."""
+    return f"{sys.platform}-{platform.machine().lower()}"
+
+
+def rebuild_command(plan: str | os.PathLike[str], backend: str, precision: str | None = None) -> str:
+    """The command that builds the engines of `backend` from the bundle's own graphs, for a shell."""
+    command = ["tdnet-export", "--rebuild", os.fspath(plan), "--backend", backend]
+    return shlex.join([*command, "--precision", precision] if precision else command)
+
+
+def choose_engines(bundle: Bundle, facts: DeviceFacts, *, precision: str | None) -> EngineSpec:
+    """The engines of `bundle` that fit `facts`; of several, the ones made for this device, then the newest.
+
+    Args:
+        bundle: open.
+        facts: of this machine.
+        precision: None for the first of `PREFERRED` in which the bundle has engines of this backend at all.
+
+    Raises:
+        BackendError: there are none in that precision, or none of them fits.
+    """
+    manifest, product = bundle.manifest, PRODUCTS[facts.backend]
+    sets = [spec for spec in manifest.engines if spec.backend == facts.backend]
+    wanted = precision or next((p for p in PREFERRED if any(s.precision == p for s in sets)), None)
+    candidates = [spec for spec in sets if spec.precision == wanted]
+    if not candidates:
+        raise BackendError(_absent(bundle, facts, wanted, sets))
+    misfits = [_misfits(spec, facts) for spec in candidates]
+    fitting = [spec for spec, reasons in zip(candidates, misfits, strict=True) if not reasons]
+    if fitting:
+        made_for_it = [s for s in fitting if facts.compute_capability in s.compute_capabilities]
+        return (made_for_it or fitting)[-1]
+    nearest = min(misfits, key=len)
+    others = f" (nor do {len(misfits) - 1} other sets fit)" if len(misfits) > 1 else ""
+    too_old = any(reason.startswith("the driver") for reason in nearest)
+    update = "update the driver, or " if too_old else ""
+    raise BackendError(
+        f"the bundle's {product} engines in {wanted} do not fit this machine: {'; '.join(nearest)}{others}; "
+        f"{update}build them here: {rebuild_command(bundle.path, facts.backend, wanted)}"
+    )
+
+
+def check_engine(
+    spec: EngineSpec,
+    graph: str,
+    data: bytes,
+    facts: DeviceFacts,
+    *,
+    plan: str | os.PathLike[str] = "BUNDLE.plan",
+) -> None:
+    """Compare an engine's own header with its manifest entry and with this machine, before deserialising.
+
+    Args:
+        spec: that `data` belongs to.
+        graph: name of the graph, for the message.
+        data: the serialised engine, or its first `HEADER_BYTES`.
+        facts: of this machine.
+        plan: the bundle, for the command in the message.
+
+    Raises:
+        BackendError: they differ, or it is no engine.
+    """
+    remedy = f"build it anew: {rebuild_command(plan, facts.backend, spec.precision)}"
+    try:
+        header = parse_engine_header(data)
+    except BackendError as error:
+        raise BackendError(f"graph {graph!r} of {spec.title}: {error}; {remedy}") from error
+    for who, backend, version in (
+        ("the manifest names", spec.backend, spec.product_version),
+        ("here is", facts.backend, facts.product_version),
+    ):
+        if header.product != backend or not header.built_by(version):
+            raise BackendError(
+                f"the engine of graph {graph!r} in {spec.title} was built by {header}, {who} "
+                f"{PRODUCTS[backend]} {version}; {remedy}"
+            )
+
+
+def portability_note(spec: EngineSpec, facts: DeviceFacts) -> str | None:
+    """Why portable engines may not run on this device, where their product does not document it; or None.
+
+    Not refused: what is undocumented, the product itself decides when it deserialises (Hopper and
+    A100 among it). The note belongs to the error message then.
+    """
+    capability = facts.compute_capability
+    if spec.compute_capabilities or capability in _PORTABLE or _numbers(capability) >= (12, 0):
+        return None
+    return (
+        f"portable {PRODUCTS[spec.backend]} engines are documented for compute capability 8.6, 8.9, 12.0 and "
+        f"later, {facts.device_name} has {capability}: use the backend tensorrt or cuda if it refuses them"
+    )
+
+
+def _misfits(spec: EngineSpec, facts: DeviceFacts) -> list[str]:
+    """Each reason why the engines of `spec` are not for this machine, with both values."""
+    product, reasons = PRODUCTS[spec.backend], []
+    if spec.product_version != facts.product_version:
+        reasons.append(
+            f"built by {product} {spec.product_version}, here is {product} {facts.product_version}"
+        )
+    if spec.platform != facts.platform:
+        reasons.append(f"built for {spec.platform}, this is {facts.platform}")
+    if spec.compute_capabilities and facts.compute_capability not in spec.compute_capabilities:
+        reasons.append(
+            f"built for compute capability {', '.join(spec.compute_capabilities)}, "
+            f"{facts.device_name} has {facts.compute_capability}"
+        )
+    cuda = spec.options.get("cuda", "")
+    if facts.driver_cuda is not None and cuda.isdecimal() and facts.driver_cuda[0] < int(cuda):
+        serves = ".".join(map(str, facts.driver_cuda))
+        reasons.append(f"the driver serves CUDA {serves}, the engines were built for CUDA {cuda}")
+    return reasons
+
+
+def _absent(bundle: Bundle, facts: DeviceFacts, wanted: str | None, sets: list[EngineSpec]) -> str:
+    """The message where the bundle has no engines of this backend in the precision `wanted`."""
+    product, precisions = PRODUCTS[facts.backend], bundle.manifest.precisions
+    has = ", ".join(dict.fromkeys(spec.precision for spec in sets))
+    has = f"only in {has}" if has else "none"
+    best = wanted or next((p for p in PREFERRED if p in precisions), precisions[0])
+    if best not in precisions:
+        return (
+            f"{product} engines in {best} were asked, and the bundle has graphs in {', '.join(precisions)} only; "
+            f"export the checkpoint again with --precision {best}, or ask for {precisions[0]}: {str(bundle.path)!r}"
+        )
+    asked = f" in {wanted}" if wanted else ""
+    return (
+        f"{product} engines{asked} were asked, the bundle has {has} ({product} {facts.product_version}, compute "
+        f"capability {facts.compute_capability} here); build them: "
+        f"{rebuild_command(bundle.path, facts.backend, best)}"
+    )
+
+
+def _numbers(capability: str) -> tuple[int, int]:
+    major, _, minor = capability.partition(".")
+    return int(major), int(minor or 0)

@@ -1,0 +1,176 @@
+"""cuda-core's names and the little that the adapter decides by itself; cuda-core imports without a driver."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tdnet_runtime.errors import BackendError, FrameError
+from tdnet_runtime.gpu.device import ForeignArray
+
+pytest.importorskip("cuda.core")
+adapter = pytest.importorskip("tdnet_runtime.gpu.cuda_device")
+
+
+def test_the_names_that_are_used_exist() -> None:
+    from cuda import core
+    from cuda.bindings import driver
+    from cuda.core import graph, utils
+
+    used: dict[Any, tuple[str, ...]] = {
+        driver: ("cuInit", "cuCtxGetCurrent", "cuCtxSetCurrent", "cuDriverGetVersion"),
+        core.Device: (
+            "set_current",
+            "create_stream",
+            "create_event",
+            "allocate",
+            "compute_capability",
+            "device_id",
+            "name",
+        ),
+        core.Stream: (
+            "handle",
+            "device",
+            "record",
+            "wait",
+            "sync",
+            "from_handle",
+            "create_graph_builder",
+            "close",
+        ),
+        core.Event: ("sync", "close"),
+        core.Buffer: ("from_handle", "copy_to", "fill", "handle", "size", "close"),
+        core.LegacyPinnedMemoryResource: ("allocate",),
+        graph.GraphBuilder: ("begin_building", "end_building", "complete", "close"),
+        graph.Graph: ("launch", "close"),
+        utils.StridedMemoryView: (
+            "from_any_interface",
+            "from_buffer",
+            "__dlpack__",
+            "ptr",
+            "shape",
+            "strides",
+            "dtype",
+            "device_id",
+            "is_device_accessible",
+        ),
+    }
+    assert [(o, n) for o, names in used.items() for n in names if not hasattr(o, n)] == []
+    assert "thread_local" in graph.GraphBuilder.begin_building.__doc__
+
+
+class Recorded:
+    """Notes what is called; raises where told to."""
+
+    handle = 7
+
+    def __init__(self, calls: list[str], *, fail: str = "") -> None:
+        self.calls = calls
+        self.fail = fail
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            said = ",".join(f"{key}={value}" for key, value in kwargs.items() if key == "mode")
+            self.calls.append(f"{name}({said})")
+            if name == self.fail:
+                raise RuntimeError(f"{name} went wrong")
+            return self
+
+        return call
+
+
+def test_capturing_is_thread_local_and_always_ends() -> None:
+    calls: list[str] = []
+    stream = adapter._CudaStream(Recorded(calls))
+    stream.capture(lambda: calls.append("work"))
+    whole = ["create_graph_builder()", "begin_building(mode=thread_local)", "work", "end_building()"]
+    assert calls == [*whole, "complete()", "close()"]
+
+    def fails() -> None:
+        raise BackendError("the engine says no")
+
+    calls.clear()
+    with pytest.raises(BackendError, match=r"^the engine says no$"):
+        stream.capture(fails)
+    assert calls[-1] == "close()"
+    for step in ("begin_building", "end_building", "complete", "close"):
+        calls.clear()
+        stream = adapter._CudaStream(Recorded(calls, fail=step))
+        if step == "close":
+            stream.capture(lambda: None)
+        else:
+            with pytest.raises(BackendError, match=f"^capturing a CUDA graph: {step} went wrong$"):
+                stream.capture(lambda: None)
+        assert calls[-1] == "close()"
+
+
+def test_failures_say_what_was_being_done() -> None:
+    stream = adapter._CudaStream(Recorded([], fail="sync"))
+    with pytest.raises(BackendError, match=r"^waiting for the GPU: sync went wrong$"):
+        stream.sync()
+
+
+def test_statuses_of_the_driver_are_checked() -> None:
+    from cuda.bindings.driver import CUresult
+
+    assert adapter._done((CUresult.CUDA_SUCCESS, 13000)) == 13000
+    assert adapter._done((CUresult.CUDA_SUCCESS,)) is None
+    with pytest.raises(BackendError, match="CUDA_ERROR_ILLEGAL_ADDRESS"):
+        adapter._done((CUresult.CUDA_ERROR_ILLEGAL_ADDRESS, None))
+
+
+def test_pinned_memory_is_seen_as_an_array() -> None:
+    memory = np.arange(5, dtype=np.uint8)
+
+    class Buffer:
+        handle, size = memory.ctypes.data, memory.nbytes
+
+    block = adapter._Block(Buffer(), "image")
+    block.array[2] = 77
+    assert memory.tolist() == [0, 1, 77, 3, 4]
+
+
+def test_unreadable_frames_are_the_frames_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    class View:
+        @staticmethod
+        def from_any_interface(array: object, *, stream_ptr: int) -> object:
+            raise array  # type: ignore[misc]
+
+    monkeypatch.setattr(adapter, "StridedMemoryView", View)
+    device = object.__new__(adapter.CudaDevice)
+    stream = adapter._CudaStream(Recorded([]))
+    with pytest.raises(FrameError, match=r"given a BufferError that cannot be read where it lies: a mask"):
+        device.view(BufferError("a mask"), name="frame", stream=stream)
+    with pytest.raises(BackendError, match=r"^taking over the frame: gone$"):
+        device.view(RuntimeError("gone"), name="frame", stream=stream)
+
+
+def test_frames_are_viewed_for_the_streams_handle(monkeypatch: pytest.MonkeyPatch) -> None:
+    class View:
+        ptr, shape, strides, dtype = 5, (1, 2), None, np.dtype(np.uint8)
+        device_id, is_device_accessible = 3, True
+
+        @classmethod
+        def from_any_interface(cls, array: object, *, stream_ptr: int) -> object:
+            assert stream_ptr == Recorded.handle
+            return cls
+
+    monkeypatch.setattr(adapter, "StridedMemoryView", View)
+    device = object.__new__(adapter.CudaDevice)
+    view = device.view("an array", name="frame", stream=adapter._CudaStream(Recorded([])))
+    assert isinstance(view, ForeignArray)
+    assert (view.address, view.shape, view.device_id, view.owner) == (5, (1, 2), 3, View)
+    View.is_device_accessible = False
+    assert device.view("an array", name="frame", stream=adapter._CudaStream(Recorded([]))).device_id == -1
+
+
+def test_without_a_driver_the_error_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def absent(flags: int) -> None:
+        raise RuntimeError("no driver")
+
+    monkeypatch.setattr(adapter.driver, "cuInit", absent)
+    with pytest.raises(BackendError, match=r"^looking for a GPU: no driver$"):
+        adapter.CudaDevice()
