@@ -51,6 +51,24 @@ def test_export_and_bench_cover_every_command(setup_cfg):
         assert "tdnet-deploy[cpu,cli]" in lines(extras[extra])
 
 
+def test_no_extra_brings_tensorrt_but_its_own(setup_cfg):
+    """TensorRT comes from NVIDIA's index alone, and onnxruntime-gpu breaks onnxruntime: neither by accident."""
+    extras = setup_cfg["options.extras_require"]
+
+    def brings(extra):
+        names = set()
+        for line in lines(extras[extra]):
+            if line.startswith("tdnet-deploy["):
+                names.update(*(brings(other) for other in line[13:-1].split(",")))
+            else:
+                names.add(re.split(r"[\[<>=]", line)[0])
+        return names
+
+    assert [extra for extra in extras if "tensorrt" in brings(extra)] == ["tensorrt"]
+    assert [extra for extra in extras if "onnxruntime-gpu" in brings(extra)] == ["cuda"]
+    assert "tensorrt-rtx" in brings("dev")  # it builds without a GPU, so CI does
+
+
 def test_version_is_the_changelogs():
     from tdnet_runtime import __version__
 
