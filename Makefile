@@ -13,6 +13,7 @@ PYTEST_ARGS ?=
 demo: $(VENV)/.demo $(DEMO)/bikes.mp4
 	$(BIN)/tdnet-export --ckpt $(CHECKPOINT) --out $(DEMO)/td2-fa18.plan
 	$(BIN)/tdnet-run --engine $(DEMO)/td2-fa18.plan --input $(DEMO)/bikes.mp4 --overlay $(DEMO)/overlay.mp4 --labels $(DEMO)/labels
+	rm -f $(DEMO)/bench.json
 	$(BIN)/tdnet-bench --engine $(DEMO)/td2-fa18.plan --ckpt $(CHECKPOINT) --input $(DEMO)/bikes.mp4 --frames 40 --json $(DEMO)/bench.json
 	@echo
 	@echo "Done. Open $(DEMO)/overlay.mp4 in a browser; the masks are in $(DEMO)/labels, the"

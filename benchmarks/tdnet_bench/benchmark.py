@@ -2,143 +2,205 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, TypeAlias
+from contextlib import ExitStack
+from dataclasses import dataclass
 
-from tdnet_bench.baselines import BundleSide, ReferencePlan, ReferenceSide, plan_reference, reference_for
-from tdnet_bench.document import SCHEMA_VERSION, Document, Memory
+import msgspec
+
+from tdnet_bench.bundle_side import BundleSide
+from tdnet_bench.config import LeftOut, RunConfig, widths_text
+from tdnet_bench.definitions import DEFINITIONS
+from tdnet_bench.document import SCHEMA_VERSION, Document
 from tdnet_bench.environment import capture_environment, peak_rss_mib
-from tdnet_bench.footage import SCENE_FRAMES, FileFootage, Footage, SceneFootage
-from tdnet_bench.load import BUSY_SHARE, OtherLoad
+from tdnet_bench.exit_codes import exit_code
+from tdnet_bench.footage import FileFootage, SceneFootage
+from tdnet_bench.journal import Journal, JournalHeader, journal_path, refuse_other_run
+from tdnet_bench.judge import Judge, Picture
+from tdnet_bench.label_images import LabelImages
+from tdnet_bench.limits import Limits, measure_limits
+from tdnet_bench.lineup import Lineup
+from tdnet_bench.notes import notes_after, notes_before, unused_labels
 from tdnet_bench.options import BenchOptions
-from tdnet_bench.records import REFERENCE, RunConfig
-from tdnet_bench.runner import PAUSE_MS, Schedule, Side, Tick, measure, warm_up
-from tdnet_bench.stats import summarise
+from tdnet_bench.parts import DEFAULT_PACE, Measured, Pace, Parts, Phase
+from tdnet_bench.records import AnyRecord
+from tdnet_bench.reference import checked_digest, choose_reference, judged_sides
+from tdnet_bench.requests import Request, plan_requests
+from tdnet_bench.schedule import Schedule
+from tdnet_bench.side import Array
+from tdnet_bench.summary import summarise
 from tdnet_runtime import Segmenter
-from tdnet_runtime.errors import MediaError
+from tdnet_runtime.extras import require
 
-if TYPE_CHECKING:
-    from tdnet_runtime.manifest import Manifest
-
-__all__ = ["Phase", "run_benchmark"]
-
-Phase: TypeAlias = Callable[[str, int], AbstractContextManager[Tick]]
-"""Opens a phase of the run for display: what is done, and of how many frames (at least)."""
+__all__ = ["Run", "run_benchmark"]
 
 
-def run_benchmark(options: BenchOptions, *, phase: Phase) -> Document:
-    """Measure a bundle, and the PyTorch reference beside it where there is one.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """What a run gives.
+
+    Attributes:
+        document: everything that it found.
+        picture: of one frame, for a report that shows it; see `Judge.picture`.
+        class_colors: (R, G, B) of each class in pictures, in the order of their indices.
+    """
+
+    document: Document
+    picture: Picture | None
+    class_colors: tuple[tuple[int, int, int], ...]
+
+
+def run_benchmark(options: BenchOptions, *, phase: Phase, pace: Pace = DEFAULT_PACE) -> Run:
+    """Measure a bundle, and its peers beside it.
+
+    With `options.json` the records are in a journal beside it, which is left there: see `journal.complete`.
 
     Args:
         options: checked already.
         phase: for a progress display.
+        pace: how patiently.
 
     Raises:
-        TdnetError: bundle, checkpoint, backend or input cannot be used.
+        TdnetError: the bundle, the checkpoint, the input or every backend asked for cannot be used, or
+            `options.json` holds something else.
     """
+    require("scipy", extra="bench")  # for the statistics: not to be missed when all is measured
     environment = capture_environment()
-    with Segmenter.open(options.engine, backend=options.backend, threads=options.threads) as segmenter:
+    asked = plan_requests(options.backends, options.peers, options.ckpt)
+    label_images = LabelImages(options.labels) if options.labels is not None else None
+    with ExitStack() as stack:
+        lineup = Lineup(
+            options.engine, ckpt=asked.ckpt, threads=options.threads, stack=stack, warm_up=pace.warm_up
+        )
+        segmenter, rivals = lineup.open_subject(asked.rivals)
         manifest = segmenter.manifest
-        plan = plan_reference(manifest, options.ckpt)
-        schedule = Schedule(paths=len(manifest.paths), cold_frames=manifest.state.cold_frames)
-        count = schedule.lead_in_frames + options.frames
-        footage = _open_footage(options, manifest, count, phase)
-        warm_frames = list(footage.frames(schedule.warm_up_frames))
-        _check_length(len(warm_frames), schedule, options)
+        digest = None if options.ckpt is None else checked_digest(options.ckpt, manifest)
+        parts = _parts(options, segmenter, phase=phase, pace=pace)
+        config = _config(options, segmenter, parts, checkpoint_sha256=digest)
+        if options.json is not None:
+            refuse_other_run(options.json, config)
+        images = parts.images()
+        _warm_up(lineup, (*rivals, *asked.peers), images, parts)
 
-        bundle = BundleSide(segmenter)
-        sides: list[Side] = [bundle]
-        includes = {bundle.name: bundle.includes}
-        warmed = {}
-        with phase("warming up the bundle", schedule.warm_up_frames) as tick:
-            warmed[bundle.name] = warm_up(bundle, warm_frames, schedule, tick=tick)
-        bundle_peak_mib = peak_rss_mib()
-        reference = _reference_side(plan, manifest, options.threads)
-        if reference is not None:
-            sides.append(reference)
-            includes[reference.name] = reference.includes
-            with phase("warming up the reference", schedule.warm_up_frames) as tick:
-                warmed[reference.name] = warm_up(reference, warm_frames, schedule, tick=tick)
-        load = OtherLoad()
-        with phase("measuring", count) as tick:
-            baseline = REFERENCE if plan.kind == "checkpoint" else None
-            records = measure(sides, footage.frames(count), schedule, baseline=baseline, tick=tick)
-        other_busy_cores = load.busy_cores()
-        return Document(
+        specs = tuple(lineup.specs(camera=parts.has_camera).values())
+        reference = choose_reference(specs)
+        judge = Judge(
+            judged_sides(specs),
+            classes=len(manifest.classes),
+            reference=reference.side,
+            label_images=label_images,
+        )
+        header = JournalHeader(
             schema_version=SCHEMA_VERSION,
-            config=_config(options, segmenter, plan, footage.description, includes),
+            config=msgspec.structs.replace(config, reference=reference.side, reference_note=reference.note),
+            sides={spec.name: spec for spec in specs},
+            left_out=(*asked.left_out, *lineup.left_out),
             environment=environment,
-            warm_up_frames=warmed,
-            memory=Memory(bundle_peak_mib=bundle_peak_mib, run_peak_mib=peak_rss_mib()),
-            other_busy_cores=other_busy_cores,
-            notes=_notes(options, manifest, plan, measured=records[-1].frame + 1, wanted=count)
-            + busy_notes(other_busy_cores, load.usable_cores),
-            summary=summarise(records, baseline=REFERENCE),
-            records=tuple(records),
+            setup=lineup.setup,
+            notes=tuple(notes_before(manifest, reference.note, lineup.repeated)),
         )
+        path = None if options.json is None else journal_path(options.json)
+        journal = stack.enter_context(Journal(path, header))
+        measured = parts.measure(lineup.sides, images, judge=judge, write=journal.write)
+        unused = unused_labels(options.labels, label_images.used if label_images is not None else 0)
+        peak_rss = peak_rss_mib()  # before the roofline, which takes memory of its own
+        limits = None
+        if options.roofline:
+            with phase("what the machine can do", 1):
+                limits = measure_limits(
+                    lineup.sides, images, threads=options.threads, budget_s=pace.ceilings_s
+                )
+        document = _document(
+            header,
+            journal.records,
+            measured,
+            wanted=parts.count,
+            unused=unused,
+            peak_rss=peak_rss,
+            limits=limits,
+        )
+        colors = tuple(spec.color for spec in manifest.classes)
+        return Run(document=document, picture=judge.picture, class_colors=colors)
 
 
-def _open_footage(options: BenchOptions, manifest: Manifest, count: int, phase: Phase) -> Footage:
+def _parts(options: BenchOptions, segmenter: Segmenter, *, phase: Phase, pace: Pace) -> Parts:
+    manifest = segmenter.manifest
     height, width = manifest.input.height, manifest.input.width
+    schedule = Schedule(paths=len(manifest.paths), cold_frames=manifest.state.cold_frames)
+    footage: FileFootage | SceneFootage
     if options.input is not None:
-        return FileFootage(options.input, height=height, width=width)
-    with phase("rendering the scene", min(count, SCENE_FRAMES)) as tick:
-        return SceneFootage(height=height, width=width, count=count, tick=tick)
+        footage = FileFootage(options.input, height=height, width=width)
+    else:
+        footage = SceneFootage(height=height, width=width, count=schedule.lead_in_frames + options.frames)
+    return Parts(
+        footage=footage,
+        schedule=schedule,
+        warm_frames=options.frames,
+        fps=tuple(sorted(set(options.fps))),
+        pace=pace,
+        phase=phase,
+    )
 
 
-def _check_length(available: int, schedule: Schedule, options: BenchOptions) -> None:
-    """Raise MediaError where the input cannot give one warm frame. `warm_up_frames` is enough to tell."""
-    needed = schedule.lead_in_frames + 1
-    if available < needed:
-        raise MediaError(
-            f"--input has {available} frames; at least {needed} are needed, since the first "
-            f"{schedule.lead_in_frames} are kept apart: {str(options.input)!r}"
-        )
+def _warm_up(lineup: Lineup, others: tuple[Request, ...], images: list[Array], parts: Parts) -> None:
+    """The subject first: its memory is measured before anything else is loaded."""
+    schedule = parts.schedule
+    with parts.phase("warming up", schedule.warm_up_frames) as tick:
+        lineup.warm_up_subject(images, schedule, tick=tick)
+    for request in others:
+        with parts.phase(f"warming up {request}", schedule.warm_up_frames) as tick:
+            lineup.add(request, images, schedule, tick=tick)
 
 
-def _reference_side(plan: ReferencePlan, manifest: Manifest, threads: int) -> ReferenceSide | None:
-    if plan.kind == "absent":
-        return None
-    stride = manifest.state.stride if manifest.state.slots else None
-    return ReferenceSide(reference_for(manifest, plan.ckpt), memory_stride=stride, threads=threads)
-
-
-def _notes(
-    options: BenchOptions, manifest: Manifest, plan: ReferencePlan, *, measured: int, wanted: int
-) -> tuple[str, ...]:
-    notes = [plan.note]
-    if measured < wanted:
-        notes.append(
-            f"the input ended after {measured} of the {wanted} frames that --frames {options.frames} asks for"
-        )
-    if manifest.size_resampled:
-        notes.append("the bundle is an approximation: its LayerNorm maps were resampled from another size")
-    return tuple(notes)
-
-
-def busy_notes(busy_cores: float, usable_cores: int) -> tuple[str, ...]:
-    """A warning where other programs were busy enough to distort the figures, else nothing."""
-    if busy_cores < BUSY_SHARE * usable_cores:
-        return ()
-    return (
-        f"BUSY MACHINE: other programs kept {busy_cores:.1f} of {usable_cores} cores busy during the run, "
-        "which slows both sides, and not equally, so repeat it on an idle machine",
+def _document(
+    header: JournalHeader,
+    records: list[AnyRecord],
+    measured: Measured,
+    *,
+    wanted: int,
+    unused: tuple[LeftOut, ...],
+    peak_rss: float | None,
+    limits: Limits | None,
+) -> Document:
+    summary = summarise(records, sides=header.sides, paths=header.config.paths)
+    left_out = (*header.left_out, *unused)
+    after = notes_after(
+        summary,
+        measured=measured.frames,
+        wanted=wanted,
+        other_busy_cores=measured.other_busy_cores,
+        usable_cores=measured.usable_cores,
+    )
+    return Document(
+        schema_version=SCHEMA_VERSION,
+        config=header.config,
+        sides=header.sides,
+        left_out=left_out,
+        environment=msgspec.structs.replace(header.environment, gpus=measured.gpus),
+        setup=header.setup,
+        run_peak_rss_mib=peak_rss,
+        other_busy_cores=measured.other_busy_cores,
+        notes=(*header.notes, *after, *(limits.notes if limits is not None else ())),
+        exit_code=exit_code(summary, left_out),
+        definitions=DEFINITIONS,
+        summary=summary,
+        records=tuple(records),
+        ceilings=limits.ceilings if limits is not None else None,
+        rooflines=limits.rooflines if limits is not None else {},
     )
 
 
 def _config(
-    options: BenchOptions, segmenter: Segmenter, plan: ReferencePlan, footage: str, includes: dict[str, str]
+    options: BenchOptions, segmenter: Segmenter, parts: Parts, *, checkpoint_sha256: str | None
 ) -> RunConfig:
-    manifest, backend = segmenter.manifest, segmenter.backend
+    """Before the sides are known; the reference is filled in later."""
+    manifest = segmenter.manifest
     return RunConfig(
         engine=options.engine.name,
         bundle_digest=segmenter.bundle.digest,
         network=manifest.network,
+        widths=widths_text(manifest.widths),
+        classes=tuple(spec.name for spec in manifest.classes),
         size_resampled=manifest.size_resampled,
-        precision=backend.precision,
-        backend=backend.name,
-        backend_description=backend.description,
         height=manifest.input.height,
         width=manifest.input.width,
         paths=len(manifest.paths),
@@ -146,10 +208,14 @@ def _config(
         memory_stride=manifest.state.stride,
         threads=options.threads,
         warm_frames_requested=options.frames,
-        footage=footage,
-        reference=plan.kind,
-        reference_note=plan.note,
-        checkpoint_sha256=plan.checkpoint_sha256,
-        pause_ms=PAUSE_MS,
-        includes=includes,
+        footage=parts.footage.description,
+        footage_size_hw=parts.footage.size_hw,
+        labels=options.labels.name if options.labels is not None else None,
+        fps=parts.fps,
+        requested=(*options.backends, *options.peers),
+        subject=BundleSide(segmenter).name,
+        reference=None,
+        reference_note="",
+        checkpoint_sha256=checkpoint_sha256,
+        pause_ms=parts.pace.pause_ms,
     )

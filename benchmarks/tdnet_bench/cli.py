@@ -2,44 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 
-from tdnet_bench.benchmark import Phase, run_benchmark
-from tdnet_bench.document import write_document
+from tdnet_bench.benchmark import Run, run_benchmark
+from tdnet_bench.compare import compare_documents
+from tdnet_bench.compare_report import report_from_comparison
+from tdnet_bench.document import Document
 from tdnet_bench.environment import usable_cores
+from tdnet_bench.exit_codes import EXIT_CODES
+from tdnet_bench.html.page import require_libraries, write_page
+from tdnet_bench.journal import complete, journal_path, read_run
 from tdnet_bench.options import DEFAULT_FRAMES, BenchOptions
+from tdnet_bench.progress import progress_bars
+from tdnet_bench.pytorch_side import PYTORCH_SIDES
 from tdnet_bench.report import report_from_document
-from tdnet_bench.runner import Tick
+from tdnet_bench.requests import NO_PEERS
+from tdnet_runtime.extras import one_line
 
 __all__ = ["app"]
 
-_EPILOG = """Examples:
+_EPILOG = "\n\n".join(
+    (
+        "Examples:",
+        "tdnet-bench --engine tdnet50.plan --ckpt best.pth",
+        "tdnet-bench --engine tdnet50.plan --input street.mp4 --frames 200 --fps 10 --fps 30 --json run.json",
+        "tdnet-bench compare before.json after.json",
+        "Exit codes: " + "; ".join(f"{code} {meaning}" for code, meaning in EXIT_CODES.items()) + ".",
+    )
+)
+_PEERS = ", ".join((*PYTORCH_SIDES, "a backend", "a backend:precision"))
 
-    tdnet-bench --engine tdnet50.plan --ckpt best.pth
-
-    tdnet-bench --engine tdnet50.plan --input street.mp4 --frames 200 --json run.json"""
-
-app = typer.Typer(add_completion=False, rich_markup_mode=None)
+app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
 
-@app.command(epilog=_EPILOG)
+@app.callback(invoke_without_command=True, epilog=_EPILOG)
 def bench(
+    context: typer.Context,
     *,
-    engine: Annotated[Path, typer.Option(help="Bundle to measure (.plan).", show_default=False)],
+    engine: Annotated[
+        Path | None, typer.Option(metavar="X.plan", help="Bundle to measure. Required.", show_default=False)
+    ] = None,
     ckpt: Annotated[
         Path | None,
         typer.Option(help="Checkpoint that the bundle was exported from: label agreement is measured too."),
@@ -51,64 +58,134 @@ def bench(
     input: Annotated[
         Path | None, typer.Option(help="Video or folder of images; a rendered moving scene if not given.")
     ] = None,
+    labels: Annotated[
+        Path | None, typer.Option(help="Folder of label images, PNGs with the names of the input's: mIoU.")
+    ] = None,
+    fps: Annotated[
+        list[float] | None,
+        typer.Option(help="Pace the frames as a camera does, too: missed deadlines, jitter. Repeatable."),
+    ] = None,
     json: Annotated[
-        Path | None, typer.Option(help="Write figures, environment and every record here.")
+        Path | None,
+        typer.Option(
+            help="Write figures, environment and every record here. A file of the same configuration is "
+            "replaced, any other refused. The tables are shown only on a terminal then."
+        ),
+    ] = None,
+    html: Annotated[
+        Path | None,
+        typer.Option(help="Write one self-contained page for reading here; replaced if it exists."),
     ] = None,
     threads: Annotated[
         int | None, typer.Option(min=1, help="For each side; as many as there are usable cores if not given.")
     ] = None,
-    backend: Annotated[str, typer.Option(help="Of the runtime; auto is the best one present.")] = "auto",
+    backend: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Of the runtime, NAME or NAME:PRECISION; auto, the best one present, if not given. "
+            "Repeatable: the first is what the run is about, the others are its peers."
+        ),
+    ] = None,
+    peer: Annotated[
+        list[str] | None,
+        typer.Option(
+            help=f"Run beside it on the same frames: {_PEERS}. Repeatable; pytorch if not given and installed; "
+            f"{NO_PEERS} for nothing."
+        ),
+    ] = None,
+    roofline: Annotated[
+        bool,
+        typer.Option(
+            "--roofline",
+            help="Measure what this CPU can do, too (seconds), and what share of it each graph reaches.",
+        ),
+    ] = False,
 ) -> None:
-    """Time a bundle frame by frame against the PyTorch reference, on the same frames in one run."""
+    """Time a bundle frame by frame beside its peers, on the same frames in one run."""
+    if context.invoked_subcommand is not None:
+        return
+    if engine is None:
+        raise typer.BadParameter("it is missing", param_hint="--engine")
     options = BenchOptions(
         engine=engine,
         ckpt=ckpt,
         frames=frames,
         input=input,
+        labels=labels,
+        fps=tuple(fps or ()),
         json=json,
+        html=html,
         threads=threads or usable_cores(),
-        backend=backend,
+        backends=tuple(backend or ("auto",)),
+        peers=tuple(peer or ()),
+        roofline=roofline,
     )
-    with _progress() as phase:
-        document = run_benchmark(options, phase=phase)
+    if options.html is not None:
+        require_libraries()  # before the run, not after it
+    run = _measured(options)
+    document = run.document
     try:
         if options.json is not None:
-            write_document(document, options.json)
+            complete(document, options.json)
+        if options.html is not None:
+            write_page(document, options.html, picture=run.picture, class_colors=run.class_colors)
     finally:  # a full disk must not cost the report as well
+        _show(document, quiet=options.json is not None and not sys.stdout.isatty())
+    raise typer.Exit(document.exit_code)
+
+
+@app.command()
+def show(
+    run: Annotated[
+        Path, typer.Argument(help="A document, or the .records.jsonl of a run that was cut short.")
+    ],
+    html: Annotated[
+        Path | None, typer.Option(help="Write its page, too; without the picture, which no document holds.")
+    ] = None,
+) -> None:
+    """Show the tables of a run that is over, or of what a run that was cut short had measured."""
+    document = read_run(run)
+    if html is not None:
+        require_libraries()
+        write_page(document, html, picture=None)
+    _show(document, quiet=False)
+
+
+@app.command()
+def compare(
+    first: Annotated[Path, typer.Argument(help="Document of a run.", metavar="A.json")],
+    second: Annotated[Path, typer.Argument(help="Document of another one.", metavar="B.json")],
+    side: Annotated[
+        str | None,
+        typer.Option(help="Side to compare, such as pytorch; what each run is about if not given."),
+    ] = None,
+) -> None:
+    """Compare two runs by the ratio of their times, A over B. Runs that did other work are refused."""
+    compared = compare_documents(read_run(first), read_run(second), side=side)
+    Console().print(report_from_comparison(compared))
+
+
+def _measured(options: BenchOptions) -> Run:
+    try:
+        with progress_bars() as phase:
+            return run_benchmark(options, phase=phase)
+    except KeyboardInterrupt:
+        if options.json is not None and journal_path(options.json).exists():
+            _warn(f"what was measured is in {str(journal_path(options.json))!r}")
+        raise
+
+
+def _show(document: Document, *, quiet: bool) -> None:
+    """The tables on stdout; if `quiet`, only what must not be overlooked, on stderr."""
+    if not quiet:
         Console().print(report_from_document(document))
+        return
+    for left in document.left_out:
+        _warn(f"left out {left.what}: {left.reason}")
+    for note in document.notes:
+        if note.partition(":")[0].isupper():  # the loud ones; see notes.py
+            _warn(note)
 
 
-@contextmanager
-def _progress() -> Iterator[Phase]:
-    """A progress bar on stderr for each phase, with the time left; nothing where stderr is no terminal."""
-    console = Console(stderr=True)
-    columns = (
-        TextColumn("{task.description:<24}"),
-        BarColumn(bar_width=None),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-    )
-    progress = Progress(
-        *columns,
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-        auto_refresh=False,  # its thread would draw in the middle of timed calls
-    )
-
-    @contextmanager
-    def phase(description: str, frames: int) -> Iterator[Tick]:
-        task = progress.add_task(description, total=frames)
-
-        def tick() -> None:
-            progress.advance(task)
-            progress.refresh()
-
-        progress.refresh()
-        yield tick
-        progress.update(task, total=progress.tasks[task].completed)
-
-    with progress:
-        yield phase
+def _warn(text: str) -> None:
+    typer.echo(one_line(f"tdnet-bench: {text}"), err=True)

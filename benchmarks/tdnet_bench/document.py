@@ -7,53 +7,85 @@ from pathlib import Path
 
 import msgspec
 
+from tdnet_bench.config import LeftOut, RunConfig, SideSpec
 from tdnet_bench.environment import Environment
-from tdnet_bench.records import FrameRecord, Record, RunConfig
-from tdnet_bench.stats import Summary
+from tdnet_bench.records import AnyRecord, Record
+from tdnet_bench.roofline import Ceilings, Roofline
+from tdnet_bench.summary import Summary
 from tdnet_runtime.atomic_file import atomic_file
 from tdnet_runtime.errors import OptionError
 
-__all__ = ["SCHEMA_VERSION", "Document", "Memory", "encode_document", "write_document"]
+__all__ = [
+    "SCHEMA_VERSION",
+    "Document",
+    "SideSetup",
+    "encode_document",
+    "read_document",
+    "write_document",
+]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
-class Memory(Record, frozen=True, kw_only=True):
-    """Peak resident memory of this process, Python and the frames included; None where unknown.
+class SideSetup(Record, frozen=True, kw_only=True):
+    """What it took to get one side going, in the order of `Document.setup`: the subject is the first.
 
     Attributes:
-        bundle_peak_mib: after the bundle's warm-up, before PyTorch was imported.
-        run_peak_mib: of the whole run, with PyTorch and both sides' weights.
+        load_ms: from nothing to a loaded network: the engine's import, reading, verifying, compiling.
+            Later sides find imported what earlier ones imported.
+        first_mask_ms: from the same instant to the labels of the first frame.
+        warm_up_frames: frames of the scratch stream that was discarded.
+        peak_rss_mib: largest resident memory of the process so far, all earlier sides, Python and the
+            frames included; None where the system does not tell.
+        device_memory_mib: what the process holds on the GPU after the warm-up, all earlier sides
+            included; None without a GPU, or where the driver does not tell.
     """
 
-    bundle_peak_mib: float | None
-    run_peak_mib: float | None
+    load_ms: float
+    first_mask_ms: float
+    warm_up_frames: int
+    peak_rss_mib: float | None
+    device_memory_mib: float | None
 
 
 class Document(Record, frozen=True, kw_only=True):
-    """A whole run. `summary` follows from `records` alone; see `stats.summarise`.
+    """A whole run. `summary` follows from `config` and `records` alone; see `summary.summarise`.
 
     Attributes:
         schema_version: of this document.
         config: what was decided before the run.
+        sides: what was measured, by name, the subject first, then the peers in the order asked for.
+        left_out: what was asked for and not measured.
         environment: the machine at its start.
-        warm_up_frames: by side, frames of the scratch stream that was discarded.
-        memory: peaks.
-        other_busy_cores: cores that other programs kept busy while frames were timed, on average.
+        setup: by side, in the order in which they were opened.
+        run_peak_rss_mib: largest resident memory of the process, all sides included.
+        other_busy_cores: cores that other programs kept busy while frames were timed, on average; None, as
+            `run_peak_rss_mib`, for a run that was cut short.
         notes: sentences without which the figures would mislead.
+        exit_code: of the command; see `exit_codes.py`.
+        definitions: what each figure means, by its name in the report; see `definitions.py`.
         summary: the figures.
-        records: by frame, then in the order of the calls.
+        ceilings: what the machine can do; None where no roofline was asked for.
+        rooflines: by side, how far each graph is from it.
+        records: the back-to-back ones by frame, then in the order of the calls; then camera to mask,
+            likewise; then each paced part by frame.
     """
 
     schema_version: int
     config: RunConfig
+    sides: dict[str, SideSpec]
+    left_out: tuple[LeftOut, ...]
     environment: Environment
-    warm_up_frames: dict[str, int]
-    memory: Memory
-    other_busy_cores: float
+    setup: dict[str, SideSetup]
+    run_peak_rss_mib: float | None
+    other_busy_cores: float | None
     notes: tuple[str, ...]
+    exit_code: int
+    definitions: dict[str, str]
     summary: Summary
-    records: tuple[FrameRecord, ...]
+    records: tuple[AnyRecord, ...]
+    ceilings: Ceilings | None = None
+    rooflines: dict[str, Roofline] = msgspec.field(default_factory=dict)
 
 
 def encode_document(document: Document) -> bytes:
@@ -77,3 +109,24 @@ def write_document(document: Document, path: Path) -> None:
         raise OptionError(
             f"the document was not written: {error.strerror or error}; choose another --json: {str(path)!r}"
         ) from error
+
+
+def read_document(path: Path) -> Document:
+    """Read a document of this schema version.
+
+    Raises:
+        OptionError: not there, not a document of `tdnet-bench`, or of another schema version.
+    """
+    try:
+        data = path.read_bytes()
+        version = msgspec.json.decode(data, type=dict[str, msgspec.Raw]).get("schema_version")
+        if version is not None and bytes(version) != str(SCHEMA_VERSION).encode():
+            raise OptionError(
+                f"a document of schema {bytes(version).decode()} was given, expected {SCHEMA_VERSION}; "
+                f"repeat the run: {str(path)!r}"
+            )
+        return msgspec.json.decode(data, type=Document)
+    except OSError as error:
+        raise OptionError(f"the document cannot be read: {error.strerror or error}: {str(path)!r}") from error
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+        raise OptionError(f"this is no document of tdnet-bench ({error}): {str(path)!r}") from error

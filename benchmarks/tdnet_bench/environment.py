@@ -17,12 +17,24 @@ from pathlib import Path
 import psutil
 
 import tdnet_runtime
+from tdnet_bench.gpus import Gpu
 from tdnet_bench.records import Record
 
 __all__ = ["Environment", "capture_environment", "peak_rss_mib", "usable_cores"]
 
 _MIB = 1 << 20
-_PACKAGES = ("numpy", "onnxruntime", "torch", "opencv-python-headless", "av")
+_PACKAGES = (
+    "numpy",
+    "scipy",
+    "onnxruntime",
+    "onnxruntime-gpu",
+    "openvino",
+    "tensorrt",
+    "tensorrt-rtx",
+    "torch",
+    "opencv-python-headless",
+    "av",
+)
 _THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
     "OMP_WAIT_POLICY",
@@ -54,6 +66,7 @@ class Environment(Record, frozen=True, kw_only=True):
         packages: versions of the installed ones that matter.
         thread_variables: environment variables set that govern thread pools.
         commit: of the source tree that ran, `+changes` appended where it was edited; None if installed.
+        gpus: NVIDIA's; none where `nvidia-smi` finds none.
     """
 
     started_at: str
@@ -70,10 +83,11 @@ class Environment(Record, frozen=True, kw_only=True):
     packages: dict[str, str]
     thread_variables: dict[str, str]
     commit: str | None
+    gpus: tuple[Gpu, ...] = ()
 
 
 def capture_environment() -> Environment:
-    """Look at this machine now."""
+    """Look at this machine now; GPUs are left out, see `gpus.py`."""
     cpuinfo = _text(Path("/proc/cpuinfo")) or ""
     return Environment(
         started_at=datetime.now(timezone.utc).isoformat(timespec="seconds"),

@@ -5,17 +5,32 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from tdnet_bench.runner import Tick
+from tdnet_bench.side import Tick
 from tdnet_runtime.media.scene import render
 
-__all__ = ["SCENE_FRAMES", "FileFootage", "Footage", "SceneFootage"]
+if TYPE_CHECKING:
+    from tdnet_runtime.media.frames import FrameSource
+
+__all__ = ["SCENE_FRAMES", "FileFootage", "Footage", "FootageFrame", "SceneFootage", "to_and_fro"]
 
 SCENE_FRAMES = 24  # rendering one takes seconds at full size
+
+
+class FootageFrame(NamedTuple):
+    """One frame.
+
+    Attributes:
+        image: uint8 RGB [H, W, 3], C-contiguous, of the network's size; may be shared: only read it.
+        name: the stem of its image file; its index for other footage.
+    """
+
+    image: npt.NDArray[np.uint8]
+    name: str
 
 
 class Footage(Protocol):
@@ -23,12 +38,24 @@ class Footage(Protocol):
 
     Attributes:
         description: for the report; file names without their folders.
+        size_hw: (H, W) of the frames before they were brought to the network's size.
     """
 
     description: str
+    size_hw: tuple[int, int]
 
-    def frames(self, count: int) -> Iterator[npt.NDArray[np.uint8]]:
-        """The first `count` frames, uint8 RGB [H, W, 3], C-contiguous; fewer where it ends before."""
+    def frames(self, count: int) -> Iterator[FootageFrame]:
+        """The first `count` frames; fewer where it ends before."""
+
+
+def to_and_fro(index: int, count: int) -> int:
+    """Which of `count` pictures comes at `index` when they are played forwards and backwards in turn.
+
+    >>> [to_and_fro(index, 3) for index in range(8)]
+    [0, 1, 2, 1, 0, 1, 2, 1]
+    """
+    turn = max(count - 1, 1)
+    return (turn - abs(index % (2 * turn) - turn)) % count
 
 
 class SceneFootage:
@@ -37,47 +64,61 @@ class SceneFootage:
     Args:
         height: of the frames.
         width: of the frames.
-        count: frames wanted; no more than those are rendered. This is where the time goes.
-        tick: called after each rendered frame.
+        count: frames wanted; no more than those are rendered.
     """
 
-    def __init__(self, *, height: int, width: int, count: int, tick: Tick = lambda: None) -> None:
-        self._scenes: list[npt.NDArray[np.uint8]] = []
-        for t in range(min(count, SCENE_FRAMES)):
-            self._scenes.append(render(t, height=height, width=width))
-            tick()
-        self.description = f"rendered scene, {len(self._scenes)} frames to and fro"
+    def __init__(self, *, height: int, width: int, count: int) -> None:
+        self._images: list[npt.NDArray[np.uint8]] = []
+        self.scenes = min(count, SCENE_FRAMES)
+        self.description = f"rendered scene, {self.scenes} frames to and fro"
+        self.size_hw = (height, width)
 
-    def frames(self, count: int) -> Iterator[npt.NDArray[np.uint8]]:
-        """See `Footage`; never ends early. The arrays are shared: only read them."""
-        turn = max(len(self._scenes) - 1, 1)
+    def render(self, *, tick: Tick = lambda: None) -> None:
+        """Make the pictures, which takes a while; `tick` is called after each. To be called once, first."""
+        height, width = self.size_hw
+        for t in range(self.scenes):
+            self._images.append(render(t, height=height, width=width))
+            tick()
+
+    def frames(self, count: int) -> Iterator[FootageFrame]:
+        """See `Footage`; never ends early."""
         for index in range(count):
-            yield self._scenes[(turn - abs(index % (2 * turn) - turn)) % len(self._scenes)]
+            yield FootageFrame(self._images[to_and_fro(index, self.scenes)], f"{index:06d}")
 
 
 class FileFootage:
-    """A video or a folder of images, each frame resized (bilinear) where it has another size."""
+    """A video or a folder of images, each frame resized (bilinear) where it has another size.
+
+    Raises:
+        MediaError: unreadable, or no frames.
+    """
 
     def __init__(self, path: Path, *, height: int, width: int) -> None:
-        self.description = f"{path.name}, resized to {height}x{width} beforehand where needed"
         self._path = path
         self._height, self._width = height, width
+        with self.open() as source:
+            self.size_hw = source.size_hw
+        resized = "" if self.size_hw == (height, width) else f", resized to {height}x{width} beforehand"
+        self.description = f"{path.name}, {self.size_hw[0]}x{self.size_hw[1]}{resized}"
 
-    def frames(self, count: int) -> Iterator[npt.NDArray[np.uint8]]:
+    def open(self) -> FrameSource:
+        """The file itself, at its first frame, of its own size; raises MediaError."""
+        from tdnet_runtime.media.sources import open_source  # with the video code, only where files are read
+
+        return open_source(f"{self._path.parent}/{self._path.name}")  # ./0, since a plain 0 would be a camera
+
+    def frames(self, count: int) -> Iterator[FootageFrame]:
         """See `Footage`; decoded as it goes.
 
         Raises:
-            MediaError: unreadable, or no frames.
+            MediaError: unreadable.
         """
         import cv2  # with the video code, only where files are read
 
-        from tdnet_runtime.media.sources import open_source
-
-        file = f"{self._path.parent}/{self._path.name}"  # ./0, since a plain 0 would be a camera
-        with open_source(file) as source:
+        with self.open() as source:
             for frame in islice(source, count):
-                if frame.image.shape[:2] == (self._height, self._width):
-                    yield frame.image
-                else:
+                image = frame.image
+                if image.shape[:2] != (self._height, self._width):
                     size = (self._width, self._height)
-                    yield np.asarray(cv2.resize(frame.image, size, interpolation=cv2.INTER_LINEAR), np.uint8)
+                    image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_LINEAR), np.uint8)
+                yield FootageFrame(image, frame.name)

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from tdnet_runtime.errors import OptionError
 
-__all__ = ["DEFAULT_FRAMES", "BenchOptions"]
+__all__ = ["DEFAULT_FRAMES", "JOURNAL_SUFFIX", "BenchOptions"]
+
+JOURNAL_SUFFIX = ".records.jsonl"
+"""See `journal.py`."""
 
 DEFAULT_FRAMES = 60
 """15 for each path of a four-path network; at 100 a p99 is shown."""
+
+_MAX_FPS = 1000.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,12 +26,17 @@ class BenchOptions:
 
     Attributes:
         engine: the bundle.
-        ckpt: the checkpoint that it was exported from; None for a reference with made-up weights.
-        frames: warm frames to time, after the first and the cold ones.
+        ckpt: the checkpoint that it was exported from; None for PyTorch with made-up weights.
+        frames: warm frames to time in each part of the run, after the first and the cold ones.
         input: video file or folder of images; None for the rendered scene.
-        json: file for the document; replaced if it exists.
+        labels: folder of label images, matched by the stems of the input's file names.
+        fps: rates of the paced parts; none for back-to-back frames only.
+        json: file for the document; see `journal.py` on one that exists.
+        html: file for the page; None for none.
         threads: for each side.
-        backend: of the runtime; `auto` for the best one present.
+        backends: of the runtime, `NAME` or `NAME:PRECISION`; the first that can be used is the subject.
+        peers: see `requests.plan_requests`.
+        roofline: measure what the machine can do, too, and hold each graph against it.
 
     Raises:
         OptionError: a number out of range, a file that is not there, or nowhere to put the document.
@@ -35,15 +46,23 @@ class BenchOptions:
     ckpt: Path | None = None
     frames: int = DEFAULT_FRAMES
     input: Path | None = None
+    labels: Path | None = None
+    fps: tuple[float, ...] = ()
     json: Path | None = None
+    html: Path | None = None
     threads: int
-    backend: str = "auto"
+    backends: tuple[str, ...] = ("auto",)
+    peers: tuple[str, ...] = ()
+    roofline: bool = False
 
     def __post_init__(self) -> None:
         if self.frames < 1:
             raise OptionError(f"--frames is {self.frames}, expected at least 1")
         if self.threads < 1:
             raise OptionError(f"--threads is {self.threads}, expected at least 1")
+        for rate in self.fps:
+            if not (math.isfinite(rate) and 0 < rate <= _MAX_FPS):
+                raise OptionError(f"--fps is {rate:g}, expected more than 0 and at most {_MAX_FPS:g}")
         for flag, path in (("--engine", self.engine), ("--ckpt", self.ckpt)):
             if path is not None and not path.is_file():
                 found = "a folder" if path.is_dir() else "nothing"
@@ -52,16 +71,30 @@ class BenchOptions:
             raise OptionError(
                 f"--input needs a video or a folder, but there is nothing at {str(self.input)!r}"
             )
-        if self.json is not None:
-            _check_target(self.json)
+        self._check_labels()
+        for flag, path in (("--json", self.json), ("--html", self.html)):
+            if path is not None:
+                _check_target(flag, path)
+        if self.html is not None and self.html == self.json:
+            raise OptionError(f"--html and --json are the same file; name two: {str(self.html)!r}")
+
+    def _check_labels(self) -> None:
+        if self.labels is None:
+            return
+        if self.input is None:
+            raise OptionError("--labels needs --input: the rendered scene has no label images")
+        if not self.labels.is_dir():
+            raise OptionError(f"--labels needs a folder, but there is none at {str(self.labels)!r}")
 
 
-def _check_target(path: Path) -> None:
-    """Raise OptionError where a document could not be written to `path` in the end."""
+def _check_target(flag: str, path: Path) -> None:
+    """Raise OptionError where `path`, given by `flag`, could not be written in the end."""
     folder = path.parent
+    if path.name.endswith(JOURNAL_SUFFIX):
+        raise OptionError(f"{flag} may not end in {JOURNAL_SUFFIX}, as journals do: {str(path)!r}")
     if path.is_dir():
-        raise OptionError(f"--json needs a file name, but {str(path)!r} is a folder")
+        raise OptionError(f"{flag} needs a file name, but {str(path)!r} is a folder")
     if not folder.is_dir():
-        raise OptionError(f"--json cannot write there: no folder {str(folder)!r}; make it first")
+        raise OptionError(f"{flag} cannot write there: no folder {str(folder)!r}; make it first")
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise OptionError(f"--json cannot write there: the folder is not writable: {str(folder)!r}")
+        raise OptionError(f"{flag} cannot write there: the folder is not writable: {str(folder)!r}")

@@ -6,8 +6,12 @@ python -m tdnet_bench.readme_table     # rewrites the block between the markers
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from tdnet_bench.config import PYTORCH
+from tdnet_bench.formats import format_share
 
 __all__ = ["BEGIN", "END", "readme_with_results", "table_from_results"]
 
@@ -15,19 +19,25 @@ BEGIN, END = "<!-- results -->", "<!-- /results -->"
 _COLUMNS = (
     "network",
     "input",
-    "bundle (ONNX Runtime, FP32), p50",
+    "bundle on",
+    "p50",
     "eager PyTorch, p50",
     "ratio, median of pairs",
     "labels equal",
     "file",
 )
 _HEADER = f"| {' | '.join(_COLUMNS)} |\n|{'---|' * len(_COLUMNS)}"
+_ENGINES = {"onnxruntime": "ONNX Runtime", "openvino": "OpenVINO", "torch": "PyTorch", "tensorrt": "TensorRT"}
 
 
 def table_from_results(folder: Path) -> str:
-    """A Markdown table of all `*.json` results of `tdnet-bench` in `folder`, and where they were measured."""
+    """A Markdown table of all `*.json` results of `tdnet-bench` in `folder`, and where they were measured.
+
+    A row for each side that runs the bundle and was compared with eager PyTorch. Documents of schema 1, from
+    before there were peers, are read, too.
+    """
     documents = {path.name: json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))}
-    rows = [_row(name, document) for name, document in documents.items()]
+    rows = [row for name, document in documents.items() for row in _rows(name, document)]
     places = {_place(document) for document in documents.values()}
     return "\n".join(
         [_HEADER, *rows, "", f"Host call, one frame in flight. Measured on {'; '.join(sorted(places))}."]
@@ -41,29 +51,46 @@ def readme_with_results(readme: str, folder: Path) -> str:
     return f"{head}{BEGIN}\n{table_from_results(folder)}\n{END}{tail}"
 
 
-def _row(name: str, document: dict[str, Any]) -> str:
+def _rows(name: str, document: dict[str, Any]) -> Iterator[str]:
     config, summary = document["config"], document["summary"]
-    sides, (comparison,) = summary["sides"], summary["comparisons"]
-    agreement = comparison["agreement"]["mean"]
-    cells = [
-        config["network"],
-        f"{config['height']}×{config['width']}",
-        f"{sides['bundle']['overall']['p50_ms']:.0f} ms",
-        f"{sides['reference']['overall']['p50_ms']:.0f} ms",
-        f"{comparison['overall']['median_of_pairs']:.2f}",
-        f"{agreement:.4%}".replace("%", " %"),
-        f"[{name}](benchmarks/results/{name})",
-    ]
-    return f"| {' | '.join(cells)} |"
+    for comparison in summary["comparisons"]:
+        if comparison["overall"] is None:
+            continue
+        if document["schema_version"] == 1:
+            side, agreement = f"{config['backend']}:{config['precision']}", comparison["agreement"]
+        elif comparison["baseline"] == PYTORCH:
+            side, agreement = comparison["side"], summary["sides"][comparison["side"]]["quality"]["agreement"]
+        else:
+            continue
+        p50s_ms = [summary["sides"][comparison[end]]["overall"]["p50_ms"] for end in ("side", "baseline")]
+        cells = [
+            config["network"],
+            f"{config['height']}×{config['width']}",
+            side,
+            *(f"{p50_ms:.0f} ms" for p50_ms in p50s_ms),
+            _ratio(comparison["overall"]),
+            "not measured" if agreement is None else f"{format_share(agreement['mean'])} %",
+            f"[{name}](benchmarks/results/{name})",
+        ]
+        yield f"| {' | '.join(cells)} |"
+
+
+def _ratio(ratio: dict[str, Any]) -> str:
+    """The ratio, and its interval where there is one: documents of schema 1 have none."""
+    text = f"{ratio['median_of_pairs']:.2f}"
+    low, high = ratio.get("low"), ratio.get("high")
+    return text if low is None else f"{text} ({low:.2f} to {high:.2f})"
 
 
 def _place(document: dict[str, Any]) -> str:
     environment = document["environment"]
-    packages = environment["packages"]
     flags = ", ".join(environment["cpu_flags"])
+    packages = environment["packages"]
+    versions = [f"{name} {packages[package]}" for package, name in _ENGINES.items() if package in packages]
+    gpus = "".join(f" and {gpu['name']}" for gpu in environment.get("gpus", ()))
     return (
-        f"{document['config']['threads']} cores of an {environment['cpu']} ({flags}) with ONNX Runtime "
-        f"{packages['onnxruntime']} and PyTorch {packages['torch']} on {environment['started_at'][:10]}"
+        f"{document['config']['threads']} cores of {environment['cpu']} ({flags}){gpus} with "
+        f"{', '.join(versions)} on {environment['started_at'][:10]}"
     )
 
 

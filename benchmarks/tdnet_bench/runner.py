@@ -1,40 +1,23 @@
-"""The measuring loop: the same frames through every side, one after the other, frame by frame.
+"""Back to back: the same frames through every side, one after the other, frame by frame.
 
-A side is anything that opens streams (see `baselines.py`); the loop knows neither bundle nor PyTorch.
+The loop knows neither bundle nor PyTorch; see `side.py`.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from itertools import cycle
-from typing import Protocol, TypeAlias
+from typing import NamedTuple, TypeAlias
 
-import numpy as np
-import numpy.typing as npt
-
+from tdnet_bench.footage import FootageFrame
+from tdnet_bench.judge import Judgement
 from tdnet_bench.records import FrameRecord
-from tdnet_runtime.memory import is_cold, path_index
+from tdnet_bench.schedule import Schedule, turn_order
+from tdnet_bench.side import Array, Clock, Side, Sleep, Tick, Write
 
-__all__ = [
-    "PAUSE_MS",
-    "Push",
-    "Schedule",
-    "Side",
-    "Tick",
-    "label_agreement",
-    "measure",
-    "turn_order",
-    "warm_up",
-]
-
-Array: TypeAlias = npt.NDArray[np.uint8]
-Push: TypeAlias = Callable[[Array], Array]
-"""One frame, uint8 RGB [H, W, 3], to its labels, uint8 [H, W]. This call is what is timed."""
-Tick: TypeAlias = Callable[[], None]
-"""Called after each frame, for a progress display."""
+__all__ = ["PAUSE_MS", "Judging", "WarmUp", "measure", "warm_up"]
 
 PAUSE_MS = 20.0
 """Idle time before each timed call.
@@ -45,64 +28,20 @@ with PyTorch 2.13: a call of 11 ms took 16 ms right after the other side's, and 
 
 _WARM_UP_FLOOR_NS = 1_000_000_000  # clocks and caches need time, not only frames
 
+Judging: TypeAlias = Callable[[FootageFrame, Mapping[str, Array]], Mapping[str, Judgement]]
+"""A frame and the labels of all sides to what they are worth, by side; see `Judge`."""
 
-class Side(Protocol):
-    """Something that can segment a video.
+
+class WarmUp(NamedTuple):
+    """A scratch stream that is over.
 
     Attributes:
-        name: as in `FrameRecord.side`.
+        frames: that it had.
+        first_mask_ns: from opening it to its first labels.
     """
 
-    name: str
-
-    def stream(self) -> AbstractContextManager[Push]:
-        """A new stream, at its first frame; it ends with the context."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Schedule:
-    """Which path a frame takes and whether it is cold; the same for all sides."""
-
-    paths: int
-    cold_frames: int
-
-    def path(self, frame: int) -> int:
-        """Path (1 to m) of frame `frame`."""
-        return path_index(frame, self.paths)
-
-    def cold(self, frame: int) -> bool:
-        """True where the memory is not yet full."""
-        return is_cold(frame, self.cold_frames)
-
-    @property
-    def lead_in_frames(self) -> int:
-        """Frames that are kept out of the statistics: the first one, and the cold ones."""
-        return max(self.cold_frames, 1)
-
-    @property
-    def warm_up_frames(self) -> int:
-        """Frames that take every path both cold (where it is ever cold) and warm."""
-        return 2 * self.paths
-
-
-def turn_order(frame: int, *, paths: int, sides: int) -> tuple[int, ...]:
-    """Indices of the sides in the order in which they get frame `frame`.
-
-    The order shifts from frame to frame and, for each path, from round to round. (With m even, plain
-    alternation would give a path the same order for ever.)
-
-        >>> [turn_order(frame, paths=2, sides=2)[0] for frame in range(8)]
-        [0, 1, 1, 0, 0, 1, 1, 0]
-    """
-    first = (frame // paths + frame % paths) % sides
-    return tuple((first + place) % sides for place in range(sides))
-
-
-def label_agreement(labels: Array, reference: Array) -> float:
-    """Share of pixels with equal labels, 0 to 1; both uint8 [H, W]."""
-    if labels.shape != reference.shape:
-        raise ValueError(f"labels are {labels.shape}, the reference's are {reference.shape}")
-    return float(np.count_nonzero(labels == reference) / labels.size)
+    frames: int
+    first_mask_ns: int
 
 
 def warm_up(
@@ -111,9 +50,9 @@ def warm_up(
     schedule: Schedule,
     *,
     floor_ns: int = _WARM_UP_FLOOR_NS,
-    clock: Callable[[], int] = time.perf_counter_ns,
+    clock: Clock = time.perf_counter_ns,
     tick: Tick = lambda: None,
-) -> int:
+) -> WarmUp:
     """Run a scratch stream over all paths, cold and warm, then close it; its numbers are not kept.
 
     Args:
@@ -123,62 +62,67 @@ def warm_up(
         floor_ns: whole rounds of m frames are added until this much time has passed.
         clock: monotonic, in nanoseconds.
         tick: called after each frame.
-
-    Returns:
-        Number of frames run.
     """
     source = cycle(frames)
     started_ns = clock()
-    count = 0
     with side.stream() as push:
+        push(next(source))
+        first_mask_ns = clock() - started_ns
+        tick()
+        count = 1
         while count < schedule.warm_up_frames or count % schedule.paths or clock() - started_ns < floor_ns:
             push(next(source))
             count += 1
             tick()
-    return count
+    return WarmUp(count, first_mask_ns)
 
 
 def measure(
     sides: Sequence[Side],
-    frames: Iterable[Array],
+    frames: Iterable[FootageFrame],
     schedule: Schedule,
     *,
-    baseline: str | None = None,
+    write: Write,
+    judge: Judging = lambda frame, labels: {},
     pause_ms: float = PAUSE_MS,
-    clock: Callable[[], int] = time.perf_counter_ns,
-    sleep: Callable[[float], None] = time.sleep,
+    clock: Clock = time.perf_counter_ns,
+    sleep: Sleep = time.sleep,
     tick: Tick = lambda: None,
-) -> list[FrameRecord]:
+) -> int:
     """Push every frame through every side and write down what the clock showed.
 
     Args:
         sides: each gets one new stream.
-        frames: uint8 RGB [H, W, 3]; taken one at a time, outside the timed calls.
+        frames: taken one at a time, outside the timed calls.
         schedule: of the network.
-        baseline: the side whose labels the others' are compared with; None to compare nothing.
+        write: gets one record for each frame and side, by frame, then in the order of the calls.
+        judge: called after all sides had a frame, outside the timed calls.
         pause_ms: idle time before each timed call.
         clock: monotonic, in nanoseconds.
         sleep: pauses for so many seconds.
         tick: called after each frame.
 
     Returns:
-        One record for each frame and side, by frame, then in the order of the calls.
+        Number of frames.
     """
-    records: list[FrameRecord] = []
+    count = 0
     with ExitStack() as stack:
         pushes = [stack.enter_context(side.stream()) for side in sides]
         for index, frame in enumerate(frames):
-            order = turn_order(index, paths=schedule.paths, sides=len(sides))
             spent_ns: dict[str, int] = {}
+            device_ns: dict[str, int | None] = {}
             labels: dict[str, Array] = {}
-            for place in order:
+            for place in turn_order(index, paths=schedule.paths, sides=len(sides)):
+                name = sides[place].name
                 sleep(pause_ms / 1e3)
                 started_ns = clock()
-                result = pushes[place](frame)
-                spent_ns[sides[place].name] = clock() - started_ns
-                labels[sides[place].name] = result
+                mask = pushes[place](frame.image)
+                spent_ns[name] = clock() - started_ns
+                device_ns[name], labels[name] = mask.device_compute_ns, mask.labels
+            judged = judge(frame, labels)
             for turn, name in enumerate(spent_ns):
-                records.append(
+                worth = judged.get(name, Judgement())
+                write(
                     FrameRecord(
                         frame=index,
                         side=name,
@@ -186,14 +130,12 @@ def measure(
                         cold=schedule.cold(index),
                         turn=turn,
                         host_call_ns=spent_ns[name],
-                        agreement=_agreement(name, labels, baseline),
+                        device_compute_ns=device_ns[name],
+                        agreement=worth.agreement,
+                        temporal_consistency=worth.temporal_consistency,
+                        class_pixels=worth.class_pixels,
                     )
                 )
+            count += 1
             tick()
-    return records
-
-
-def _agreement(name: str, labels: dict[str, Array], baseline: str | None) -> float | None:
-    if baseline is None or name == baseline:
-        return None
-    return label_agreement(labels[name], labels[baseline])
+    return count

@@ -26,7 +26,7 @@ BRINGS = {
     "cli": _CLI,
     "gpu": frozenset({"cuda"}),
     "export": _CPU | _CLI | {"torch", "onnx"},
-    "bench": _CPU | _CLI | {"psutil"},
+    "bench": _CPU | _CLI | {"psutil", "scipy", "onnx", "jinja2", "matplotlib"},
 }
 """The optional packages, by import name, that each extra of setup.cfg installs."""
 

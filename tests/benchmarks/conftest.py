@@ -5,13 +5,19 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 
-from tdnet_bench.document import SCHEMA_VERSION, Document, Memory
+from tdnet_bench.config import LeftOut, RunConfig, SideSpec
+from tdnet_bench.coverage import clocks_of_bundle, clocks_of_pytorch
+from tdnet_bench.definitions import DEFINITIONS
+from tdnet_bench.document import SCHEMA_VERSION, Document, SideSetup
 from tdnet_bench.environment import Environment
-from tdnet_bench.records import FrameRecord, RunConfig
-from tdnet_bench.stats import summarise
+from tdnet_bench.journal import JournalHeader
+from tdnet_bench.records import AnyRecord, CameraRecord, ClassPixels, FrameRecord, PacedRecord
+from tdnet_bench.summary import summarise
 from tdnet_runtime.bundle import write_bundle
 from tdnet_runtime.manifest import (
     SCHEMA_VERSION as BUNDLE_SCHEMA_VERSION,
@@ -26,6 +32,7 @@ from tdnet_runtime.manifest import (
     TensorSpec,
 )
 
+MS = 1_000_000  # nanoseconds
 SIDE = 48  # td2-fa18's smallest input: features of 6×6
 WIDTHS: dict[str, int | tuple[int, ...]] = {
     "stem": 4,
@@ -95,6 +102,8 @@ def engine(tmp_path: Path, manifest: Manifest) -> Path:
     return path
 
 
+SUBJECT = "fake:fp32"
+PEER = "pytorch"
 MakeRecord = Callable[..., FrameRecord]
 
 
@@ -102,7 +111,7 @@ MakeRecord = Callable[..., FrameRecord]
 def record() -> MakeRecord:
     """Makes a record of a two-path network with one cold frame, from milliseconds."""
 
-    def make(frame: int, side: str, ms: float, agreement: float | None = None) -> FrameRecord:
+    def make(frame: int, side: str, ms: float, agreement: float | None = None, **others: Any) -> FrameRecord:
         return FrameRecord(
             frame=frame,
             side=side,
@@ -111,6 +120,7 @@ def record() -> MakeRecord:
             turn=0,
             host_call_ns=round(ms * 1e6),
             agreement=agreement,
+            **others,
         )
 
     return make
@@ -118,65 +128,163 @@ def record() -> MakeRecord:
 
 @pytest.fixture(scope="session")
 def records(record: MakeRecord) -> tuple[FrameRecord, ...]:
-    """Five frames of bundle and reference; frame 0 is cold. The figures are worked out in test_stats.py."""
-    bundle = [(90.0, 1.0), (10.0, 0.75), (20.0, 1.0), (30.0, 0.5), (60.0, 1.0)]
-    reference = [200.0, 20.0, 25.0, 40.0, 50.0]
+    """Five frames of the subject and its peer; frame 0 is cold. The figures are worked out in test_summary.py."""
+    subject = [(90.0, 1.0), (10.0, 0.75), (20.0, 1.0), (30.0, 0.5), (60.0, 1.0)]
+    peer = [200.0, 20.0, 25.0, 40.0, 50.0]
     return (
-        *(record(i, "bundle", ms, share) for i, (ms, share) in enumerate(bundle)),
-        *(record(i, "reference", ms) for i, ms in enumerate(reference)),
+        *(record(i, SUBJECT, ms, share) for i, (ms, share) in enumerate(subject)),
+        *(record(i, PEER, ms) for i, ms in enumerate(peer)),
     )
 
 
 @pytest.fixture(scope="session")
-def document(records: tuple[FrameRecord, ...]) -> Document:
-    """A whole document around `records`."""
+def all_records(records: tuple[FrameRecord, ...]) -> tuple[AnyRecord, ...]:
+    """`records` with every kind of quality, and the other kinds of records beside them."""
+    pixels = ClassPixels(hits=(3, 0, 1, 0, 0), truth=(4, 0, 2, 0, 0), labelled=(3, 2, 1, 0, 0))
+    judged = [
+        msgspec.structs.replace(
+            record,
+            temporal_consistency=0.9 - record.frame / 100 if record.frame else None,
+            class_pixels=pixels if record.frame == 2 else None,
+        )
+        for record in records
+    ]
+    camera = [
+        CameraRecord(
+            frame=i,
+            side=SUBJECT,
+            path=i % 2 + 1,
+            cold=i < 1,
+            turn=0,
+            decode_ns=(i + 1) * MS,
+            push_ns=10 * (i + 1) * MS,
+            camera_to_mask_ns=11 * (i + 1) * MS,
+        )
+        for i in range(3)
+    ]
+    paced = [
+        PacedRecord(
+            fps=10.0,
+            frame=i,
+            push=i,
+            path=i % 2 + 1,
+            cold=i < 1,
+            arrival_ns=100 * i * MS,
+            started_ns=(100 * i + 1) * MS,
+            done_ns=(100 * i + 31 + 10 * i) * MS,
+        )
+        for i in range(4)
+    ]
+    return (*judged, *camera, *paced)
+
+
+@pytest.fixture(scope="session")
+def environment() -> Environment:
+    """Of a machine that does not exist."""
+    return Environment(
+        started_at="2026-01-01T00:00:00+00:00",
+        cpu="Some CPU",
+        cpu_flags=("avx2",),
+        physical_cores=2,
+        logical_cores=4,
+        usable_cores=2,
+        governor=None,
+        load_1min=0.25,
+        memory_mib=8192,
+        os="Linux",
+        python="CPython 3.11",
+        packages={"numpy": "2.0"},
+        thread_variables={},
+        commit=None,
+    )
+
+
+@pytest.fixture(scope="session")
+def sides() -> dict[str, SideSpec]:
+    """The subject on a fake backend, and eager PyTorch."""
+    call = clocks_of_pytorch()
+    return {
+        SUBJECT: SideSpec(
+            name=SUBJECT,
+            kind="bundle",
+            precision="fp32",
+            description="no engine",
+            weights="bundle",
+            clocks=clocks_of_bundle(on_device=False, cuda_graph=False, camera=True),
+        ),
+        PEER: SideSpec(
+            name=PEER,
+            kind="pytorch",
+            precision="fp32",
+            description="eager",
+            weights="checkpoint",
+            clocks=call,
+        ),
+    }
+
+
+@pytest.fixture(scope="session")
+def config() -> RunConfig:
+    """Of the run that `document` is."""
+    return RunConfig(
+        engine="tiny[1].plan",
+        bundle_digest="ab" * 32,
+        network="td2-fa18",
+        widths="stem 4",
+        classes=tuple(f"class [{i}]" for i in range(5)),
+        size_resampled=True,
+        height=48,
+        width=64,
+        paths=2,
+        cold_frames=1,
+        memory_stride=3,
+        threads=2,
+        warm_frames_requested=4,
+        footage="street.mp4, 60x80, resized to 48x64 beforehand",
+        footage_size_hw=(60, 80),
+        labels="annot",
+        fps=(10.0,),
+        requested=("fake", "pytorch"),
+        subject=SUBJECT,
+        reference=PEER,
+        reference_note="the reference is pytorch, with the weights that the bundle was exported from",
+        checkpoint_sha256="cd" * 32,
+        pause_ms=20.0,
+    )
+
+
+@pytest.fixture(scope="session")
+def header(config: RunConfig, sides: dict[str, SideSpec], environment: Environment) -> JournalHeader:
+    """First line of the journal of the run that `document` is."""
+    setup = SideSetup(
+        load_ms=12.5, first_mask_ms=34.25, warm_up_frames=4, peak_rss_mib=123.4, device_memory_mib=None
+    )
+    return JournalHeader(
+        schema_version=SCHEMA_VERSION,
+        config=config,
+        sides=sides,
+        left_out=(LeftOut(what="torch-compile", reason="no C++ compiler"),),
+        environment=environment,
+        setup={SUBJECT: setup, PEER: setup},
+        notes=(config.reference_note, "a second note"),
+    )
+
+
+@pytest.fixture(scope="session")
+def document(header: JournalHeader, all_records: tuple[AnyRecord, ...]) -> Document:
+    """A whole document with every kind of figure."""
     return Document(
         schema_version=SCHEMA_VERSION,
-        config=RunConfig(
-            engine="tiny[1].plan",
-            bundle_digest="ab" * 32,
-            network="td2-fa18",
-            size_resampled=True,
-            precision="fp32",
-            backend="fake",
-            backend_description="no engine",
-            height=48,
-            width=64,
-            paths=2,
-            cold_frames=1,
-            memory_stride=3,
-            threads=2,
-            warm_frames_requested=4,
-            footage="rendered moving scene",
-            reference="checkpoint",
-            reference_note="the reference has the weights that the bundle was exported from",
-            checkpoint_sha256="cd" * 32,
-            pause_ms=20.0,
-            includes={
-                "bundle": "host call: copy in, sub-network, APM, argmax, copy out; not: decode",
-                "reference": "push and argmax",
-            },
-        ),
-        environment=Environment(
-            started_at="2026-01-01T00:00:00+00:00",
-            cpu="Some CPU",
-            cpu_flags=("avx2",),
-            physical_cores=2,
-            logical_cores=4,
-            usable_cores=2,
-            governor=None,
-            load_1min=0.25,
-            memory_mib=8192,
-            os="Linux",
-            python="CPython 3.11",
-            packages={"numpy": "2.0"},
-            thread_variables={},
-            commit=None,
-        ),
-        warm_up_frames={"bundle": 4, "reference": 4},
-        memory=Memory(bundle_peak_mib=123.4, run_peak_mib=567.8),
+        config=header.config,
+        sides=header.sides,
+        left_out=header.left_out,
+        environment=header.environment,
+        setup=header.setup,
+        run_peak_rss_mib=567.8,
         other_busy_cores=0.01,
-        notes=("the reference has the weights that the bundle was exported from", "a second note"),
-        summary=summarise(records, baseline="reference"),
-        records=records,
+        notes=header.notes,
+        exit_code=3,
+        definitions=DEFINITIONS,
+        summary=summarise(all_records, sides=header.sides, paths=2),
+        records=all_records,
     )

@@ -2,14 +2,40 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from tdnet_bench.document import Document, write_document
+from tdnet_bench.journal import read_run
+from tdnet_bench.records import FrameRecord
+
 MAIN = "import tdnet_bench; tdnet_bench.main()"
-NO_TORCH = "import sys\nsys.modules['torch'] = None\n"
+NO_TORCH = """
+import sys
+
+class NoTorch:
+    def find_spec(self, name, path=None, target=None):
+        if name == "torch":
+            raise ModuleNotFoundError("No module named 'torch'", name="torch")
+
+import importlib.util
+real = importlib.util.find_spec
+importlib.util.find_spec = lambda name, package=None: None if name == "torch" else real(name, package)
+sys.meta_path.insert(0, NoTorch())
+"""
+"""As on a machine where PyTorch was never installed."""
+
+TERMINAL = "import sys; sys.stdout.isatty = lambda: True\n"
+
+
+def _environment() -> dict[str, str]:
+    return os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "COLUMNS": "80", "NO_COLOR": "1"}
 
 
 def _run(*arguments: str | Path, code: str = MAIN) -> subprocess.CompletedProcess[str]:
@@ -18,7 +44,7 @@ def _run(*arguments: str | Path, code: str = MAIN) -> subprocess.CompletedProces
         capture_output=True,
         text=True,
         timeout=60,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "COLUMNS": "80", "NO_COLOR": "1"},
+        env=_environment(),
     )
 
 
@@ -31,12 +57,29 @@ def _error(done: subprocess.CompletedProcess[str]) -> str:
     return line.removeprefix("tdnet-bench: error: ")
 
 
-def test_help_shows_examples() -> None:
+def test_help_shows_examples_and_exit_codes() -> None:
     done = _run("--help")
     assert done.returncode == 0
-    assert "tdnet-bench --engine tdnet50.plan --ckpt best.pth" in done.stdout
-    for option in ("--engine", "--ckpt", "--frames", "--input", "--json", "--threads", "--backend"):
-        assert option in done.stdout
+    text = " ".join(done.stdout.split())
+    assert "tdnet-bench --engine tdnet50.plan --ckpt best.pth" in text
+    assert "tdnet-bench compare before.json after.json" in text
+    assert "3 something that was asked for was left out" in text
+    assert "4 a side's labels agree with the reference's by less than 95%" in text
+    options = (
+        "engine",
+        "ckpt",
+        "frames",
+        "input",
+        "labels",
+        "fps",
+        "json",
+        "html",
+        "threads",
+        "backend",
+        "peer",
+    )
+    for option in options:
+        assert f"--{option}" in done.stdout
 
 
 @pytest.mark.parametrize(
@@ -46,6 +89,8 @@ def test_help_shows_examples() -> None:
         (["--engine", "x.plan", "--frames", "0"], "--frames"),
         (["--engine", "x.plan", "--threads", "-1"], "--threads"),
         (["--engine", "x.plan", "--fast"], "--fast"),
+        (["compare", "a.json"], "B.json"),
+        (["--engine", "x.plan", "contrast"], "contrast"),
     ],
 )
 def test_wrong_usage_exits_with_2(arguments: list[str], message: str) -> None:
@@ -58,38 +103,191 @@ def test_wrong_usage_exits_with_2(arguments: list[str], message: str) -> None:
 def test_user_errors_are_one_line(engine: Path, tmp_path: Path) -> None:
     ckpt = tmp_path / "other.pth"
     ckpt.write_bytes(b"something else")
-    fake = ("--engine", engine, "--backend", "fake")
+    fake = ("--engine", engine, "--backend", "fake", "--peer", "none")
     assert "--engine needs a file" in _error(_run("--engine", tmp_path / "absent.plan"))
-    assert "--ckpt needs a file" in _error(_run(*fake, "--ckpt", tmp_path / "absent.pth"))
-    assert "no folder" in _error(_run(*fake, "--json", tmp_path / "absent" / "run.json"))
-    assert "there is nothing at" in _error(_run(*fake, "--input", tmp_path / "absent.mp4"))
-    assert "its SHA-256 is" in _error(_run(*fake, "--ckpt", ckpt))
+    assert "--peer none contradicts" in _error(_run(*fake, "--ckpt", ckpt))
+    assert "its SHA-256 is" in _error(_run(*fake[:4], "--ckpt", ckpt))
     assert "no backend 'warp'" in _error(_run("--engine", engine, "--backend", "warp"))
-    assert "bundle" in _error(_run("--engine", ckpt))
+    assert "bundle" in _error(_run("--engine", ckpt, "--peer", "none"))
+    assert "these are no records" in _error(_run("show", ckpt.rename(tmp_path / "x.records.jsonl")))
 
 
-def test_a_run_prints_its_tables_and_writes_its_document(engine: Path, tmp_path: Path) -> None:
-    path = tmp_path / "run.json"
-    arguments = ("--engine", engine, "--backend", "fake", "--frames", "2", "--json", path, "--threads", "1")
-    done = _run(*arguments, code=NO_TORCH + MAIN)
+def test_a_run_prints_its_tables(engine: Path) -> None:
+    done = _run(
+        "--engine", engine, "--backend", "fake", "--frames", "2", "--threads", "1", code=NO_TORCH + MAIN
+    )
     assert done.returncode == 0, done.stderr
-    content = json.loads(path.read_text())
-    assert content["config"]["reference"] == "absent"
-    assert content["config"]["threads"] == 1
-    assert len(content["records"]) == 3
-    assert "Warm frames, ms per frame" in done.stdout
+    assert "fake:fp32: ms per warm frame, back to back" in done.stdout
     assert "PyTorch is not installed" in " ".join(done.stdout.split())
     assert max(map(len, done.stdout.splitlines())) <= 80
-    assert "Traceback" not in done.stderr
-    assert [entry.name for entry in tmp_path.iterdir() if entry.suffix == ".partial"] == []
+    assert done.stderr == ""
+
+
+def test_a_page_is_written_with_the_run_and_later(engine: Path, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    page, later, document = tmp_path / "a.html", tmp_path / "b.html", tmp_path / "a.json"
+    arguments = ("--engine", engine, "--backend", "fake", "--frames", "2", "--peer", "none", "--roofline")
+    done = _run(*arguments, "--json", document, "--html", page)
+    assert done.returncode == 0, done.stderr
+    done = _run("show", document, "--html", later)
+    assert done.returncode == 0, done.stderr
+    for text in (page.read_text(), later.read_text()):
+        assert "fake:fp32 has no roofline" in text
+        assert "</html>" in text
+
+
+def test_without_torch_what_was_asked_for_is_left_out_and_the_exit_code_tells(
+    engine: Path, tmp_path: Path
+) -> None:
+    ckpt = tmp_path / "best.pth"
+    ckpt.write_bytes(b"the weights")
+    path = tmp_path / "run.json"
+    arguments = ("--engine", engine, "--backend", "fake", "--frames", "2", "--ckpt", ckpt, "--json", path)
+    done = _run(*arguments, code=NO_TORCH + MAIN)
+    assert done.returncode == 3, done.stderr
+    (line,) = [line for line in done.stderr.splitlines() if "left out" in line]
+    assert line == (
+        "tdnet-bench: left out pytorch: PyTorch is not installed; install it with: "
+        "pip install 'tdnet-deploy[export]'"
+    )
+    content = json.loads(path.read_text())
+    assert content["exit_code"] == 3
+    assert content["left_out"][0]["what"] == "pytorch"
+
+
+def test_a_backend_that_the_bundle_lacks_is_left_out_and_the_exit_code_tells(
+    tiny_bundle: Callable[[str], Path],
+) -> None:
+    pytest.importorskip("onnxruntime")
+    arguments = ("--engine", tiny_bundle("td2-fa18"), "--backend", "onnxruntime", "--frames", "2")
+    done = _run(*arguments, "--peer", "onnxruntime:fp16", "--peer", "fake")
+    assert done.returncode in (3, 4), done.stderr  # the fake's labels are others
+    text = " ".join(done.stdout.split())
+    assert "LEFT OUT onnxruntime:fp16: " in text
+    assert "fp16" in text.partition("LEFT OUT onnxruntime:fp16: ")[2]
+
+
+def test_a_reference_that_disagrees_is_loud_and_the_exit_code_tells(
+    tiny_bundle: Callable[[str], Path], tmp_path: Path
+) -> None:
+    """The fake's labels beside those of the bundle's own FP32 graphs."""
+    pytest.importorskip("onnxruntime")
+    path = tmp_path / "run.json"
+    done = _run(
+        "--engine", tiny_bundle("td2-fa18"), "--backend", "onnxruntime", "--frames", "2",
+        "--peer", "fake", "--json", path,
+    )  # fmt: skip
+    assert done.returncode == 4, done.stderr
+    loud = [line for line in done.stderr.splitlines() if "THE REFERENCE DISAGREES" in line]
+    assert len(loud) == 1
+    assert "fake:fp32" in loud[0]
+
+
+def test_json_alone_is_quiet_but_on_a_terminal(engine: Path, tmp_path: Path) -> None:
+    path = tmp_path / "run.json"
+    arguments = ("--engine", engine, "--backend", "fake", "--frames", "2", "--peer", "none", "--json", path)
+    done = _run(*arguments, "--threads", "1")
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    content = json.loads(path.read_text())
+    assert content["config"]["threads"] == 1
+    assert len(content["records"]) == 3
+    assert [entry.name for entry in tmp_path.iterdir() if entry.name.startswith("run")] == ["run.json"]
+    again = _run(*arguments, "--threads", "1", code=TERMINAL + MAIN)
+    assert again.returncode == 0
+    assert "back to back" in again.stdout
+    other = _run(*arguments, "--threads", "2")
+    assert "--json holds a run of another configuration (threads 1, now 2)" in _error(other)
+
+
+def test_a_killed_run_leaves_records_that_can_be_shown(engine: Path, tmp_path: Path) -> None:
+    path = tmp_path / "run.json"
+    journal = tmp_path / "run.records.jsonl"
+    arguments = ("--engine", engine, "--backend", "fake", "--frames", "100000", "--peer", "none")
+    process = subprocess.Popen(
+        [sys.executable, "-c", MAIN, *map(str, arguments), "--json", str(path)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=_environment(),
+    )
+    with process:
+        try:
+            deadline_s = time.monotonic() + 60
+            while not (journal.exists() and journal.read_bytes().count(b"\n") > 4):
+                assert process.poll() is None
+                assert time.monotonic() < deadline_s
+                time.sleep(0.05)
+        finally:
+            process.send_signal(signal.SIGKILL)
+            process.communicate(timeout=20)
+    assert not path.exists()
+    left = read_run(journal)
+    assert len(left.records) >= 4
+    assert [r.frame for r in left.records if isinstance(r, FrameRecord)] == list(range(len(left.records)))
+    done = _run("show", journal)
+    assert done.returncode == 0, done.stderr
+    assert "CUT SHORT" in done.stdout
+    assert "back to back" in done.stdout
+
+
+def test_ctrl_c_says_where_the_records_are(engine: Path, tmp_path: Path) -> None:
+    journal = tmp_path / "run.records.jsonl"
+    arguments = ("--engine", engine, "--backend", "fake", "--frames", "100000", "--peer", "none")
+    # A shell starts background jobs with SIGINT ignored, and Python then leaves it so.
+    code = f"import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n{MAIN}"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, *map(str, arguments), "--json", str(tmp_path / "run.json")],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=_environment(),
+    )
+    with process:
+        deadline_s = time.monotonic() + 60
+        while not (journal.exists() and journal.read_bytes().count(b"\n") > 4):
+            assert process.poll() is None
+            assert time.monotonic() < deadline_s
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        _, stderr = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert stderr.splitlines() == [
+        f"tdnet-bench: what was measured is in {str(journal)!r}",
+        "tdnet-bench: interrupted",
+    ]
+
+
+def test_two_runs_are_compared(document: Document, tmp_path: Path) -> None:
+    import msgspec
+
+    first, second = tmp_path / "a.json", tmp_path / "b.json"
+    write_document(document, first)
+    write_document(document, second)
+    done = _run("compare", first, second)
+    assert done.returncode == 0, done.stderr
+    assert "A frame of the first run takes 1.000 of the second's time" in done.stdout
+    other = msgspec.structs.replace(document, config=msgspec.structs.replace(document.config, height=96))
+    write_document(other, second)
+    assert "height is 48 and 96" in _error(_run("compare", first, second))
+    assert "--side 'warp'" in _error(_run("compare", first, first, "--side", "warp"))
+
+
+def test_a_document_can_be_shown_again(document: Document, tmp_path: Path) -> None:
+    path = tmp_path / "run.json"
+    write_document(document, path)
+    done = _run("show", path)
+    assert done.returncode == 0, done.stderr
+    assert "LEFT OUT torch-compile: no C++ compiler" in done.stdout
 
 
 def test_the_package_imports_without_its_extras() -> None:
-    blocked = ("typer", "rich", "psutil", "torch", "cv2", "av", "onnxruntime")
+    blocked = ("typer", "rich", "psutil", "scipy", "torch", "cv2", "av", "onnxruntime")
     done = _run(code=f"import sys\nsys.modules.update(dict.fromkeys({blocked}))\nimport tdnet_bench")
     assert done.returncode == 0, done.stderr
 
 
-def test_a_missing_extra_is_one_line_that_installs_it() -> None:
-    done = _run(code="import sys\nsys.modules['psutil'] = None\n" + MAIN)
+@pytest.mark.parametrize("package", ["psutil", "scipy"])
+def test_a_missing_extra_is_one_line_that_installs_it(package: str, engine: Path) -> None:
+    """Before anything is measured."""
+    arguments = ("--engine", engine, "--backend", "fake", "--frames", "100000")
+    done = _run(*arguments, code=f"import sys\nsys.modules[{package!r}] = None\n" + MAIN)
     assert "pip install 'tdnet-deploy[bench]'" in _error(done)

@@ -18,7 +18,8 @@ def plan(tmp_path: Path) -> Path:
 
 def test_defaults(plan: Path) -> None:
     options = BenchOptions(engine=plan, threads=2)
-    assert (options.frames, options.backend, options.ckpt, options.json) == (60, "auto", None, None)
+    assert (options.frames, options.backends, options.peers) == (60, ("auto",), ())
+    assert (options.ckpt, options.json, options.labels, options.fps) == (None, None, None, ())
 
 
 @pytest.mark.parametrize(
@@ -26,12 +27,24 @@ def test_defaults(plan: Path) -> None:
     [
         ({"frames": 0}, "--frames is 0, expected at least 1"),
         ({"threads": 0}, "--threads is 0, expected at least 1"),
+        ({"fps": (10.0, 0.0)}, "--fps is 0, expected more than 0 and at most 1000"),
+        ({"fps": (float("nan"),)}, "--fps is nan"),
+        ({"fps": (1e9,)}, "--fps is 1e.09"),
         ({"engine": Path("absent.plan")}, "--engine needs a file, but there is nothing at 'absent.plan'"),
         ({"engine": Path()}, "--engine needs a file, but there is a folder at"),
         ({"ckpt": Path("absent.pth")}, "--ckpt needs a file, but there is nothing at 'absent.pth'"),
         ({"input": Path("absent.mp4")}, "--input needs a video or a folder, but there is nothing at"),
+        ({"labels": Path()}, "--labels needs --input"),
+        (
+            {"input": Path(), "labels": Path("absent")},
+            "--labels needs a folder, but there is none at 'absent'",
+        ),
         ({"json": Path("absent/run.json")}, "--json cannot write there: no folder 'absent'"),
+        ({"json": Path("x.records.jsonl")}, "--json may not end in .records.jsonl"),
         ({"json": Path()}, "--json needs a file name, but '.' is a folder"),
+        ({"html": Path("absent/run.html")}, "--html cannot write there: no folder 'absent'"),
+        ({"html": Path()}, "--html needs a file name, but '.' is a folder"),
+        ({"html": Path("x"), "json": Path("x")}, "--html and --json are the same file"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(plan: Path, change: dict[str, object], message: str) -> None:
