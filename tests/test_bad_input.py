@@ -136,12 +136,14 @@ OPTIONS = [
     (["--ckpt", "good.pth", "--names", "absent.txt"], "No such file", 1),
     (["--ckpt", "good.pth", "--frames", "still"], "the proof needs 8", 1),
     (["--ckpt", "good.pth", "--frames", "text.mp4"], "text.mp4", 1),
-    (["--ckpt", "good.pth", "--precision", "fp8"], "--precision is 'fp8'; expected fp32 or fp16", 1),
+    (["--ckpt", "good.pth", "--precision", "fp8"], "--precision is 'fp8'; expected fp32 or fp16 or int8", 1),
     (
         ["--ckpt", "good.pth", "--backend", "openvino"],
         "--backend is 'openvino'; expected tensorrt or tensorrt-rtx",
         1,
     ),
+    (["--ckpt", "good.pth", "--precision", "int8"], "--precision int8 needs --calibration", 1),
+    (["--ckpt", "good.pth", "--max-loss", "0.1"], "--max-loss goes with --precision int8", 1),
     (["--ckpt", "good.pth", "--drop-stale"], "--drop-stale goes with --rebuild", 1),
     (["--rebuild", "good.plan"], "--rebuild needs --backend tensorrt or --backend tensorrt-rtx", 1),
     (

@@ -80,6 +80,22 @@ def export(
             show_default=False,
         ),
     ] = None,
+    calibration: Annotated[
+        str | None,
+        typer.Option(
+            metavar="CLIP",
+            help="With --precision int8: video or image folder to calibrate on, such as the robot will see.",
+            show_default=False,
+        ),
+    ] = None,
+    max_loss: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SHARE",
+            help="With --precision int8: share of the labels that may change, instead of the usual bounds.",
+            show_default=False,
+        ),
+    ] = None,
     backend: Annotated[
         list[str] | None,
         typer.Option(
@@ -103,7 +119,13 @@ def export(
     """Export a TDNet checkpoint to ONNX graphs, prove them against PyTorch, and pack one bundle."""
     precisions, backends = tuple(precision or ()), tuple(backend or ())
     if rebuild is not None:
-        others = {"--ckpt": checkpoint, "--out": out, "--size": size, "--memory-stride": memory_stride}
+        others: dict[str, object] = {
+            "--ckpt": checkpoint,
+            "--out": out,
+            "--size": size,
+            "--memory-stride": memory_stride,
+        }
+        others |= {"--calibration": calibration, "--max-loss": max_loss}
         others |= {"--names": names, "--frames": frames, "--logits": logits or None}
         if given := [option for option, value in others.items() if value is not None]:
             raise OptionError(f"--rebuild takes all from the bundle; leave out {', '.join(given)}")
@@ -127,6 +149,8 @@ def export(
         logits=logits,
         precisions=precisions,
         backends=backends,
+        calibration=calibration,
+        max_loss=max_loss,
     )
     from tdnet_export.pipeline import bundle_from_checkpoint  # takes seconds: wrong options need not wait
 

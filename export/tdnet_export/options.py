@@ -13,7 +13,7 @@ from tdnet_runtime.preflight import PREFERRED
 
 __all__ = ["PRECISIONS", "SCENE", "ExportOptions", "RebuildOptions", "parse_size"]
 
-PRECISIONS = ("fp32", "fp16")
+PRECISIONS = ("fp32", "fp16", "int8")
 """That graphs can be written in."""
 
 SCENE = "rendered moving scene"
@@ -37,6 +37,8 @@ class ExportOptions:
         logits: True to give the logits beside the labels.
         precisions: of the graphs; none for FP32, and what the backends prefer.
         backends: that engines are built for.
+        calibration: video or folder that INT8 is calibrated on; given exactly where INT8 is asked for.
+        max_loss: share of the labels that INT8 may change, instead of its bounds; None for these.
 
     Raises:
         OptionError: a value that cannot be meant.
@@ -51,10 +53,13 @@ class ExportOptions:
     logits: bool = False
     precisions: tuple[str, ...] = ()
     backends: tuple[str, ...] = ()
+    calibration: str | None = None
+    max_loss: float | None = None
 
     def __post_init__(self) -> None:
         _check_names("--precision", self.precisions, PRECISIONS)
         _check_names("--backend", self.backends, ENGINE_BACKENDS)
+        self._check_int8()
         if self.memory_stride is not None and not 1 <= self.memory_stride <= _MAX_STRIDE:
             raise OptionError(
                 f"--memory-stride is {self.memory_stride}; expected 1 to {_MAX_STRIDE} (3 as trained, 4 as the "
@@ -62,6 +67,24 @@ class ExportOptions:
             )
         if self.out is not None:
             self.check_out(self.out)
+
+    def _check_int8(self) -> None:
+        if "int8" in self.precisions and self.calibration is None:
+            raise OptionError(
+                "--precision int8 needs --calibration: a video or folder of frames such as the robot will see"
+            )
+        if "int8" not in self.precisions:
+            for option, value in (("--calibration", self.calibration), ("--max-loss", self.max_loss)):
+                if value is not None:
+                    raise OptionError(f"{option} goes with --precision int8; leave it out, or ask for INT8")
+        if self.backends and not set(PREFERRED) & set(self.wanted_precisions):
+            raise OptionError(
+                f"--backend {self.backends[0]} builds engines from {' or '.join(PREFERRED)} graphs; add --precision fp16"
+            )
+        if self.max_loss is not None and not 0 < self.max_loss < 1:
+            raise OptionError(
+                f"--max-loss is {self.max_loss}; expected the share of the labels that INT8 may change, for instance 0.05"
+            )
 
     @property
     def wanted_precisions(self) -> tuple[str, ...]:
@@ -72,8 +95,8 @@ class ExportOptions:
     @property
     def wanted_engines(self) -> tuple[tuple[str, str], ...]:
         """(backend, precision) of each set of engines: the best precision among those of the graphs."""
-        best = next(precision for precision in PREFERRED if precision in self.wanted_precisions)
-        return tuple((backend, best) for backend in dict.fromkeys(self.backends))
+        present = [precision for precision in PREFERRED if precision in self.wanted_precisions]
+        return tuple((backend, present[0]) for backend in dict.fromkeys(self.backends))
 
     def check_out(self, out: Path) -> None:
         """Raise OptionError where a bundle cannot be written to `out`."""

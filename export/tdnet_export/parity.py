@@ -37,9 +37,11 @@ Frame = npt.NDArray[np.uint8]
 _SCHEMA_VERSION = 2
 _DIVERGED = "the exported graphs do not compute what PyTorch computes"
 _ADVICE = "Nothing was written. This is a defect of the exporter or a damaged checkpoint: please report it."
-_HALF_ADVICE = (
-    "Nothing was written. FP16 is not exact enough for these weights: export with --precision fp32."
-)
+_ADVICES = {
+    "fp16": "Nothing was written. FP16 is not exact enough for these weights: export with --precision fp32.",
+    "int8": "Nothing was written. INT8 loses more than its bound on these frames: calibrate on other ones, allow it with "
+    "--max-loss SHARE, or export with --precision fp32.",
+}
 
 
 def required_frames(paths: int) -> int:
@@ -218,7 +220,7 @@ def _require_all(report: ParityReport) -> None:
 
 
 def _advice(precision: str) -> str:
-    return _ADVICE if precision == "fp32" else _HALF_ADVICE
+    return _ADVICES.get(precision, _ADVICE)
 
 
 def _where(frame: Result | FrameParity) -> str:

@@ -20,21 +20,27 @@ from tdnet_export.engines import BuildEvent, add_engines, build_engines, require
 from tdnet_export.footage import proof_frames
 from tdnet_export.graph_check import check_graph
 from tdnet_export.graphs import graph_jobs
+from tdnet_export.int8 import calibration_clips, int8_bounds, quantised_graphs
+from tdnet_export.int8 import unavailable as int8_unavailable
 from tdnet_export.options import SCENE, ExportOptions
 from tdnet_export.parity import required_frames
-from tdnet_export.parity_report import ParityReport
+from tdnet_export.parity_report import BOUNDS, ParityReport
 from tdnet_export.precision import half_precision_model, half_tensors
 from tdnet_export.precision_check import check_half
 from tdnet_export.proof import prove
+from tdnet_export.termination import sigterm_as_exit
 from tdnet_export.weights import Weights
 from tdnet_models import Network, load_checkpoint
 from tdnet_models.digest import checkpoint_sha256
 from tdnet_models.reference import MEAN, STD
 from tdnet_runtime import __version__
 from tdnet_runtime.bundle_writer import write_bundle
+from tdnet_runtime.errors import MissingExtraError
 from tdnet_runtime.manifest import SCHEMA_VERSION, ClassSpec, GraphSpec, InputSpec, Manifest, ParitySummary
 
 __all__ = ["ExportSummary", "Progress", "bundle_from_checkpoint"]
+
+INT8_REPORT = "reports/int8.json"
 
 Models = dict[str, onnx.ModelProto]
 """Graphs of one precision by name."""
@@ -68,6 +74,7 @@ class ExportSummary:
     total_seconds: float
 
 
+@sigterm_as_exit()
 def bundle_from_checkpoint(
     options: ExportOptions, *, on_progress: Progress = lambda stage, done, total, detail="": None
 ) -> ExportSummary:
@@ -82,8 +89,7 @@ def bundle_from_checkpoint(
         ExportError: a graph is not valid, an engine cannot be built, or the file cannot be written.
     """
     started = perf_counter()
-    for backend in options.backends:
-        require_product(backend)
+    _require_tools(options)
     on_progress("load checkpoint", 0, 1)
     network = load_checkpoint(options.checkpoint, size=options.size_hw)
     digest = checkpoint_sha256(options.checkpoint)
@@ -95,26 +101,34 @@ def bundle_from_checkpoint(
     if options.frames is not None:
         for _ in _frames(options, network):  # a clip that cannot be read, or is too short, ends it here
             pass
+    clips = _clips(options, network)
     on_progress("load checkpoint", 1, 1)
 
+    manifest = _manifest(network, contract, classes, digest, options.wanted_precisions)
+    members: dict[str, bytes] = {}
     single, single_seconds = _write_graphs(network, contract, on_progress)
     graphs, graph_seconds = {"fp32": single}, {"fp32": single_seconds}
     if "fp16" in options.wanted_precisions:
         graphs["fp16"], graph_seconds["fp16"] = _convert_graphs(contract, single, on_progress)
+    if clips:
+        int8_started = perf_counter()
+        quantised = quantised_graphs(single, contract, manifest, clips, on_progress=on_progress)
+        graphs["int8"], graph_seconds["int8"] = quantised.models, perf_counter() - int8_started
+        members[INT8_REPORT] = msgspec.json.format(msgspec.json.encode(quantised.report), indent=1)
     graphs = {precision: graphs[precision] for precision in options.wanted_precisions}
-    manifest = _manifest(network, contract, classes, digest, options.wanted_precisions)
     reports, proof_seconds = {}, {}
     for precision in graphs:
         proof_started = perf_counter()
-        reports[precision] = _prove(precision, network, contract, manifest, single, options, on_progress)
+        models = graphs["int8"] if precision == "int8" else single
+        reports[precision] = _prove(precision, network, contract, manifest, models, options, on_progress)
         proof_seconds[precision] = perf_counter() - proof_started
 
-    members = {
+    members |= {
         _member(precision, name): model.SerializeToString(deterministic=True)
         for precision, models in graphs.items()
         for name, model in models.items()
     }
-    del graphs, single
+    del graphs, single, models
     manifest, members = _with_engines(manifest, members, options, on_progress)
     on_progress("write bundle", 0, 1)
     members |= {
@@ -217,7 +231,7 @@ def _prove(
     network: Network,
     contract: NetworkContract,
     manifest: Manifest,
-    single: Models,
+    models: Models,
     options: ExportOptions,
     on_progress: Progress,
 ) -> ParityReport:
@@ -230,11 +244,29 @@ def _prove(
         network,
         contract,
         manifest,
-        single,
+        models,
         _frames(options, network),
         footage=SCENE if options.frames is None else f"user's footage, {Path(options.frames).name}",
+        bounds=int8_bounds(options.max_loss) if precision == "int8" else BOUNDS[precision],
         on_frame=lambda figures: on_progress(stage, figures.frame + 1, count),
     )
+
+
+def _require_tools(options: ExportOptions) -> None:
+    """Raise MissingExtraError where what an option needs is not installed: now, not after minutes of work."""
+    for backend in options.backends:
+        require_product(backend)
+    reason = int8_unavailable() if "int8" in options.wanted_precisions else None
+    if reason is not None:
+        raise MissingExtraError(reason)
+
+
+def _clips(options: ExportOptions, network: Network) -> list[list[npt.NDArray[np.uint8]]]:
+    """What INT8 is calibrated on; nothing where it was not asked for."""
+    if options.calibration is None:
+        return []
+    paths = network.spec.variant.paths
+    return list(calibration_clips(options.calibration, paths=paths, size_hw=network.spec.input_size))
 
 
 def _frames(options: ExportOptions, network: Network) -> Iterator[npt.NDArray[np.uint8]]:

@@ -15,16 +15,17 @@ import onnx
 from tdnet_export.contract import NetworkContract
 from tdnet_export.graphs import with_outputs
 from tdnet_export.parity import prove_parity
-from tdnet_export.parity_report import FrameParity, ParityReport
+from tdnet_export.parity_report import FrameParity, ParityBounds, ParityReport
 from tdnet_export.precision import half_precision_model
 from tdnet_export.precision_rounding import rounding_model
 from tdnet_models import Network
+from tdnet_runtime.backends import openvino
 from tdnet_runtime.bundle_writer import write_bundle
 from tdnet_runtime.manifest import GraphSpec, Manifest
 
 __all__ = ["prove"]
 
-_TERMS = {"fp32": "", "fp16": ", every FP16 result rounded to FP16 by casts of its own (sums in FP32)"}
+_TERMS = {"fp16": ", every FP16 result rounded to FP16 by casts of its own (sums in FP32)"}
 
 
 def prove(
@@ -36,20 +37,23 @@ def prove(
     frames: Iterable[npt.NDArray[np.uint8]],
     *,
     footage: str,
+    bounds: ParityBounds,
     on_frame: Callable[[FrameParity], None],
 ) -> ParityReport:
-    """Run the graphs in `precision` on ONNX Runtime in closed loop against the PyTorch oracle.
+    """Run the graphs in `precision` on the CPU in closed loop against the PyTorch oracle.
 
-    FP16 graphs are represented by twins that round explicitly; see `precision_rounding`.
+    FP16 graphs are represented by twins that round explicitly; see `precision_rounding`. INT8 graphs run on the
+    engine that is the fastest one for them.
 
     Args:
-        precision: `fp32` or `fp16`.
+        precision: `fp32`, `fp16` or `int8`.
         network: the oracle's.
         contract: of the graphs.
         manifest: of the bundle to be, without members.
-        models: the graphs in FP32, by name.
+        models: the graphs by name: in INT8 for `int8`, in FP32 for others.
         frames: uint8 [H, W, 3] of the network's size.
         footage: what they are, for the report.
+        bounds: that must hold.
         on_frame: called after each frame.
 
     Raises:
@@ -63,9 +67,17 @@ def prove(
             footage=footage,
             memory_stride=contract.memory_stride,
             precision=precision,
-            terms=_TERMS[precision],
+            bounds=bounds,
+            backend=_backend(precision),
+            terms=_TERMS.get(precision, ""),
             on_frame=on_frame,
         )
+
+
+def _backend(precision: str) -> str:
+    if precision == "int8" and openvino.unavailable() is None:
+        return "openvino"
+    return "onnxruntime"
 
 
 @contextmanager

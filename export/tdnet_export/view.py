@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import shlex
 from pathlib import Path
 from time import perf_counter
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
@@ -82,7 +84,7 @@ def show_summary(summary: ExportSummary, console: Console) -> None:
         )
         table.add_row(
             f"proof of {precision.upper()}",
-            f"{len(report.frames)} frames in closed loop against PyTorch ({report.footage}), "
+            f"{len(report.frames)} frames in closed loop against PyTorch ({escape(report.footage)}), "
             f"{summary.proof_seconds[precision]:.1f} s",
         )
         table.add_row(
@@ -91,7 +93,7 @@ def show_summary(summary: ExportSummary, console: Console) -> None:
         worst = report.worst_class
         table.add_row(
             "  worst class",
-            f"{manifest.classes[worst.index].name}, IoU {worst.iou:.4f} with PyTorch's labels",
+            f"{escape(manifest.classes[worst.index].name)}, IoU {worst.iou:.4f} with PyTorch's labels",
         )
         table.add_row("  max |Δlogits|/std", f"{report.logits_error:.1e} (bound {report.bounds.max_error:g})")
     for spec in manifest.engines:
@@ -103,7 +105,9 @@ def show_summary(summary: ExportSummary, console: Console) -> None:
     unasked = "fp32" in manifest.precisions or manifest.engines
     option = "" if unasked else f" --precision {manifest.precisions[0]}"
     console.print(
-        f"Next: tdnet-run --engine {summary.path} --input VIDEO --overlay out.mp4{option}", soft_wrap=True
+        f"Next: tdnet-run --engine {shlex.quote(str(summary.path))} --input VIDEO --overlay out.mp4{option}",
+        soft_wrap=True,
+        markup=False,
     )
 
 
@@ -113,7 +117,7 @@ def show_rebuild(summary: RebuildSummary, console: Console) -> None:
     for spec in summary.built:
         _add_engines(table, summary.manifest, spec)
     for spec in summary.dropped:
-        table.add_row("dropped", spec.title)
+        table.add_row("dropped", escape(spec.title))
     table.add_row("time", f"{summary.seconds:.1f} s")
     console.print(table)
 
@@ -123,7 +127,7 @@ def _table(path: Path) -> Table:
     table = Table(show_header=False, box=None, pad_edge=False)
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
-    table.add_row("bundle", f"{path} ({path.stat().st_size / 2**20:.1f} MiB)")
+    table.add_row("bundle", f"{escape(str(path))} ({path.stat().st_size / 2**20:.1f} MiB)")
     return table
 
 
@@ -132,7 +136,7 @@ def _add_engines(table: Table, manifest: Manifest, spec: EngineSpec) -> None:
     seconds = sum(engine.build_seconds for engine in spec.graphs.values())
     nbytes = sum(manifest.members[engine.engine].size for engine in spec.graphs.values())
     share = min(engine.half_share for engine in spec.graphs.values())
-    table.add_row("engines", spec.title)
+    table.add_row("engines", escape(spec.title))
     table.add_row(
         "",
         f"{len(spec.graphs)} in {spec.precision.upper()}, {nbytes / 2**20:.1f} MiB, built in {seconds:.1f} s; half "

@@ -56,7 +56,7 @@ class Segmenter:
         Raises:
             BundleError: the bundle cannot be trusted.
             BackendError: the engine is absent or cannot load the graphs, or there are none of that precision.
-            OptionError: no backend of that name, or a thread count below 1.
+            OptionError: no backend or precision of that name, or a thread count below 1.
         """
         bundle = Bundle.open(path)
         try:

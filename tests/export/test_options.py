@@ -107,7 +107,7 @@ def test_precisions_and_engines(precisions, backends, graphs, engines, checkpoin
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        ({"precisions": ("int4",)}, "--precision is 'int4'; expected fp32 or fp16"),
+        ({"precisions": ("int4",)}, "--precision is 'int4'; expected fp32 or fp16 or int8"),
         ({"backends": ("cuda",)}, "--backend is 'cuda'; expected tensorrt or tensorrt-rtx"),
     ],
 )
@@ -121,3 +121,24 @@ def test_unknown_names_are_refused(kind, more, message, checkpoint):
 def test_a_rebuild_is_of_some_engines(checkpoint):
     with pytest.raises(OptionError, match="--rebuild needs --backend tensorrt or --backend tensorrt-rtx"):
         RebuildOptions(bundle=checkpoint, backends=())
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ({"precisions": ("int8",)}, "--precision int8 needs --calibration"),
+        ({"calibration": "clip.mp4"}, "--calibration goes with --precision int8"),
+        ({"precisions": ("fp16",), "max_loss": 0.1}, "--max-loss goes with --precision int8"),
+        (
+            {"precisions": ("int8",), "calibration": "x", "max_loss": 1.5},
+            "--max-loss is 1.5; expected the share",
+        ),
+        (
+            {"precisions": ("int8",), "calibration": "x", "backends": ("tensorrt-rtx",)},
+            "--backend tensorrt-rtx builds engines from fp16 or fp32 graphs; add --precision fp16",
+        ),
+    ],
+)
+def test_what_int8_needs_and_what_needs_int8(more, message, checkpoint):
+    with pytest.raises(OptionError, match=message):
+        ExportOptions(checkpoint=checkpoint, **more)

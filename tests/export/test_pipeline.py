@@ -1,7 +1,10 @@
 """From a checkpoint to a bundle: all or nothing, whatever comes in between."""
 
 import dataclasses
+import io
 import os
+import shlex
+import signal
 import tempfile
 import zipfile
 from pathlib import Path
@@ -12,11 +15,13 @@ import numpy as np
 import pytest
 import torch
 from onnx import numpy_helper
+from rich.console import Console
 
 from tdnet_export import pipeline, proof
 from tdnet_export.options import ExportOptions
 from tdnet_export.parity_report import BOUNDS, ParityReport
 from tdnet_export.pipeline import bundle_from_checkpoint
+from tdnet_export.view import show_summary
 from tdnet_models import ReferenceStream, load_checkpoint
 from tdnet_runtime import Segmenter
 from tdnet_runtime.bundle import Bundle
@@ -84,6 +89,25 @@ def test_progress_tells_each_stage_from_its_beginning(options, folders):
         assert bundle.manifest == summary.manifest
 
 
+@pytest.mark.parametrize("name", ["a [red] b'c.plan", "x[/y].plan"])
+def test_the_summarys_paths_and_command_are_taken_literally(name, options, folders):
+    """Spaces, quotes and what Rich would take for markup."""
+    out = folders[0] / name
+    out.parent.mkdir(exist_ok=True)
+    clip = folders[0] / "clip [" / "b]"
+    clip.mkdir(parents=True)
+    for index in range(8):
+        image = cv2.cvtColor(render(index, height=64, width=96), cv2.COLOR_RGB2BGR)
+        assert cv2.imwrite(str(clip / f"{index}.png"), image)
+    shown = io.StringIO()
+    changed = dataclasses.replace(options, out=out, frames=str(clip))
+    show_summary(bundle_from_checkpoint(changed), Console(file=shown, width=500))
+    assert f"{out} (" in shown.getvalue()
+    assert "user's footage, b]" in shown.getvalue()
+    command = shown.getvalue().partition("Next: ")[2]
+    assert shlex.split(command)[:3] == ["tdnet-run", "--engine", str(out)]
+
+
 @pytest.mark.parametrize("step", STAGES[:-1], ids=lambda step: f"{step[0]} {step[1]}".replace(" ", "-"))
 def test_ctrl_c_at_any_stage_leaves_everything_as_it_was(step, options, folders):
     def interrupt(*now):
@@ -92,6 +116,27 @@ def test_ctrl_c_at_any_stage_leaves_everything_as_it_was(step, options, folders)
 
     with pytest.raises(KeyboardInterrupt):
         bundle_from_checkpoint(options, on_progress=interrupt)
+    assert_untouched(folders)
+
+
+@pytest.mark.parametrize("step", [("prove FP32", 3, 8), ("write bundle", 0, 1)], ids=lambda step: step[0])
+def test_sigterm_leaves_everything_as_it_was(step, options, folders):
+    """As from `docker stop`: without a handler the proof's bundle would stay in the temporary folder."""
+
+    def stop(*now):
+        if now == step:
+            signal.raise_signal(signal.SIGTERM)
+
+    def unhandled(number, frame):
+        raise AssertionError("nobody handles SIGTERM")
+
+    before = signal.signal(signal.SIGTERM, unhandled)
+    try:
+        with pytest.raises(SystemExit, match="143"):
+            bundle_from_checkpoint(options, on_progress=stop)
+        assert signal.getsignal(signal.SIGTERM) is unhandled
+    finally:
+        signal.signal(signal.SIGTERM, before)
     assert_untouched(folders)
 
 

@@ -9,17 +9,16 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import msgspec
 
 from tdnet_export.engines.child import REQUEST, Request
 from tdnet_export.engines.products import product_of
+from tdnet_export.termination import sigterm_as_exit
 from tdnet_runtime.errors import ExportError, MissingExtraError
 
 __all__ = ["ChildResult", "run_child"]
@@ -68,7 +67,7 @@ def run_child(
         ExportError, MissingExtraError: as the child says; or it died.
     """
     try:
-        with _sigterm_as_exit(), tempfile.TemporaryDirectory(prefix="tdnet-engines-") as name:
+        with sigterm_as_exit(), tempfile.TemporaryDirectory(prefix="tdnet-engines-") as name:
             folder = Path(name)
             (folder / REQUEST).write_bytes(msgspec.json.encode(request))
             for graph in request.graphs:
@@ -164,23 +163,3 @@ def _death(request: Request, folder: Path, code: int) -> BaseException:
         how += ", probably since memory ran out" if -code == signal.SIGKILL else ""
     title = product_of(request.backend).title
     return ExportError(f"the process that builds {title} engines {how}: {said}")
-
-
-@contextlib.contextmanager
-def _sigterm_as_exit() -> Iterator[None]:
-    """Let SIGTERM unwind the block, so that the child ends and the temporary folder goes.
-
-    Signal handlers belong to the main thread; elsewhere the child dies with this process all the same.
-    """
-
-    def leave(number: int, frame: FrameType | None) -> None:
-        raise SystemExit(128 + number)
-
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, leave)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

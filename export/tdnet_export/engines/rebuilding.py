@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ import msgspec
 from tdnet_export.engines.build import build_engines
 from tdnet_export.engines.options import BuildOptions, OnBuild
 from tdnet_export.engines.products import require_product
+from tdnet_export.termination import sigterm_as_exit
 from tdnet_runtime.bundle import Bundle
 from tdnet_runtime.bundle_writer import write_bundle
 from tdnet_runtime.errors import ExportError, OptionError
@@ -42,6 +44,7 @@ class RebuildSummary:
     seconds: float
 
 
+@sigterm_as_exit()
 def rebuild(
     plan: Path,
     *,
@@ -54,7 +57,8 @@ def rebuild(
     """Build engines from the graphs of the bundle at `plan` and put them into it.
 
     The bundle is replaced as a whole when all engines are there; until then, and where anything
-    fails, it stays as it is. All other members stay byte for byte the same.
+    fails, it stays as it is. All other members stay byte for byte the same. Where `plan` is a link, the file that it
+    leads to is replaced, and the link stays.
 
     Args:
         plan: the bundle.
@@ -77,6 +81,8 @@ def rebuild(
         require_product(backend)
     with Bundle.open(plan) as bundle:
         before = _identity(plan)
+        target = Path(os.path.realpath(plan))
+        _check_writable(target)  # now, not after the builds
         manifest = bundle.manifest
         wanted = tuple(dict.fromkeys(precisions)) or (PREFERRED[0],)
         for precision in wanted:
@@ -104,7 +110,7 @@ def rebuild(
         )
     return RebuildSummary(
         path=plan,
-        manifest=write_bundle(plan, manifest, members),
+        manifest=write_bundle(target, manifest, members),
         built=tuple(spec for spec, _ in built),
         dropped=dropped,
         seconds=perf_counter() - started,
@@ -153,6 +159,18 @@ def add_engines(
     dropped = tuple(spec for spec in gone if spec.title not in titles)
     updated = msgspec.structs.replace(manifest, schema_version=SCHEMA_VERSION, engines=engines, members={})
     return updated, result, dropped
+
+
+def _check_writable(target: Path) -> None:
+    for path, what in (
+        (target, "the bundle is read-only"),
+        (target.parent, "its folder may not be written to"),
+    ):
+        if not os.access(path, os.W_OK):
+            raise ExportError(
+                f"engines cannot be put into the bundle: {what}; allow writing, or copy the bundle to where you may "
+                f"write and rebuild it there: {str(target)!r}"
+            )
 
 
 def _check_precision(plan: Path, manifest: Manifest, precision: str, *, asked: bool) -> None:

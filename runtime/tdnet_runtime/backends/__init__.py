@@ -11,15 +11,19 @@ from tdnet_runtime.backends.base import Backend
 from tdnet_runtime.bundle import Bundle
 from tdnet_runtime.errors import BackendError, OptionError
 
-__all__ = ["AUTO_ORDER", "BACKENDS", "open_backend"]
+__all__ = ["AUTO_ORDER", "BACKENDS", "PRECISIONS", "open_backend"]
 
 logger = logging.getLogger(__name__)
 
-BACKENDS = ("tensorrt", "tensorrt-rtx", "cuda", "onnxruntime", "fake")
+BACKENDS = ("tensorrt", "tensorrt-rtx", "cuda", "openvino", "onnxruntime", "fake")
 """Names that `open_backend` knows; each is a module of this package, with `_` for `-`."""
 
-AUTO_ORDER = ("tensorrt", "tensorrt-rtx", "cuda", "onnxruntime")
+AUTO_ORDER = ("tensorrt", "tensorrt-rtx", "cuda", "openvino", "onnxruntime")
 """What `auto` tries, the fastest first. `fake` computes nothing and is never chosen."""
+
+
+PRECISIONS = ("fp32", "fp16", "bf16", "int8")
+"""What a user may ask for. No graph is BF16: `openvino` computes FP32 graphs so."""
 
 
 class BackendModule(Protocol):
@@ -53,7 +57,7 @@ def open_backend(
         threads: of the CPU; None for all that this process may use.
 
     Raises:
-        OptionError: no such backend, or a thread count below 1.
+        OptionError: no such backend or precision, or a thread count below 1.
         BackendError: the engine is absent (the message says what to install) or refuses the graphs, or the
             bundle has no graphs in such a precision.
     """
@@ -61,6 +65,8 @@ def open_backend(
         raise OptionError(f"threads is {threads}; expected 1 or more, or nothing for all available cores")
     if name != "auto" and name not in BACKENDS:
         raise OptionError(f"there is no backend {name!r}; known are: auto, {', '.join(BACKENDS)}")
+    if precision is not None and precision not in (*PRECISIONS, *bundle.manifest.precisions):
+        raise OptionError(f"there is no precision {precision!r}; known are: {', '.join(PRECISIONS)}")
     reasons: dict[str, str] = {}
     for candidate in AUTO_ORDER if name == "auto" else (name,):
         module = cast(BackendModule, importlib.import_module(f"{__name__}.{candidate.replace('-', '_')}"))

@@ -2,7 +2,9 @@
 
 Every tensor lies in the device's memory and is bound once. Images are copied in and results out by the host,
 which waits: a run is complete when it returns. Each stream's graphs have numbers of their own
-(`gpu_graph_id`), because ONNX Runtime keeps a captured CUDA graph for each number and session.
+(`gpu_graph_id`), because ONNX Runtime keeps a captured CUDA graph for each number, session and thread: in
+another thread than the one that opened the stream it would capture anew, in mid-stream and untested, so there
+the stream runs without.
 
 The device is named by a `Provider`: tests name the CPU, which runs all of this but the capturing itself.
 """
@@ -11,6 +13,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tdnet_runtime.backends.base import Binding, Buffer, Program, Session
-from tdnet_runtime.backends.ort_provider import LoadedGraph, Provider, checked, load_graph
+from tdnet_runtime.backends.ort_provider import GATE, LoadedGraph, Provider, checked, load_graph
 from tdnet_runtime.bundle import Bundle
 from tdnet_runtime.errors import BackendError
 from tdnet_runtime.manifest import IMAGE, TensorSpec
@@ -29,6 +32,9 @@ __all__ = ["OrtBoundBackend", "OrtBoundSession"]
 logger = logging.getLogger(__name__)
 
 _NO_CAPTURE = "-1"  # as gpu_graph_id
+_OTHER_THREAD = (
+    "ONNX Runtime's graphs belong to the thread that opened the stream; open it in the thread that pushes"
+)
 _PROBE, _POISON = 0x3C, 0xFF  # a small positive number in every type; NaN, and no class
 
 
@@ -88,7 +94,8 @@ class BoundGraph:
 
     def run(self, *, captured: bool) -> None:
         """Run it, and wait."""
-        with self.graph.lock, checked(f"ONNX Runtime failed in graph {self.graph.name!r}"):
+        # The lock is the inner one: who holds it must not wait for a capture, which may want it.
+        with checked(f"ONNX Runtime failed in graph {self.graph.name!r}"), self.graph.lock:
             self.graph.session.run_with_iobinding(self.binding, self.captured if captured else self.plain)
 
 
@@ -100,6 +107,7 @@ class OrtBoundProgram:
     ) -> None:
         outputs = {name for graph in bound for name in graph.graph.outputs}
         self._session = session
+        self._thread = threading.current_thread()
         self._bound = tuple(bound)
         self._image = buffers[IMAGE]
         self.inputs = [buffer for name, buffer in buffers.items() if name not in outputs]
@@ -110,8 +118,11 @@ class OrtBoundProgram:
     def run(self) -> None:
         """See `Program.run`."""
         self._image.upload()
-        self.put(captured=self.obstacle is None)
-        self._session.captured = self.obstacle is None
+        captured = self.obstacle is None and threading.current_thread() is self._thread
+        self.put(captured=captured)
+        self._session.captured = captured
+        if not captured:
+            self._session.tell(self.obstacle or _OTHER_THREAD)
         for buffer in self._results:
             buffer.fetch()
 
@@ -129,7 +140,8 @@ class OrtBoundProgram:
         plain = self._tried(captured=False)
         if self.obstacle is None:
             try:
-                self.put(captured=True)  # ONNX Runtime captures in here
+                with GATE.capturing():
+                    self.put(captured=True)  # ONNX Runtime captures in here
                 replayed = self._tried(captured=True)
                 wrong = [name for name, values in plain.items() if (replayed[name] != values).any()]
                 if wrong:
@@ -191,12 +203,17 @@ class OrtBoundSession:
             )
         program = OrtBoundProgram(self, bound, buffers)
         program.test()
-        if program.obstacle is not None and not self._told:
+        if program.obstacle is not None:
+            self.tell(program.obstacle)
+        return program
+
+    def tell(self, obstacle: str) -> None:
+        """Log, once for each stream, why it runs without CUDA graphs."""
+        if not self._told:
             self._told = True
             logger.warning(
-                "running without CUDA graphs, which costs time and changes no result: %s", program.obstacle
+                "running without CUDA graphs, which costs time and changes no result: %s", obstacle
             )
-        return program
 
     def close(self) -> None:
         """See `Session.close`; the device's memory goes with the buffers."""

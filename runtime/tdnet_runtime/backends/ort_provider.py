@@ -8,11 +8,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from tdnet_runtime.backends.capture_gate import CaptureGate
 from tdnet_runtime.backends.ort_tensors import check_tensors
 from tdnet_runtime.errors import BackendError
 from tdnet_runtime.manifest import GraphSpec
 
-__all__ = ["LoadedGraph", "Provider", "checked", "load_graph"]
+__all__ = ["GATE", "LoadedGraph", "Provider", "checked", "load_graph"]
+
+GATE = CaptureGate()
+"""Of the process: every call of this package that may reach a GPU through ONNX Runtime goes through it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +51,12 @@ class LoadedGraph:
 
 @contextmanager
 def checked(doing: str) -> Iterator[None]:
-    """Whatever ONNX Runtime raises in here as BackendError."""
-    try:
-        yield
-    except Exception as error:  # ONNX Runtime's errors have no public base class
-        raise BackendError(f"{doing}: {error}") from error
+    """Whatever ONNX Runtime raises in here as BackendError; waits while another thread captures."""
+    with GATE.using():
+        try:
+            yield
+        except Exception as error:  # ONNX Runtime's errors have no public base class
+            raise BackendError(f"{doing}: {error}") from error
 
 
 def load_graph(ort: Any, provider: Provider, spec: GraphSpec, data: bytes) -> LoadedGraph:

@@ -59,7 +59,8 @@ def run(
     precision: Annotated[
         str | None,
         typer.Option(
-            metavar="fp32|fp16", help="Of the graphs; the best that the backend runs unasked if not given."
+            metavar="fp32|fp16|bf16|int8",
+            help="Of the graphs; the best that the backend runs unasked if not given.",
         ),
     ] = None,
     threads: Annotated[

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 from collections.abc import Sequence
 
 from tdnet_runtime.errors import BackendError
@@ -11,6 +13,8 @@ from tdnet_runtime.gpu.session import GpuSession
 from tdnet_runtime.manifest import GraphSpec, Manifest
 
 __all__ = ["GpuBackend"]
+
+logger = logging.getLogger(__name__)
 
 
 class GpuBackend:
@@ -57,10 +61,14 @@ class GpuBackend:
     def close(self) -> None:
         """See `Backend.close`."""
         engines, self._engines = self._engines, {}
-        if engines:
-            with self._device.current():
-                for engine in engines.values():
-                    engine.close()
+        with contextlib.ExitStack() as inside:
+            if engines:
+                try:
+                    inside.enter_context(self._device.current())
+                except BackendError as error:  # a GPU that is gone
+                    logger.warning("releasing engines: %s", error)
+            for engine in engines.values():
+                engine.close()
 
 
 def _check_tensors(graph: GraphSpec, engine: Engine) -> None:

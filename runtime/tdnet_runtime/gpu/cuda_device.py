@@ -2,7 +2,8 @@
 
 cuda-core raises on every status that is not success; `_checked` turns that into BackendError with what was
 being done. The driver's own functions (cuda.bindings) are used for the current context and for the driver's
-version, which cuda-core does not offer.
+version, which cuda-core does not offer; and for CUDA graphs: up to cuda-core 1.2 a GraphBuilder whose capture was
+invalidated ends the process when it is closed (NVIDIA/cuda-python#2834), and ours must survive that.
 """
 
 from __future__ import annotations
@@ -18,7 +19,6 @@ import numpy.typing as npt
 from cuda.bindings import driver
 from cuda.core import Buffer, Event, LegacyPinnedMemoryResource, Stream
 from cuda.core import Device as CoreDevice
-from cuda.core.graph import Graph
 from cuda.core.utils import StridedMemoryView
 
 from tdnet_runtime.errors import BackendError, FrameError, TdnetError
@@ -26,6 +26,7 @@ from tdnet_runtime.gpu.device import CapturedGraph, DeviceMemory, ForeignArray, 
 
 __all__ = ["CudaDevice"]
 
+_THREAD_LOCAL = driver.CUstreamCaptureMode.CU_STREAM_CAPTURE_MODE_THREAD_LOCAL
 _UNREADABLE = (BufferError, TypeError, ValueError, NotImplementedError, AssertionError)
 """What arrays raise that cannot be taken as they are: other devices, types, masks, gradients."""
 
@@ -42,10 +43,10 @@ def _checked(doing: str) -> Iterator[None]:
 
 
 def _done(result: tuple[Any, ...]) -> Any:
-    """The value of a driver function's (status, value), checked."""
+    """The value of a driver function's (status, value), checked; to be called inside `_checked`."""
     status, *values = result
     if status != driver.CUresult.CUDA_SUCCESS:
-        raise BackendError(f"the CUDA driver reports {status.name}")
+        raise RuntimeError(f"the CUDA driver reports {status.name}")
     return values[0] if values else None
 
 
@@ -88,12 +89,14 @@ class _CudaEvent:
 class _CudaGraph:
     """See `CapturedGraph`."""
 
-    def __init__(self, graph: Graph) -> None:
-        self.graph = graph
+    def __init__(self, executable: Any) -> None:
+        self.executable = executable
 
     def close(self) -> None:
         """See `CapturedGraph`."""
-        _close(self.graph)
+        executable, self.executable = self.executable, None
+        if executable is not None:
+            driver.cuGraphExecDestroy(executable)
 
 
 class _CudaStream:
@@ -127,19 +130,26 @@ class _CudaStream:
     def capture(self, work: Callable[[], None]) -> CapturedGraph:
         """See `GpuStream`."""
         with _checked("capturing a CUDA graph"):
-            builder = self.stream.create_graph_builder()
+            _done(driver.cuStreamBeginCapture(self.stream.handle, _THREAD_LOCAL))
             try:
-                builder.begin_building(mode="thread_local")
                 work()
-                return _CudaGraph(builder.end_building().complete())
+            except BaseException:
+                status, graph = driver.cuStreamEndCapture(self.stream.handle)
+                if status == driver.CUresult.CUDA_SUCCESS:
+                    driver.cuGraphDestroy(graph)
+                raise
+            # This ends the capture in any case. One that was invalidated has no graph left to destroy.
+            graph = _done(driver.cuStreamEndCapture(self.stream.handle))
+            try:
+                return _CudaGraph(_done(driver.cuGraphInstantiate(graph, 0)))
             finally:
-                _close(builder)  # also ends a capture that was broken off
+                driver.cuGraphDestroy(graph)
 
     def launch(self, graph: CapturedGraph) -> None:
         """See `GpuStream`."""
         assert isinstance(graph, _CudaGraph)
         with _checked("launching a CUDA graph"):
-            graph.graph.launch(self.stream)
+            _done(driver.cuGraphLaunch(graph.executable, self.stream.handle))
 
     def sync(self) -> None:
         """See `GpuStream`."""
@@ -165,17 +175,19 @@ class CudaDevice:
         with _checked("looking for a GPU"):
             _done(driver.cuInit(0))
             before = _done(driver.cuCtxGetCurrent())
-            self._device = CoreDevice()
-            self._device.set_current()
-            self._context = _done(driver.cuCtxGetCurrent())
-            major, minor = self._device.compute_capability
-            version = _done(driver.cuDriverGetVersion())
-            self.device_id = int(self._device.device_id)
-            self.name = str(self._device.name)
-            self.compute_capability = f"{major}.{minor}"
-            self.driver_cuda = (version // 1000, version % 1000 // 10)
-            self._pinned = LegacyPinnedMemoryResource()  # the one that all platforms have
-            _done(driver.cuCtxSetCurrent(before))
+            try:
+                self._device = CoreDevice()
+                self._device.set_current()
+                self._context = _done(driver.cuCtxGetCurrent())
+                major, minor = self._device.compute_capability
+                version = _done(driver.cuDriverGetVersion())
+                self.device_id = int(self._device.device_id)
+                self.name = str(self._device.name)
+                self.compute_capability = f"{major}.{minor}"
+                self.driver_cuda = (version // 1000, version % 1000 // 10)
+                self._pinned = LegacyPinnedMemoryResource()  # the one that all platforms have
+            finally:
+                driver.cuCtxSetCurrent(before)
 
     @contextmanager
     def current(self) -> Iterator[None]:

@@ -6,11 +6,13 @@ products' modules have of what is used.
 
 from __future__ import annotations
 
+import functools
 import logging
 import threading
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -21,6 +23,8 @@ from tdnet_runtime.gpu.trt_api import Api, CudaEngine, ExecutionContext
 __all__ = ["TrtEngine", "TrtRuntime"]
 
 logger = logging.getLogger(__name__)
+
+_KEPT_ERRORS = 32  # of what was logged and nobody asked for: a robot runs for weeks
 
 
 class TrtRuntime:
@@ -34,7 +38,7 @@ class TrtRuntime:
     def __init__(self, api: Api, product: str) -> None:
         self.api = api
         self.product = product
-        self._log = _collecting_logger(api)
+        self._log = _collecting_logger(cast(Any, api))  # modules can be hashed; a Protocol does not say so
         with self.asking(f"{product} does not start"):
             self._runtime = api.Runtime(self._log)
 
@@ -63,7 +67,7 @@ class TrtRuntime:
             raise self.error(f"{doing} ({error})") from error
 
     def error(self, doing: str) -> BackendError:
-        """An error with all that was logged since the last one, by any stream."""
+        """An error with what was logged since the last one, by any stream of the process."""
         said = "; ".join(self._log.taken())
         return BackendError(f"{doing}: {said or 'it logged no reason'}")
 
@@ -150,10 +154,15 @@ def _tensor(api: Api, engine: CudaEngine, name: str) -> EngineTensor:
     )
 
 
+@functools.cache
 def _collecting_logger(api: Api) -> Any:
-    """A logger, derived from the product's own base class, that keeps the errors and passes on warnings."""
+    """A logger, derived from the product's own base class, that keeps the errors and passes on warnings.
+
+    One for each product and process, never released: TensorRT keeps a pointer to the first one that it was given for
+    as long as any runtime is there, and ignores others with a warning.
+    """
     severity = api.ILogger.Severity
-    errors: list[str] = []
+    errors: deque[str] = deque(maxlen=_KEPT_ERRORS)
     lock = threading.Lock()
 
     def log(self: Any, level: Any, message: str) -> None:

@@ -1,5 +1,6 @@
 """Engines from a bundle's own graphs: the rest stays byte for byte, and nothing is lost where it fails."""
 
+import io
 import json
 import shutil
 import subprocess
@@ -7,9 +8,11 @@ import sys
 
 import msgspec
 import pytest
+from rich.console import Console
 from tests.export.engines.conftest import BUILDS, toy_graph
 
 from tdnet_export.engines import build_engines, rebuild
+from tdnet_export.view import show_rebuild
 from tdnet_runtime.bundle import Bundle, write_bundle
 from tdnet_runtime.errors import BundleError, ExportError, MissingExtraError, OptionError
 from tdnet_runtime.manifest import SCHEMA_VERSION
@@ -176,3 +179,42 @@ def test_a_bundle_that_changes_meanwhile_is_not_overwritten(plan):
     with pytest.raises(ExportError, match="changed by someone else"):
         rebuild(plan, backends=[RTX], precisions=["fp32"], on_progress=replace)
     assert plan.read_bytes() == other
+
+
+@BUILDS
+def test_a_link_stays_a_link(plan):
+    """`current.plan` → `v3.plan`: it is v3 that gets the engines."""
+    link = plan.with_name("current.plan")
+    link.symlink_to(plan.name)
+    summary = rebuild(link, backends=[RTX], precisions=["fp32"])
+    assert summary.path == link
+    assert link.is_symlink()
+    assert len(contents(plan)[0].engines) == 1
+    assert sorted(path.name for path in plan.parent.iterdir()) == [plan.name, link.name]
+
+
+@pytest.mark.parametrize(
+    ("kept", "message"), [("file", "the bundle is read-only"), ("folder", "its folder may not be written to")]
+)
+def test_where_nothing_can_be_written_nothing_is_built(plan, kept, message, monkeypatch):
+    """A build takes minutes. Permissions are made up: tests may run as root, who may write everywhere."""
+    protected = plan if kept == "file" else plan.parent
+    monkeypatch.setattr("tdnet_export.engines.rebuilding.require_product", lambda backend: None)
+    monkeypatch.setattr("tdnet_export.engines.rebuilding.build_engines", None)
+    monkeypatch.setattr("os.access", lambda path, mode: path != protected)
+    with pytest.raises(
+        ExportError, match=rf"put into the bundle: {message}; allow .*, or copy .*: '.*a bundle\.plan'"
+    ):
+        rebuild(plan, backends=[RTX], precisions=["fp32"])
+
+
+@BUILDS
+@pytest.mark.parametrize("name", ["a [red] b.plan", "x[/y].plan", "x[/].plan"])
+def test_names_in_brackets_are_shown_as_they_are(plan, name):
+    """Rich's markup would swallow them, or end in a traceback after all the work."""
+    path = plan.parent / name
+    path.parent.mkdir(exist_ok=True)
+    plan.rename(path)
+    shown = io.StringIO()
+    show_rebuild(rebuild(path, backends=[RTX], precisions=["fp32"]), Console(file=shown, width=500))
+    assert f"{path} (" in shown.getvalue()

@@ -162,7 +162,7 @@ def test_each_name_is_a_module(name: str) -> None:
     assert (reason is None) >= (name in ("onnxruntime", "fake"))
     assert callable(module.open_bundle)
     assert callable(module.unsuited)
-    assert set(module.PREFERRED) <= {"fp16", "fp32"}
+    assert set(module.PREFERRED) <= {"fp16", "fp32", "int8"}
 
 
 def test_auto_never_computes_nothing() -> None:
@@ -220,3 +220,15 @@ def test_labels_are_on_the_host_or_on_the_device(law_bundle: Path) -> None:
         pytest.raises(OptionError, match="labels is 'gpu'; expected 'host' or 'device'"),
     ):
         segmenter.stream(labels="gpu")
+
+
+@pytest.mark.parametrize("wrong", ["FP16", "int4", ""])
+def test_a_precision_that_there_is_not(law_bundle: Path, wrong: str) -> None:
+    """Not a command to export with it, which would fail."""
+    with (
+        Bundle.open(law_bundle) as bundle,
+        pytest.raises(
+            OptionError, match=f"there is no precision '{wrong}'; known are: fp32, fp16, bf16, int8$"
+        ),
+    ):
+        open_backend("auto", bundle, precision=wrong)

@@ -6,7 +6,10 @@ import importlib.metadata
 import logging
 import re
 import sys
-from collections.abc import Callable
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,7 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tdnet_runtime.backends import cuda, ort_provider
+from tdnet_runtime.backends import cuda, ort_bound, ort_provider
 from tdnet_runtime.backends.ort_bound import BoundGraph, OrtBoundBackend, OrtBoundProgram, OrtBuffer
 from tdnet_runtime.backends.ort_provider import Provider
 from tdnet_runtime.bundle import Bundle
@@ -263,3 +266,83 @@ def test_both_wheels_are_warned_of(
         cuda.open_bundle(bundle, precision=None, threads=None).close()
     assert "are both installed, into one folder. This one has CUDA" in caplog.text
     assert ANEW in caplog.text
+
+
+# Threads
+
+
+@pytest.mark.usefixtures("cpu_takes_graphs")
+def test_another_thread_runs_without_the_captured_graphs(
+    law_bundle: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """ONNX Runtime keeps them for each thread: elsewhere it would capture in mid-stream, untested."""
+    runs: list[bool] = []
+    run = BoundGraph.run
+    monkeypatch.setattr(
+        BoundGraph, "run", lambda self, *, captured: (runs.append(captured), run(self, captured=captured))[1]
+    )
+    with caplog.at_level(logging.WARNING), opened(law_bundle, GRAPHS) as segmenter:
+        stream = segmenter.stream()
+        runs.clear()
+        seen: list[Any] = []
+
+        def elsewhere() -> None:
+            seen.append(labels(stream, [0, 64, 128]))
+            seen.append(stream.push(frame(1)).captured)
+
+        thread = threading.Thread(target=elsewhere)
+        thread.start()
+        thread.join()
+        assert seen == [[1, 3, 3], False]
+        assert set(runs) == {False}
+        (record,) = caplog.records  # once for each stream
+        assert "belong to the thread that opened the stream; open it in the thread" in record.getMessage()
+        assert stream.push(frame(1)).captured is True  # here they are
+
+
+@pytest.mark.usefixtures("cpu_takes_graphs")
+def test_nobody_uses_the_gpu_while_a_stream_captures(
+    law_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """ONNX Runtime captures in CUDA's global mode: any other thread's copy would fail, and break the capture."""
+    busy: list[str] = []
+    clashes: list[str] = []
+    captured_already: set[BoundGraph] = set()
+    capturing = threading.Event()
+    run, checked = BoundGraph.run, ort_provider.checked
+
+    @contextmanager
+    def watched(doing: str) -> Iterator[None]:
+        with checked(doing):
+            me = threading.current_thread().name
+            if capturing.is_set() and me != "opens":
+                clashes.append(doing)
+            busy.append(me)
+            yield
+            busy.remove(me)
+
+    def slow(self: BoundGraph, *, captured: bool) -> None:
+        first = captured and threading.current_thread().name == "opens" and self not in captured_already
+        if first:
+            captured_already.add(self)
+            clashes.extend(name for name in busy if name != "opens")
+            capturing.set()
+            time.sleep(0.02)
+        run(self, captured=captured)
+        if first:
+            capturing.clear()
+
+    monkeypatch.setattr(ort_bound, "checked", watched)
+    monkeypatch.setattr(BoundGraph, "run", slow)
+    with opened(law_bundle, GRAPHS) as segmenter:
+        running = segmenter.stream()
+        opener = threading.Thread(target=segmenter.stream, name="opens")
+        opener.start()
+        frames = 0
+        while opener.is_alive():
+            running.push(frame(1))
+            frames += 1
+        opener.join()
+    assert frames > 0
+    assert len(captured_already) == 4  # two paths, two graphs
+    assert clashes == []

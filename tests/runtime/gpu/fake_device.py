@@ -253,6 +253,7 @@ class FakeDevice:
         alive: everything that was made and not closed.
         empty_graphs: captured graphs have nothing in them, as those captured on the wrong device.
         stale_graphs: captured graphs leave out the last piece of work.
+        unreachable: it cannot even be made current any more.
     """
 
     device_id = 0
@@ -267,6 +268,7 @@ class FakeDevice:
         self.fail_at_work: int | None = None
         self.deadly = self.dead = False
         self.empty_graphs = self.stale_graphs = False
+        self.unreachable = False
         self.alive: set[Any] = set()
         self.host_clock: dict[int, int] = {}
         self.capsules: list[tuple[FakeMemory, tuple[int, ...], object]] = []
@@ -279,6 +281,8 @@ class FakeDevice:
 
     @contextmanager
     def current(self) -> Iterator[None]:
+        if self.unreachable:
+            raise BackendError("making the GPU current: it is gone")
         before = getattr(self._current, "inside", False)
         self._current.inside = True
         try:

@@ -18,10 +18,21 @@ adapter = pytest.importorskip("tdnet_runtime.gpu.cuda_device")
 def test_the_names_that_are_used_exist() -> None:
     from cuda import core
     from cuda.bindings import driver
-    from cuda.core import graph, utils
+    from cuda.core import utils
 
     used: dict[Any, tuple[str, ...]] = {
-        driver: ("cuInit", "cuCtxGetCurrent", "cuCtxSetCurrent", "cuDriverGetVersion"),
+        driver: (
+            "cuInit",
+            "cuCtxGetCurrent",
+            "cuCtxSetCurrent",
+            "cuDriverGetVersion",
+            "cuStreamBeginCapture",
+            "cuStreamEndCapture",
+            "cuGraphInstantiate",
+            "cuGraphLaunch",
+            "cuGraphDestroy",
+            "cuGraphExecDestroy",
+        ),
         core.Device: (
             "set_current",
             "create_stream",
@@ -38,14 +49,11 @@ def test_the_names_that_are_used_exist() -> None:
             "wait",
             "sync",
             "from_handle",
-            "create_graph_builder",
             "close",
         ),
         core.Event: ("sync", "close"),
         core.Buffer: ("from_handle", "copy_to", "fill", "handle", "size", "close"),
         core.LegacyPinnedMemoryResource: ("allocate",),
-        graph.GraphBuilder: ("begin_building", "end_building", "complete", "close"),
-        graph.Graph: ("launch", "close"),
         utils.StridedMemoryView: (
             "from_any_interface",
             "from_buffer",
@@ -59,7 +67,6 @@ def test_the_names_that_are_used_exist() -> None:
         ),
     }
     assert [(o, n) for o, names in used.items() for n in names if not hasattr(o, n)] == []
-    assert "thread_local" in graph.GraphBuilder.begin_building.__doc__
 
 
 class Recorded:
@@ -82,12 +89,43 @@ class Recorded:
         return call
 
 
-def test_capturing_is_thread_local_and_always_ends() -> None:
+class FakeDriver:
+    """The driver's functions for graphs: notes what is called, and fails at `fail`. As cuda.bindings gives results."""
+
+    CUresult = adapter.driver.CUresult
+
+    def __init__(self, calls: list[str], *, fail: str = "", invalidated: bool = False) -> None:
+        self.calls, self.fail, self.invalidated = calls, fail, invalidated
+
+    def __getattr__(self, name: str) -> Callable[..., tuple[Any, ...]]:
+        def call(*args: Any) -> tuple[Any, ...]:
+            given = ",".join(getattr(arg, "name", str(arg)) for arg in args)
+            self.calls.append(f"{name}({given})")
+            values = {"cuStreamEndCapture": ("graph",), "cuGraphInstantiate": ("executable",)}.get(name, ())
+            if name == "cuStreamEndCapture" and self.invalidated:
+                return self.CUresult.CUDA_ERROR_STREAM_CAPTURE_INVALIDATED, None
+            if name == self.fail:
+                return self.CUresult.CUDA_ERROR_UNKNOWN, *(None for _ in values)
+            return self.CUresult.CUDA_SUCCESS, *values
+
+        return call
+
+
+BEGIN = "cuStreamBeginCapture(7,CU_STREAM_CAPTURE_MODE_THREAD_LOCAL)"
+END, FREE = "cuStreamEndCapture(7)", "cuGraphDestroy(graph)"
+
+
+def test_capturing_is_thread_local_and_always_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[str] = []
-    stream = adapter._CudaStream(Recorded(calls))
-    stream.capture(lambda: calls.append("work"))
-    whole = ["create_graph_builder()", "begin_building(mode=thread_local)", "work", "end_building()"]
-    assert calls == [*whole, "complete()", "close()"]
+    stream = adapter._CudaStream(Recorded([]))
+    monkeypatch.setattr(adapter, "driver", FakeDriver(calls))
+    graph = stream.capture(lambda: calls.append("work"))
+    assert calls == [BEGIN, "work", END, "cuGraphInstantiate(graph,0)", FREE]
+    calls.clear()
+    stream.launch(graph)
+    graph.close()
+    graph.close()
+    assert calls == ["cuGraphLaunch(executable,7)", "cuGraphExecDestroy(executable)"]
 
     def fails() -> None:
         raise BackendError("the engine says no")
@@ -95,16 +133,45 @@ def test_capturing_is_thread_local_and_always_ends() -> None:
     calls.clear()
     with pytest.raises(BackendError, match=r"^the engine says no$"):
         stream.capture(fails)
-    assert calls[-1] == "close()"
-    for step in ("begin_building", "end_building", "complete", "close"):
-        calls.clear()
-        stream = adapter._CudaStream(Recorded(calls, fail=step))
-        if step == "close":
-            stream.capture(lambda: None)
-        else:
-            with pytest.raises(BackendError, match=f"^capturing a CUDA graph: {step} went wrong$"):
-                stream.capture(lambda: None)
-        assert calls[-1] == "close()"
+    assert calls == [BEGIN, END, FREE]
+
+
+@pytest.mark.parametrize("step", ["cuStreamBeginCapture", "cuStreamEndCapture", "cuGraphInstantiate"])
+def test_a_capture_that_fails(monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+    calls: list[str] = []
+    stream = adapter._CudaStream(Recorded([]))
+    monkeypatch.setattr(adapter, "driver", FakeDriver(calls, fail=step))
+    with pytest.raises(
+        BackendError, match=r"^capturing a CUDA graph: the CUDA driver reports CUDA_ERROR_UNKNOWN$"
+    ):
+        stream.capture(lambda: None)
+    expected = [BEGIN, END, "cuGraphInstantiate(graph,0)", FREE]
+    assert (
+        calls
+        == {
+            "cuStreamBeginCapture": expected[:1],
+            "cuStreamEndCapture": expected[:2],
+            "cuGraphInstantiate": expected,
+        }[step]
+    )
+
+
+@pytest.mark.parametrize("noticed", [True, False])
+def test_a_capture_that_was_invalidated_leaves_no_graph_to_destroy(
+    monkeypatch: pytest.MonkeyPatch, noticed: bool
+) -> None:
+    """The driver has freed it: destroying it again, as cuda-core 1.2's GraphBuilder does, ends the process."""
+    calls: list[str] = []
+    stream = adapter._CudaStream(Recorded([]))
+    monkeypatch.setattr(adapter, "driver", FakeDriver(calls, invalidated=True))
+
+    def work() -> None:
+        if noticed:
+            raise BackendError("the engine says no")
+
+    with pytest.raises(BackendError, match="the engine says no" if noticed else "STREAM_CAPTURE_INVALIDATED"):
+        stream.capture(work)
+    assert calls == [BEGIN, END]
 
 
 def test_failures_say_what_was_being_done() -> None:
@@ -118,7 +185,10 @@ def test_statuses_of_the_driver_are_checked() -> None:
 
     assert adapter._done((CUresult.CUDA_SUCCESS, 13000)) == 13000
     assert adapter._done((CUresult.CUDA_SUCCESS,)) is None
-    with pytest.raises(BackendError, match="CUDA_ERROR_ILLEGAL_ADDRESS"):
+    with (
+        pytest.raises(BackendError, match=r"^asking: the CUDA driver reports CUDA_ERROR_ILLEGAL_ADDRESS$"),
+        adapter._checked("asking"),
+    ):
         adapter._done((CUresult.CUDA_ERROR_ILLEGAL_ADDRESS, None))
 
 
@@ -174,3 +244,30 @@ def test_without_a_driver_the_error_is_one_line(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(adapter.driver, "cuInit", absent)
     with pytest.raises(BackendError, match=r"^looking for a GPU: no driver$"):
         adapter.CudaDevice()
+
+
+def test_the_callers_context_comes_back_where_looking_for_a_gpu_fails(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    success = adapter.driver.CUresult.CUDA_SUCCESS
+    current = ["the caller's"]
+
+    class Device:
+        def set_current(self) -> None:
+            current[:] = ["ours"]
+
+        @property
+        def compute_capability(self) -> tuple[int, int]:
+            raise RuntimeError("gone")
+
+    def set_context(context: str) -> tuple[Any, ...]:
+        current[:] = [context]
+        return (success,)
+
+    monkeypatch.setattr(adapter.driver, "cuInit", lambda flags: (success,))
+    monkeypatch.setattr(adapter.driver, "cuCtxGetCurrent", lambda: (success, current[0]))
+    monkeypatch.setattr(adapter.driver, "cuCtxSetCurrent", set_context)
+    monkeypatch.setattr(adapter, "CoreDevice", Device)
+    with pytest.raises(BackendError, match=r"^looking for a GPU: gone$"):
+        adapter.CudaDevice()
+    assert current == ["the caller's"]

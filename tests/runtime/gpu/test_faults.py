@@ -180,6 +180,20 @@ def test_a_gpu_that_is_gone(tiny_manifest: Manifest, kind: str, what: str) -> No
         trial.close()
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_gpu_that_cannot_be_made_current_any_more(tiny_manifest: Manifest, kind: str) -> None:
+    """Closing works all the same, the engines' too."""
+    trial = Trial(hand_made(tiny_manifest, 2), kind)
+    stream = trial.open()
+    trial.push(2)
+    trial.device.unreachable = True
+    for call in (lambda: stream.push(frame(0)), stream.reset):
+        with pytest.raises(BackendError, match="making the GPU current: it is gone"):
+            call()
+        assert stream.state is StreamState.FAILED
+    trial.close()
+
+
 @pytest.mark.parametrize("what", ["call", "work"])
 @pytest.mark.parametrize("paths", [1, 2])
 def test_a_gpu_that_goes_while_a_stream_opens(tiny_manifest: Manifest, paths: int, what: str) -> None:
@@ -336,6 +350,21 @@ def test_resetting_reports_what_nobody_has_waited_for(tiny_manifest: Manifest) -
     stream.push(frame(1))
     with pytest.raises(BackendError, match=r"failed as work \d+ \(in reset\(\)\)"):
         stream.reset()
+    _survives(trial)
+    trial.close()
+
+
+def test_frames_that_were_given_up_do_not_keep_a_failed_stream_from_its_reset(
+    tiny_manifest: Manifest,
+) -> None:
+    """Frame 0 has failed, and nobody knows yet; frame 1 fails at once. The first reset is enough."""
+    trial = Trial(hand_made(tiny_manifest, 1), "device")
+    stream = trial.open()
+    trial.device.fail_at_work = trial.device.works + 2
+    stream.push(frame(1))
+    trial.device.fail_at_call = trial.device.calls + 1
+    with pytest.raises(BackendError, match="told to fail"):
+        stream.push(frame(2))
     _survives(trial)
     trial.close()
 

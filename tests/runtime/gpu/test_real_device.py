@@ -22,6 +22,7 @@ from tests.runtime.gpu.fake_device import FakeDevice, Work
 
 from tdnet_runtime.backends import cuda
 from tdnet_runtime.backends.trt_bundle import no_device
+from tdnet_runtime.errors import BackendError
 from tdnet_runtime.gpu.backend import GpuBackend
 from tdnet_runtime.gpu.engine import EngineTensor
 from tdnet_runtime.manifest import GraphSpec, Manifest, PathSpec
@@ -202,6 +203,32 @@ def test_a_push_takes_no_memory(manifest: Manifest) -> None:
             stream.push(frame(index))
         with device.current():
             assert driver.cuMemGetInfo()[1] == before
+
+
+@pytest.mark.gpu
+def test_a_capture_that_is_broken_is_survived() -> None:
+    """The process lives, and the stream works: cuda-core 1.2's own GraphBuilder ends it here."""
+    device = real_device()
+    from cuda.bindings import driver
+
+    with device.current():
+        stream = device.create_stream()
+        memory = device.allocate(256, name="memory", stream=stream)
+        for breaking in (lambda: driver.cuCtxSynchronize(), lambda: stream.sync()):
+
+            def work(breaking: Callable[[], object] = breaking) -> None:
+                stream.fill(memory, 1)
+                breaking()
+
+            with pytest.raises(BackendError):
+                stream.capture(work)
+            stream.fill(memory, 2)
+            stream.sync()
+        graph = stream.capture(lambda: stream.fill(memory, 3))
+        stream.launch(graph)
+        stream.sync()
+        for thing in (graph, memory, stream):
+            thing.close()
 
 
 def _path_of(manifest: Manifest, graph: GraphSpec) -> PathSpec:

@@ -250,3 +250,35 @@ def test_the_real_logger_collects() -> None:
     rtx = pytest.importorskip("tensorrt_rtx")
     with pytest.raises(BackendError, match=r"^RTX cannot load the engine of graph 'apm1': .*magicTag"):
         TrtRuntime(rtx, "RTX").load("apm1", b"junk" * 100)
+
+
+# TensorRT keeps the first logger that it is given, and only that
+
+
+def test_all_runtimes_of_a_product_share_a_logger() -> None:
+    """The first one's would be used, and freed, while the second one still runs."""
+    module = Module(Engine, Context)
+    first = TrtRuntime(module, "TensorRT")
+    logger = module.logger
+    second = TrtRuntime(module, "TensorRT")
+    assert module.logger is logger
+    assert TrtRuntime(Module(Engine, Context), "TensorRT")._log is not logger
+    assert first is not second
+
+
+def test_the_real_product_says_nothing_of_a_second_runtime(caplog: pytest.LogCaptureFixture) -> None:
+    rtx = pytest.importorskip("tensorrt_rtx")
+    with caplog.at_level(logging.WARNING):
+        runtimes = [TrtRuntime(rtx, "RTX") for _ in range(2)]
+    assert caplog.text == ""
+    del runtimes
+
+
+def test_errors_that_nobody_asks_for_do_not_pile_up() -> None:
+    module = Module(Engine, Context)
+    runtime = TrtRuntime(module, "TensorRT")
+    for number in range(10_000):
+        module.logger.log(1, f"word {number};")
+    message = str(runtime.error("failed"))
+    assert "word 9999" in message
+    assert len(message) < 1000

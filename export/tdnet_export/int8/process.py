@@ -1,0 +1,117 @@
+"""NNCF in a process of its own.
+
+Importing it takes seconds, changes the logging of the process and fills standard output; its memory is given
+back when the process ends. The package that tells an analytics host about its use is hidden from it.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+import onnx
+
+from tdnet_runtime.errors import ExportError
+
+__all__ = ["Job", "quantise", "tool", "unavailable"]
+
+_PACKAGE = "nncf"
+
+
+class Job(msgspec.Struct, frozen=True):
+    """One graph: its name, files with samples, and names of the nodes that stay FP32."""
+
+    graph: str
+    samples: list[str]
+    single: list[str]
+
+
+def unavailable() -> str | None:
+    """Why INT8 graphs cannot be made here, and the fix; None where they can."""
+    try:
+        importlib.metadata.version(_PACKAGE)
+    except importlib.metadata.PackageNotFoundError:
+        return "INT8 graphs are made by NNCF, which is not installed; install it with: pip install 'tdnet-deploy[int8]'"
+    return None
+
+
+def tool() -> str:
+    """NNCF and its version."""
+    return f"{_PACKAGE} {importlib.metadata.version(_PACKAGE)}"
+
+
+def quantise(
+    models: Mapping[str, onnx.ModelProto],
+    samples: Mapping[str, Sequence[Path]],
+    folder: Path,
+    *,
+    stays_single: Callable[[str], bool],
+    on_graph: Callable[[str], None] = lambda _: None,
+) -> dict[str, onnx.ModelProto]:
+    """The graphs in INT8, as NNCF makes them.
+
+    Args:
+        models: in FP32, by name.
+        samples: files of `record_samples` for each.
+        folder: an empty one, to work in.
+        stays_single: of a node's name.
+        on_graph: called with the name of each graph that is done.
+
+    Raises:
+        ExportError: NNCF failed; the message has its last line.
+    """
+    jobs = []
+    for name, model in models.items():
+        onnx.save(model, folder / f"{name}.onnx")
+        single = [node.name for node in model.graph.node if stays_single(node.name)]
+        jobs.append(Job(name, [str(sample) for sample in samples[name]], single))
+    (folder / "jobs.json").write_bytes(msgspec.json.encode(jobs))
+    _run(folder, on_graph)
+    return {name: _read(folder, name, model) for name, model in models.items()}
+
+
+def _run(folder: Path, on_graph: Callable[[str], None]) -> None:
+    log = folder / "log.txt"
+    path = os.pathsep.join(entry for entry in sys.path if entry)
+    environment = {**os.environ, "PYTHONPATH": path, "NNCF_CI": "1"}  # its own word for "no telemetry"
+    command = [sys.executable, "-W", "ignore", "-m", "tdnet_export.int8.child", str(folder)]
+    with (
+        log.open("wb") as said,
+        subprocess.Popen(
+            command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=said
+        ) as child,
+    ):
+        assert child.stdout is not None  # a pipe
+        try:
+            for line in child.stdout:
+                on_graph(line.decode().strip())
+        except BaseException:
+            child.kill()
+            raise
+    if child.returncode != 0:
+        lines = log.read_text(errors="replace").strip().splitlines()
+        last = lines[-1] if lines else "it said nothing"
+        raise ExportError(
+            f"quantising the graphs: {tool()} ended with code {child.returncode}: {last}. "
+            "Export with --precision fp32."
+        )
+
+
+def _read(folder: Path, name: str, original: onnx.ModelProto) -> onnx.ModelProto:
+    """The result, with the producer's marks and notes of the original."""
+    model = onnx.load(folder / f"{name}.int8.onnx")
+    model.ir_version = original.ir_version
+    model.producer_name, model.producer_version = original.producer_name, original.producer_version
+    model.ClearField("doc_string")
+    del model.metadata_props[:]
+    del model.graph.value_info[:]
+    model.graph.name = original.graph.name
+    model.graph.ClearField("doc_string")
+    for node in model.graph.node:
+        node.ClearField("doc_string")
+    return model

@@ -1,0 +1,149 @@
+"""All graphs of a network in INT8: samples, quantisation, what is too sensitive left in FP32, checks."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+
+from tdnet_export.contract import NetworkContract
+from tdnet_export.graphs import with_outputs
+from tdnet_export.int8.check import check_int8, int8_share
+from tdnet_export.int8.islands import stays_single
+from tdnet_export.int8.process import quantise, tool
+from tdnet_export.int8.report import GraphLoss, Int8Report
+from tdnet_export.int8.samples import Calibration, record_samples
+from tdnet_export.int8.sensitivity import fit
+from tdnet_runtime.errors import ExportError, OptionError
+from tdnet_runtime.manifest import Manifest
+
+__all__ = ["MAX_ERROR", "MIN_SHARE", "QuantisedGraphs", "quantised_graphs"]
+
+Frame = npt.NDArray[np.uint8]
+
+MAX_ERROR = 0.05
+"""Of each output of a graph: ‖Δ‖ / ‖FP32 − its mean‖."""
+MIN_SHARE = 0.5
+"""Of the multiplications of all graphs together that must be INT8; with less it is not worth its loss."""
+
+_SCHEMA_VERSION = 1
+_MEASURED = 2  # samples of each graph that errors are measured on
+
+
+@dataclass(frozen=True, slots=True)
+class QuantisedGraphs:
+    """The graphs by name, and what was measured."""
+
+    models: dict[str, onnx.ModelProto]
+    report: Int8Report
+
+
+def quantised_graphs(
+    models: Mapping[str, onnx.ModelProto],
+    contract: NetworkContract,
+    manifest: Manifest,
+    clips: Iterable[Sequence[Frame]],
+    *,
+    max_error: float = MAX_ERROR,
+    on_progress: Callable[[str, int, int], None] = lambda stage, done, total: None,
+) -> QuantisedGraphs:
+    """INT8 graphs with the same inputs and outputs: FP32 graphs with QuantizeLinear and DequantizeLinear in them.
+
+    Args:
+        models: in FP32, by name.
+        contract: of the graphs.
+        manifest: of the bundle to be, without members.
+        clips: consecutive frames each, uint8 [H, W, 3] of the network's size, at least one warm frame for each
+            path among them; see `calibration_clips`.
+        max_error: of each output of a graph; groups of nodes are left in FP32 until it is held.
+        on_progress: called with a stage, and how many of how many steps of it are done.
+
+    Raises:
+        ExportError: NNCF failed, or too little is left in INT8 to be worth it.
+        OptionError: too few frames.
+    """
+    with tempfile.TemporaryDirectory(prefix="tdnet-int8-") as scratch:
+        folder = Path(scratch)
+        stage = "calibrate INT8 (frames)"
+        calibration = record_samples(
+            models, contract, manifest, clips, folder, on_frame=lambda done: on_progress(stage, done, done)
+        )
+        if empty := [graph for graph, files in calibration.samples.items() if not files]:
+            raise OptionError(
+                f"the calibration footage has no warm frame for {', '.join(empty)}; expected "
+                f"{2 * len(contract.paths) - 1} consecutive frames or more"
+            )
+        done: list[str] = []
+
+        def count(graph: str) -> None:
+            done.append(graph)
+            on_progress("quantise", len(done), len(models))
+
+        on_progress("quantise", 0, len(models))
+        found = quantise(models, calibration.samples, folder, stays_single=stays_single, on_graph=count)
+        result, losses = {}, []
+        for index, graph in enumerate(contract.graphs):
+            on_progress("measure INT8", index, len(models))
+            name = graph.name
+            fitted, loss = _fitted(found[name], models[name], contract, calibration, max_error=max_error)
+            check_int8(fitted, models[name])
+            result[name] = fitted
+            losses.append(loss)
+        on_progress("measure INT8", len(models), len(models))
+    _require_share(losses, max_error=max_error)
+    report = Int8Report(
+        schema_version=_SCHEMA_VERSION,
+        tool=tool(),
+        clips=calibration.clips,
+        frames=calibration.frames,
+        max_error=max_error,
+        graphs=tuple(losses),
+    )
+    return QuantisedGraphs(result, report)
+
+
+def _fitted(
+    model: onnx.ModelProto,
+    original: onnx.ModelProto,
+    contract: NetworkContract,
+    calibration: Calibration,
+    *,
+    max_error: float,
+) -> tuple[onnx.ModelProto, GraphLoss]:
+    """The graph with what is too sensitive in FP32, and its figures."""
+    name = original.graph.name
+    outputs = {value.name for value in original.graph.output}
+    logits = tuple(spec for spec in contract.probes if spec.name == "logits" and "labels" in outputs)
+    samples = calibration.samples[name]
+    found = fit(
+        model,
+        original,
+        samples[:: max(1, len(samples) // _MEASURED)][:_MEASURED],
+        max_error=max_error,
+        shown=lambda model: with_outputs(model, logits),
+    )
+    loss = GraphLoss(
+        graph=name,
+        samples=len(samples),
+        errors=found.errors,
+        groups=found.groups,
+        left_single=found.left_single,
+        int8_share=int8_share(found.model),
+    )
+    return found.model, loss
+
+
+def _require_share(losses: Sequence[GraphLoss], *, max_error: float) -> None:
+    """Raise ExportError where a network's largest graphs, which are those with an image, are hardly INT8."""
+    for loss in losses:
+        if not loss.graph.startswith("apm") and loss.int8_share < MIN_SHARE:
+            raise ExportError(
+                f"graph {loss.graph!r} in INT8 is off by more than {max_error:.0%} unless {len(loss.left_single)} parts "
+                f"are left in FP32, with {loss.int8_share:.0%} of its multiplications in INT8 then (expected "
+                f"{MIN_SHARE:.0%} or more). Calibrate with other frames, or export with --precision fp32."
+            )

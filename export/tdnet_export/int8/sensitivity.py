@@ -1,0 +1,117 @@
+"""How much INT8 changes a graph, and which of its parts are to blame.
+
+Errors are those of the arithmetic itself: ONNX Runtime runs the pairs as they stand, without fusing them, so that
+sums are exact. An engine on a processor without VNNI may saturate; that is for the closed-loop proof to see.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+
+from tdnet_export.int8.quantisers import PAIR, partly_quantised, quantised_inputs
+from tdnet_export.int8.samples import load_sample
+
+__all__ = ["Fit", "fit", "group_of", "output_errors"]
+
+Outputs = list[dict[str, npt.NDArray[Any]]]
+
+_GROUP = re.compile(r"(trunk/layer\d+/\d+|[^/]+/[^/]+)/.*")
+
+
+def group_of(node: str) -> str:
+    """The part of the network that a node belongs to: a block of the trunk, or two steps of its name."""
+    match = _GROUP.fullmatch(node)
+    return node if match is None else match[1]
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """What `fit` found: the model, its errors by output, those of single groups, and groups left in FP32."""
+
+    model: onnx.ModelProto
+    errors: dict[str, float]
+    groups: dict[str, float]
+    left_single: tuple[str, ...]
+
+
+def fit(
+    model: onnx.ModelProto,
+    original: onnx.ModelProto,
+    samples: Sequence[Path],
+    *,
+    max_error: float,
+    shown: Callable[[onnx.ModelProto], onnx.ModelProto] = lambda model: model,
+) -> Fit:
+    """Leave groups of nodes in FP32, the worst first, until no output is off by more than `max_error`.
+
+    Args:
+        model: `original` in INT8.
+        original: the FP32 graph.
+        samples: files to measure on.
+        max_error: of every floating-point output, ‖Δ‖ / ‖FP32 − its mean‖.
+        shown: gives a model the outputs to be measured, where it has none of its own.
+    """
+    feeds = [load_sample(sample) for sample in samples]
+    expected = _run(shown(original), feeds)
+
+    def errors(keep: Callable[[str], bool]) -> dict[str, float]:
+        return output_errors(_run(shown(partly_quantised(model, original, keep=keep)), feeds), expected)
+
+    found = errors(lambda _: True)
+    if max(found.values()) <= max_error:
+        return Fit(model, found, {}, ())
+    groups = {
+        group: max(errors(lambda node, group=group: group_of(node) == group).values())  # type: ignore[misc]
+        for group in _groups(model)
+    }
+    left: list[str] = []
+    for group in sorted(groups, key=lambda group: -groups[group]):
+        left.append(group)
+        found = errors(lambda node: group_of(node) not in left)
+        if max(found.values()) <= max_error:
+            break
+    fitted = partly_quantised(model, original, keep=lambda node: group_of(node) not in left)
+    return Fit(fitted, found, groups, tuple(left))
+
+
+def output_errors(found: Outputs, expected: Outputs) -> dict[str, float]:
+    """By floating-point output, ‖Δ‖ / ‖expected − its mean‖ over all samples; infinite where it is not finite."""
+    result = {}
+    for name, first in expected[0].items():
+        if first.dtype.kind != "f":
+            continue
+        off = spread = 0.0
+        for mine, like in zip(found, expected, strict=True):
+            wide = like[name].astype(np.float64)
+            off += float(np.square(mine[name] - wide).sum())
+            spread += float(np.square(wide - wide.mean()).sum())
+        ratio = np.sqrt(off / spread) if spread > 0 else (0.0 if off == 0 else np.inf)
+        result[name] = float(ratio) if np.isfinite(ratio) else float("inf")
+    return result
+
+
+def _groups(model: onnx.ModelProto) -> list[str]:
+    """Groups with a node that reads INT8, in order."""
+    pairs = quantised_inputs(model.graph)
+    nodes = [node for node in model.graph.node if node.op_type not in PAIR and pairs.keys() & set(node.input)]
+    return list(dict.fromkeys(group_of(node.name) for node in nodes))
+
+
+def _run(model: onnx.ModelProto, feeds: Sequence[Mapping[str, npt.NDArray[Any]]]) -> Outputs:
+    """All outputs for each sample, with the pairs run as they stand."""
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.log_severity_level = 4
+    session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+    return [dict(zip(names, session.run(names, dict(feed)), strict=True)) for feed in feeds]

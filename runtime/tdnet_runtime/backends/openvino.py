@@ -1,0 +1,202 @@
+"""OpenVINO on the CPU: the engine for processors with AVX-512, BF16 or VNNI.
+
+How it is set up, and why (figures: docs/cpu.md):
+
+* FP32 graphs are run in FP32: where the processor has BF16, OpenVINO would use it unasked. `bf16` asks for it;
+* one stream and all threads for each graph, since one frame is in flight;
+* threads are not pinned to cores: two segmenters with one thread each would share a core;
+* all tensors are set once, when a stream opens, and are the stream's own arrays: the graphs exchange the memory
+  without copies, and a frame allocates nothing here;
+* compiled models are not cached in files: 0.3 s are not worth the space of the weights once more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from tdnet_runtime.backends.base import Binding, Buffer, Program, Session
+from tdnet_runtime.backends.graph_precision import graph_precision, no_graphs
+from tdnet_runtime.backends.host import HostBuffer
+from tdnet_runtime.backends.no_telemetry import import_without_telemetry
+from tdnet_runtime.backends.onnxruntime import available_cores
+from tdnet_runtime.bundle import Bundle
+from tdnet_runtime.errors import BackendError
+from tdnet_runtime.manifest import GraphSpec, TensorSpec
+
+__all__ = ["BF16", "PREFERRED", "OpenVinoBackend", "open_bundle", "unavailable", "unsuited"]
+
+PREFERRED = ("fp32", "int8")
+"""INT8 graphs are run unasked only where a bundle has no FP32 ones: they cost accuracy."""
+
+BF16 = "bf16"
+"""A precision that no graph has: the FP32 graphs, computed in BF16."""
+
+_DEVICE = "CPU"
+_DTYPES = {"u8": "uint8", "f16": "float16", "f32": "float32"}
+
+
+def unavailable() -> str | None:
+    """Why OpenVINO cannot be used here; None where it can."""
+    try:
+        import_without_telemetry("openvino")
+    except ImportError as error:
+        return f"OpenVINO is not installed ({error}); install it with: pip install 'tdnet-deploy[openvino]'"
+    return None
+
+
+def unsuited(bundle: Bundle, *, precision: str | None) -> str | None:
+    """Why this bundle cannot be run; None where it can."""
+    if precision == BF16:
+        return no_graphs(bundle, "fp32", preferred=PREFERRED) or _no_bf16()
+    return no_graphs(bundle, precision, preferred=PREFERRED)
+
+
+def open_bundle(bundle: Bundle, *, precision: str | None, threads: int | None) -> OpenVinoBackend:
+    """Load all graphs of the bundle.
+
+    Raises:
+        BackendError: OpenVINO refuses a graph.
+        BundleError: the file was changed since it was opened.
+    """
+    graphs = graph_precision(bundle, "fp32" if precision == BF16 else precision, preferred=PREFERRED)
+    assert graphs is not None  # see `unsuited`
+    return OpenVinoBackend(
+        bundle,
+        graphs=graphs,
+        precision=BF16 if precision == BF16 else graphs,
+        threads=threads or available_cores(),
+    )
+
+
+def _no_bf16() -> str | None:
+    core = import_without_telemetry("openvino").Core()
+    able = core.get_property(_DEVICE, "OPTIMIZATION_CAPABILITIES")
+    if "BF16" in able:
+        return None
+    return (
+        f"bf16 needs a processor with AVX-512 BF16 or AMX, which {core.get_property(_DEVICE, 'FULL_DEVICE_NAME')!r} is "
+        "not (OpenVINO would compute in FP32 there); ask for fp32 (precision='fp32', --precision fp32)"
+    )
+
+
+@contextmanager
+def _checked(doing: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # OpenVINO raises RuntimeError and pybind11's own
+        raise BackendError(f"{doing}: {' '.join(str(error).split())}") from error  # it breaks its lines
+
+
+class SetGraphs:
+    """Graphs in order, each with a request whose tensors never change."""
+
+    def __init__(self, requests: list[tuple[str, Any]]) -> None:
+        self._requests = requests
+
+    def run(self) -> None:
+        """See `Program.run`."""
+        for graph, request in self._requests:
+            with _checked(f"OpenVINO failed in graph {graph!r}"):
+                request.infer(share_outputs=True)  # the result, which would be a copy, is not used
+
+
+class OpenVinoSession:
+    """Buffers and requests of one stream."""
+
+    def __init__(self, compiled: dict[str, Any], tensor: Any) -> None:
+        self._compiled = compiled
+        self._tensor = tensor
+
+    def allocate(self, spec: TensorSpec, *, host_visible: bool = False) -> Buffer:
+        """See `Session.allocate`; all memory is the host's."""
+        return HostBuffer(spec)
+
+    def prepare(self, bindings: Sequence[Binding]) -> Program:
+        """See `Session.prepare`."""
+        requests = []
+        for graph, tensors in bindings:
+            with _checked(f"setting the tensors of graph {graph!r}"):
+                compiled = self._compiled[graph]
+                request = compiled.create_infer_request()
+                for port in (*compiled.inputs, *compiled.outputs):
+                    array = tensors[port.get_any_name()].host
+                    request.set_tensor(port, self._tensor(array, shared_memory=True))
+            requests.append((graph, request))
+        return SetGraphs(requests)
+
+    def close(self) -> None:
+        """See `Session.close`."""
+        self._compiled = {}
+
+
+class OpenVinoBackend:
+    """All graphs of a bundle, compiled for the CPU.
+
+    Args:
+        bundle: verified; read here and not needed afterwards.
+        graphs: precision of the graphs to load.
+        precision: that they are computed in: that of the graphs, or BF16.
+        threads: of each graph.
+    """
+
+    name = "openvino"
+
+    def __init__(self, bundle: Bundle, *, graphs: str, precision: str, threads: int) -> None:
+        self._openvino = import_without_telemetry("openvino")
+        self.precision = precision
+        version = self._openvino.get_version().split("-")[0]
+        self.description = f"OpenVINO {version}, CPU, {threads} thread(s), {precision}"
+        core = self._openvino.Core()
+        options = _options(precision=precision, threads=threads)
+        self._compiled = {
+            graph.name: _compiled(core, graph, bundle.read(graph.members[graphs]), options)
+            for graph in bundle.manifest.at(graphs).graphs
+        }
+
+    def session(self) -> Session:
+        """See `Backend.session`."""
+        return OpenVinoSession(self._compiled, self._openvino.Tensor)
+
+    def close(self) -> None:
+        """See `Backend.close`."""
+        self._compiled = {}
+
+
+def _options(*, precision: str, threads: int) -> dict[str, Any]:
+    return {
+        "PERFORMANCE_HINT": "LATENCY",
+        "NUM_STREAMS": 1,
+        "INFERENCE_NUM_THREADS": threads,
+        "ENABLE_CPU_PINNING": False,
+        "INFERENCE_PRECISION_HINT": "bf16" if precision == BF16 else "f32",
+    }
+
+
+def _compiled(core: Any, graph: GraphSpec, data: bytes, options: dict[str, Any]) -> Any:
+    with _checked(f"OpenVINO cannot load graph {graph.name!r}"):
+        model = core.read_model(data)
+    _check_tensors(graph, model)
+    with _checked(f"OpenVINO cannot load graph {graph.name!r}"):
+        return core.compile_model(model, _DEVICE, options)
+
+
+def _check_tensors(graph: GraphSpec, model: Any) -> None:
+    """The graph's own inputs and outputs must be the manifest's: names, shapes and dtypes.
+
+    OpenVINO leaves out inputs that nothing reads; there is nothing to be set then.
+    """
+    found = {}
+    for port in (*model.inputs, *model.outputs):
+        kind, shape = port.get_element_type().get_type_name(), port.get_partial_shape()
+        sides = list(port.get_shape()) if shape.is_static else str(shape)
+        found[port.get_any_name()] = (_DTYPES.get(kind, kind), sides)
+    tensors = (*(t for t in graph.inputs if t.name in found), *graph.outputs)
+    stated = {tensor.name: (tensor.dtype, list(tensor.shape)) for tensor in tensors}
+    if stated != found:
+        names = sorted(name for name in stated.keys() | found.keys() if stated.get(name) != found.get(name))
+        detail = "; ".join(f"{name}: graph {found.get(name)}, manifest {stated.get(name)}" for name in names)
+        raise BackendError(
+            f"graph {graph.name!r} does not have the tensors that the manifest states: {detail}. Export again."
+        )

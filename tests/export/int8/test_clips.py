@@ -1,0 +1,74 @@
+"""Which frames of the calibration footage are taken."""
+
+import numpy as np
+import pytest
+
+from tdnet_export.int8.clips import CLIPS, calibration_clips, clip_length, clip_starts
+from tdnet_runtime.errors import MediaError, OptionError
+
+cv2 = pytest.importorskip("cv2")
+
+
+def test_a_clip_runs_every_path_once_with_a_full_memory():
+    assert [clip_length(paths) for paths in (1, 2, 4)] == [1, 3, 7]
+
+
+@pytest.mark.parametrize(
+    ("frames", "paths", "clips", "starts"),
+    [
+        (2, 2, 8, []),
+        (3, 2, 8, [0]),
+        (7, 2, 8, [0, 4]),
+        (30, 2, 3, [0, 14, 27]),
+        (1000, 4, 1, [0]),
+        (56, 4, 8, [0, 7, 14, 21, 28, 35, 42, 49]),
+    ],
+)
+def test_starts_of_hand_computed_cases(frames, paths, clips, starts):
+    assert clip_starts(frames, paths=paths, clips=clips) == starts
+
+
+@pytest.mark.parametrize("paths", [1, 2, 4])
+def test_clips_never_overlap_and_never_run_out(paths):
+    length = clip_length(paths)
+    for frames in range(length, 200):
+        starts = clip_starts(frames, paths=paths)
+        assert len(starts) == min(CLIPS, frames // length)
+        assert (np.diff(starts) >= length).all()
+        assert starts[-1] + length <= frames
+
+
+@pytest.fixture
+def footage(tmp_path):
+    """footage(count): a folder of frames that are as bright as their index, 6x8."""
+
+    def make(count):
+        for index in range(count):
+            assert cv2.imwrite(str(tmp_path / f"{index:04}.png"), np.full((6, 8, 3), index, np.uint8))
+        return str(tmp_path)
+
+    return make
+
+
+def test_clips_are_the_frames_at_their_starts(footage):
+    clips = list(calibration_clips(footage(30), paths=2, size_hw=(3, 4), clips=3))
+    assert [[int(frame[0, 0, 0]) for frame in clip] for clip in clips] == [
+        [0, 1, 2],
+        [14, 15, 16],
+        [27, 28, 29],
+    ]
+    assert {(frame.shape, frame.dtype.name) for clip in clips for frame in clip} == {((3, 4, 3), "uint8")}
+    assert len({id(frame) for clip in clips for frame in clip}) == 9
+
+
+def test_too_few_frames(footage):
+    source = footage(6)
+    with pytest.raises(
+        OptionError, match=r"^--calibration has 6 frames; expected 7 consecutive ones or more, better 56"
+    ):
+        list(calibration_clips(source, paths=4, size_hw=(3, 4)))
+
+
+def test_no_footage(tmp_path):
+    with pytest.raises(MediaError, match="no such video file or folder"):
+        list(calibration_clips(str(tmp_path / "none"), paths=2, size_hw=(3, 4)))

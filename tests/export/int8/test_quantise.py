@@ -1,0 +1,217 @@
+"""NNCF's graphs: borders, closed loop, refusals, and that nobody is told of their making."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+
+from tdnet_export.int8 import process, quantised_graphs, unavailable
+from tdnet_export.int8 import quantise as orchestrator
+from tdnet_export.int8.check import check_int8
+from tdnet_export.int8.process import Job, quantise
+from tdnet_export.int8.quantisers import PAIR, quantised_inputs
+from tdnet_runtime import Segmenter
+from tdnet_runtime.bundle import write_bundle
+from tdnet_runtime.errors import ExportError, OptionError
+from tdnet_runtime.media.scene import render
+
+if reason := unavailable():
+    pytest.skip(reason, allow_module_level=True)
+
+
+@pytest.fixture(scope="session")
+def quantised(tiny_graphs, tiny_clips):
+    """td2-fa18's graphs in INT8, with the stages that were shown."""
+    models, contract, manifest = tiny_graphs("td2-fa18")
+    shown = []
+    found = quantised_graphs(
+        models,
+        contract,
+        manifest,
+        tiny_clips(manifest, 3),
+        max_error=0.3,  # networks a few channels wide suffer more
+        on_progress=lambda *stage: shown.append(stage),
+    )
+    return found, shown
+
+
+def test_graphs_are_the_fp32_ones_with_pairs(quantised, tiny_graphs):
+    models, contract, _ = tiny_graphs("td2-fa18")
+    found, _ = quantised
+    assert list(found.models) == [graph.name for graph in contract.graphs]
+    for name, model in found.models.items():
+        check_int8(model, models[name])
+        assert list(model.graph.output) == list(models[name].graph.output)
+        assert model.ir_version == models[name].ir_version
+        pairs = quantised_inputs(model.graph)
+        read = {
+            node.name
+            for node in model.graph.node
+            if node.op_type not in PAIR and pairs.keys() & {*node.input}
+        }
+        expected = "trunk/layer1/0/conv1/conv" if name.startswith("subnet") else "head/conv/conv"
+        assert expected in read
+        told = [node.name for node in model.graph.node if node.doc_string or node.metadata_props]
+        assert told == []
+        assert model.doc_string == ""
+
+
+def test_the_report(quantised):
+    report = quantised[0].report
+    assert (report.clips, report.frames, report.max_error) == (3, 9, 0.3)
+    assert report.tool.startswith("nncf ")
+    assert [loss.samples for loss in report.graphs] == [3] * 4
+    for loss in report.graphs:
+        assert 0 < max(loss.errors.values()) <= 0.3
+        assert ("value" in loss.errors) == loss.graph.startswith("subnet")
+        assert ("logits" in loss.errors) == loss.graph.startswith("apm")
+        assert 0 < loss.int8_share < 1
+    assert msgspec.json.decode(msgspec.json.encode(report), type=type(report)) == report
+
+
+def test_the_progress(quantised):
+    _, shown = quantised
+    assert [done for stage, done, _ in shown if stage == "calibrate INT8 (frames)"] == list(range(1, 10))
+    for stage in ("quantise", "measure INT8"):
+        assert [step[1:] for step in shown if step[0] == stage] == [(done, 4) for done in range(5)]
+
+
+def test_closed_loop(quantised, tiny_graphs, tmp_path):
+    """On ONNX Runtime and through the runtime's own schedule, V is as far off as the report says."""
+    models, _, manifest = tiny_graphs("td2-fa18")
+    members, graphs = {}, []
+    for graph in manifest.graphs:
+        own = {precision: f"graphs/{precision}/{graph.name}.onnx" for precision in ("fp32", "int8")}
+        members[own["fp32"]] = models[graph.name].SerializeToString()
+        members[own["int8"]] = quantised[0].models[graph.name].SerializeToString()
+        graphs.append(msgspec.structs.replace(graph, members=own))
+    path = tmp_path / "both.plan"
+    write_bundle(
+        path, msgspec.structs.replace(manifest, graphs=tuple(graphs), parity={}, members={}), members
+    )
+    values = {}
+    for precision in ("fp32", "int8"):
+        with (
+            Segmenter.open(path, backend="onnxruntime", precision=precision, threads=1) as segmenter,
+            segmenter.stream() as stream,
+        ):
+            assert segmenter.backend.precision == precision
+            values[precision] = []
+            for index in range(8):
+                stream.push(render(index, height=manifest.input.height, width=manifest.input.width))
+                values[precision].append(stream.tensor("value"))
+    expected = np.stack(values["fp32"])
+    error = np.linalg.norm(np.stack(values["int8"]) - expected) / np.linalg.norm(expected - expected.mean())
+    assert 0 < error <= 0.4
+
+
+def test_too_few_frames(tiny_graphs):
+    models, contract, manifest = tiny_graphs("td2-fa18")
+    frame = render(0, height=manifest.input.height, width=manifest.input.width)
+    with pytest.raises(OptionError, match=r"no warm frame for subnet1, apm1; expected 3 consecutive frames"):
+        quantised_graphs(models, contract, manifest, [[frame, frame]])
+
+
+def test_too_little_is_left(tiny_graphs, tiny_clips, monkeypatch, quantised_by_hand):
+    """Where the error cannot be held, the export is refused instead of slow."""
+    models, contract, manifest = tiny_graphs("td2-fa18")
+
+    def spoilt(models, *args, **options):
+        return {name: quantised_by_hand(model, {_conv(model): 1000.0}) for name, model in models.items()}
+
+    monkeypatch.setattr(orchestrator, "quantise", spoilt)
+    with pytest.raises(
+        ExportError,
+        match=r"^graph 'subnet1' in INT8 is off by more than 5% unless 1 parts are left in FP32, with 0% .*"
+        r"Calibrate with other frames, or export with --precision fp32.$",
+    ):
+        quantised_graphs(models, contract, manifest, tiny_clips(manifest, 1))
+
+
+def _conv(model):
+    names = [node.name for node in model.graph.node if node.op_type == "Conv"]
+    return "head/conv/conv" if "head/conv/conv" in names else "trunk/layer1/0/conv1/conv"
+
+
+def test_what_nncf_gives_is_checked(tiny_graphs, tiny_clips, monkeypatch):
+    """A constant that nothing had to touch is another one, by too little to be seen in the errors."""
+    models, contract, manifest = tiny_graphs("td2-fa18")
+
+    def touched(models, *args, **options):
+        model = onnx.ModelProto.FromString(models["subnet1"].SerializeToString())
+        (scale,) = (tensor for tensor in model.graph.initializer if tensor.name == "normalise/scale")
+        scale.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(scale) * np.float32(1.001), scale.name))
+        return models | {"subnet1": model}
+
+    monkeypatch.setattr(orchestrator, "quantise", touched)
+    with pytest.raises(
+        ExportError, match=r"is not the FP32 graph with quantisers in it: 'normalise/mul' has another"
+    ):
+        quantised_graphs(models, contract, manifest, tiny_clips(manifest, 1))
+
+
+def test_a_quantiser_that_fails(tiny_graphs, tmp_path, capfd):
+    """One line, with the last thing that it said; nothing of it on the screen."""
+    model = tiny_graphs("td2-fa18")[0]["subnet1"]
+    np.savez(tmp_path / "sample.npz", picture=np.zeros(3))
+    with pytest.raises(
+        ExportError,
+        match=r"^quantising the graphs: nncf [0-9.]+ ended with code 1: [^\n]+\. Export with --precision",
+    ):
+        quantise(
+            {"subnet1": model},
+            {"subnet1": [tmp_path / "sample.npz"]},
+            tmp_path,
+            stays_single=lambda node: False,
+        )
+    assert capfd.readouterr() == ("", "")
+
+
+def test_where_nncf_is_absent(monkeypatch):
+    monkeypatch.setattr(process, "_PACKAGE", "no-such-package")
+    assert unavailable().endswith("is not installed; install it with: pip install 'tdnet-deploy[int8]'")
+
+
+LISTEN = """
+import os, runpy, sys
+def refuse(event, args):
+    if event.startswith(("socket.connect", "socket.getaddrinfo", "socket.sendto", "urllib.")) or event == "os.fork":
+        os.write(2, f"TOLD {event} {args}".encode())
+        os._exit(9)
+sys.addaudithook(refuse)
+sys.argv = ["child", sys.argv[1]]
+runpy.run_module("tdnet_export.int8.child", run_name="__main__")
+"""
+
+
+def test_nobody_is_told(tiny_graphs, tmp_path):
+    """Quantising opens no connection, forks nothing that could, and leaves no number of the user at home."""
+    model = tiny_graphs("td2-fa18")[0]["apm1"]
+    feeds = {
+        value.name: np.ones([side.dim_value for side in value.type.tensor_type.shape.dim], np.float32)
+        for value in model.graph.input
+    }
+    np.savez(tmp_path / "sample.npz", **feeds)
+    onnx.save(model, tmp_path / "apm1.onnx")
+    jobs = [Job("apm1", [str(tmp_path / "sample.npz")], [])]
+    (tmp_path / "jobs.json").write_bytes(msgspec.json.encode(jobs))
+    home = tmp_path / "home"
+    home.mkdir()
+    own = {key: value for key, value in os.environ.items() if key not in ("CI", "NNCF_CI")}
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", LISTEN, str(tmp_path)],
+        env={**own, "HOME": str(home), "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert (done.returncode, done.stdout) == (0, "apm1\n"), done.stderr
+    assert "TOLD" not in done.stderr
+    assert (tmp_path / "apm1.int8.onnx").is_file()
+    assert not [file for file in Path(home).rglob("*") if "ga_cid" in file.name or file.name == "stats"]
