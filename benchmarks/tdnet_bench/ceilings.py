@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tdnet_bench.roofline import Ceilings, ComputeCeiling, CopyRate, ProbeRate
+from tdnet_runtime.backends.no_telemetry import import_without_telemetry
 from tdnet_runtime.errors import MissingExtraError, OptionError
 from tdnet_runtime.extras import require
 
@@ -146,7 +147,11 @@ class OpenVinoLibrary:
     host_memory = True
 
     def __init__(self, threads: int) -> None:
-        self._openvino: Any = require("openvino", extra="openvino")
+        try:
+            self._openvino: Any = import_without_telemetry("openvino")
+        except ImportError:
+            require("openvino", extra="openvino")  # says what is missing
+            raise
         self._core = self._openvino.Core()
         self._threads = threads
         able = self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")

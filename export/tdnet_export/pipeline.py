@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from time import perf_counter
 from typing import Protocol
@@ -15,7 +13,8 @@ import numpy.typing as npt
 import onnx
 
 from tdnet_export.classes import class_specs
-from tdnet_export.contract import GraphTensors, NetworkContract
+from tdnet_export.contract import NetworkContract
+from tdnet_export.draft import draft_manifest, graph_member, parity_summary, report_member
 from tdnet_export.engines import BuildEvent, add_engines, build_engines, require_product
 from tdnet_export.footage import proof_frames
 from tdnet_export.graph_check import check_graph
@@ -32,11 +31,9 @@ from tdnet_export.termination import sigterm_as_exit
 from tdnet_export.weights import Weights
 from tdnet_models import Network, load_checkpoint
 from tdnet_models.digest import checkpoint_sha256
-from tdnet_models.reference import MEAN, STD
-from tdnet_runtime import __version__
 from tdnet_runtime.bundle_writer import write_bundle
 from tdnet_runtime.errors import MissingExtraError
-from tdnet_runtime.manifest import SCHEMA_VERSION, ClassSpec, GraphSpec, InputSpec, Manifest, ParitySummary
+from tdnet_runtime.manifest import Manifest
 
 __all__ = ["ExportSummary", "Progress", "bundle_from_checkpoint"]
 
@@ -98,13 +95,15 @@ def bundle_from_checkpoint(
     classes = class_specs(network.spec.classes, options.names)
     stride = options.memory_stride or network.spec.variant.memory_stride
     contract = NetworkContract(spec=network.spec, memory_stride=stride, logits=options.logits)
-    if options.frames is not None:
-        for _ in _frames(options, network):  # a clip that cannot be read, or is too short, ends it here
-            pass
+    for clip in {_proof_clip(precision, options) for precision in options.wanted_precisions} - {None}:
+        for _ in proof_frames(
+            clip, required_frames(network.spec.variant.paths), size_hw=network.spec.input_size
+        ):
+            pass  # a clip that cannot be read, or is too short, ends it here
     clips = _clips(options, network)
     on_progress("load checkpoint", 1, 1)
 
-    manifest = _manifest(network, contract, classes, digest, options.wanted_precisions)
+    manifest = draft_manifest(network, contract, classes, digest, options.wanted_precisions)
     members: dict[str, bytes] = {}
     single, single_seconds = _write_graphs(network, contract, on_progress)
     graphs, graph_seconds = {"fp32": single}, {"fp32": single_seconds}
@@ -124,7 +123,7 @@ def bundle_from_checkpoint(
         proof_seconds[precision] = perf_counter() - proof_started
 
     members |= {
-        _member(precision, name): model.SerializeToString(deterministic=True)
+        graph_member(precision, name): model.SerializeToString(deterministic=True)
         for precision, models in graphs.items()
         for name, model in models.items()
     }
@@ -132,10 +131,10 @@ def bundle_from_checkpoint(
     manifest, members = _with_engines(manifest, members, options, on_progress)
     on_progress("write bundle", 0, 1)
     members |= {
-        _report(precision): msgspec.json.format(msgspec.json.encode(report), indent=1)
+        report_member(precision): msgspec.json.format(msgspec.json.encode(report), indent=1)
         for precision, report in reports.items()
     }
-    parity = {precision: _parity(report) for precision, report in reports.items()}
+    parity = {precision: parity_summary(report) for precision, report in reports.items()}
     manifest = write_bundle(out, msgspec.structs.replace(manifest, parity=parity), members)
     on_progress("write bundle", 1, 1)
     return ExportSummary(
@@ -175,57 +174,6 @@ def _convert_graphs(contract: NetworkContract, single: Models, on_progress: Prog
     return models, perf_counter() - started
 
 
-def _manifest(
-    network: Network,
-    contract: NetworkContract,
-    classes: tuple[ClassSpec, ...],
-    digest: str,
-    precisions: tuple[str, ...],
-) -> Manifest:
-    """The manifest, without parity, engines and members."""
-    height, width = network.spec.input_size
-    tools = {name: version(name) for name in ("torch", "onnx", "onnxruntime", "numpy")}
-    return Manifest(
-        schema_version=SCHEMA_VERSION,
-        network=network.spec.name,
-        widths=network.spec.widths,
-        input=InputSpec(height=height, width=width, mean=MEAN, std=STD),
-        feature_size=network.spec.feature_size,
-        size_resampled=network.resampled,
-        classes=classes,
-        paths=contract.paths,
-        state=contract.state,
-        graphs=tuple(
-            GraphSpec(
-                name=graph.name,
-                inputs=graph.inputs,
-                outputs=graph.outputs,
-                members={precision: _member(precision, graph.name) for precision in precisions},
-            )
-            for graph in contract.graphs
-        ),
-        checkpoint_sha256=digest,
-        tools={"tdnet-deploy": __version__, **tools},
-        parity={},
-        members={},
-        dtypes={"fp16": _half_dtypes(contract.graphs)} if "fp16" in precisions else {},
-    )
-
-
-def _half_dtypes(graphs: tuple[GraphTensors, ...]) -> dict[str, str]:
-    """Dtypes of the FP16 graphs' tensors that differ from FP32's, by name."""
-    return {
-        half.name: half.dtype
-        for tensors in graphs
-        for specs, halves in (
-            (tensors.inputs, half_tensors(tensors).inputs),
-            (tensors.outputs, half_tensors(tensors).outputs),
-        )
-        for spec, half in zip(specs, halves, strict=True)
-        if half != spec
-    }
-
-
 def _prove(
     precision: str,
     network: Network,
@@ -237,6 +185,7 @@ def _prove(
 ) -> ParityReport:
     """The closed-loop proof of one precision."""
     count = required_frames(network.spec.variant.paths)
+    clip = _proof_clip(precision, options)
     stage = f"prove {precision.upper()}"
     on_progress(stage, 0, count)
     return prove(
@@ -245,8 +194,8 @@ def _prove(
         contract,
         manifest,
         models,
-        _frames(options, network),
-        footage=SCENE if options.frames is None else f"user's footage, {Path(options.frames).name}",
+        proof_frames(clip, count, size_hw=network.spec.input_size),
+        footage=SCENE if clip is None else f"user's footage, {Path(clip).name}",
         bounds=int8_bounds(options.max_loss) if precision == "int8" else BOUNDS[precision],
         on_frame=lambda figures: on_progress(stage, figures.frame + 1, count),
     )
@@ -269,9 +218,9 @@ def _clips(options: ExportOptions, network: Network) -> list[list[npt.NDArray[np
     return list(calibration_clips(options.calibration, paths=paths, size_hw=network.spec.input_size))
 
 
-def _frames(options: ExportOptions, network: Network) -> Iterator[npt.NDArray[np.uint8]]:
-    count = required_frames(network.spec.variant.paths)
-    return proof_frames(options.frames, count, size_hw=network.spec.input_size)
+def _proof_clip(precision: str, options: ExportOptions) -> str | None:
+    """The footage of the proof; None for the rendered scene, which is unlike anything that INT8 was calibrated on."""
+    return options.frames or (options.calibration if precision == "int8" else None)
 
 
 def _with_engines(
@@ -288,23 +237,3 @@ def _with_engines(
         built.append(build_engines(graphs, backend=backend, precision=precision, on_progress=show))
     manifest, members, _ = add_engines(manifest, members, built)
     return manifest, members
-
-
-def _parity(report: ParityReport) -> ParitySummary:
-    return ParitySummary(
-        frames=len(report.frames),
-        footage=report.footage,
-        label_agreement=report.label_agreement,
-        worst_frame_agreement=report.worst_frame_agreement,
-        logits_error=report.logits_error,
-        class_loss=1 - report.worst_class.iou,
-        report=_report(report.precision),
-    )
-
-
-def _member(precision: str, graph: str) -> str:
-    return f"graphs/{precision}/{graph}.onnx"
-
-
-def _report(precision: str) -> str:
-    return f"reports/parity-{precision}.json"

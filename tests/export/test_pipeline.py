@@ -30,6 +30,7 @@ from tdnet_runtime.errors import (
     CheckpointError,
     ExportError,
     MediaError,
+    MissingExtraError,
     OptionError,
     ParityError,
     SizeError,
@@ -336,6 +337,46 @@ def test_fp16_runs_on_the_cpu_when_it_is_asked_for(tiny_checkpoint, tmp_path):
             labels[asked] = np.stack([result.labels for result in results])
     assert (labels[None] == labels["fp32"]).all()
     assert (labels["fp16"] == labels["fp32"]).mean() > 0.98
+
+
+def test_int8_is_calibrated_gated_and_run(tiny_checkpoint, tmp_path, clip):
+    """Weights that were never trained lose more than the bounds allow; what the user allows is in the report."""
+    pytest.importorskip("nncf")
+    options = ExportOptions(
+        checkpoint=tiny_checkpoint("td2-fa18"),
+        out=tmp_path / "a.plan",
+        precisions=("fp32", "int8"),
+        calibration=clip(10),
+        max_loss=0.6,
+    )
+    summary = bundle_from_checkpoint(options)
+    assert summary.manifest.precisions == ("fp32", "int8")
+    assert "reports/int8.json" in summary.manifest.members
+    report = summary.reports["int8"]
+    assert report.bounds.min_mean_agreement == pytest.approx(0.4)
+    assert report.footage == "user's footage, my drive"
+    assert summary.reports["fp32"].footage == "rendered moving scene"
+    with Segmenter.open(options.out, precision="int8") as segmenter, segmenter.stream() as stream:
+        shape = segmenter.manifest.input
+        assert segmenter.backend.precision == "int8"
+        assert stream.push(render(0, height=shape.height, width=shape.width)).path == 1
+    strict = dataclasses.replace(options, out=tmp_path / "b.plan", max_loss=1e-9)
+    with pytest.raises(ParityError, match=r"INT8 loses more than its bound on these frames"):
+        bundle_from_checkpoint(strict)
+    assert not (tmp_path / "b.plan").exists()
+
+
+def test_int8_without_its_tools(tiny_checkpoint, tmp_path, clip, monkeypatch):
+    """Told at once, not after the proof of what else was asked."""
+    monkeypatch.setattr(pipeline, "int8_unavailable", lambda: "NNCF is not installed; install it with: pip")
+    options = ExportOptions(
+        checkpoint=tiny_checkpoint("td2-fa18"),
+        out=tmp_path / "a.plan",
+        precisions=("int8",),
+        calibration=clip(10),
+    )
+    with pytest.raises(MissingExtraError, match=r"^NNCF is not installed"):
+        bundle_from_checkpoint(options)
 
 
 def test_fp16_alone(tiny_checkpoint, tmp_path):

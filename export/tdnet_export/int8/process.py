@@ -58,7 +58,7 @@ def quantise(
     Args:
         models: in FP32, by name.
         samples: files of `record_samples` for each.
-        folder: an empty one, to work in.
+        folder: to work in.
         stays_single: of a node's name.
         on_graph: called with the name of each graph that is done.
 

@@ -73,11 +73,7 @@ def quantised_graphs(
         calibration = record_samples(
             models, contract, manifest, clips, folder, on_frame=lambda done: on_progress(stage, done, done)
         )
-        if empty := [graph for graph, files in calibration.samples.items() if not files]:
-            raise OptionError(
-                f"the calibration footage has no warm frame for {', '.join(empty)}; expected "
-                f"{2 * len(contract.paths) - 1} consecutive frames or more"
-            )
+        _require_samples(calibration, paths=len(contract.paths))
         done: list[str] = []
 
         def count(graph: str) -> None:
@@ -105,6 +101,15 @@ def quantised_graphs(
         graphs=tuple(losses),
     )
     return QuantisedGraphs(result, report)
+
+
+def _require_samples(calibration: Calibration, *, paths: int) -> None:
+    """Raise OptionError where a graph saw nothing."""
+    if empty := [graph for graph, files in calibration.samples.items() if not files]:
+        raise OptionError(
+            f"the calibration footage has no warm frame for {', '.join(empty)}; expected "
+            f"{2 * paths - 1} consecutive frames or more"
+        )
 
 
 def _fitted(

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tdnet_runtime import backends
-from tdnet_runtime.backends import AUTO_ORDER, BACKENDS, open_backend
+from tdnet_runtime.backends import AUTO_ORDER, BACKENDS, open_backend, openvino
 from tdnet_runtime.backends.base import Backend, Session
 from tdnet_runtime.backends.ort_provider import Provider
 from tdnet_runtime.bundle import Bundle
@@ -18,9 +18,11 @@ from tdnet_runtime.errors import BackendError, OptionError
 from tdnet_runtime.segmenter import Segmenter
 
 
-@pytest.fixture(params=["cuda", "onnxruntime", "fake"])
+@pytest.fixture(params=["cuda", "onnxruntime", "openvino", "fake"])
 def name(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """`cuda` runs on the CPU's provider: all of it but CUDA itself. TensorRT's have tests of their own."""
+    if request.param == "openvino" and openvino.unavailable() is not None:
+        pytest.skip("OpenVINO is not installed")
     if request.param == "cuda":
         on_cpu = Provider(name="CPUExecutionProvider", device="cpu")
         monkeypatch.setattr("tdnet_runtime.backends.cuda.CUDA", on_cpu)
