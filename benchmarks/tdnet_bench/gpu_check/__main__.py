@@ -1,0 +1,7 @@
+"""`python -m tdnet_bench.gpu_check`."""
+
+from __future__ import annotations
+
+from tdnet_bench.gpu_check import main
+
+main()

@@ -1,0 +1,181 @@
+"""A virtual environment for the check on a host without a network. Needs Python and nothing else.
+
+    python install.py --venv FOLDER [--wheels FOLDER]
+
+It sees the host's packages (torch with CUDA), also where the host's Python is itself in a virtual environment.
+Wheels that were cut with `split -b` (`X.whl.aa`, `X.whl.ab`, …) are joined. What is not among the wheels and
+not on the host is said and left out, as long as the check can go on without it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import configparser
+import ctypes
+import re
+import shutil
+import site
+import subprocess
+import sys
+import venv
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+__all__ = ["Group", "groups", "install", "join_parts", "main", "make_environment", "no_gpu"]
+
+_ROOT = Path(__file__).resolve().parents[3]
+_PART = re.compile(r"(.+\.whl)\.[a-z]{2,}")
+_OWN = "tdnet-deploy"
+
+
+class InstallError(Exception):
+    """What ends the installation, in one line."""
+
+
+class Group(NamedTuple):
+    """Requirements that stand or fall together; `needed` for the check itself."""
+
+    name: str
+    requirements: tuple[str, ...]
+    needed: bool
+
+
+def groups(setup_cfg: str) -> tuple[Group, ...]:
+    """What to install, by the extras in the text of setup.cfg."""
+    parser = configparser.ConfigParser()
+    parser.read_string(setup_cfg)
+    extras = {name: _lines(text) for name, text in parser["options.extras_require"].items()}
+    base = _lines(parser["options"]["install_requires"])
+    base += [line for line in extras["bench"] if _name(line) == "psutil"]
+    bench = [line for line in extras["bench"] if line not in base]
+    shown = [line for line in extras["cli"] if _name(line) in ("typer", "rich")]
+    tests = [line for line in extras["dev"] if _name(line) in ("pytest", "hypothesis")]
+    return (
+        Group("the check", (*base, *shown), needed=True),
+        Group("tdnet-bench", tuple(bench), needed=False),
+        Group("tests", tuple(tests), needed=False),
+        Group("GPU access", tuple(extras["gpu"]), needed=False),
+        Group("ONNX Runtime for CUDA", tuple(extras["cuda"]), needed=False),
+        Group("TensorRT-RTX", tuple(extras["rtx"]), needed=False),
+    )
+
+
+def no_gpu(load: Callable[[str], ctypes.CDLL] = ctypes.CDLL) -> str | None:
+    """Why the CUDA driver offers no GPU here; None where it offers one."""
+    try:
+        driver = load("libcuda.so.1")
+    except OSError as error:
+        return f"the CUDA driver does not load ({error})"
+    status = driver.cuInit(0)
+    if status:
+        return f"the CUDA driver does not start (cuInit returns {status})"
+    count = ctypes.c_int(0)
+    driver.cuDeviceGetCount(ctypes.byref(count))
+    return None if count.value else "the CUDA driver finds no GPU"
+
+
+def join_parts(folder: Path, target: Path) -> list[str]:
+    """Join the wheels in `folder` that were cut into parts; the names of those now in `target`."""
+    parts: dict[str, list[Path]] = {}
+    for path in sorted(folder.iterdir()):
+        found = _PART.fullmatch(path.name)
+        if found:
+            parts.setdefault(found[1], []).append(path)
+    for name, pieces in parts.items():
+        with (target / name).open("wb") as whole:
+            for piece in pieces:
+                with piece.open("rb") as file:
+                    shutil.copyfileobj(file, whole)
+    return sorted(parts)
+
+
+def make_environment(folder: Path, host: Iterable[str]) -> Path:
+    """A new virtual environment that sees the folders `host` after its own; its Python."""
+    venv.create(folder, system_site_packages=True, with_pip=False, clear=True, symlinks=True)
+    version = f"python{sys.version_info[0]}.{sys.version_info[1]}"
+    # --system-site-packages shows the base Python's alone, not those of a virtual environment in between
+    lines = "".join(f"{path}\n" for path in host)
+    (folder / "lib" / version / "site-packages" / "host.pth").write_text(lines)
+    return folder / "bin" / "python"
+
+
+def install(python: Path, group: Group, sources: Iterable[Path]) -> str | None:
+    """Install a group from wheels alone; why not, or None."""
+    found = [word for source in sources for word in ("--find-links", str(source))]
+    command = [
+        str(python),
+        "-m",
+        "pip",
+        "install",
+        "--no-index",
+        "--disable-pip-version-check",
+        "--quiet",
+        *found,
+    ]
+    done = subprocess.run([*command, *group.requirements], capture_output=True, text=True)
+    if done.returncode == 0:
+        return None
+    errors = [
+        line for line in done.stderr.splitlines() if line.startswith("ERROR")
+    ] or done.stderr.splitlines()
+    return errors[0] if errors else f"pip ended with {done.returncode}"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Make the environment; 0 where the check can run in it."""
+    parser = argparse.ArgumentParser(prog="gpu-check")
+    parser.add_argument("--venv", type=Path, required=True)
+    parser.add_argument("--wheels", type=Path)
+    given = parser.parse_args(arguments)
+    try:
+        _prepare(given.venv, given.wheels)
+    except (InstallError, OSError) as error:
+        sys.stderr.write(f"gpu-check: error: {error}\n")
+        return 1
+    return 0
+
+
+def _prepare(folder: Path, wheels: Path | None) -> None:
+    obstacle = no_gpu()
+    if obstacle is not None:
+        raise InstallError(f"no GPU can be used here, and nothing was installed: {obstacle}")
+    if wheels is not None and not wheels.is_dir():
+        raise InstallError(f"WHEELS is no folder: {str(wheels)!r}")
+    python = make_environment(folder, _host_folders())
+    sources = []
+    if wheels is not None:
+        joined = folder / "wheels"
+        joined.mkdir()
+        join_parts(wheels, joined)
+        sources = [wheels.resolve(), joined]
+    for group in groups((_ROOT / "setup.cfg").read_text(encoding="utf-8")):
+        obstacle = install(python, group, sources)
+        if obstacle is None:
+            continue
+        if group.needed:
+            raise InstallError(f"{group.name} cannot be installed from WHEELS: {obstacle}")
+        sys.stderr.write(f"gpu-check: left out {group.name} ({', '.join(group.requirements)}): {obstacle}\n")
+    if sources:
+        shutil.rmtree(sources[-1])
+
+
+def _host_folders() -> list[str]:
+    """Where the Python that runs this has its packages."""
+    user = [site.getusersitepackages()] if site.ENABLE_USER_SITE else []
+    return [folder for folder in [*site.getsitepackages(), *user] if Path(folder).is_dir()]
+
+
+def _lines(text: str) -> list[str]:
+    """Requirements of an extra; this project's own extras are left out."""
+    lines = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#")]
+    return [line for line in lines if _name(line) != _OWN]
+
+
+def _name(requirement: str) -> str:
+    found = re.match(r"[A-Za-z0-9._-]+", requirement)
+    return found[0] if found else ""
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,167 @@
+"""The environment on a host without a network: what it sees, and what is said of what is missing."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from tdnet_bench.gpu_check import install as install_module
+from tdnet_bench.gpu_check.install import Group, groups, install, join_parts, main, make_environment, no_gpu
+
+ROOT = Path(__file__).parents[3]
+SCRIPT = ROOT / "benchmarks" / "tdnet_bench" / "gpu_check" / "install.py"
+
+
+def wheel(folder: Path, name: str, *, requires: str | None = None) -> Path:
+    """A wheel with one module, which says its own name."""
+    path = folder / f"{name}-1.0-py3-none-any.whl"
+    info = f"{name}-1.0.dist-info"
+    need = f"Requires-Dist: {requires}\n" if requires else ""
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(f"{name}.py", f"NAME = {name!r}\n")
+        archive.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n{need}")
+        archive.writestr(
+            f"{info}/WHEEL", "Wheel-Version: 1.0\nGenerator: x\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
+        archive.writestr(f"{info}/RECORD", "")
+    return path
+
+
+def python_says(python: Path, code: str) -> str:
+    own = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
+    done = subprocess.run([python, "-c", code], capture_output=True, text=True, env=own, check=True)
+    return done.stdout.strip()
+
+
+def test_what_is_installed() -> None:
+    found = {group.name: group for group in groups((ROOT / "setup.cfg").read_text())}
+    names = {name: [r.partition(">")[0] for r in group.requirements] for name, group in found.items()}
+    assert names["the check"] == ["numpy", "msgspec", "psutil", "typer", "rich"]
+    assert {"onnx", "scipy"} <= set(names["tdnet-bench"])
+    assert names["GPU access"] == ["cuda-core", "cuda-bindings"]
+    assert names["ONNX Runtime for CUDA"] == ["onnxruntime-gpu"]
+    assert names["TensorRT-RTX"] == ["tensorrt-rtx", "polygraphy"]
+    assert [name for name, group in found.items() if group.needed] == ["the check"]
+
+
+def driver(*, status: int = 0, count: int = 1) -> Any:
+    def devices(pointer: Any) -> int:
+        pointer._obj.value = count
+        return 0
+
+    return lambda name: SimpleNamespace(cuInit=lambda flags: status, cuDeviceGetCount=devices)
+
+
+def absent(name: str) -> ctypes.CDLL:
+    raise OSError(f"{name}: cannot open shared object file")
+
+
+def test_no_gpu() -> None:
+    assert no_gpu(driver()) is None
+    assert no_gpu(driver(count=0)) == "the CUDA driver finds no GPU"
+    assert no_gpu(driver(status=999)) == "the CUDA driver does not start (cuInit returns 999)"
+    assert "libcuda.so.1: cannot open" in (no_gpu(absent) or "")
+
+
+def test_split_wheels_are_joined(tmp_path: Path) -> None:
+    folder, target = tmp_path / "wheels", tmp_path / "joined"
+    folder.mkdir()
+    target.mkdir()
+    for end, part in (("ab", b"456"), ("aa", b"123"), ("ac", b"7")):
+        (folder / f"big-1.0-py3-none-any.whl.{end}").write_bytes(part)
+    (folder / "whole-1.0-py3-none-any.whl").write_bytes(b"x")
+    assert join_parts(folder, target) == ["big-1.0-py3-none-any.whl"]
+    assert [(path.name, path.read_bytes()) for path in target.iterdir()] == [
+        ("big-1.0-py3-none-any.whl", b"1234567")
+    ]
+
+
+def test_the_environment_sees_the_host_behind_its_own(tmp_path: Path) -> None:
+    """Also where the host is a virtual environment itself, as here."""
+    host, wheels = tmp_path / "host", tmp_path / "wheels"
+    host.mkdir()
+    wheels.mkdir()
+    (host / "both.py").write_text("NAME = 'host'\n")
+    (host / "other.py").write_text("NAME = 'host'\n")
+    wheel(wheels, "both")
+    python = make_environment(tmp_path / "env", [str(host), *install_module._host_folders()])
+    assert install(python, Group("g", ("both",), needed=True), [wheels]) is None
+    assert python_says(python, "import both, other, numpy; print(both.NAME, other.NAME)") == "both host"
+
+
+def test_a_wheel_that_is_missing(tmp_path: Path) -> None:
+    python = make_environment(tmp_path / "env", install_module._host_folders())
+    wheel(tmp_path, "lonely", requires="nosuchfriend")
+    for name, missing in (("nosuchwheel", "nosuchwheel"), ("lonely", "nosuchfriend")):
+        reason = install(python, Group("g", (name,), needed=False), [tmp_path])
+        assert reason is not None
+        assert missing in reason
+        assert "\n" not in reason
+
+
+def prepared(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *, missing: str, wheels: bool = True) -> int:
+    """`main` on a host with a GPU, where the group `missing` cannot be installed."""
+    monkeypatch.setattr(install_module, "no_gpu", lambda: None)
+    monkeypatch.setattr(install_module, "make_environment", lambda folder, host: folder / "python")
+    monkeypatch.setattr(
+        install_module,
+        "install",
+        lambda python, group, sources: "no wheel" if group.name == missing else None,
+    )
+    (tmp_path / "env").mkdir(exist_ok=True)
+    (tmp_path / "wheels").mkdir(exist_ok=True)
+    given = ["--wheels", str(tmp_path / "wheels")] if wheels else []
+    return main(["--venv", str(tmp_path / "env"), *given])
+
+
+@pytest.mark.parametrize("missing", ["ONNX Runtime for CUDA", "TensorRT-RTX"])
+def test_it_goes_on_without_an_engine(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str], missing: str
+) -> None:
+    assert prepared(monkeypatch, tmp_path, missing=missing) == 0
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"gpu-check: left out {missing} (")
+    assert line.endswith("): no wheel")
+    assert not (tmp_path / "env" / "wheels").exists()
+
+
+def test_it_does_not_go_on_without_what_it_needs(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert prepared(monkeypatch, tmp_path, missing="the check") == 1
+    assert capsys.readouterr().err == (
+        "gpu-check: error: the check cannot be installed from WHEELS: no wheel\n"
+    )
+
+
+def test_no_wheels_at_all(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert prepared(monkeypatch, tmp_path, missing="", wheels=False) == 0
+
+
+def test_it_runs_without_any_package(tmp_path: Path) -> None:
+    """As a file, isolated: on a machine without a GPU it says so in one line."""
+    if no_gpu() is None:
+        pytest.skip("there is a GPU here")
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", SCRIPT, "--venv", tmp_path / "env"], capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("gpu-check: error: no GPU can be used here, and nothing was installed: ")
+    assert not (tmp_path / "env").exists()
+
+
+def test_wheels_that_are_no_folder(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(install_module, "no_gpu", lambda: None)
+    assert main(["--venv", str(tmp_path / "env"), "--wheels", str(tmp_path / "absent")]) == 1
+    assert "WHEELS is no folder" in capsys.readouterr().err
