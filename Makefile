@@ -1,4 +1,4 @@
-# Verbs for people; CI calls `check`. Needs Python, make and a network.
+# Verbs for people; CI calls `check`. Needs Python, make and a network; `gpu-check` needs a GPU instead.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -6,8 +6,10 @@ INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --quiet --co
 DEMO := demo
 CHECKPOINT := models/zoo/td2-fa18-w32-camvid.pth
 PYTEST_ARGS ?=
+GPU_VENV := .venv-gpu
+GPU_CHECK_ARGS ?=
 
-.PHONY: demo test test-slow check lint type clean
+.PHONY: demo test test-slow check lint type gpu-check clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.demo $(DEMO)/bikes.mp4
@@ -36,8 +38,15 @@ lint: $(VENV)/.dev
 type: $(VENV)/.dev
 	$(BIN)/mypy
 
+# On a GPU host, which needs no network: make gpu-check WHEELS=folder PLANS="a.plan b.plan" CKPTS="a.pth"
+# See docs/gpu-check.md.
+gpu-check:
+	@$(PYTHON) benchmarks/tdnet_bench/gpu_check/install.py --venv $(GPU_VENV) $(if $(WHEELS),--wheels $(WHEELS))
+	@PYTHONPATH=$(CURDIR)/models:$(CURDIR)/runtime:$(CURDIR)/export:$(CURDIR)/benchmarks $(GPU_VENV)/bin/python \
+	  -m tdnet_bench.gpu_check --out benchmarks/results $(PLANS:%=--plan %) $(CKPTS:%=--ckpt %) $(GPU_CHECK_ARGS)
+
 clean:
-	rm -rf $(VENV) $(DEMO) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(GPU_VENV) $(DEMO) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 
 $(VENV)/.created:
 	$(PYTHON) -m venv $(VENV)

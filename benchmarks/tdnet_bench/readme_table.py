@@ -34,9 +34,10 @@ def table_from_results(folder: Path) -> str:
     """A Markdown table of all `*.json` results of `tdnet-bench` in `folder`, and where they were measured.
 
     A row for each side that runs the bundle and was compared with eager PyTorch. Documents of schema 1, from
-    before there were peers, are read, too.
+    before there were peers, are read, too; those of the GPU check are passed over.
     """
     documents = {path.name: json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))}
+    documents = {name: document for name, document in documents.items() if "kind" not in document}
     rows = [row for name, document in documents.items() for row in _rows(name, document)]
     places = {_place(document) for document in documents.values()}
     return "\n".join(

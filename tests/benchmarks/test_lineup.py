@@ -42,7 +42,7 @@ def test_the_first_backend_that_can_run_it_is_the_subject(engine: Path) -> None:
 
 def test_none_is_an_error_and_the_first_ones(engine: Path) -> None:
     with ExitStack() as stack, pytest.raises(BackendError, match="bf16"):
-        _lineup(engine, stack).open_subject([ABSENT, Request("fake", "int4")])
+        _lineup(engine, stack).open_subject([ABSENT, Request("fake", "int8")])
 
 
 def test_a_bundle_that_cannot_be_trusted_is_no_matter_of_backends(tmp_path: Path) -> None:

@@ -94,3 +94,10 @@ def test_results_say_how_they_were_measured_and_name_no_machine_path(path: Path)
     assert "/home/" not in text
     assert "/root/" not in text
     assert "/tmp/" not in text
+
+
+def test_documents_of_the_gpu_check_are_passed_over(tmp_path: Path, document: Document) -> None:
+    write_document(document, tmp_path / "one.json")
+    before = table_from_results(tmp_path)
+    (tmp_path / "gpu.json").write_text('{"kind": "gpu-check", "schema_version": 1}')
+    assert table_from_results(tmp_path) == before

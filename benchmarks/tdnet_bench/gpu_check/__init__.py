@@ -13,4 +13,4 @@ __all__ = ["main"]
 
 def main() -> None:
     """`python -m tdnet_bench.gpu_check`."""
-    launch("gpu-check", "tdnet_bench.gpu_check.cli:app", extra="bench")
+    launch("gpu-check", "tdnet_bench.gpu_check.cli:run", extra="bench")

@@ -15,7 +15,7 @@ from tdnet_bench.gpu_check.schedule import LIMITS_S
 from tdnet_bench.gpu_check.view import view_of
 from tdnet_runtime.extras import one_line
 
-__all__ = ["app"]
+__all__ = ["app", "run"]
 
 _EPILOG = (
     "Exit codes: 0 every question was answered; 1 an error, such as no GPU; 2 wrong usage; 3 something failed or was "
@@ -62,3 +62,8 @@ def gpu_check(
     Console().print(view_of(done.document))
     typer.echo(str(done.path))
     raise typer.Exit(exit_code(done.document))
+
+
+def run() -> None:
+    """The command under the name by which it is started."""
+    app(prog_name="python -m tdnet_bench.gpu_check")

@@ -18,7 +18,7 @@ __all__ = ["document_path", "encode", "file_stem", "without_paths", "write"]
 
 
 def file_stem(gpu: str, date: str) -> str:
-    """`nvidia-h200-2026-01-31` of `NVIDIA H200`."""
+    """`nvidia-l40s-2026-01-31` of `NVIDIA L40S`."""
     slug = re.sub(r"[^a-z0-9]+", "-", gpu.lower()).strip("-") or "gpu"
     return f"{slug}-{date}"
 

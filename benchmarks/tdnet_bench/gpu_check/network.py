@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from tdnet_models.reference import MEAN, STD
-
 if TYPE_CHECKING:
     from tdnet_models import Network
     from tdnet_models.tdnet import MemoryEntry
@@ -45,6 +43,8 @@ class TorchStream:
 
     def __init__(self, network: Network, *, memory_stride: int) -> None:
         import torch  # only in the parts that run PyTorch
+
+        from tdnet_models.reference import MEAN, STD  # needs torch
 
         self._torch = torch
         self._network: Any = network

@@ -16,7 +16,7 @@ LIMITS_S: dict[str, float] = {
     "cuda": 110,
     "tensorrt-rtx": 110,
     "tensorrt": 110,
-    "pytorch": 120,
+    "pytorch": 150,
     "reference": 60,
     "tests": 90,
     "benchmark": 60,

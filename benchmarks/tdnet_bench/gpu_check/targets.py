@@ -1,4 +1,4 @@
-"""The project's targets for an H200 class GPU, as a table of met, not met and not measured."""
+"""The project's targets, which are for a data centre's GPU, as a table of met, not met and not measured."""
 
 from __future__ import annotations
 

@@ -11,6 +11,7 @@ The device is named by a `Provider`: tests name the CPU, which runs all of this 
 
 from __future__ import annotations
 
+import importlib.util
 import itertools
 import logging
 import threading
@@ -236,6 +237,9 @@ class OrtBoundBackend:
     def __init__(self, bundle: Bundle, provider: Provider, *, name: str, precision: str) -> None:
         import onnxruntime as ort  # an extra: imported where it is needed
 
+        # CUDA's own wheels lie where the system's loader does not look.
+        if importlib.util.find_spec("nvidia") is not None and hasattr(ort, "preload_dlls"):
+            ort.preload_dlls(directory="")
         self.ort: Any = ort
         self.provider = provider
         self.name = name

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -211,3 +212,11 @@ def test_a_checkpoint_of_no_bundle(options: CheckOptions, tiny_checkpoint: Tiny)
     other = dataclasses.replace(options, ckpts=(tiny_checkpoint("td4-psp18"),))
     with pytest.raises(OptionError, match="belongs to none of the bundles"):
         check(other, launch=Host().launch)
+
+
+def test_a_host_without_pytorch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The real world: it is named, with what installs it."""
+    monkeypatch.setitem(sys.modules, "torch", None)
+    steps = Steps()
+    run_part(Job(part="device", work=".", rounds=1, pictures=4, limit_s=1), steps.log, World())
+    assert "the package 'torch' is not installed" in (steps["the GPU"].error or "")

@@ -54,7 +54,7 @@ def test_a_folder_that_cannot_be_written(checked: GpuCheck, tmp_path: Path) -> N
 
 
 def test_names(tmp_path: Path) -> None:
-    assert file_stem("NVIDIA H200", "2026-01-31") == "nvidia-h200-2026-01-31"
+    assert file_stem("NVIDIA L40S", "2026-01-31") == "nvidia-l40s-2026-01-31"
     assert file_stem("NVIDIA GeForce RTX™ 5090 ", "d") == "nvidia-geforce-rtx-5090-d"
     assert file_stem("??", "d") == "gpu-d"
     for name in ("g.json", "g-2.json", "g-3.json"):

@@ -42,4 +42,5 @@ def test_wrong_usage(tmp_path: Path) -> None:
 def test_help() -> None:
     done = command("--help")
     assert done.returncode == 0
+    assert "Usage: python -m tdnet_bench.gpu_check [OPTIONS]" in done.stdout
     assert "Exit codes: 0 every question was answered" in " ".join(done.stdout.split())

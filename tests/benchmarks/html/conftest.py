@@ -15,7 +15,6 @@ from tests.benchmarks.html.rich import (
     PEER,
     ROOFLINE,
     SUBJECT,
-    RichDocument,
     many_records,
 )
 
@@ -27,7 +26,7 @@ from tdnet_bench.summary import summarise
 
 
 @pytest.fixture(scope="session")
-def rich(document: Document, all_records: tuple[AnyRecord, ...]) -> RichDocument:
+def rich(document: Document, all_records: tuple[AnyRecord, ...]) -> Document:
     """With everything that a page can show."""
     records = many_records(all_records)
     gpu = Gpu(
@@ -50,7 +49,7 @@ def rich(document: Document, all_records: tuple[AnyRecord, ...]) -> RichDocument
         "summary": summarise(records, sides=document.sides, paths=2),
         "notes": (*document.notes, "BUSY MACHINE: <b>0.6</b> of 2 cores & more"),
     }
-    return RichDocument(**fields, ceilings=CEILINGS, rooflines={SUBJECT: ROOFLINE})
+    return Document(**fields | {"ceilings": CEILINGS, "rooflines": {SUBJECT: ROOFLINE}})
 
 
 @pytest.fixture(scope="session")
@@ -64,13 +63,13 @@ def picture() -> Picture:
 
 
 @pytest.fixture(scope="session")
-def rich_json(rich: RichDocument) -> Any:
+def rich_json(rich: Document) -> Any:
     """What lies beside the page."""
     return json.loads(encode_document(rich))
 
 
 @pytest.fixture(scope="session")
-def rich_text(rich: RichDocument, picture: Picture) -> str:
+def rich_text(rich: Document, picture: Picture) -> str:
     """The page of `rich`."""
     from tdnet_bench.html.page import page_from_document
 

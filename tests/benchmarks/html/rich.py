@@ -4,22 +4,14 @@ from __future__ import annotations
 
 import msgspec
 
-from tdnet_bench.document import Document
 from tdnet_bench.records import AnyRecord, FrameRecord, PacedRecord
 from tdnet_bench.roofline import Ceilings, ComputeCeiling, CopyRate, ProbeRate, Roofline, RooflinePoint
 
-__all__ = ["CEILINGS", "COLORS", "MS", "PEER", "ROOFLINE", "SUBJECT", "RichDocument", "many_records"]
+__all__ = ["CEILINGS", "COLORS", "MS", "PEER", "ROOFLINE", "SUBJECT", "many_records"]
 
 MS = 1_000_000
 SUBJECT, PEER = "fake:fp32", "pytorch"
 COLORS = [(0, 0, 0), (0, 0, 200), (0, 200, 0), (200, 0, 0), (200, 200, 0)]
-
-
-class RichDocument(Document, frozen=True, kw_only=True):
-    """With graphs held against the machine's rates."""
-
-    rooflines: dict[str, Roofline]
-    ceilings: Ceilings
 
 
 def many_records(records: tuple[AnyRecord, ...]) -> list[AnyRecord]:

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from tests.benchmarks.html.rich import RichDocument
 
+from tdnet_bench.document import Document
 from tdnet_bench.html.charts import (
     NARROW,
     WIDE,
@@ -104,7 +104,7 @@ def test_an_idle_rate_has_room_for_its_deadline() -> None:
     assert paced_chart([quiet], WIDE).axes[0].get_ylim()[1] > 1000
 
 
-def test_charts_take_the_pages_colours_and_font(rich: RichDocument) -> None:
+def test_charts_take_the_pages_colours_and_font(rich: Document) -> None:
     figure = latency_chart(side_series(rich), WIDE)
     svg = svg_from_figure(figure, name="some", description="a <b>", css_class="wide")
     root = ElementTree.fromstring(svg)

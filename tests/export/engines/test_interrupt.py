@@ -37,7 +37,9 @@ class Builder(tensorrt_rtx.Builder):
                 pass  # as in C++ that calls back into Python and must not raise
 """
 PROGRAM = """
+import signal
 from tdnet_runtime.extras import launch
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts background jobs with it ignored
 launch("a-program", "program:run", extra="export")
 """
 RUN = """
