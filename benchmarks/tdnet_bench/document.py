@@ -10,9 +10,9 @@ import msgspec
 from tdnet_bench.config import LeftOut, RunConfig, SideSpec
 from tdnet_bench.environment import Environment
 from tdnet_bench.records import AnyRecord, Record
+from tdnet_bench.result_file import write_result
 from tdnet_bench.roofline import Ceilings, Roofline
 from tdnet_bench.summary import Summary
-from tdnet_runtime.atomic_file import atomic_file
 from tdnet_runtime.errors import OptionError
 
 __all__ = [
@@ -102,13 +102,7 @@ def write_document(document: Document, path: Path) -> None:
     Raises:
         OptionError: the file could not be written.
     """
-    try:
-        with atomic_file(path) as file:
-            file.write(encode_document(document))
-    except OSError as error:
-        raise OptionError(
-            f"the document was not written: {error.strerror or error}; choose another --json: {str(path)!r}"
-        ) from error
+    write_result(encode_document(document), path, what="the document", option="--json")
 
 
 def read_document(path: Path) -> Document:

@@ -191,11 +191,12 @@ def _error(found: npt.NDArray[np.float32], wanted: npt.NDArray[np.float32]) -> f
 def _require(figures: FrameParity, bounds: ParityBounds, precision: str) -> None:
     """Raise ParityError where the frame is out of bounds, naming its first tensor that is."""
     where = _where(figures)
+    bound = np.format_float_scientific(bounds.max_error, trim="-", exp_digits=2)
     for name, error in figures.errors.items():
         if not error <= bounds.max_error:
             raise ParityError(
                 f"{_DIVERGED}: {where} is the first that diverges, in the tensor {name!r}: "
-                f"max |Δ|/std is {error:.2e}, the bound is {bounds.max_error:.0e}. {_advice(precision)}"
+                f"max |Δ|/std is {error:.2e}, the bound is {bound}. {_advice(precision)}"
             )
     if figures.label_agreement < bounds.min_label_agreement:
         raise ParityError(

@@ -42,9 +42,9 @@ def check_manifest(manifest: Manifest) -> None:
     _check_tensors(manifest)
     _check_schedule(manifest)
     _check_dtypes(manifest)
-    for precision in ("fp32", *manifest.dtypes):
-        for path in manifest.paths:
-            _check_wiring(manifest.at(precision), path)
+    for typed in map(manifest.at, ("fp32", *manifest.dtypes)):
+        for path in typed.paths:
+            _check_wiring(typed, path)
     _check_engines(manifest)
     if manifest.members:
         _check_members(manifest)

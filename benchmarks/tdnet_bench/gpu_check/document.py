@@ -11,8 +11,7 @@ from typing import Any
 import msgspec
 
 from tdnet_bench.gpu_check.records import GpuCheck, PartRun, Step
-from tdnet_runtime.atomic_file import atomic_file
-from tdnet_runtime.errors import OptionError
+from tdnet_bench.result_file import write_result
 
 __all__ = ["document_path", "encode", "file_stem", "without_paths", "write"]
 
@@ -45,13 +44,7 @@ def encode(document: GpuCheck) -> bytes:
 
 def write(document: GpuCheck, path: Path) -> None:
     """Write it, whole or not at all; raises OptionError."""
-    try:
-        with atomic_file(path) as file:
-            file.write(encode(document))
-    except OSError as error:
-        raise OptionError(
-            f"the document was not written: {error.strerror or error}; choose another --out: {str(path)!r}"
-        ) from error
+    write_result(encode(document), path, what="the document", option="--out")
 
 
 def without_paths(run: PartRun, names: Mapping[str, str]) -> PartRun:

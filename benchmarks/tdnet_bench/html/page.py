@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tdnet_bench.document import Document, encode_document
 from tdnet_bench.judge import Picture
-from tdnet_runtime.atomic_file import atomic_file
-from tdnet_runtime.errors import OptionError
+from tdnet_bench.result_file import write_result
 from tdnet_runtime.extras import require
 
 if TYPE_CHECKING:
@@ -49,13 +48,7 @@ def write_page(
     """
     require_libraries()
     text = page_from_document(document, picture=picture, class_colors=class_colors)
-    try:
-        with atomic_file(path) as file:
-            file.write(text.encode())
-    except OSError as error:
-        raise OptionError(
-            f"the page was not written: {error.strerror or error}; choose another --html: {str(path)!r}"
-        ) from error
+    write_result(text.encode(), path, what="the page", option="--html")
 
 
 def page_from_document(document: Document, *, picture: Picture | None, class_colors: ClassColors = ()) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,7 +47,7 @@ def quantised_graphs(
     models: Mapping[str, onnx.ModelProto],
     contract: NetworkContract,
     manifest: Manifest,
-    clips: Iterable[Sequence[Frame]],
+    clips: Sequence[Sequence[Frame]],
     *,
     max_error: float = MAX_ERROR,
     on_progress: Callable[[str, int, int], None] = lambda stage, done, total: None,
@@ -69,9 +69,9 @@ def quantised_graphs(
     """
     with tempfile.TemporaryDirectory(prefix="tdnet-int8-") as scratch:
         folder = Path(scratch)
-        stage = "calibrate INT8 (frames)"
+        stage, frames = "calibrate INT8 (frames)", sum(map(len, clips))
         calibration = record_samples(
-            models, contract, manifest, clips, folder, on_frame=lambda done: on_progress(stage, done, done)
+            models, contract, manifest, clips, folder, on_frame=lambda done: on_progress(stage, done, frames)
         )
         _require_samples(calibration, paths=len(contract.paths))
         done: list[str] = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+from dataclasses import dataclass
 from types import ModuleType
 from typing import TYPE_CHECKING, cast
 
@@ -25,7 +26,43 @@ if TYPE_CHECKING:
     from tdnet_runtime.gpu.device import Device
     from tdnet_runtime.manifest import EngineSpec
 
-__all__ = ["facts_of", "load_bundle", "missing", "no_device", "open_device"]
+__all__ = ["TrtBackend", "facts_of", "load_bundle", "missing", "no_device", "open_device"]
+
+
+@dataclass(frozen=True, slots=True)
+class TrtBackend:
+    """One product's backend, as its module offers it; see `BackendModule`.
+
+    Attributes:
+        name: of the backend.
+        module: that the product's Python package is imported as.
+        install: how to get it.
+    """
+
+    name: str
+    module: str
+    install: str
+
+    def unavailable(self) -> str | None:
+        """Why the product cannot be used here; None where it can."""
+        return missing(self.module, self.name, self.install) or no_device()
+
+    def unsuited(self, bundle: Bundle, *, precision: str | None) -> str | None:
+        """Why the bundle has no engines for this machine; None where it has."""
+        try:
+            choose_engines(bundle, facts_of(self.name, self._api(), open_device()), precision=precision)
+        except BackendError as error:
+            return str(error)
+        return None
+
+    def open_bundle(self, bundle: Bundle, *, precision: str | None, threads: int | None) -> GpuBackend:
+        """Load the bundle's engines; `threads` means nothing here. See `load_bundle`."""
+        return load_bundle(
+            bundle, backend=self.name, api=self._api(), device=open_device(), precision=precision
+        )
+
+    def _api(self) -> Api:
+        return cast("Api", importlib.import_module(self.module))
 
 
 def missing(module: str, backend: str, install: str) -> str | None:

@@ -103,8 +103,9 @@ def _state(manifest: Manifest) -> Section:
 
 def _graphs(manifest: Manifest) -> Section:
     table = section_table("graph", "", "tensor", "shape", "type", "bytes>")
+    typed = [manifest.at(precision) for precision in manifest.precisions]
     for graph in manifest.graphs:
-        same = [manifest.at(precision).graph(graph.name) for precision in manifest.precisions]
+        same = [each.graph(graph.name) for each in typed]
         sizes = [f"{p} {readable_size(manifest.members[member].size)}" for p, member in graph.members.items()]
         labels = iter([graph.name, *sizes])
         directed = [("in", tensors) for tensors in zip(*(each.inputs for each in same), strict=True)]

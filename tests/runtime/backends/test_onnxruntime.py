@@ -15,6 +15,7 @@ import onnx
 import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+from tests.runtime.backends.graph_edits import edited, half_warm, rename, reshape_input
 
 from tdnet_runtime.backends.onnxruntime import available_cores, unavailable
 from tdnet_runtime.bundle import Bundle
@@ -30,36 +31,6 @@ def load(path: Path) -> None:
     Segmenter.open(path, backend="onnxruntime", threads=1).close()
 
 
-def edited(data: bytes, edit: Callable[[onnx.GraphProto], object]) -> bytes:
-    """The model after `edit` of its graph."""
-    model = onnx.load_model_from_string(data)
-    edit(model.graph)
-    return model.SerializeToString()
-
-
-def _rename(graph: onnx.GraphProto, old: str, new: str) -> None:
-    for value in (*graph.input, *graph.output):
-        value.name = new if value.name == old else value.name
-    for node in graph.node:
-        for names in (node.input, node.output):
-            for index, name in enumerate(names):
-                names[index] = new if name == old else name
-
-
-def _reshape(graph: onnx.GraphProto, name: str, shape: list[int | str]) -> None:
-    for value in graph.input:
-        if value.name == name:
-            value.CopyFrom(helper.make_tensor_value_info(name, TensorProto.FLOAT, shape))
-
-
-def _half(graph: onnx.GraphProto) -> None:
-    graph.input[-1].type.tensor_type.elem_type = TensorProto.FLOAT16  # warm
-    graph.node.insert(0, helper.make_node("Cast", ["warm"], ["warm_f32"], to=TensorProto.FLOAT))
-    for node in graph.node[1:]:
-        for index, name in enumerate(node.input):
-            node.input[index] = "warm_f32" if name == "warm" else name
-
-
 def _extra_input(graph: onnx.GraphProto) -> None:
     graph.input.append(helper.make_tensor_value_info("gain", TensorProto.FLOAT, [1]))
 
@@ -71,11 +42,14 @@ def _extra_output(graph: onnx.GraphProto) -> None:
 @pytest.mark.parametrize(
     ("edit", "detail"),
     [
-        (lambda g: _rename(g, "slot2_k", "slot2_key"), r"slot2_k: graph None, manifest \('tensor\(float\)'"),
-        (lambda g: _rename(g, "slot2_k", "slot2_key"), r"slot2_key: graph \('tensor\(float\).*manifest None"),
-        (lambda g: _reshape(g, "slot2_v", [3, 5]), r"slot2_v: graph .*\[3, 5\].* manifest .*\[3, 2\]"),
-        (lambda g: _reshape(g, "slot2_v", ["C", 2]), r"slot2_v: graph .*\['C', 2\].* manifest .*\[3, 2\]"),
-        (_half, r"warm: graph \('tensor\(float16\)'.* manifest \('tensor\(float\)'"),
+        (lambda g: rename(g, "slot2_k", "slot2_key"), r"slot2_k: graph None, manifest \('tensor\(float\)'"),
+        (lambda g: rename(g, "slot2_k", "slot2_key"), r"slot2_key: graph \('tensor\(float\).*manifest None"),
+        (lambda g: reshape_input(g, "slot2_v", [3, 5]), r"slot2_v: graph .*\[3, 5\].* manifest .*\[3, 2\]"),
+        (
+            lambda g: reshape_input(g, "slot2_v", ["C", 2]),
+            r"slot2_v: graph .*\['C', 2\].* manifest .*\[3, 2\]",
+        ),
+        (half_warm, r"warm: graph \('tensor\(float16\)'.* manifest \('tensor\(float\)'"),
         (_extra_input, r"gain: graph .*\[1\].* manifest None"),
         (_extra_output, r"total: graph .*\[1\].* manifest None"),
     ],

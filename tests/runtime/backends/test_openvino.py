@@ -16,7 +16,8 @@ import msgspec
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper
+from onnx import TensorProto
+from tests.runtime.backends.graph_edits import edited, half_warm, rename, reshape_input
 
 from tdnet_runtime.backends import openvino
 from tdnet_runtime.backends.no_telemetry import import_without_telemetry
@@ -46,13 +47,6 @@ def opened(path: Path, *, precision: str | None = None, threads: int | None = 1)
 
 def frame(value: int) -> np.ndarray:
     return np.full((4, 8, 3), value, np.uint8)
-
-
-def edited(data: bytes, edit: Callable[[onnx.GraphProto], object]) -> bytes:
-    """The model after `edit` of its graph."""
-    model = onnx.load_model_from_string(data)
-    edit(model.graph)
-    return model.SerializeToString()
 
 
 def test_the_law_holds(law_bundle: Path) -> None:
@@ -127,37 +121,14 @@ def test_closed_loop_parity(
                 assert np.abs(values - slots[tensor]).max() <= 1e-4 * max(float(slots[tensor].std()), 1e-3)
 
 
-def _rename(graph: onnx.GraphProto, old: str, new: str) -> None:
-    for value in (*graph.input, *graph.output):
-        value.name = new if value.name == old else value.name
-    for node in graph.node:
-        for names in (node.input, node.output):
-            for index, name in enumerate(names):
-                names[index] = new if name == old else name
-
-
-def _reshape(graph: onnx.GraphProto, name: str, shape: list[int | str]) -> None:
-    for value in graph.input:
-        if value.name == name:
-            value.CopyFrom(helper.make_tensor_value_info(name, TensorProto.FLOAT, shape))
-
-
-def _half(graph: onnx.GraphProto) -> None:
-    graph.input[-1].type.tensor_type.elem_type = TensorProto.FLOAT16  # warm
-    graph.node.insert(0, helper.make_node("Cast", ["warm"], ["warm_f32"], to=TensorProto.FLOAT))
-    for node in graph.node[1:]:
-        for index, name in enumerate(node.input):
-            node.input[index] = "warm_f32" if name == "warm" else name
-
-
 @pytest.mark.parametrize(
     ("edit", "detail"),
     [
-        (lambda g: _rename(g, "slot2_v", "slot2_value"), r"slot2_value: graph \('float32'.*, manifest None"),
-        (lambda g: _rename(g, "labels", "classes_of"), r"labels: graph None, manifest \('uint8'"),
-        (lambda g: _reshape(g, "slot2_v", [3, 5]), r"slot2_v: graph .*\[3, 5\].* manifest .*\[3, 2\]"),
-        (lambda g: _reshape(g, "slot2_v", ["C", 2]), r"slot2_v: graph .*\[\?,2\].* manifest .*\[3, 2\]"),
-        (_half, r"warm: graph \('float16'.* manifest \('float32'"),
+        (lambda g: rename(g, "slot2_v", "slot2_value"), r"slot2_value: graph \('float32'.*, manifest None"),
+        (lambda g: rename(g, "labels", "classes_of"), r"labels: graph None, manifest \('uint8'"),
+        (lambda g: reshape_input(g, "slot2_v", [3, 5]), r"slot2_v: graph .*\[3, 5\].* manifest .*\[3, 2\]"),
+        (lambda g: reshape_input(g, "slot2_v", ["C", 2]), r"slot2_v: graph .*\[\?,2\].* manifest .*\[3, 2\]"),
+        (half_warm, r"warm: graph \('float16'.* manifest \('float32'"),
     ],
     ids=["input", "output", "shape", "dynamic shape", "dtype"],
 )

@@ -66,7 +66,6 @@ def rtx(
     module.Builder, module.ILogger, module.Runtime = object, Logger, Runtime
     monkeypatch.setitem(sys.modules, "tensorrt_rtx", module)
     monkeypatch.setattr(trt_bundle, "open_device", lambda: device)
-    monkeypatch.setattr(tensorrt_rtx, "open_device", lambda: device)
     # The stand-in's engines are whole ones: see test_trt_engine.py for the adapter.
     monkeypatch.setattr("tdnet_runtime.gpu.trt_engine.TrtEngine", lambda runtime, graph, engine: engine)
     return engines
