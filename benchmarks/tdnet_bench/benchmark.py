@@ -7,27 +7,31 @@ from dataclasses import dataclass
 
 import msgspec
 
-from tdnet_bench.bundle_side import BundleSide
-from tdnet_bench.config import LeftOut, RunConfig, widths_text
-from tdnet_bench.definitions import DEFINITIONS
-from tdnet_bench.document import SCHEMA_VERSION, Document
-from tdnet_bench.environment import capture_environment, peak_rss_mib
-from tdnet_bench.exit_codes import exit_code
-from tdnet_bench.footage import FileFootage, SceneFootage
-from tdnet_bench.journal import Journal, JournalHeader, journal_path, refuse_other_run
-from tdnet_bench.judge import Judge, Picture
-from tdnet_bench.label_images import LabelImages
-from tdnet_bench.limits import Limits, measure_limits
-from tdnet_bench.lineup import Lineup
-from tdnet_bench.notes import notes_after, notes_before, unused_labels
+from tdnet_bench.documents.document import SCHEMA_VERSION, Document
+from tdnet_bench.documents.exit_codes import exit_code
+from tdnet_bench.documents.journal import (
+    Journal,
+    JournalHeader,
+    document_from_header,
+    journal_path,
+    refuse_other_run,
+)
+from tdnet_bench.documents.notes import notes_after, notes_before, unused_labels
+from tdnet_bench.inputs.footage import FileFootage, SceneFootage
+from tdnet_bench.inputs.label_images import LabelImages
+from tdnet_bench.loops.lineup import Lineup
+from tdnet_bench.loops.parts import DEFAULT_PACE, Measured, Pace, Parts
+from tdnet_bench.loops.schedule import Schedule
+from tdnet_bench.machine.environment import capture_environment, peak_rss_mib
 from tdnet_bench.options import BenchOptions
-from tdnet_bench.parts import DEFAULT_PACE, Measured, Pace, Parts, Phase
-from tdnet_bench.records import AnyRecord
-from tdnet_bench.reference import checked_digest, choose_reference, judged_sides
-from tdnet_bench.requests import Request, plan_requests
-from tdnet_bench.schedule import Schedule
-from tdnet_bench.side import Array
-from tdnet_bench.summary import summarise
+from tdnet_bench.quality.judge import Judge, Picture
+from tdnet_bench.quality.reference import checked_digest, choose_reference, judged_sides
+from tdnet_bench.records.config import LeftOut, RunConfig, widths_text
+from tdnet_bench.records.frames import AnyRecord
+from tdnet_bench.roofline.limits import Limits, measure_limits
+from tdnet_bench.sides.bundle_side import BundleSide
+from tdnet_bench.sides.requests import Request, plan_requests
+from tdnet_bench.sides.side import Array, Phase
 from tdnet_runtime import Segmenter
 from tdnet_runtime.extras import require
 
@@ -52,7 +56,8 @@ class Run:
 def run_benchmark(options: BenchOptions, *, phase: Phase, pace: Pace = DEFAULT_PACE) -> Run:
     """Measure a bundle, and its peers beside it.
 
-    With `options.json` the records are in a journal beside it, which is left there: see `journal.complete`.
+    With `options.json` the records are in a journal beside it, which is left there: see
+    `documents/journal.py`.
 
     Args:
         options: checked already.
@@ -161,29 +166,23 @@ def _document(
     peak_rss: float | None,
     limits: Limits | None,
 ) -> Document:
-    summary = summarise(records, sides=header.sides, paths=header.config.paths)
-    left_out = (*header.left_out, *unused)
+    document = document_from_header(header, records)
+    left_out = (*document.left_out, *unused)
     after = notes_after(
-        summary,
+        document.summary,
         measured=measured.frames,
         wanted=wanted,
         other_busy_cores=measured.other_busy_cores,
         usable_cores=measured.usable_cores,
     )
-    return Document(
-        schema_version=SCHEMA_VERSION,
-        config=header.config,
-        sides=header.sides,
+    return msgspec.structs.replace(
+        document,
         left_out=left_out,
-        environment=msgspec.structs.replace(header.environment, gpus=measured.gpus),
-        setup=header.setup,
+        environment=msgspec.structs.replace(document.environment, gpus=measured.gpus),
         run_peak_rss_mib=peak_rss,
         other_busy_cores=measured.other_busy_cores,
-        notes=(*header.notes, *after, *(limits.notes if limits is not None else ())),
-        exit_code=exit_code(summary, left_out),
-        definitions=DEFINITIONS,
-        summary=summary,
-        records=tuple(records),
+        notes=(*document.notes, *after, *(limits.notes if limits is not None else ())),
+        exit_code=exit_code(document.summary, left_out),
         ceilings=limits.ceilings if limits is not None else None,
         rooflines=limits.rooflines if limits is not None else {},
     )

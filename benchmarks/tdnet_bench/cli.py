@@ -10,18 +10,18 @@ import typer
 from rich.console import Console
 
 from tdnet_bench.benchmark import Run, run_benchmark
-from tdnet_bench.compare import compare_documents
-from tdnet_bench.compare_report import report_from_comparison
-from tdnet_bench.document import Document
-from tdnet_bench.environment import usable_cores
-from tdnet_bench.exit_codes import EXIT_CODES
-from tdnet_bench.html.page import require_libraries, write_page
-from tdnet_bench.journal import complete, journal_path, read_run
+from tdnet_bench.documents.compare import compare_documents
+from tdnet_bench.documents.document import Document
+from tdnet_bench.documents.exit_codes import EXIT_CODES
+from tdnet_bench.documents.journal import complete, journal_path, read_run
+from tdnet_bench.machine.environment import usable_cores
 from tdnet_bench.options import DEFAULT_FRAMES, BenchOptions
-from tdnet_bench.progress import progress_bars
-from tdnet_bench.pytorch_side import PYTORCH_SIDES
-from tdnet_bench.report import report_from_document
-from tdnet_bench.requests import NO_PEERS
+from tdnet_bench.sides.pytorch_side import PYTORCH_SIDES
+from tdnet_bench.sides.requests import NO_PEERS
+from tdnet_bench.views.compare_report import report_from_comparison
+from tdnet_bench.views.html.page import require_libraries, write_page
+from tdnet_bench.views.progress import progress_bars
+from tdnet_bench.views.report import report_from_document
 from tdnet_runtime.extras import one_line
 
 __all__ = ["app"]
@@ -183,7 +183,7 @@ def _show(document: Document, *, quiet: bool) -> None:
     for left in document.left_out:
         _warn(f"left out {left.what}: {left.reason}")
     for note in document.notes:
-        if note.partition(":")[0].isupper():  # the loud ones; see notes.py
+        if note.partition(":")[0].isupper():  # the loud ones; see documents/notes.py
             _warn(note)
 
 

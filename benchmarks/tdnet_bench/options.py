@@ -7,12 +7,10 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from tdnet_bench.documents.journal import JOURNAL_SUFFIX
 from tdnet_runtime.errors import OptionError
 
-__all__ = ["DEFAULT_FRAMES", "JOURNAL_SUFFIX", "BenchOptions"]
-
-JOURNAL_SUFFIX = ".records.jsonl"
-"""See `journal.py`."""
+__all__ = ["DEFAULT_FRAMES", "BenchOptions"]
 
 DEFAULT_FRAMES = 60
 """15 for each path of a four-path network; at 100 a p99 is shown."""
@@ -31,11 +29,11 @@ class BenchOptions:
         input: video file or folder of images; None for the rendered scene.
         labels: folder of label images, matched by the stems of the input's file names.
         fps: rates of the paced parts; none for back-to-back frames only.
-        json: file for the document; see `journal.py` on one that exists.
+        json: file for the document; see `documents/journal.py` on one that exists.
         html: file for the page; None for none.
         threads: for each side.
         backends: of the runtime, `NAME` or `NAME:PRECISION`; the first that can be used is the subject.
-        peers: see `requests.plan_requests`.
+        peers: see `plan_requests` of `sides/requests.py`.
         roofline: measure what the machine can do, too, and hold each graph against it.
 
     Raises:

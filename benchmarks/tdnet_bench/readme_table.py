@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tdnet_bench.config import PYTORCH
-from tdnet_bench.formats import format_share
+from tdnet_bench.records.config import PYTORCH
+from tdnet_bench.views.formats import format_share
 
 __all__ = ["BEGIN", "END", "readme_with_results", "table_from_results"]
 

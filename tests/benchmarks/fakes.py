@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from tdnet_bench.side import Mask, Push
+from tdnet_bench.sides.side import Mask, Push
 
 Array = npt.NDArray[np.uint8]
 

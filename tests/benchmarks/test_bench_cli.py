@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tdnet_bench.document import Document, write_document
-from tdnet_bench.journal import read_run
-from tdnet_bench.records import FrameRecord
+from tdnet_bench.documents.document import Document, write_document
+from tdnet_bench.documents.journal import read_run
+from tdnet_bench.records.frames import FrameRecord
 
 MAIN = "import tdnet_bench; tdnet_bench.main()"
 NO_TORCH = """

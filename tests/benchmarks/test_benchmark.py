@@ -10,16 +10,17 @@ import msgspec
 import numpy as np
 import pytest
 
-from tdnet_bench import pytorch_side, reference, requests
 from tdnet_bench.benchmark import Run, run_benchmark
-from tdnet_bench.document import encode_document, write_document
-from tdnet_bench.journal import complete, journal_path, read_run
+from tdnet_bench.documents.document import encode_document, write_document
+from tdnet_bench.documents.journal import complete, journal_path, read_run
+from tdnet_bench.loops.back_to_back import warm_up
+from tdnet_bench.loops.parts import Pace
 from tdnet_bench.options import BenchOptions
-from tdnet_bench.parts import Pace
-from tdnet_bench.records import CameraRecord, FrameRecord, PacedRecord
-from tdnet_bench.runner import warm_up
-from tdnet_bench.side import Tick
-from tdnet_bench.summary import summarise
+from tdnet_bench.quality import reference
+from tdnet_bench.records.frames import CameraRecord, FrameRecord, PacedRecord
+from tdnet_bench.sides import pytorch_side, requests
+from tdnet_bench.sides.side import Tick
+from tdnet_bench.statistics.summary import summarise
 from tdnet_runtime.backends.fake import FakeProgram
 from tdnet_runtime.errors import BackendError, CheckpointError, MediaError, OptionError
 from tdnet_runtime.media.scene import render
@@ -181,7 +182,9 @@ def test_a_reference_that_disagrees_is_loud_and_the_exit_code_tells(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     pytest.importorskip("torch")
-    monkeypatch.setattr("tdnet_bench.lineup.network_for", lambda manifest, ckpt: _other_network(manifest))
+    monkeypatch.setattr(
+        "tdnet_bench.loops.lineup.network_for", lambda manifest, ckpt: _other_network(manifest)
+    )
     document = _run(
         tiny_bundle("td2-fa18"), ckpt=tiny_checkpoint("td2-fa18"), backends=("onnxruntime",), peers=()
     ).document

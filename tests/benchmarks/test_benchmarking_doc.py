@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from tdnet_bench.cli import app
-from tdnet_bench.compare import MUST_BE_EQUAL
-from tdnet_bench.definitions import DEFINITIONS
-from tdnet_bench.exit_codes import EXIT_CODES, MIN_AGREEMENT
-from tdnet_bench.pytorch_side import PYTORCH_SIDES
-from tdnet_bench.ratios import CONFIDENCE, RESAMPLES
-from tdnet_bench.runner import PAUSE_MS
-from tdnet_bench.stats import P99_MIN_SAMPLES
+from tdnet_bench.documents.compare import MUST_BE_EQUAL
+from tdnet_bench.documents.definitions import DEFINITIONS
+from tdnet_bench.documents.exit_codes import EXIT_CODES, MIN_AGREEMENT
+from tdnet_bench.loops.back_to_back import PAUSE_MS
+from tdnet_bench.sides.pytorch_side import PYTORCH_SIDES
+from tdnet_bench.statistics.latency import P99_MIN_SAMPLES
+from tdnet_bench.statistics.ratios import CONFIDENCE, RESAMPLES
 
 TEXT = (Path(__file__).parents[2] / "docs" / "benchmarking.md").read_text()
 WORDS = " ".join(TEXT.split())

@@ -9,10 +9,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from tdnet_bench.document import Document, write_document
+from tdnet_bench.documents.document import Document, write_document
 from tdnet_bench.readme_table import BEGIN, END, readme_with_results, table_from_results
-from tdnet_bench.records import FrameRecord
-from tdnet_bench.summary import summarise
+from tdnet_bench.records.frames import FrameRecord
+from tdnet_bench.statistics.summary import summarise
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "benchmarks" / "results"

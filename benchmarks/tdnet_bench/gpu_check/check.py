@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 
-from tdnet_bench.environment import Environment, capture_environment
 from tdnet_bench.gpu_check.command_parts import BENCHMARK_FILE
 from tdnet_bench.gpu_check.document import document_path, file_stem, without_paths, write
 from tdnet_bench.gpu_check.facts import bundle_facts, checkpoint_of, digests_of, require_use_of, versions
@@ -26,7 +25,8 @@ from tdnet_bench.gpu_check.reference_part import REFERENCE, REFERENCE_STEP
 from tdnet_bench.gpu_check.roofline import shares
 from tdnet_bench.gpu_check.schedule import Slot, limit_of, slots
 from tdnet_bench.gpu_check.targets import SIDES, targets
-from tdnet_bench.gpus import Gpu, gpus_now
+from tdnet_bench.machine.environment import Environment, capture_environment
+from tdnet_bench.machine.gpus import Gpu, gpus_now
 from tdnet_runtime.errors import BackendError
 
 __all__ = ["Checked", "Launch", "check", "exit_code"]

@@ -10,8 +10,8 @@ from typing import Any
 
 import msgspec
 
+from tdnet_bench.documents.result_file import write_result
 from tdnet_bench.gpu_check.records import GpuCheck, PartRun, Step
-from tdnet_bench.result_file import write_result
 
 __all__ = ["document_path", "encode", "file_stem", "without_paths", "write"]
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from tdnet_bench.environment import usable_cores
-from tdnet_bench.footage import to_and_fro
 from tdnet_bench.gpu_check.job import Job
 from tdnet_bench.gpu_check.steps import StepLog
+from tdnet_bench.inputs.footage import to_and_fro
+from tdnet_bench.machine.environment import usable_cores
 from tdnet_runtime.media.scene import render
 
 __all__ = ["IMAGES", "run_frames"]

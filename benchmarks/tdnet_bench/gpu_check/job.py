@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from tdnet_bench.records import Record
+from tdnet_bench.records.record import Record
 
 __all__ = ["Job"]
 

@@ -13,7 +13,7 @@ from tdnet_bench.gpu_check.network import TorchStream, compiled, prepared
 from tdnet_bench.gpu_check.records import EAGER_FP32, Clock, Measurement
 from tdnet_bench.gpu_check.steps import StepLog
 from tdnet_bench.gpu_check.timing import Plan, Push, alternate_calls, alternate_on_gpu, timed
-from tdnet_bench.pytorch_side import network_for
+from tdnet_bench.sides.pytorch_side import network_for
 from tdnet_runtime import Bundle
 from tdnet_runtime.manifest import Manifest
 

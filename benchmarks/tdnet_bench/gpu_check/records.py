@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Literal, TypeAlias
 
-from tdnet_bench.environment import Environment
-from tdnet_bench.gpus import Gpu
-from tdnet_bench.records import Record
-from tdnet_bench.stats import LatencyStats
+from tdnet_bench.machine.environment import Environment
+from tdnet_bench.machine.gpus import Gpu
+from tdnet_bench.records.record import Record
+from tdnet_bench.statistics.latency import LatencyStats
 
 __all__ = [
     "EAGER_FP32",

@@ -6,11 +6,11 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from tdnet_bench.flops import bundle_costs
 from tdnet_bench.gpu_check.job import Job
 from tdnet_bench.gpu_check.labels import save_labels
 from tdnet_bench.gpu_check.roofline import COST_STEP
 from tdnet_bench.gpu_check.steps import StepLog
+from tdnet_bench.roofline.flops import bundle_costs
 from tdnet_runtime import Bundle, Segmenter
 from tdnet_runtime.preflight import PREFERRED
 

@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from tdnet_bench.footage import to_and_fro
 from tdnet_bench.gpu_check.gpu import Gpu
 from tdnet_bench.gpu_check.records import Timed
-from tdnet_bench.stats import latency_stats
+from tdnet_bench.inputs.footage import to_and_fro
+from tdnet_bench.statistics.latency import latency_stats
 from tdnet_runtime.errors import BackendError
 
 __all__ = ["WARM_UP_ROUNDS", "Plan", "Push", "Sample", "alternate_calls", "alternate_on_gpu", "timed"]

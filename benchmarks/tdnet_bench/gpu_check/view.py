@@ -8,8 +8,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from tdnet_bench.formats import ABSENT, format_ms, format_ratio
 from tdnet_bench.gpu_check.records import GpuCheck
+from tdnet_bench.views.formats import ABSENT, format_ms, format_ratio
 from tdnet_runtime.extras import one_line
 
 __all__ = ["view_of"]

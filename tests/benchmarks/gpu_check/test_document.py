@@ -8,9 +8,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from tdnet_bench.environment import Environment
 from tdnet_bench.gpu_check.document import document_path, encode, file_stem, without_paths, write
 from tdnet_bench.gpu_check.records import GpuCheck, PartRun, Step
+from tdnet_bench.machine.environment import Environment
 from tdnet_runtime.errors import OptionError
 
 

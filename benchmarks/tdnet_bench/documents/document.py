@@ -1,0 +1,106 @@
+"""The JSON document of a run: configuration, environment, figures, and every record behind them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import msgspec
+
+from tdnet_bench.documents.result_file import write_result
+from tdnet_bench.machine.environment import Environment
+from tdnet_bench.records.config import LeftOut, RunConfig, SideSpec
+from tdnet_bench.records.frames import AnyRecord
+from tdnet_bench.records.record import Record
+from tdnet_bench.records.setup import SideSetup
+from tdnet_bench.roofline.model import Ceilings, Roofline
+from tdnet_bench.statistics.summary import Summary
+from tdnet_runtime.errors import OptionError
+
+__all__ = [
+    "SCHEMA_VERSION",
+    "Document",
+    "encode_document",
+    "read_document",
+    "write_document",
+]
+
+SCHEMA_VERSION = 2
+
+
+class Document(Record, frozen=True, kw_only=True):
+    """A whole run. `summary` follows from `config` and `records` alone; see `statistics/summary.py`.
+
+    Attributes:
+        schema_version: of this document.
+        config: what was decided before the run.
+        sides: what was measured, by name, the subject first, then the peers in the order asked for.
+        left_out: what was asked for and not measured.
+        environment: the machine at its start.
+        setup: by side, in the order in which they were opened.
+        run_peak_rss_mib: largest resident memory of the process, all sides included.
+        other_busy_cores: cores that other programs kept busy while frames were timed, on average; None, as
+            `run_peak_rss_mib`, for a run that was cut short.
+        notes: sentences without which the figures would mislead.
+        exit_code: of the command; see `exit_codes.py`.
+        definitions: what each figure means, by its name in the report; see `definitions.py`.
+        summary: the figures.
+        ceilings: what the machine can do; None where no roofline was asked for.
+        rooflines: by side, how far each graph is from it.
+        records: the back-to-back ones by frame, then in the order of the calls; then camera to mask,
+            likewise; then each paced part by frame.
+    """
+
+    schema_version: int
+    config: RunConfig
+    sides: dict[str, SideSpec]
+    left_out: tuple[LeftOut, ...]
+    environment: Environment
+    setup: dict[str, SideSetup]
+    run_peak_rss_mib: float | None
+    other_busy_cores: float | None
+    notes: tuple[str, ...]
+    exit_code: int
+    definitions: dict[str, str]
+    summary: Summary
+    records: tuple[AnyRecord, ...]
+    ceilings: Ceilings | None = None
+    rooflines: dict[str, Roofline] = msgspec.field(default_factory=dict)
+
+
+def encode_document(document: Document) -> bytes:
+    """`document` as JSON: indented, but each record on one line."""
+    content = msgspec.to_builtins(document, str_keys=True)
+    records = ",\n  ".join(json.dumps(record) for record in content.pop("records"))
+    head = json.dumps(content, indent=1).removesuffix("\n}")
+    return f'{head},\n "records": [\n  {records}\n ]\n}}\n'.encode()
+
+
+def write_document(document: Document, path: Path) -> None:
+    """Write `document` to `path`, whole or not at all; an existing file is replaced.
+
+    Raises:
+        OptionError: the file could not be written.
+    """
+    write_result(encode_document(document), path, what="the document", option="--json")
+
+
+def read_document(path: Path) -> Document:
+    """Read a document of this schema version.
+
+    Raises:
+        OptionError: not there, not a document of `tdnet-bench`, or of another schema version.
+    """
+    try:
+        data = path.read_bytes()
+        version = msgspec.json.decode(data, type=dict[str, msgspec.Raw]).get("schema_version")
+        if version is not None and bytes(version) != str(SCHEMA_VERSION).encode():
+            raise OptionError(
+                f"a document of schema {bytes(version).decode()} was given, expected {SCHEMA_VERSION}; "
+                f"repeat the run: {str(path)!r}"
+            )
+        return msgspec.json.decode(data, type=Document)
+    except OSError as error:
+        raise OptionError(f"the document cannot be read: {error.strerror or error}: {str(path)!r}") from error
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+        raise OptionError(f"this is no document of tdnet-bench ({error}): {str(path)!r}") from error

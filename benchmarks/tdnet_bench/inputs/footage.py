@@ -1,0 +1,123 @@
+"""The frames of a run, at the network's input size, so that all sides get identical pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from tdnet_runtime.media.scene import render
+
+if TYPE_CHECKING:
+    from tdnet_runtime.media.frames import FrameSource
+
+__all__ = ["SCENE_FRAMES", "FileFootage", "Footage", "FootageFrame", "SceneFootage", "to_and_fro"]
+
+SCENE_FRAMES = 24  # rendering one takes seconds at full size
+
+
+class FootageFrame(NamedTuple):
+    """One frame.
+
+    Attributes:
+        image: uint8 RGB [H, W, 3], C-contiguous, of the network's size; may be shared: only read it.
+        name: the stem of its image file; its index for other footage.
+    """
+
+    image: npt.NDArray[np.uint8]
+    name: str
+
+
+class Footage(Protocol):
+    """A supply of consecutive frames.
+
+    Attributes:
+        description: for the report; file names without their folders.
+        size_hw: (H, W) of the frames before they were brought to the network's size.
+    """
+
+    description: str
+    size_hw: tuple[int, int]
+
+    def frames(self, count: int) -> Iterator[FootageFrame]:
+        """The first `count` frames; fewer where it ends before."""
+
+
+def to_and_fro(index: int, count: int) -> int:
+    """Which of `count` pictures comes at `index` when they are played forwards and backwards in turn.
+
+    >>> [to_and_fro(index, 3) for index in range(8)]
+    [0, 1, 2, 1, 0, 1, 2, 1]
+    """
+    turn = max(count - 1, 1)
+    return (turn - abs(index % (2 * turn) - turn)) % count
+
+
+class SceneFootage:
+    """The rendered street scene, played forwards and backwards in turn.
+
+    Args:
+        height: of the frames.
+        width: of the frames.
+        count: frames wanted; no more than those are rendered.
+    """
+
+    def __init__(self, *, height: int, width: int, count: int) -> None:
+        self._images: list[npt.NDArray[np.uint8]] = []
+        self.scenes = min(count, SCENE_FRAMES)
+        self.description = f"rendered scene, {self.scenes} frames to and fro"
+        self.size_hw = (height, width)
+
+    def render(self, *, tick: Callable[[], None] = lambda: None) -> None:
+        """Make the pictures, which takes a while; `tick` is called after each. To be called once, first."""
+        height, width = self.size_hw
+        for t in range(self.scenes):
+            self._images.append(render(t, height=height, width=width))
+            tick()
+
+    def frames(self, count: int) -> Iterator[FootageFrame]:
+        """See `Footage`; never ends early."""
+        for index in range(count):
+            yield FootageFrame(self._images[to_and_fro(index, self.scenes)], f"{index:06d}")
+
+
+class FileFootage:
+    """A video or a folder of images, each frame resized (bilinear) where it has another size.
+
+    Raises:
+        MediaError: unreadable, or no frames.
+    """
+
+    def __init__(self, path: Path, *, height: int, width: int) -> None:
+        self._path = path
+        self._height, self._width = height, width
+        with self.open() as source:
+            self.size_hw = source.size_hw
+        resized = "" if self.size_hw == (height, width) else f", resized to {height}x{width} beforehand"
+        self.description = f"{path.name}, {self.size_hw[0]}x{self.size_hw[1]}{resized}"
+
+    def open(self) -> FrameSource:
+        """The file itself, at its first frame, of its own size; raises MediaError."""
+        from tdnet_runtime.media.sources import open_source  # with the video code, only where files are read
+
+        return open_source(f"{self._path.parent}/{self._path.name}")  # ./0, since a plain 0 would be a camera
+
+    def frames(self, count: int) -> Iterator[FootageFrame]:
+        """See `Footage`; decoded as it goes.
+
+        Raises:
+            MediaError: unreadable.
+        """
+        import cv2  # with the video code, only where files are read
+
+        with self.open() as source:
+            for frame in islice(source, count):
+                image = frame.image
+                if image.shape[:2] != (self._height, self._width):
+                    size = (self._width, self._height)
+                    image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_LINEAR), np.uint8)
+                yield FootageFrame(image, frame.name)

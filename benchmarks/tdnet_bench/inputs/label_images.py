@@ -1,0 +1,83 @@
+"""Label images of some frames of the footage, and how labels compare with them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from tdnet_bench.records.frames import ClassPixels
+from tdnet_runtime.errors import MediaError, OptionError
+
+__all__ = ["LabelImages", "class_pixels"]
+
+Labels = npt.NDArray[np.uint8]
+
+
+class LabelImages:
+    """A folder of PNGs, 8-bit grey, a class index in each pixel; those of the frames' names are used.
+
+    Args:
+        folder: `--labels`.
+
+    Attributes:
+        used: label images that were asked for and found, so far.
+
+    Raises:
+        OptionError: no folder, or no PNG in it.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        try:
+            paths = sorted(path for path in folder.iterdir() if path.suffix.lower() == ".png")
+        except OSError as error:
+            raise OptionError(
+                f"--labels cannot be read: {error.strerror or error}: {str(folder)!r}"
+            ) from error
+        if not paths:
+            raise OptionError(f"--labels needs a folder of PNGs, but none is in {str(folder)!r}")
+        self._paths = {path.stem: path for path in paths}
+        self.used = 0
+
+    def of(self, name: str) -> Labels | None:
+        """The label image of the frame called `name` (the stem of its file), uint8 [H, W]; None without one.
+
+        Raises:
+            MediaError: it is not an 8-bit grey image.
+        """
+        path = self._paths.get(name)
+        if path is None:
+            return None
+        image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+        if image is None or image.ndim != 2 or image.dtype != np.uint8:
+            came = "no readable image" if image is None else f"{image.dtype} {list(image.shape)}"
+            raise MediaError(
+                f"reading a label image: it is {came}, expected 8-bit grey, a class index in each pixel: "
+                f"'{path}'"
+            )
+        self.used += 1
+        return np.asarray(image, dtype=np.uint8)
+
+
+def class_pixels(labels: Labels, truth: Labels, *, classes: int) -> ClassPixels:
+    """Counts of `labels` against the label image `truth`, at the latter's size.
+
+    Args:
+        labels: uint8 [H, W]; brought to the size of `truth` as the runtime does, by the nearest pixel.
+        truth: uint8 [H', W']; pixels whose value is no class (255, for one) are left out.
+        classes: number of classes; every label is below it.
+    """
+    if labels.shape != truth.shape:
+        height, width = truth.shape
+        resized = cv2.resize(labels, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
+        labels = np.asarray(resized, dtype=np.uint8)
+    known = truth < classes
+    pairs = truth[known] * np.int64(classes) + labels[known]
+    confusion = np.bincount(pairs, minlength=classes * classes).reshape(classes, classes)
+    return ClassPixels(
+        hits=tuple(np.diag(confusion).tolist()),
+        truth=tuple(confusion.sum(1).tolist()),
+        labelled=tuple(confusion.sum(0).tolist()),
+    )

@@ -1,0 +1,141 @@
+"""Back to back: the same frames through every side, one after the other, frame by frame.
+
+The loop knows neither bundle nor PyTorch; see `sides/side.py`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from itertools import cycle
+from typing import NamedTuple, TypeAlias
+
+from tdnet_bench.inputs.footage import FootageFrame
+from tdnet_bench.loops.schedule import Schedule, turn_order
+from tdnet_bench.quality.judge import Judgement
+from tdnet_bench.records.frames import FrameRecord
+from tdnet_bench.sides.side import Array, Clock, Side, Sleep, Tick, Write
+
+__all__ = ["PAUSE_MS", "Judging", "WarmUp", "measure", "warm_up"]
+
+PAUSE_MS = 20.0
+"""Idle time before each timed call.
+
+Worker threads of GNU OpenMP (PyTorch's) spin for a while after their work is done. Measured on 2 cores
+with PyTorch 2.13: a call of 11 ms took 16 ms right after the other side's, and 12 to 13 ms after this pause.
+"""
+
+_WARM_UP_FLOOR_NS = 1_000_000_000  # clocks and caches need time, not only frames
+
+Judging: TypeAlias = Callable[[FootageFrame, Mapping[str, Array]], Mapping[str, Judgement]]
+"""A frame and the labels of all sides to what they are worth, by side; see `Judge`."""
+
+
+class WarmUp(NamedTuple):
+    """A scratch stream that is over.
+
+    Attributes:
+        frames: that it had.
+        first_mask_ns: from opening it to its first labels.
+    """
+
+    frames: int
+    first_mask_ns: int
+
+
+def warm_up(
+    side: Side,
+    frames: Sequence[Array],
+    schedule: Schedule,
+    *,
+    floor_ns: int = _WARM_UP_FLOOR_NS,
+    clock: Clock = time.perf_counter_ns,
+    tick: Tick = lambda: None,
+) -> WarmUp:
+    """Run a scratch stream over all paths, cold and warm, then close it; its numbers are not kept.
+
+    Args:
+        side: the side to warm up.
+        frames: at least one; repeated as needed.
+        schedule: of the network.
+        floor_ns: whole rounds of m frames are added until this much time has passed.
+        clock: monotonic, in nanoseconds.
+        tick: called after each frame.
+    """
+    source = cycle(frames)
+    started_ns = clock()
+    with side.stream() as push:
+        push(next(source))
+        first_mask_ns = clock() - started_ns
+        tick()
+        count = 1
+        while count < schedule.warm_up_frames or count % schedule.paths or clock() - started_ns < floor_ns:
+            push(next(source))
+            count += 1
+            tick()
+    return WarmUp(count, first_mask_ns)
+
+
+def measure(
+    sides: Sequence[Side],
+    frames: Iterable[FootageFrame],
+    schedule: Schedule,
+    *,
+    write: Write,
+    judge: Judging = lambda frame, labels: {},
+    pause_ms: float = PAUSE_MS,
+    clock: Clock = time.perf_counter_ns,
+    sleep: Sleep = time.sleep,
+    tick: Tick = lambda: None,
+) -> int:
+    """Push every frame through every side and write down what the clock showed.
+
+    Args:
+        sides: each gets one new stream.
+        frames: taken one at a time, outside the timed calls.
+        schedule: of the network.
+        write: gets one record for each frame and side, by frame, then in the order of the calls.
+        judge: called after all sides had a frame, outside the timed calls.
+        pause_ms: idle time before each timed call.
+        clock: monotonic, in nanoseconds.
+        sleep: pauses for so many seconds.
+        tick: called after each frame.
+
+    Returns:
+        Number of frames.
+    """
+    count = 0
+    with ExitStack() as stack:
+        pushes = [stack.enter_context(side.stream()) for side in sides]
+        for index, frame in enumerate(frames):
+            spent_ns: dict[str, int] = {}
+            device_ns: dict[str, int | None] = {}
+            labels: dict[str, Array] = {}
+            for place in turn_order(index, paths=schedule.paths, sides=len(sides)):
+                name = sides[place].name
+                sleep(pause_ms / 1e3)
+                started_ns = clock()
+                mask = pushes[place](frame.image)
+                spent_ns[name] = clock() - started_ns
+                device_ns[name], labels[name] = mask.device_compute_ns, mask.labels
+            judged = judge(frame, labels)
+            for turn, name in enumerate(spent_ns):
+                worth = judged.get(name, Judgement())
+                write(
+                    FrameRecord(
+                        frame=index,
+                        side=name,
+                        path=schedule.path(index),
+                        cold=schedule.cold(index),
+                        turn=turn,
+                        host_call_ns=spent_ns[name],
+                        device_compute_ns=device_ns[name],
+                        agreement=worth.agreement,
+                        temporal_consistency=worth.temporal_consistency,
+                        class_pixels=worth.class_pixels,
+                    )
+                )
+            count += 1
+            tick()
+    return count

@@ -1,0 +1,153 @@
+"""The sides of a run: opened one after the other, each with its times and its memory."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TypeAlias
+
+from tdnet_bench.loops.back_to_back import WarmUp, warm_up
+from tdnet_bench.loops.schedule import Schedule
+from tdnet_bench.machine.environment import peak_rss_mib
+from tdnet_bench.machine.gpus import process_gpu_memory_mib
+from tdnet_bench.records.config import LeftOut, SideSpec
+from tdnet_bench.records.setup import SideSetup
+from tdnet_bench.sides.bundle_side import BundleSide
+from tdnet_bench.sides.pytorch_side import PyTorchSide, network_for
+from tdnet_bench.sides.requests import Request
+from tdnet_bench.sides.side import Array, Tick
+from tdnet_bench.statistics.latency import NS_PER_MS
+from tdnet_runtime import Segmenter
+from tdnet_runtime.errors import BackendError, MissingExtraError, TdnetError
+from tdnet_runtime.manifest import Manifest
+
+__all__ = ["AnySide", "Lineup"]
+
+AnySide: TypeAlias = BundleSide | PyTorchSide
+_UNUSABLE = (BackendError, MissingExtraError)
+
+
+class Lineup:
+    """Opens sides and keeps them open until `stack` is closed.
+
+    Args:
+        engine: the bundle.
+        ckpt: weights of the PyTorch sides; None for made-up ones.
+        threads: for each side.
+        stack: closes the sides.
+        warm_up: see `back_to_back.warm_up`.
+
+    Attributes:
+        sides: those that are warm, the subject first.
+        setup: by name, what each took.
+        left_out: requests that could not be opened or failed on the warm-up, and why.
+        repeated: requests that turned out to be a side that was there already, and its name.
+    """
+
+    def __init__(
+        self,
+        engine: Path,
+        *,
+        ckpt: Path | None,
+        threads: int,
+        stack: ExitStack,
+        warm_up: Callable[..., WarmUp] = warm_up,
+    ) -> None:
+        self._engine, self._ckpt, self._threads = engine, ckpt, threads
+        self._stack, self._warm_up = stack, warm_up
+        self._subject: tuple[BundleSide, int] | None = None
+        self._manifest: Manifest | None = None
+        self.sides: list[AnySide] = []
+        self.setup: dict[str, SideSetup] = {}
+        self.left_out: list[LeftOut] = []
+        self.repeated: dict[str, str] = {}
+
+    def open_subject(self, rivals: Sequence[Request]) -> tuple[Segmenter, tuple[Request, ...]]:
+        """Open the bundle on the first of `rivals` that can run it here.
+
+        Returns:
+            The opened bundle, and the rivals after it.
+
+        Raises:
+            BackendError: none can; of the first one.
+            BundleError: the bundle cannot be trusted.
+        """
+        errors: list[BackendError | MissingExtraError] = []
+        for place, request in enumerate(rivals):
+            started_ns = time.perf_counter_ns()
+            try:
+                segmenter = self._stack.enter_context(self._open_bundle(request))
+            except _UNUSABLE as error:
+                errors.append(error)
+                self._leave_out(request, error)
+                continue
+            self._subject = (BundleSide(segmenter), time.perf_counter_ns() - started_ns)
+            self._manifest = segmenter.manifest
+            return segmenter, tuple(rivals[place + 1 :])
+        raise errors[0]
+
+    def warm_up_subject(self, frames: Sequence[Array], schedule: Schedule, *, tick: Tick) -> None:
+        """Warm the subject up; see `back_to_back.warm_up`."""
+        assert self._subject is not None  # open_subject came first
+        side, load_ns = self._subject
+        self._keep(side, load_ns, self._warm_up(side, frames, schedule, tick=tick))
+
+    def add(self, request: Request, frames: Sequence[Array], schedule: Schedule, *, tick: Tick) -> None:
+        """Open another side and warm it up, or note why it cannot be.
+
+        Raises:
+            CheckpointError: the checkpoint cannot be loaded.
+        """
+        with ExitStack() as stack:
+            started_ns = time.perf_counter_ns()
+            try:
+                side = self._open(request, stack)
+                load_ns = time.perf_counter_ns() - started_ns
+                if side.name in self.setup:
+                    self.repeated[str(request)] = side.name
+                    return
+                warmed = self._warm_up(side, frames, schedule, tick=tick)
+            except _UNUSABLE as error:
+                self._leave_out(request, error)
+                return
+            self._stack.push(stack.pop_all())
+        self._keep(side, load_ns, warmed)
+
+    def specs(self, *, camera: bool) -> dict[str, SideSpec]:
+        """The sides by name; `camera` where camera to mask is measured, too."""
+        return {side.name: side.spec(camera=camera) for side in self.sides}
+
+    def _open_bundle(self, request: Request) -> Segmenter:
+        return Segmenter.open(
+            self._engine, backend=request.name, precision=request.precision, threads=self._threads
+        )
+
+    def _open(self, request: Request, stack: ExitStack) -> AnySide:
+        if not request.is_pytorch:
+            return BundleSide(stack.enter_context(self._open_bundle(request)))
+        manifest = self._manifest
+        assert manifest is not None  # open_subject came first
+        return PyTorchSide(
+            request.name,
+            network_for(manifest, self._ckpt),
+            memory_stride=manifest.state.stride if manifest.state.slots else None,
+            threads=self._threads,
+            weights="synthetic" if self._ckpt is None else "checkpoint",
+        )
+
+    def _leave_out(self, request: Request, error: TdnetError) -> None:
+        """Note why; documents name no folders."""
+        reason = str(error).replace(str(self._engine), self._engine.name)
+        self.left_out.append(LeftOut(what=str(request), reason=reason))
+
+    def _keep(self, side: AnySide, load_ns: int, warmed: WarmUp) -> None:
+        self.sides.append(side)
+        self.setup[side.name] = SideSetup(
+            load_ms=load_ns / NS_PER_MS,
+            first_mask_ms=(load_ns + warmed.first_mask_ns) / NS_PER_MS,
+            warm_up_frames=warmed.frames,
+            peak_rss_mib=peak_rss_mib(),
+            device_memory_mib=process_gpu_memory_mib(),
+        )

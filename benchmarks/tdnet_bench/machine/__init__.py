@@ -1,0 +1,1 @@
+"""The machine under a run: processor, cores, memory, versions, GPUs, and how busy other programs kept it."""

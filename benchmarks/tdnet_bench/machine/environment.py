@@ -1,0 +1,175 @@
+"""The machine and software under a run: what a reader needs to judge or repeat its numbers.
+
+Names of hosts, users and folders are left out, so that a document can be shown to anyone.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import subprocess
+from contextlib import suppress
+from datetime import datetime, timezone
+from importlib import metadata
+from pathlib import Path
+
+import psutil
+
+import tdnet_runtime
+from tdnet_bench.machine.gpus import Gpu
+from tdnet_bench.records.record import Record
+
+__all__ = ["Environment", "capture_environment", "peak_rss_mib", "usable_cores"]
+
+_MIB = 1 << 20
+_PACKAGES = (
+    "numpy",
+    "scipy",
+    "onnxruntime",
+    "onnxruntime-gpu",
+    "openvino",
+    "tensorrt",
+    "tensorrt-rtx",
+    "torch",
+    "opencv-python-headless",
+    "av",
+)
+_THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "OMP_WAIT_POLICY",
+    "MKL_NUM_THREADS",
+    "GOMP_SPINCOUNT",
+    "KMP_BLOCKTIME",
+)
+_X86_FLAGS = {"avx2", "fma", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "avx512_fp16"}
+_X86_TILE_FLAGS = {"amx_tile", "amx_int8", "amx_bf16"}
+_ARM_FLAGS = {"asimd", "asimdhp", "asimddp", "i8mm", "bf16", "sve", "sve2"}
+_FLAGS = _X86_FLAGS | _X86_TILE_FLAGS | _ARM_FLAGS
+
+
+class Environment(Record, frozen=True, kw_only=True):
+    """Facts about the machine at the start of a run; None where the system does not tell.
+
+    Attributes:
+        started_at: UTC, ISO 8601.
+        cpu: model name.
+        cpu_flags: of the instruction sets that matter here, those present.
+        physical_cores: of the machine.
+        logical_cores: of the machine.
+        usable_cores: that this process may run on (affinity).
+        governor: of the first core's clock, e.g. `performance`.
+        load_1min: average number of running processes in the minute before.
+        memory_mib: of the machine.
+        os: system and release.
+        python: implementation and version.
+        packages: versions of the installed ones that matter.
+        thread_variables: environment variables set that govern thread pools.
+        commit: of the source tree that ran, `+changes` appended where it was edited; None if installed.
+        gpus: NVIDIA's; none where `nvidia-smi` finds none.
+    """
+
+    started_at: str
+    cpu: str | None
+    cpu_flags: tuple[str, ...]
+    physical_cores: int | None
+    logical_cores: int | None
+    usable_cores: int
+    governor: str | None
+    load_1min: float
+    memory_mib: float
+    os: str
+    python: str
+    packages: dict[str, str]
+    thread_variables: dict[str, str]
+    commit: str | None
+    gpus: tuple[Gpu, ...] = ()
+
+
+def capture_environment() -> Environment:
+    """Look at this machine now; GPUs are left out, see `gpus.py`."""
+    cpuinfo = _text(Path("/proc/cpuinfo")) or ""
+    return Environment(
+        started_at=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        cpu=cpu_model(cpuinfo),
+        cpu_flags=cpu_flags(cpuinfo),
+        physical_cores=psutil.cpu_count(logical=False),
+        logical_cores=psutil.cpu_count(),
+        usable_cores=usable_cores(),
+        governor=_text(Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")),
+        load_1min=round(os.getloadavg()[0], 2),
+        memory_mib=round(psutil.virtual_memory().total / _MIB),
+        os=_operating_system(),
+        python=f"{platform.python_implementation()} {platform.python_version()}",
+        packages={"tdnet-deploy": tdnet_runtime.__version__} | _installed(),
+        thread_variables={name: os.environ[name] for name in _THREAD_VARIABLES if name in os.environ},
+        commit=_commit(Path(__file__).resolve().parents[3]),
+    )
+
+
+def usable_cores() -> int:
+    """Logical cores that this process may run on, at least 1."""
+    if hasattr(os, "sched_getaffinity"):  # Linux only
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def peak_rss_mib() -> float | None:
+    """Largest resident memory of this process so far; None where the system does not tell.
+
+    Not `getrusage`: Linux hands its figure down from the parent process through fork and exec.
+    """
+    found = re.search(r"^VmHWM:\s*(\d+) kB", _text(Path("/proc/self/status")) or "", re.MULTILINE)
+    return int(found[1]) / 1024 if found else None
+
+
+def cpu_model(cpuinfo: str) -> str | None:
+    """Model name in the text of `/proc/cpuinfo` (`Model` on boards with ARM cores)."""
+    found = re.search(r"^(?:model name|Model|Hardware)\s*:\s*(.+)$", cpuinfo, re.MULTILINE)
+    return found[1].strip() if found else platform.processor() or platform.machine() or None
+
+
+def cpu_flags(cpuinfo: str) -> tuple[str, ...]:
+    """Instruction sets named in the text of `/proc/cpuinfo` that matter for inference, sorted."""
+    found = re.search(r"^(?:flags|Features)\s*:\s*(.+)$", cpuinfo, re.MULTILINE)
+    return tuple(sorted(_FLAGS.intersection(found[1].split()))) if found else ()
+
+
+def _operating_system() -> str:
+    kernel = f"{platform.system()} {platform.release()} {platform.machine()}"
+    name = re.search(r'^PRETTY_NAME="?(.*?)"?$', _text(Path("/etc/os-release")) or "", re.MULTILINE)
+    return f"{name[1]}, {kernel}" if name else kernel
+
+
+def _installed() -> dict[str, str]:
+    versions = {}
+    for package in _PACKAGES:
+        with suppress(metadata.PackageNotFoundError):
+            versions[package] = metadata.version(package)
+    return versions
+
+
+def _commit(root: Path) -> str | None:
+    """Commit of the source tree at `root`; None where it is no checkout of this project."""
+    if not ((root / ".git").exists() and (root / "benchmarks" / "tdnet_bench").is_dir()):
+        return None
+    try:
+        head = _git(root, "rev-parse", "HEAD")
+        changes = _git(root, "status", "--porcelain", "--untracked-files=no")
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return f"{head}+changes" if changes else head
+
+
+def _git(root: Path, *arguments: str) -> str:
+    done = subprocess.run(
+        ["git", "-C", root, *arguments], capture_output=True, text=True, check=True, timeout=10
+    )
+    return done.stdout.strip()
+
+
+def _text(path: Path) -> str | None:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace").strip("\0\n ")
+    except OSError:
+        return None

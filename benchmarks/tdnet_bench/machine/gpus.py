@@ -1,0 +1,98 @@
+"""NVIDIA GPUs as `nvidia-smi` tells; no GPUs where it is absent or fails."""
+
+from __future__ import annotations
+
+import csv
+import os
+import subprocess
+
+from tdnet_bench.records.record import Record
+
+__all__ = ["Gpu", "gpus_now", "process_gpu_memory_mib"]
+
+_FIELDS = (
+    "name",
+    "driver_version",
+    "memory.total",
+    "clocks.sm",
+    "clocks.max.sm",
+    "clocks.mem",
+    "power.limit",
+)
+_TIMEOUT_S = 10
+
+
+class Gpu(Record, frozen=True, kw_only=True):
+    """One GPU, right after the last timed frame; None where it does not tell.
+
+    Attributes:
+        name: of the product.
+        driver: its version.
+        memory_mib: in all.
+        sm_clock_mhz: of the processors.
+        sm_clock_max_mhz: what they can run at.
+        memory_clock_mhz: of the memory.
+        power_limit_w: enforced.
+        throttle_reasons: NVML's bit mask of what held the clocks down, hexadecimal.
+    """
+
+    name: str
+    driver: str
+    memory_mib: float | None
+    sm_clock_mhz: float | None
+    sm_clock_max_mhz: float | None
+    memory_clock_mhz: float | None
+    power_limit_w: float | None
+    throttle_reasons: str | None
+
+
+def gpus_now() -> tuple[Gpu, ...]:
+    """The machine's GPUs and their clocks at this moment."""
+    rows = _query("--query-gpu", _FIELDS)
+    if not rows:
+        return ()
+    reasons = _query("--query-gpu", ("clocks_throttle_reasons.active",))
+    masks = [row[0] for row in reasons] if len(reasons) == len(rows) else [None] * len(rows)
+    return tuple(
+        Gpu(
+            name=row[0],
+            driver=row[1],
+            memory_mib=_number(row[2]),
+            sm_clock_mhz=_number(row[3]),
+            sm_clock_max_mhz=_number(row[4]),
+            memory_clock_mhz=_number(row[5]),
+            power_limit_w=_number(row[6]),
+            throttle_reasons=mask,
+        )
+        for row, mask in zip(rows, masks, strict=True)
+    )
+
+
+def process_gpu_memory_mib() -> float | None:
+    """GPU memory that this process holds, on all GPUs; None where the driver does not name it.
+
+    In a container with process numbers of its own the driver's are others.
+    """
+    rows = _query("--query-compute-apps", ("pid", "used_memory"))
+    own = [_number(memory) for pid, memory in rows if pid == str(os.getpid())]
+    known = [memory for memory in own if memory is not None]
+    return sum(known) if known else None
+
+
+def _query(what: str, fields: tuple[str, ...]) -> list[list[str]]:
+    """Rows of one answer, a cell for each field; none where there is no answer."""
+    command = ["nvidia-smi", f"{what}={','.join(fields)}", "--format=csv,noheader,nounits"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=_TIMEOUT_S)
+    except (OSError, subprocess.SubprocessError):
+        return []
+    rows = list(csv.reader(done.stdout.splitlines(), skipinitialspace=True))
+    return [row for row in rows if len(row) == len(fields)]
+
+
+def _number(text: str) -> float | None:
+    """A cell as a number; None for `[N/A]` and its like."""
+    try:
+        return float(text)
+    except ValueError:
+        return None

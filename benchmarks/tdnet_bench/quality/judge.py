@@ -1,0 +1,117 @@
+"""What the labels of a frame are worth: computed between the timed calls, outside all clocks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from tdnet_bench.inputs.footage import FootageFrame
+from tdnet_bench.inputs.label_images import LabelImages, class_pixels
+from tdnet_bench.quality.flow import BackwardFlow, temporal_consistency
+from tdnet_bench.records.frames import ClassPixels
+
+__all__ = ["Judge", "Judgement", "Picture", "label_agreement"]
+
+Array = npt.NDArray[np.uint8]
+
+
+class Judgement(NamedTuple):
+    """Of one side's labels of one frame; see the fields of the same names in `FrameRecord`."""
+
+    agreement: float | None = None
+    temporal_consistency: float | None = None
+    class_pixels: ClassPixels | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Picture:
+    """One frame of a run and what the sides made of it.
+
+    Attributes:
+        frame: its index.
+        image: uint8 RGB [H, W, 3] at the network's size.
+        labels: uint8 [H, W] by side; of the sides that are judged.
+    """
+
+    frame: int
+    image: Array
+    labels: Mapping[str, Array]
+
+
+class Judge:
+    """Compares the labels of consecutive frames with whatever there is to compare them with.
+
+    Args:
+        sides: names of those to judge, the subject first; the others' weights are made up.
+        classes: number of classes.
+        reference: the side whose labels are right by definition; None without one.
+        label_images: None without any.
+
+    Attributes:
+        picture: of the frame where the subject agrees least with the reference; of the last frame
+            without a reference; None before the first.
+    """
+
+    def __init__(
+        self,
+        sides: tuple[str, ...],
+        *,
+        classes: int,
+        reference: str | None = None,
+        label_images: LabelImages | None = None,
+    ) -> None:
+        self._sides, self._classes, self._reference = sides, classes, reference
+        self._label_images = label_images
+        self._flow = BackwardFlow()
+        self._before: dict[str, Array] = {}
+        self._frames = 0
+        self._least_agreement = np.inf
+        self.picture: Picture | None = None
+
+    def __call__(self, frame: FootageFrame, labels: Mapping[str, Array]) -> dict[str, Judgement]:
+        """Judge the next frame.
+
+        Args:
+            frame: of the network's size.
+            labels: uint8 [H, W] by side, of at least all sides to judge; kept until the next frame.
+
+        Raises:
+            MediaError: a label image cannot be used.
+        """
+        flow = self._flow.next(frame.image)
+        truth = self._label_images.of(frame.name) if self._label_images is not None else None
+        judged = {}
+        for side in self._sides:
+            consistency = None
+            if flow is not None:
+                consistency = temporal_consistency(
+                    labels[side], self._before[side], flow, classes=self._classes
+                )
+            pixels = class_pixels(labels[side], truth, classes=self._classes) if truth is not None else None
+            judged[side] = Judgement(self._agreement(side, labels), consistency, pixels)
+        self._before = {side: labels[side] for side in self._sides}
+        self._keep_picture(frame, judged)
+        self._frames += 1
+        return judged
+
+    def _agreement(self, side: str, labels: Mapping[str, Array]) -> float | None:
+        if self._reference is None or side == self._reference:
+            return None
+        return label_agreement(labels[side], labels[self._reference])
+
+    def _keep_picture(self, frame: FootageFrame, judged: Mapping[str, Judgement]) -> None:
+        agreement = judged[self._sides[0]].agreement if self._sides else None
+        if agreement is None or agreement < self._least_agreement:
+            self._least_agreement = np.inf if agreement is None else agreement
+            self.picture = Picture(frame=self._frames, image=frame.image, labels=dict(self._before))
+
+
+def label_agreement(labels: Array, reference: Array) -> float:
+    """Share of pixels with equal labels, 0 to 1; both uint8 [H, W]."""
+    if labels.shape != reference.shape:
+        raise ValueError(f"labels are {labels.shape}, the reference's are {reference.shape}")
+    return float(np.count_nonzero(labels == reference) / labels.size)

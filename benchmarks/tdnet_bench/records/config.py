@@ -1,0 +1,127 @@
+"""What was decided before the first frame of a run, and what each side of it is."""
+
+from __future__ import annotations
+
+from tdnet_bench.records.record import Record
+
+__all__ = [
+    "CAMERA_TO_MASK",
+    "DEVICE_COMPUTE",
+    "HOST_CALL",
+    "PYTORCH",
+    "Clock",
+    "LeftOut",
+    "RunConfig",
+    "SideSpec",
+    "widths_text",
+]
+
+CAMERA_TO_MASK = "camera to mask"
+DEVICE_COMPUTE = "device compute"
+HOST_CALL = "host call"
+PYTORCH = "pytorch"
+"""Name of the side in eager PyTorch, the public code's own way."""
+
+
+class Clock(Record, frozen=True, kw_only=True):
+    """What one of a side's clocks covers, in the words of `sides/coverage.py`.
+
+    Attributes:
+        inside: steps that its time contains, in their order.
+        outside: steps that it does not contain.
+    """
+
+    inside: tuple[str, ...]
+    outside: tuple[str, ...]
+
+
+class SideSpec(Record, frozen=True, kw_only=True):
+    """One side of a run: something that turns the same frames into labels.
+
+    Attributes:
+        name: unique in the run: `onnxruntime:fp32`, `pytorch`, `torch-compile`, ...
+        kind: `bundle` (the runtime's own call, as on a robot) or `pytorch`.
+        precision: of its graphs or weights.
+        description: engine, version and device in one line.
+        weights: `bundle`, `checkpoint` or `synthetic` (the bundle's shapes, made-up weights).
+        clocks: what its clocks cover, by `device compute`, `host call` and `camera to mask`; a clock that
+            it does not have is missing.
+    """
+
+    name: str
+    kind: str
+    precision: str
+    description: str
+    weights: str
+    clocks: dict[str, Clock]
+
+
+class LeftOut(Record, frozen=True, kw_only=True):
+    """Something that was asked for and not measured, and why."""
+
+    what: str
+    reason: str
+
+
+class RunConfig(Record, frozen=True, kw_only=True):
+    """All that was decided before the first frame. Files are given by name only, never by folder.
+
+    Two runs with equal configurations measure the same thing; see `refuse_other_run` of `documents/journal.py`.
+
+    Attributes:
+        engine: file name of the bundle.
+        bundle_digest: SHA-256 that covers all of the bundle's members.
+        network: as in the manifest.
+        widths: channel widths of the network, in one line.
+        classes: names in the order of their indices.
+        size_resampled: True where the bundle is an approximation, resampled from another size.
+        height: of the network's input.
+        width: see `height`.
+        paths: m.
+        cold_frames: frames after the start for which there is no attention.
+        memory_stride: n of the memory, for all sides.
+        threads: for each side.
+        warm_frames_requested: frames to time after the lead-in, in each part of the run.
+        footage: where the frames came from.
+        footage_size_hw: (H, W) of the frames themselves; the network's for the rendered scene.
+        labels: name of the folder with label images; None where there was none.
+        fps: rates of the paced parts, ascending; none for back-to-back frames only.
+        requested: backends and peers as they were asked for, the subject's first.
+        subject: name of the side that the run is about; ratios are its time over each peer's.
+        reference: name of the side that labels are compared with; None where there is none.
+        reference_note: what that means for the numbers, in one sentence.
+        checkpoint_sha256: of the weights of the PyTorch sides; None where they are not from a file.
+        pause_ms: idle time before each back-to-back and camera-to-mask call.
+    """
+
+    engine: str
+    bundle_digest: str
+    network: str
+    widths: str
+    classes: tuple[str, ...]
+    size_resampled: bool
+    height: int
+    width: int
+    paths: int
+    cold_frames: int
+    memory_stride: int
+    threads: int
+    warm_frames_requested: int
+    footage: str
+    footage_size_hw: tuple[int, int]
+    labels: str | None
+    fps: tuple[float, ...]
+    requested: tuple[str, ...]
+    subject: str
+    reference: str | None
+    reference_note: str
+    checkpoint_sha256: str | None
+    pause_ms: float
+
+
+def widths_text(widths: dict[str, int | tuple[int, ...]]) -> str:
+    """A manifest's channel widths in one line: `stem 64, planes 64-128-256-512, ...`."""
+    return ", ".join(
+        f"{name} {width if isinstance(width, int) else '-'.join(map(str, width))}"
+        for name, width in widths.items()
+    )

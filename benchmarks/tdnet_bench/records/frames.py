@@ -1,0 +1,114 @@
+"""Frames that were timed, one line of JSON for each: three kinds of records, told apart by `kind`.
+
+Statistics are computed from these alone; see `statistics/summary.py`. Times are readings of one monotonic clock
+in nanoseconds, unclipped.
+"""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+from tdnet_bench.records.record import Record
+
+__all__ = ["AnyRecord", "CameraRecord", "ClassPixels", "FrameRecord", "PacedRecord"]
+
+
+class ClassPixels(Record, frozen=True, kw_only=True):
+    """Counts against the label image of one frame, by class index; pixels without a class are left out.
+
+    Attributes:
+        hits: pixels of the class that were labelled as it.
+        truth: pixels of the class in the label image.
+        labelled: pixels that were labelled as the class.
+    """
+
+    hits: tuple[int, ...]
+    truth: tuple[int, ...]
+    labelled: tuple[int, ...]
+
+
+class FrameRecord(Record, frozen=True, kw_only=True, tag_field="kind", tag="frame"):
+    """One frame through one side, back to back: all sides get a frame before the next one.
+
+    Attributes:
+        frame: index in the stream, from 0; equal indices are the same picture on all sides.
+        side: name of the side, a key of `Document.sides`.
+        path: 1 to m.
+        cold: True where no attention was applied, since the memory was not yet full.
+        turn: 0 where this side was the first one to get the frame.
+        host_call_ns: from handing the frame in to usable labels.
+        device_compute_ns: of it, the device's own time between its first and last kernel; None where the
+            backend does not report it (CPUs).
+        agreement: share (0 to 1) of pixels whose label equals the reference's on this frame; None
+            for the reference itself, and where it was not measured.
+        temporal_consistency: of these labels with the same side's on the frame before; see
+            `quality/flow.py`. None on the first frame, and where it was not measured.
+        class_pixels: counts against the label image; None for a frame without one.
+    """
+
+    frame: int
+    side: str
+    path: int
+    cold: bool
+    turn: int
+    host_call_ns: int
+    device_compute_ns: int | None = None
+    agreement: float | None = None
+    temporal_consistency: float | None = None
+    class_pixels: ClassPixels | None = None
+
+
+class CameraRecord(Record, frozen=True, kw_only=True, tag_field="kind", tag="camera"):
+    """One frame of a file from its bytes to its mask, at its own size, through one side.
+
+    Attributes:
+        frame: index in the file, from 0.
+        side: see `FrameRecord`.
+        path: 1 to m.
+        cold: see `FrameRecord`.
+        turn: see `FrameRecord`.
+        decode_ns: reading and decoding; 0 or so for frame 0, which opening the file decoded.
+        push_ns: resizing, inference and resizing the labels back.
+        camera_to_mask_ns: the whole, `decode_ns + push_ns`.
+    """
+
+    frame: int
+    side: str
+    path: int
+    cold: bool
+    turn: int
+    decode_ns: int
+    push_ns: int
+    camera_to_mask_ns: int
+
+
+class PacedRecord(Record, frozen=True, kw_only=True, tag_field="kind", tag="paced"):
+    """One frame that was processed while frames arrived at a fixed rate; only of the subject.
+
+    A frame that arrived and was never processed, since a newer one was there when the loop came back,
+    has no record: it is missing from the sequence of `frame`.
+
+    Attributes:
+        fps: rate of the arrivals.
+        frame: index of the arrival, from 0; arrival i is at i/fps.
+        push: index in the stream, from 0; `path` and `cold` follow from it.
+        path: 1 to m.
+        cold: see `FrameRecord`.
+        arrival_ns: when the frame was there, after the first one's arrival.
+        started_ns: when it was handed in, on the same scale.
+        done_ns: when its labels were usable, on the same scale.
+        device_compute_ns: see `FrameRecord`.
+    """
+
+    fps: float
+    frame: int
+    push: int
+    path: int
+    cold: bool
+    arrival_ns: int
+    started_ns: int
+    done_ns: int
+    device_compute_ns: int | None = None
+
+
+AnyRecord: TypeAlias = FrameRecord | CameraRecord | PacedRecord

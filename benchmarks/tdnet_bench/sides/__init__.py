@@ -1,0 +1,1 @@
+"""What is measured: the bundle and the public network behind one small protocol, and how sides are asked for."""

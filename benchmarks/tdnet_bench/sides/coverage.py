@@ -1,0 +1,63 @@
+"""Which steps of a frame's way are inside each clock of a side."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from tdnet_bench.records.config import CAMERA_TO_MASK, DEVICE_COMPUTE, HOST_CALL, Clock
+
+__all__ = ["STEPS", "clock", "clocks_of_bundle", "clocks_of_pytorch"]
+
+STEPS = (
+    "decode",
+    "resize",
+    "copy in",
+    "H2D",
+    "normalise",
+    "network",
+    "argmax",
+    "D2H",
+    "copy out",
+    "resize back",
+)
+"""In their order. H2D and D2H are copies between host and device; a CPU has none."""
+
+_DEVICE_STEPS = ("H2D", "D2H")
+_GRAPH_STEPS = ("normalise", "network", "argmax")
+
+
+def clock(inside: Iterable[str], *, on_device: bool, cuda_graph: bool = False) -> Clock:
+    """A clock around the steps `inside`.
+
+    Args:
+        inside: of `STEPS`.
+        on_device: False for a CPU, which has no H2D and D2H.
+        cuda_graph: the steps run as one CUDA graph, which is said as a step of its own.
+    """
+    known = [step for step in STEPS if on_device or step not in _DEVICE_STEPS]
+    chosen = set(inside)
+    steps = tuple(step for step in known if step in chosen)
+    graph = ("CUDA graph",) if on_device else ()
+    return Clock(
+        inside=steps + (graph if cuda_graph else ()),
+        outside=tuple(step for step in known if step not in chosen) + (() if cuda_graph else graph),
+    )
+
+
+def clocks_of_bundle(*, on_device: bool, cuda_graph: bool, camera: bool) -> dict[str, Clock]:
+    """The clocks of a side that runs the bundle; `camera` where frames come from a file."""
+    call = ("copy in", "H2D", *_GRAPH_STEPS, "D2H", "copy out")
+    inside: dict[str, tuple[str, ...]] = {HOST_CALL: call}
+    if on_device:
+        inside = {DEVICE_COMPUTE: _GRAPH_STEPS, **inside}
+    if camera:
+        inside[CAMERA_TO_MASK] = ("decode", "resize", *call, "resize back")
+    return {
+        name: clock(steps, on_device=on_device, cuda_graph=cuda_graph and on_device)
+        for name, steps in inside.items()
+    }
+
+
+def clocks_of_pytorch() -> dict[str, Clock]:
+    """The clock of a side in PyTorch on the CPU: the host call alone."""
+    return {HOST_CALL: clock(("copy in", *_GRAPH_STEPS, "copy out"), on_device=False)}

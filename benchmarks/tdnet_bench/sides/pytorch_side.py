@@ -1,0 +1,117 @@
+"""The public network in PyTorch on the CPU: eager, in another memory layout, and compiled."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tdnet_bench.records.config import PYTORCH, SideSpec
+from tdnet_bench.sides.coverage import clocks_of_pytorch
+from tdnet_bench.sides.side import Array, Mask, Push
+from tdnet_runtime.errors import BackendError
+from tdnet_runtime.extras import one_line
+from tdnet_runtime.manifest import Manifest
+
+if TYPE_CHECKING:
+    from tdnet_models import Network
+
+__all__ = ["COMPILED", "PYTORCH_SIDES", "PyTorchSide", "network_for", "torch_is_installed"]
+
+CHANNELS_LAST = "pytorch-channels-last"
+COMPILED = "torch-compile"
+PYTORCH_SIDES = {
+    PYTORCH: "eager, contiguous (NCHW) weights, PyTorch's default and the public code's",
+    CHANNELS_LAST: "eager, channels_last weights",
+    COMPILED: "torch.compile with its defaults, contiguous (NCHW) weights",
+}
+"""By name, how the network is run."""
+
+_TEMPORAL_PARTS = ("encode", "recompose", "classify")  # what ReferenceStream calls; see models
+
+
+class PyTorchSide:
+    """`ReferenceStream` in PyTorch on the CPU, in FP32; takes frames of the network's size.
+
+    Args:
+        name: a key of `PYTORCH_SIDES`.
+        network: see `network_for`; changed, so each side needs one of its own.
+        memory_stride: n of the bundle; None for a per-frame network.
+        threads: of PyTorch, for the whole process.
+        weights: as in `SideSpec`.
+    """
+
+    def __init__(
+        self, name: str, network: Network, *, memory_stride: int | None, threads: int, weights: str
+    ) -> None:
+        import torch  # optional, and only now: the bundle's memory was measured without it
+
+        torch.set_num_threads(threads)
+        self.name = name
+        self._memory_stride, self._weights, self._uint8 = memory_stride, weights, torch.uint8
+        self._description = f"PyTorch {torch.__version__}, CPU, {threads} thread(s), {PYTORCH_SIDES[name]}"
+        if name == CHANNELS_LAST:
+            network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if name == COMPILED:
+            for part in _TEMPORAL_PARTS if hasattr(network, "encode") else ("forward",):
+                setattr(network, part, torch.compile(getattr(network, part)))
+        self._network = network
+
+    def spec(self, *, camera: bool) -> SideSpec:
+        """What it is; camera to mask is not measured here."""
+        return SideSpec(
+            name=self.name,
+            kind="pytorch",
+            precision="fp32",
+            description=self._description,
+            weights=self._weights,
+            clocks=clocks_of_pytorch(),
+        )
+
+    @contextmanager
+    def stream(self) -> Iterator[Push]:
+        """See `Side`; a push raises BackendError where torch.compile fails."""
+        from tdnet_models import ReferenceStream  # needs torch
+
+        stream = ReferenceStream(self._network, memory_stride=self._memory_stride)
+
+        def push(frame: Array) -> Mask:
+            # max() instead of argmax(): 65 against 142 ms at 19×769×1537 on 2 threads, torch 2.13
+            return Mask(stream.push(frame).max(0).indices.to(self._uint8).numpy())
+
+        def compiled_push(frame: Array) -> Mask:
+            try:
+                return push(frame)
+            except Exception as error:  # no C++ compiler, an unsupported operator: they share no base
+                raise BackendError(f"torch.compile failed: {one_line(str(error))}") from error
+
+        yield compiled_push if self.name == COMPILED else push
+
+
+def network_for(manifest: Manifest, ckpt: Path | None) -> Network:
+    """The PyTorch network that a bundle stands for.
+
+    Args:
+        manifest: of the bundle.
+        ckpt: the weights; None for made-up ones in the same shapes.
+
+    Raises:
+        CheckpointError: `ckpt` cannot be loaded.
+    """
+    from tdnet_models import load_checkpoint, synthetic_network  # need torch
+
+    if ckpt is not None:
+        return load_checkpoint(ckpt, size=(manifest.input.height, manifest.input.width))
+    return synthetic_network(
+        manifest.network,
+        classes=len(manifest.classes),
+        feature_size=manifest.feature_size,
+        widths=manifest.widths,
+    )
+
+
+def torch_is_installed() -> bool:
+    """True where PyTorch can be found; it is not imported."""
+    return importlib.util.find_spec("torch") is not None

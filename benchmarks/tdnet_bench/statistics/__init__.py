@@ -1,0 +1,1 @@
+"""From records to figures: pure functions that know neither clocks nor files."""

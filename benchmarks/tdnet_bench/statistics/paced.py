@@ -1,0 +1,112 @@
+"""Statistics of frames at a camera's rate: pure functions of the records.
+
+All of them are over the warm part of a paced stream: from its first warm frame that was processed to
+the last one that was. Arrival i is at i/fps.
+
+* A deadline is missed where the labels are usable only after the next frame's arrival.
+* A frame is dropped where it arrived in the warm part and was never processed: a newer one was there
+  when the loop came back.
+* Jitter is the standard deviation of the gaps between consecutive labels, over the processed frames.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from tdnet_bench.records.frames import PacedRecord
+from tdnet_bench.records.record import Record
+from tdnet_bench.statistics.latency import NS_PER_MS, LatencyStats, latency_stats
+
+__all__ = ["Gaps", "PacedSummary", "arrival_ns", "paced_stats"]
+
+_NS_PER_S = 1e9
+
+
+class Gaps(Record, frozen=True, kw_only=True):
+    """Times from one frame's labels to the next one's.
+
+    Attributes:
+        count: one less than the processed warm frames.
+        jitter_ms: their standard deviation (over all of them, not an estimate for more).
+        shortest_ms: the least.
+        longest_ms: for so long a robot steered by the same labels.
+    """
+
+    count: int
+    jitter_ms: float
+    shortest_ms: float
+    longest_ms: float
+
+
+class PacedSummary(Record, frozen=True, kw_only=True):
+    """The warm part of one paced stream.
+
+    Attributes:
+        fps: rate of the arrivals.
+        period_ms: from one arrival to the next.
+        arrived: frames, `processed + dropped`.
+        processed: frames that have labels.
+        dropped: frames that have none.
+        missed: processed frames whose labels came after the next arrival.
+        latency: from arrival to usable labels, waiting included.
+        host_call: from handing in to usable labels.
+        host_call_by_path: likewise.
+        gaps: None below two processed frames.
+    """
+
+    fps: float
+    period_ms: float
+    arrived: int
+    processed: int
+    dropped: int
+    missed: int
+    latency: LatencyStats
+    host_call: LatencyStats
+    host_call_by_path: dict[int, LatencyStats]
+    gaps: Gaps | None
+
+
+def arrival_ns(frame: int, fps: float) -> int:
+    """When frame `frame` arrives, after frame 0."""
+    return round(frame * _NS_PER_S / fps)
+
+
+def paced_stats(records: Sequence[PacedRecord]) -> PacedSummary | None:
+    """Of the records of one rate, in the order of the frames; None without a warm frame."""
+    warm = [record for record in records if not record.cold and record.push > 0]
+    latency = latency_stats([record.done_ns - record.arrival_ns for record in warm])
+    host_call = latency_stats([record.done_ns - record.started_ns for record in warm])
+    if latency is None or host_call is None:
+        return None
+    fps = warm[0].fps
+    arrived = warm[-1].frame - warm[0].frame + 1
+    by_path: dict[int, list[int]] = {}
+    for record in warm:
+        by_path.setdefault(record.path, []).append(record.done_ns - record.started_ns)
+    stats_by_path = {path: latency_stats(times_ns) for path, times_ns in sorted(by_path.items())}
+    return PacedSummary(
+        fps=fps,
+        period_ms=1e3 / fps,
+        arrived=arrived,
+        processed=len(warm),
+        dropped=arrived - len(warm),
+        missed=sum(record.done_ns > arrival_ns(record.frame + 1, fps) for record in warm),
+        latency=latency,
+        host_call=host_call,
+        host_call_by_path={path: stats for path, stats in stats_by_path.items() if stats is not None},
+        gaps=_gaps([record.done_ns for record in warm]),
+    )
+
+
+def _gaps(done_ns: Sequence[int]) -> Gaps | None:
+    if len(done_ns) < 2:
+        return None
+    gaps_ms = np.diff(np.asarray(done_ns, dtype=np.float64)) / NS_PER_MS
+    return Gaps(
+        count=len(gaps_ms),
+        jitter_ms=float(gaps_ms.std()),
+        shortest_ms=float(gaps_ms.min()),
+        longest_ms=float(gaps_ms.max()),
+    )

@@ -1,0 +1,224 @@
+"""All figures of a run: a pure function of its records.
+
+The first frame and the cold frames are listed one by one; every other time is of warm frames. Quality
+is of all frames.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeVar
+
+from tdnet_bench.records.config import PYTORCH, SideSpec
+from tdnet_bench.records.frames import AnyRecord, CameraRecord, FrameRecord, PacedRecord
+from tdnet_bench.records.record import Record
+from tdnet_bench.statistics.latency import (
+    NS_PER_MS,
+    Drift,
+    LatencyStats,
+    drift_stats,
+    latency_stats,
+    ripple_ms,
+)
+from tdnet_bench.statistics.paced import PacedSummary, paced_stats
+from tdnet_bench.statistics.quality import Quality, quality_stats
+from tdnet_bench.statistics.ratios import Ratio, paired_ratio
+
+__all__ = [
+    "CameraSummary",
+    "Comparison",
+    "LeadInFrame",
+    "SideSummary",
+    "Summary",
+    "is_warm",
+    "summarise",
+]
+
+_R = TypeVar("_R", FrameRecord, CameraRecord)
+
+
+class LeadInFrame(Record, frozen=True, kw_only=True):
+    """A frame that is kept out of the statistics: the stream's first one, or a cold one."""
+
+    frame: int
+    path: int
+    cold: bool
+    host_call_ms: float
+
+
+class SideSummary(Record, frozen=True, kw_only=True):
+    """One side's back-to-back frames.
+
+    Attributes:
+        lead_in: first and cold frames, in their order; host call.
+        overall: host call of all warm frames; None where there were none.
+        by_path: of the warm frames of each path that has any.
+        device: device compute of all warm frames; None where it was not reported.
+        device_by_path: likewise.
+        ripple_ms: p50 of the slowest path less p50 of the fastest; None for fewer than two paths.
+        drift: from the first window to the last; None where there are too few frames.
+        quality: of all frames, first and cold ones included.
+    """
+
+    lead_in: tuple[LeadInFrame, ...]
+    overall: LatencyStats | None
+    by_path: dict[int, LatencyStats]
+    device: LatencyStats | None
+    device_by_path: dict[int, LatencyStats]
+    ripple_ms: float | None
+    drift: Drift | None
+    quality: Quality
+
+
+class CameraSummary(Record, frozen=True, kw_only=True):
+    """One side's warm frames from a file's bytes to the mask; None where there were none.
+
+    Attributes:
+        overall: the whole.
+        by_path: likewise.
+        decode: of it, reading and decoding.
+        push: of it, resizing, inference and resizing back.
+    """
+
+    overall: LatencyStats | None
+    by_path: dict[int, LatencyStats]
+    decode: LatencyStats | None
+    push: LatencyStats | None
+
+
+class Comparison(Record, frozen=True, kw_only=True):
+    """One side's host call over another's, on the same warm frames.
+
+    Attributes:
+        side: the subject, or another side that runs the bundle.
+        baseline: what it is held against.
+        overall: None where they share no warm frame.
+        by_path: of the paths that have any.
+    """
+
+    side: str
+    baseline: str
+    overall: Ratio | None
+    by_path: dict[int, Ratio]
+
+
+class Summary(Record, frozen=True, kw_only=True):
+    """All figures of a run.
+
+    Attributes:
+        sides: back-to-back frames, by side.
+        camera: camera to mask, by side; empty where it was not measured.
+        paced: the subject at each rate, the lowest rate first.
+        comparisons: the subject over each peer; then each other side that runs the bundle over eager PyTorch.
+    """
+
+    sides: dict[str, SideSummary]
+    camera: dict[str, CameraSummary]
+    paced: tuple[PacedSummary, ...]
+    comparisons: tuple[Comparison, ...]
+
+
+def is_warm(record: FrameRecord | CameraRecord) -> bool:
+    """True where the record counts: neither the first frame nor a cold one."""
+    return not record.cold and record.frame > 0
+
+
+def summarise(records: Iterable[AnyRecord], *, sides: Mapping[str, SideSpec], paths: int) -> Summary:
+    """All figures of a run.
+
+    Args:
+        records: of all kinds, in any order.
+        sides: by name, in the order of the report, the subject first; one without records is left out.
+        paths: m.
+    """
+    everything = list(records)
+    frames = _by_side([r for r in everything if isinstance(r, FrameRecord)], sides)
+    camera = _by_side([r for r in everything if isinstance(r, CameraRecord)], sides)
+    paced: dict[float, list[PacedRecord]] = {}
+    for record in everything:
+        if isinstance(record, PacedRecord):
+            paced.setdefault(record.fps, []).append(record)
+    paced_summaries = [
+        paced_stats(sorted(of_rate, key=lambda record: record.frame)) for _, of_rate in sorted(paced.items())
+    ]
+    return Summary(
+        sides={side: _side_summary(of_side, paths) for side, of_side in frames.items()},
+        camera={side: _camera_summary(of_side) for side, of_side in camera.items()},
+        paced=tuple(summary for summary in paced_summaries if summary is not None),
+        comparisons=tuple(_comparison(frames, side, baseline) for side, baseline in _pairs(frames, sides)),
+    )
+
+
+def _pairs(frames: Iterable[str], sides: Mapping[str, SideSpec]) -> list[tuple[str, str]]:
+    """Who is compared with whom; `frames` names the sides that were measured."""
+    measured = list(frames)
+    pairs = [(measured[0], peer) for peer in measured[1:]]
+    if PYTORCH in measured:
+        pairs += [(side, PYTORCH) for side in measured[1:] if sides[side].kind == "bundle"]
+    return pairs
+
+
+def _by_side(records: list[_R], sides: Iterable[str]) -> dict[str, list[_R]]:
+    ordered = sorted(records, key=lambda record: record.frame)
+    grouped = {side: [record for record in ordered if record.side == side] for side in sides}
+    return {side: of_side for side, of_side in grouped.items() if of_side}
+
+
+def _side_summary(records: Sequence[FrameRecord], paths: int) -> SideSummary:
+    warm = [record for record in records if is_warm(record)]
+    times = [(record.path, record.host_call_ns) for record in warm]
+    device = [(r.path, r.device_compute_ns) for r in warm if r.device_compute_ns is not None]
+    by_path = _stats_by_path(times)
+    lead_in = tuple(
+        LeadInFrame(
+            frame=record.frame,
+            path=record.path,
+            cold=record.cold,
+            host_call_ms=record.host_call_ns / NS_PER_MS,
+        )
+        for record in records
+        if not is_warm(record)
+    )
+    return SideSummary(
+        lead_in=lead_in,
+        overall=latency_stats([time_ns for _, time_ns in times]),
+        by_path=by_path,
+        device=latency_stats([time_ns for _, time_ns in device]),
+        device_by_path=_stats_by_path(device),
+        ripple_ms=ripple_ms(by_path),
+        drift=drift_stats([time_ns for _, time_ns in times], paths=paths),
+        quality=quality_stats(records),
+    )
+
+
+def _camera_summary(records: Sequence[CameraRecord]) -> CameraSummary:
+    warm = [record for record in records if is_warm(record)]
+    return CameraSummary(
+        overall=latency_stats([record.camera_to_mask_ns for record in warm]),
+        by_path=_stats_by_path([(record.path, record.camera_to_mask_ns) for record in warm]),
+        decode=latency_stats([record.decode_ns for record in warm]),
+        push=latency_stats([record.push_ns for record in warm]),
+    )
+
+
+def _comparison(frames: dict[str, list[FrameRecord]], side: str, baseline: str) -> Comparison:
+    ours, theirs = ([r for r in frames[name] if is_warm(r)] for name in (side, baseline))
+    baseline_ns = {record.frame: record.host_call_ns for record in theirs}
+    by_path: dict[int, dict[int, int]] = {}
+    for record in ours:
+        by_path.setdefault(record.path, {})[record.frame] = record.host_call_ns
+    ratios = {path: paired_ratio(times_ns, baseline_ns) for path, times_ns in sorted(by_path.items())}
+    return Comparison(
+        side=side,
+        baseline=baseline,
+        overall=paired_ratio({record.frame: record.host_call_ns for record in ours}, baseline_ns),
+        by_path={path: ratio for path, ratio in ratios.items() if ratio is not None},
+    )
+
+
+def _stats_by_path(times: Iterable[tuple[int, int]]) -> dict[int, LatencyStats]:
+    grouped: dict[int, list[int]] = {}
+    for path, time_ns in times:
+        grouped.setdefault(path, []).append(time_ns)
+    stats = {path: latency_stats(times_ns) for path, times_ns in sorted(grouped.items())}
+    return {path: of_path for path, of_path in stats.items() if of_path is not None}

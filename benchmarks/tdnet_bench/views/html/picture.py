@@ -1,0 +1,144 @@
+"""One frame of a run as pictures inside the page: itself, its mask, and where the mask is not the reference's."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tdnet_bench.quality.judge import Picture
+from tdnet_runtime.errors import OptionError
+from tdnet_runtime.extras import require
+
+__all__ = [
+    "MAX_BYTES",
+    "ClassColors",
+    "PictureBlock",
+    "block_from_picture",
+    "color_image",
+    "disagreement_image",
+]
+
+MAX_BYTES = 1_500_000
+"""Of all pictures together, as they stand in the page."""
+MARK = (255, 0, 160)
+"""RGB of a pixel that is not the reference's; no class of CamVid or Cityscapes has it."""
+
+ClassColors = Sequence[tuple[int, int, int]]
+"""(R, G, B) by class."""
+
+_WIDTHS = (640, 480, 360, 240, 120)
+_DIM = 0.45  # of the frame's brightness below the marks
+_FEW = 0.005  # share of the picture below which marks are drawn larger, to be seen at all
+_LARGE = 5  # width of such a mark
+
+Array = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PictureBlock:
+    """What the template shows; pictures are `data:` URIs.
+
+    Attributes:
+        frame: index in the stream.
+        image: the frame.
+        mask: the subject's labels in the classes' colours; None where they were not kept.
+        disagreement: None without a reference.
+        classes: index and CSS colour of the classes in the mask.
+    """
+
+    frame: int
+    image: str
+    mask: str | None
+    disagreement: str | None
+    classes: tuple[tuple[int, str], ...]
+
+
+def block_from_picture(
+    picture: Picture, *, subject: str, reference: str | None, colors: ClassColors
+) -> PictureBlock:
+    """Scaled down until it takes at most `MAX_BYTES`.
+
+    Args:
+        picture: of any size.
+        subject: side whose mask is shown.
+        reference: side that it is compared with; None without one.
+        colors: at least as many as there are classes in the mask.
+
+    Raises:
+        OptionError: a label without a colour.
+    """
+    labels = picture.labels.get(subject)
+    other = picture.labels.get(reference) if reference not in (None, subject) else None
+    if labels is not None and labels.max() >= len(colors):
+        raise OptionError(
+            f"drawing the mask of {subject}: there is a label {labels.max()}, but colours for {len(colors)} "
+            "classes only; give the colours of the bundle's manifest"
+        )
+    uris: list[str] = []
+    for width in _WIDTHS:
+        images = [_smaller(picture.image, width, area=True)]
+        if labels is not None:
+            images.append(_smaller(color_image(labels, colors), width, area=False))
+            if other is not None:
+                images.append(disagreement_image(images[0], labels != other))
+        uris = [_data_uri(image) for image in images]
+        if sum(map(len, uris)) <= MAX_BYTES:
+            break
+    present = [] if labels is None else np.unique(labels).tolist()
+    return PictureBlock(
+        frame=picture.frame,
+        image=uris[0],
+        mask=uris[1] if len(uris) > 1 else None,
+        disagreement=uris[2] if len(uris) > 2 else None,
+        classes=tuple((index, "#{:02x}{:02x}{:02x}".format(*colors[index])) for index in present),
+    )
+
+
+def color_image(labels: Array, colors: ClassColors) -> Array:
+    """uint8 RGB [H, W, 3] of labels [H, W]."""
+    image: Array = np.asarray(colors, dtype=np.uint8)[labels]
+    return image
+
+
+def disagreement_image(image: Array, differs: npt.NDArray[np.bool_]) -> Array:
+    """`image` in dim grey, with a mark on each pixel that stands for one that differs; few are drawn larger.
+
+    Args:
+        image: uint8 RGB [h, w, 3].
+        differs: [H, W] with H >= h and W >= w.
+    """
+    height, width = image.shape[:2]
+    marked = np.zeros((height, width), dtype=np.bool_)
+    rows, columns = np.nonzero(differs)
+    marked[rows * height // differs.shape[0], columns * width // differs.shape[1]] = True
+    if marked.mean() < _FEW:
+        cv2: Any = require("cv2", extra="cli")
+        marked = cv2.dilate(marked.astype(np.uint8), np.ones((_LARGE, _LARGE), np.uint8)) > 0
+    grey = image.mean(axis=2, keepdims=True) * _DIM
+    painted: Array = np.where(marked[..., None], MARK, grey).astype(np.uint8)
+    return painted
+
+
+def _smaller(image: Array, width: int, *, area: bool) -> Array:
+    """At most `width` wide and high; labels' colours are not mixed unless `area`."""
+    cv2: Any = require("cv2", extra="cli")
+    scale = width / max(image.shape[:2])
+    if scale >= 1:
+        return image
+    size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
+    scaled: Array = cv2.resize(image, size, interpolation=cv2.INTER_AREA if area else cv2.INTER_NEAREST)
+    return scaled
+
+
+def _data_uri(image: Array) -> str:
+    cv2: Any = require("cv2", extra="cli")
+    done, data = cv2.imencode(
+        ".png", np.ascontiguousarray(image[..., ::-1]), [cv2.IMWRITE_PNG_COMPRESSION, 9]
+    )
+    assert done  # PNG takes any RGB image
+    return f"data:image/png;base64,{base64.b64encode(data.tobytes()).decode()}"

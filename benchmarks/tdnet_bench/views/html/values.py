@@ -1,0 +1,154 @@
+"""Values of the JSON document that know where they stand in it, and become text of the page only together.
+
+Each number on the page is a `<span data-json="..." data-format="...">`: a JSON Pointer (RFC 6901) into the
+document, and the key of `FORMATS` that made the text. Whoever holds both files can check one against the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import msgspec
+from markupsafe import Markup
+
+from tdnet_bench.statistics.latency import Drift
+from tdnet_bench.views.formats import (
+    ABSENT,
+    format_drift,
+    format_interval,
+    format_mib,
+    format_ms,
+    format_percent,
+    format_ratio,
+    format_share,
+)
+
+__all__ = ["FORMATS", "Value", "last_token", "resolve", "span"]
+
+_MIB = 1 << 20
+
+
+class Value:
+    """One value of the document. Templates reach its members with `.name`, `[name]`, loops and `items()`.
+
+    Attributes:
+        pointer: to it, from the document's root.
+        raw: as `json.loads` gives it.
+    """
+
+    __slots__ = ("pointer", "raw")
+
+    def __init__(self, raw: Any, pointer: str = "") -> None:
+        self.raw = raw
+        self.pointer = pointer
+
+    def __getitem__(self, key: str | int) -> Value:
+        """The member; numbers are keys of objects, too, as `by_path` has them.
+
+        Raises:
+            KeyError: there is none, so that a template's mistake does not become a gap on the page.
+        """
+        if isinstance(self.raw, Mapping):
+            return Value(self.raw[str(key)], f"{self.pointer}/{_escaped(str(key))}")
+        if isinstance(self.raw, list):
+            return Value(self.raw[int(key)], f"{self.pointer}/{key}")
+        raise KeyError(f"{self.pointer or 'the document'} has no member {key!r}")
+
+    def __iter__(self) -> Iterator[Value]:
+        """The elements of a list, the members of an object."""
+        keys = self.raw if isinstance(self.raw, Mapping) else range(len(self.raw))
+        return (self[key] for key in keys)
+
+    def __len__(self) -> int:
+        return len(self.raw)
+
+    def __bool__(self) -> bool:
+        """False for null, and for a list or an object without members; a zero is a figure."""
+        return bool(self.raw) if isinstance(self.raw, (Mapping, list, str)) else self.raw is not None
+
+    def items(self) -> Iterator[tuple[str, Value]]:
+        """Keys and members of an object."""
+        return ((key, self[key]) for key in self.raw)
+
+    def get(self, key: str) -> Value | None:
+        """The member, or None where there is none."""
+        return self[key] if key in self.raw else None
+
+
+def resolve(document: Any, pointer: str) -> Any:
+    """What `pointer` points at in a document as `json.loads` gives it.
+
+    Raises:
+        LookupError: nothing.
+    """
+    value = document
+    for token in pointer.split("/")[1:]:
+        key = token.replace("~1", "/").replace("~0", "~")
+        value = value[int(key)] if isinstance(value, list) else value[key]
+    return value
+
+
+def last_token(pointer: str) -> str:
+    """The key of what `pointer` points at."""
+    return pointer.rpartition("/")[2].replace("~1", "/").replace("~0", "~")
+
+
+def span(value: Value, name: str) -> Markup:
+    """`value` as text for the page, formatted by `FORMATS[name]`; with `key`, its key."""
+    text = last_token(value.pointer) if name == "key" else FORMATS[name](value.raw)
+    return Markup('<span data-json="{}" data-format="{}">{}</span>').format(value.pointer, name, text)
+
+
+def _escaped(key: str) -> str:
+    return key.replace("~", "~0").replace("/", "~1")
+
+
+def _text(value: object) -> str:
+    return ABSENT if value is None else str(value)
+
+
+def _number(value: float | None) -> str:
+    return ABSENT if value is None else f"{value:g}"
+
+
+def _one_decimal(value: float | None) -> str:
+    return ABSENT if value is None else f"{value:.1f}"
+
+
+def _mib_of_bytes(value: int) -> str:
+    return format_mib(value / _MIB)
+
+
+def _interval(ratio: dict[str, Any] | None) -> str:
+    return ABSENT if ratio is None else format_interval(ratio["low"], ratio["high"])
+
+
+def _drift(drift: dict[str, Any] | None) -> str:
+    return format_drift(None if drift is None else msgspec.convert(drift, Drift))
+
+
+def _joined(values: list[str]) -> str:
+    return ", ".join(values) or "nothing"
+
+
+def _short_digest(digest: str | None) -> str:
+    return ABSENT if digest is None else digest[:16]
+
+
+FORMATS: dict[str, Callable[[Any], str]] = {
+    "ms": format_ms,
+    "ratio": format_ratio,
+    "interval": _interval,
+    "share": format_share,
+    "percent": format_percent,
+    "mib": format_mib,
+    "bytes": _mib_of_bytes,
+    "drift": _drift,
+    "number": _number,
+    "tenths": _one_decimal,
+    "text": _text,
+    "joined": _joined,
+    "digest": _short_digest,
+}
+"""By the name in `data-format`, a value as `json.loads` gives it to text; the terminal's report has the same."""

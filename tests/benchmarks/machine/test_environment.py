@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import os
+import platform
+from pathlib import Path
+
+import msgspec
+import psutil  # type: ignore[import-untyped]
+import pytest
+
+from tdnet_bench.machine.environment import (
+    capture_environment,
+    cpu_flags,
+    cpu_model,
+    peak_rss_mib,
+    usable_cores,
+)
+
+X86 = """processor\t: 0
+model\t\t: 143
+model name\t: Intel(R) Xeon(R) Platinum
+flags\t\t: fpu sse avx2 avx512f avx512_bf16 amx_tile fma hypervisor
+"""
+JETSON = """processor\t: 0
+model name\t: ARMv8 Processor rev 1 (v8l)
+Features\t: fp asimd evtstrm aes asimdhp asimddp
+"""
+RASPBERRY = """processor\t: 0
+Features\t: fp asimd
+Model\t\t: Raspberry Pi 5
+"""
+
+
+def test_cpu_model_and_flags_are_read() -> None:
+    assert cpu_model(X86) == "Intel(R) Xeon(R) Platinum"
+    assert cpu_flags(X86) == ("amx_tile", "avx2", "avx512_bf16", "avx512f", "fma")
+    assert cpu_model(JETSON) == "ARMv8 Processor rev 1 (v8l)"
+    assert cpu_flags(JETSON) == ("asimd", "asimddp", "asimdhp")
+    assert cpu_model(RASPBERRY) == "Raspberry Pi 5"
+    assert cpu_flags("") == ()
+
+
+def test_this_machine_is_described_without_names_and_folders() -> None:
+    environment = capture_environment()
+    text = msgspec.json.encode(environment).decode()
+    assert environment.usable_cores == usable_cores() >= 1
+    assert environment.packages.keys() >= {"numpy"}
+    assert environment.started_at.endswith("+00:00")
+    assert platform.node() not in text or len(platform.node()) < 4
+    assert os.getcwd() not in text  # noqa: PTH109  # a string is wanted
+    assert msgspec.json.decode(text, type=type(environment)) == environment
+
+
+def test_thread_variables_are_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    assert capture_environment().thread_variables["OMP_NUM_THREADS"] == "3"
+
+
+def test_peak_memory_is_of_this_process() -> None:
+    peak_mib = peak_rss_mib()
+    if not Path("/proc/self/status").exists():
+        assert peak_mib is None
+        return
+    assert peak_mib is not None
+    process, machine = psutil.Process().memory_info().rss, psutil.virtual_memory().total
+    assert process / 2**20 * 0.9 < peak_mib < machine / 2**20

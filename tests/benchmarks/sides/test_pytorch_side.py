@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+
+import torch
+
+from tdnet_bench.sides.pytorch_side import PYTORCH_SIDES, PyTorchSide, network_for
+from tdnet_models import ReferenceStream
+from tdnet_runtime.errors import BackendError
+from tdnet_runtime.manifest import Manifest
+
+FRAMES = np.random.default_rng(0).integers(0, 256, (4, 48, 48, 3), dtype=np.uint8)
+
+
+@pytest.fixture(autouse=True)
+def _threads() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
+
+
+def _side(manifest: Manifest, name: str) -> PyTorchSide:
+    network = network_for(manifest, None)
+    return PyTorchSide(name, network, memory_stride=3, threads=1, weights="synthetic")
+
+
+@pytest.mark.parametrize("name", ["pytorch", "pytorch-channels-last"])
+def test_eager_sides_give_the_argmax_of_the_stream(manifest: Manifest, name: str) -> None:
+    side = _side(manifest, name)
+    assert torch.get_num_threads() == 1
+    stream = ReferenceStream(network_for(manifest, None), memory_stride=3)
+    with side.stream() as push:
+        for frame in FRAMES:
+            labels = push(frame).labels
+            assert labels.dtype == np.uint8
+            agreement = (labels == stream.push(frame).argmax(0).numpy()).mean()
+            assert agreement == 1.0 if name == "pytorch" else agreement > 0.999
+
+
+def test_channels_last_is_another_layout(manifest: Manifest) -> None:
+    network = network_for(manifest, None)
+    PyTorchSide("pytorch-channels-last", network, memory_stride=3, threads=1, weights="synthetic")
+    weight = next(p for p in network.parameters() if p.ndim == 4 and p.shape[1] > 1 and p.shape[2] > 1)
+    assert weight.is_contiguous(memory_format=torch.channels_last)
+    assert not weight.is_contiguous()
+
+
+def test_a_side_says_what_it_is(manifest: Manifest) -> None:
+    spec = _side(manifest, "pytorch").spec(camera=True)
+    assert (spec.name, spec.kind, spec.precision, spec.weights) == ("pytorch", "pytorch", "fp32", "synthetic")
+    assert PYTORCH_SIDES["pytorch"] in spec.description
+    assert spec.clocks.keys() == {"host call"}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
+@pytest.mark.filterwarnings("default")
+def test_the_compiled_network_gives_the_same_labels(
+    tiny_checkpoint: Callable[[str], Path], tiny_bundle: Callable[[str], Path]
+) -> None:
+    """Both paths, cold and warm: compiling takes minutes on two cores."""
+    from tdnet_runtime import Bundle
+
+    name = "td2-fa18"
+    with Bundle.open(tiny_bundle(name)) as bundle:
+        manifest = bundle.manifest
+    frame = np.random.default_rng(1).integers(
+        0, 256, (manifest.input.height, manifest.input.width, 3), dtype=np.uint8
+    )
+    labels = []
+    for kind in ("pytorch", "torch-compile"):
+        network = network_for(manifest, tiny_checkpoint(name))
+        side = PyTorchSide(
+            kind, network, memory_stride=manifest.state.stride, threads=2, weights="checkpoint"
+        )
+        with side.stream() as push:
+            labels.append([push(frame).labels for _ in range(3)])
+    assert np.mean(np.asarray(labels[0]) == np.asarray(labels[1])) > 0.999
+
+
+def test_what_torch_compile_cannot_do_is_a_reason_and_no_traceback(
+    manifest: Manifest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(part: object) -> Callable[..., object]:
+        def call(*arguments: object) -> object:
+            raise RuntimeError("no working\nC++ compiler")
+
+        return call
+
+    monkeypatch.setattr(torch, "compile", fails)
+    side = _side(manifest, "torch-compile")
+    with side.stream() as push, pytest.raises(BackendError, match=r"torch.compile failed: no working C\+\+"):
+        push(FRAMES[0])
+
+
+def test_the_reference_has_the_bundles_shapes(manifest: Manifest) -> None:
+    spec = network_for(manifest, None).spec
+    assert (spec.name, spec.classes, spec.feature_size) == ("td2-fa18", 5, (6, 6))
+    assert spec.widths == manifest.widths
