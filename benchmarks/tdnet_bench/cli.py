@@ -56,7 +56,10 @@ def bench(
         typer.Option(min=1, help="Warm frames to time, after the first and the cold ones. p99 from 100 on."),
     ] = DEFAULT_FRAMES,
     input: Annotated[
-        Path | None, typer.Option(help="Video or folder of images; a rendered moving scene if not given.")
+        Path | None,
+        typer.Option(
+            help="Video, folder of images, or folder of such folders; a rendered scene if not given."
+        ),
     ] = None,
     labels: Annotated[
         Path | None, typer.Option(help="Folder of label images, PNGs with the names of the input's: mIoU.")

@@ -15,7 +15,7 @@ import onnx
 from tdnet_export.classes import class_specs
 from tdnet_export.contract import NetworkContract
 from tdnet_export.draft import draft_manifest, graph_member, parity_summary, report_member
-from tdnet_export.engines import BuildEvent, add_engines, build_engines, require_product
+from tdnet_export.engines import BuildEvent, add_engines, build_engines, require_builder
 from tdnet_export.footage import proof_frames
 from tdnet_export.graph_check import check_graph
 from tdnet_export.graphs import graph_jobs
@@ -41,6 +41,9 @@ INT8_REPORT = "reports/int8.json"
 
 Models = dict[str, onnx.ModelProto]
 """Graphs of one precision by name."""
+
+Footage = dict[str | None, list[npt.NDArray[np.uint8]]]
+"""A proof's frames by clip; None for the rendered scene."""
 
 
 class Progress(Protocol):
@@ -81,9 +84,10 @@ def bundle_from_checkpoint(
 
     Raises:
         CheckpointError, SizeError, OptionError, MediaError: of what came in.
-        MissingExtraError: the builder of an engine is not installed.
+        MissingExtraError: the builder of an engine is not installed, or does not load.
         ParityError: the graphs do not compute what PyTorch computes.
-        ExportError: a graph is not valid, an engine cannot be built, or the file cannot be written.
+        ExportError: TensorRT has no GPU here, a graph is not valid, an engine cannot be built, or the file cannot be
+            written.
     """
     started = perf_counter()
     _require_tools(options)
@@ -95,11 +99,7 @@ def bundle_from_checkpoint(
     classes = class_specs(network.spec.classes, options.names)
     stride = options.memory_stride or network.spec.variant.memory_stride
     contract = NetworkContract(spec=network.spec, memory_stride=stride, logits=options.logits)
-    for clip in {_proof_clip(precision, options) for precision in options.wanted_precisions} - {None}:
-        for _ in proof_frames(
-            clip, required_frames(network.spec.variant.paths), size_hw=network.spec.input_size
-        ):
-            pass  # a clip that cannot be read, or is too short, ends it here
+    footage = _footage(options, network)
     clips = _clips(options, network)
     on_progress("load checkpoint", 1, 1)
 
@@ -119,7 +119,9 @@ def bundle_from_checkpoint(
     for precision in graphs:
         proof_started = perf_counter()
         models = graphs["int8"] if precision == "int8" else single
-        reports[precision] = _prove(precision, network, contract, manifest, models, options, on_progress)
+        reports[precision] = _prove(
+            precision, network, contract, manifest, models, footage, options, on_progress
+        )
         proof_seconds[precision] = perf_counter() - proof_started
 
     members |= {
@@ -180,31 +182,32 @@ def _prove(
     contract: NetworkContract,
     manifest: Manifest,
     models: Models,
+    footage: Footage,
     options: ExportOptions,
     on_progress: Progress,
 ) -> ParityReport:
     """The closed-loop proof of one precision."""
-    count = required_frames(network.spec.variant.paths)
     clip = _proof_clip(precision, options)
+    frames = footage[clip]
     stage = f"prove {precision.upper()}"
-    on_progress(stage, 0, count)
+    on_progress(stage, 0, len(frames))
     return prove(
         precision,
         network,
         contract,
         manifest,
         models,
-        proof_frames(clip, count, size_hw=network.spec.input_size),
+        frames,
         footage=SCENE if clip is None else f"user's footage, {Path(clip).name}",
         bounds=int8_bounds(options.max_loss) if precision == "int8" else BOUNDS[precision],
-        on_frame=lambda figures: on_progress(stage, figures.frame + 1, count),
+        on_frame=lambda figures: on_progress(stage, figures.frame + 1, len(frames)),
     )
 
 
 def _require_tools(options: ExportOptions) -> None:
-    """Raise MissingExtraError where what an option needs is not installed: now, not after minutes of work."""
-    for backend in options.backends:
-        require_product(backend)
+    """Raise MissingExtraError or ExportError where what an option needs is not here: now, not after minutes of work."""
+    for backend in dict.fromkeys(options.backends):
+        require_builder(backend)
     reason = int8_unavailable() if "int8" in options.wanted_precisions else None
     if reason is not None:
         raise MissingExtraError(reason)
@@ -216,6 +219,13 @@ def _clips(options: ExportOptions, network: Network) -> list[list[npt.NDArray[np
         return []
     paths = network.spec.variant.paths
     return list(calibration_clips(options.calibration, paths=paths, size_hw=network.spec.input_size))
+
+
+def _footage(options: ExportOptions, network: Network) -> Footage:
+    """What is proven on, decoded once and no further than a proof goes; a clip that will not do ends it here."""
+    count = required_frames(network.spec.variant.paths)
+    clips = dict.fromkeys(_proof_clip(precision, options) for precision in options.wanted_precisions)
+    return {clip: list(proof_frames(clip, count, size_hw=network.spec.input_size)) for clip in clips}
 
 
 def _proof_clip(precision: str, options: ExportOptions) -> str | None:

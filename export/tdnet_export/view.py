@@ -6,7 +6,6 @@ import math
 import shlex
 from pathlib import Path
 from time import perf_counter
-from types import TracebackType
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -15,8 +14,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 
 from tdnet_export.options import SCENE
+from tdnet_runtime.closeable import Closeable
 
 if TYPE_CHECKING:
+    from typing_extensions import Self
+
     from tdnet_export.engines import RebuildSummary
     from tdnet_export.pipeline import ExportSummary
     from tdnet_runtime.manifest import EngineSpec, Manifest
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["StageProgress", "show_rebuild", "show_summary"]
 
 
-class StageProgress:
+class StageProgress(Closeable):
     """A line for each stage with its elapsed time; called as `Progress` of the pipeline.
 
     Where `console` is no terminal, each finished stage is one plain line.
@@ -45,13 +47,12 @@ class StageProgress:
         self._task = TaskID(0)
         self._started = 0.0
 
-    def __enter__(self) -> StageProgress:
+    def __enter__(self) -> Self:
         self._bar.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """Take the bar off the terminal."""
         self._bar.stop()
 
     def __call__(self, stage: str, done: int, total: int, detail: str = "") -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -12,6 +13,7 @@ from typing import BinaryIO
 __all__ = ["PARTIAL_SUFFIX", "atomic_file"]
 
 PARTIAL_SUFFIX = ".partial"
+_PERMISSIONS = 0o777  # not set-user-ID and its like, which belong to an owner
 
 
 @contextlib.contextmanager
@@ -22,12 +24,16 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
     `path` stays whole. It is on the disk before it is renamed. Any exception in the block, Ctrl-C
     included, removes it.
 
+    Who may read and write it: as the file at `path` says, whose permission bits are kept; for a new one the
+    umask, as for any program's files.
+
     Raises:
         OSError: as from opening, writing and renaming.
     """
     partial = path.with_name(f"{path.name}.{secrets.token_hex(4)}{PARTIAL_SUFFIX}")
     try:
         with partial.open("xb") as file:
+            _keep_permissions(file.fileno(), path)  # before there is anything in it to be read
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -36,3 +42,13 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)
         raise
+
+
+def _keep_permissions(descriptor: int, path: Path) -> None:
+    """Give the open file the permission bits of the one at `path`, if there is one."""
+    try:
+        kept = path.stat().st_mode & _PERMISSIONS
+    except FileNotFoundError:
+        return
+    if stat.S_IMODE(os.fstat(descriptor).st_mode) != kept:  # a file system without such bits has none to set
+        os.fchmod(descriptor, kept)

@@ -12,11 +12,11 @@ import threading
 from collections.abc import Mapping
 from io import BufferedReader
 from pathlib import Path
-from types import TracebackType
 
 from tdnet_runtime.atomic_file import atomic_file
 from tdnet_runtime.bundle_writer import write_bundle
 from tdnet_runtime.bundle_zip import data_offset, open_file, read_directory, read_manifest
+from tdnet_runtime.closeable import Closeable
 from tdnet_runtime.errors import BundleDigestError, BundleError, BundleFormatError
 from tdnet_runtime.manifest import Manifest, decode_manifest
 from tdnet_runtime.member_names import MANIFEST_NAME
@@ -26,7 +26,7 @@ __all__ = ["Bundle", "extract", "write_bundle"]
 _CHUNK_BYTES = 1 << 20
 
 
-class Bundle:
+class Bundle(Closeable):
     """An open bundle, every byte of which was compared with its manifest; see `open`.
 
     A context manager. `read` may be called from several threads.
@@ -140,17 +140,6 @@ class Bundle:
     def close(self) -> None:
         """Close the file. Safe to call twice; `manifest` and `digest` stay."""
         self._file.close()
-
-    def __enter__(self) -> Bundle:
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _digest(self, member: str, chunk: memoryview) -> str:
         digest = hashlib.sha256()

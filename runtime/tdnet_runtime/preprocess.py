@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tdnet_runtime.errors import FrameError
+from tdnet_runtime.gpu.frames import is_out_of_reach
 
 __all__ = ["Resizer", "check_frame", "check_out"]
 
@@ -27,9 +28,15 @@ def check_frame(frame: object) -> tuple[int, int]:
         FrameError: not a C-contiguous uint8 array [H, W, 3].
     """
     if not isinstance(frame, np.ndarray):
+        advice = "Convert it with numpy.asarray first."
+        if is_out_of_reach(frame):
+            advice = (
+                "It is not in the CPU's memory: copy it there first, with frame.cpu().numpy() if it is PyTorch's, "
+                "cupy.asnumpy(frame) if it is CuPy's, else as its library does it. Frames on the GPU are for the "
+                "backends tensorrt and tensorrt-rtx."
+            )
         raise FrameError(
-            f"push() was given a {type(frame).__name__}; expected a NumPy array, uint8 [H, W, 3], RGB. "
-            "Convert it with numpy.asarray first."
+            f"push() was given a {type(frame).__name__}; expected a NumPy array, uint8 [H, W, 3], RGB. {advice}"
         )
     if frame.dtype != np.uint8:
         raise FrameError(

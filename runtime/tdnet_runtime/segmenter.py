@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from types import TracebackType
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal, overload
 
 from tdnet_runtime.backends import open_backend
 from tdnet_runtime.backends.base import Backend, DeviceBackend, DeviceSession, Session
 from tdnet_runtime.bundle import Bundle
+from tdnet_runtime.closeable import Closeable
 from tdnet_runtime.device_stream import DeviceStream
 from tdnet_runtime.errors import OptionError, StreamError
 from tdnet_runtime.manifest import Manifest
@@ -19,8 +21,10 @@ from tdnet_runtime.stream import Stream
 __all__ = ["Segmenter"]
 
 
-class Segmenter:
+class Segmenter(Closeable):
     """A verified bundle on one backend. Thread-safe; streams are not shared between threads.
+
+    A signal handler may close it: see `close`.
 
     Attributes:
         bundle: the verified file.
@@ -32,7 +36,8 @@ class Segmenter:
         self.backend = backend
         self._streams: weakref.WeakSet[Stream | DeviceStream] = weakref.WeakSet()
         self._closed = False
-        self._lock = threading.Lock()  # of opening streams and closing
+        self._lock = threading.RLock()  # of opening streams and closing; a signal handler comes in again
+        self._at_work = False  # a stream is being opened, or all are being closed, under the lock
 
     @classmethod
     def open(
@@ -89,16 +94,19 @@ class Segmenter:
                 tensorrt and tensorrt-rtx only.
 
         Raises:
-            StreamError: the segmenter is closed.
+            StreamError: the segmenter is closed, or a signal handler has closed it meanwhile.
             OptionError: the backend does not offer what was asked, or `cuda_stream` is not a stream.
             BackendError: the engine could not make the buffers.
         """
-        with self._lock:
-            if self._closed:
-                raise StreamError("stream() was called on a closed segmenter; open the bundle again")
+        with self._opening():
             session = self._session(labels, cuda_stream)
             try:
                 stream = self._stream(session, labels)
+                if self._closed:
+                    raise StreamError(
+                        "stream() was interrupted by a signal handler that closed the segmenter, and gives no "
+                        "stream; open the bundle again"
+                    )
             except BaseException:
                 session.close()
                 raise
@@ -128,20 +136,39 @@ class Segmenter:
     def close(self) -> None:
         """Close all streams and release the weights. Safe to call twice.
 
+        In a signal handler that interrupts `stream` or `close` of its own thread it returns at once, and what it
+        interrupted closes everything: `stream` then raises StreamError.
+
         Raises:
-            StreamError: another thread is inside a stream; call it again when that thread is done.
+            StreamError: a stream is at work, in another thread or interrupted by this signal handler; call it
+                again when that is done.
         """
         with self._lock:
             self._closed = True
+            if not self._at_work:
+                self._release()
+
+    @contextmanager
+    def _opening(self) -> Iterator[None]:
+        """Hold the lock while a stream is opened; at the end, close where a signal handler asked for it."""
+        with self._lock:
+            if self._closed:
+                raise StreamError("stream() was called on a closed segmenter; open the bundle again")
+            nested = self._at_work  # in a signal handler
+            try:
+                self._at_work = True
+                yield
+            finally:
+                self._at_work = nested
+                if self._closed and not nested:
+                    self._release()
+
+    def _release(self) -> None:
+        try:
+            self._at_work = True
             for stream in list(self._streams):
                 stream.close()
             self.backend.close()
             self.bundle.close()
-
-    def __enter__(self) -> Segmenter:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
+        finally:
+            self._at_work = False

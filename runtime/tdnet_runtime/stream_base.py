@@ -8,12 +8,12 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
 
 from tdnet_runtime.backends.base import Capturing, DeviceSession, MemoryUse, Session
+from tdnet_runtime.closeable import Closeable
 from tdnet_runtime.errors import BackendError, FrameError, StreamError
 from tdnet_runtime.gpu.frames import is_device_frame
 from tdnet_runtime.manifest import Manifest
@@ -21,8 +21,6 @@ from tdnet_runtime.memory import StreamMemory, is_cold, path_index
 from tdnet_runtime.preprocess import Resizer, check_frame
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
-
     from tdnet_runtime.gpu.device import ForeignArray
 
 __all__ = ["StreamBase", "StreamSnapshot", "StreamState"]
@@ -57,7 +55,7 @@ class StreamSnapshot:
     slots: dict[str, npt.NDArray[Any]]
 
 
-class StreamBase:
+class StreamBase(Closeable):
     """One video; to be used by one thread at a time.
 
     Every frame that is pushed must have the same size until `reset()`. A call that raises leaves the
@@ -175,14 +173,6 @@ class StreamBase:
                 self._state = StreamState.CLOSED
                 self._memory.release()
                 self._session.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     # For the subclasses' push
 

@@ -256,7 +256,7 @@ def test_a_short_input_is_measured_as_far_as_it_goes(engine: Path, tmp_path: Pat
 
 
 def test_an_input_without_a_warm_frame_is_refused(engine: Path, tmp_path: Path) -> None:
-    with pytest.raises(MediaError, match="--input has 1 frames; at least 2 are needed"):
+    with pytest.raises(MediaError, match="--input has 1 frames in a row; at least 2 are needed"):
         _run(engine, input=_folder(tmp_path / "clip", 1))
 
 

@@ -35,6 +35,7 @@ from tdnet_runtime.errors import (
     ParityError,
     SizeError,
 )
+from tdnet_runtime.media import images
 from tdnet_runtime.media.scene import render
 
 REPORT = "reports/parity-fp32.json"
@@ -246,6 +247,18 @@ def test_a_clip_that_is_too_short(clip, options, folders):
     with pytest.raises(OptionError, match=r"--frames has 7 frames; the proof needs 8 consecutive ones"):
         bundle_from_checkpoint(dataclasses.replace(options, frames=clip(7)))
     assert_untouched(folders)
+
+
+def test_a_clip_is_decoded_once_and_no_further_than_needed(clip, options, monkeypatch):
+    """Whatever the number of proofs: it may be an hour of video."""
+    decoded = []
+    read = images._read_rgb
+    monkeypatch.setattr(images, "_read_rgb", lambda path: decoded.append(path.name) or read(path))
+    own = dataclasses.replace(options, frames=clip(10), precisions=("fp32", "fp16"))
+    summary = bundle_from_checkpoint(own)
+    assert {name: len(report.frames) for name, report in summary.reports.items()} == {"fp32": 8, "fp16": 8}
+    opening, *frames = decoded  # the first, for the size
+    assert (opening, frames) == ("0.png", [f"{t}.png" for t in range(8)])
 
 
 def test_a_clip_of_ones_own(clip, options, tiny_bundle):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import ClassVar
 
 import cv2
 import numpy as np
@@ -63,6 +64,85 @@ def test_a_read_only_frame_will_do() -> None:
 def test_bad_frames(frame: object, message: str) -> None:
     with pytest.raises(FrameError, match=rf"^push\(\) was given a.*{message}"):
         check_frame(frame)
+
+
+class _Elsewhere:
+    """An array in a GPU's memory, as its library shows it."""
+
+    def __array__(self, *args: object) -> np.ndarray:
+        raise TypeError("can't convert cuda:0 device type tensor to numpy")
+
+    def cpu(self) -> _Elsewhere:
+        return self
+
+    def numpy(self) -> np.ndarray:
+        return _frame()
+
+
+class _CudaArray(_Elsewhere):
+    """Numba's, among others: no DLPack."""
+
+    __cuda_array_interface__: ClassVar = {
+        "shape": (4, 6, 3),
+        "typestr": "|u1",
+        "data": (1, False),
+        "version": 3,
+    }
+
+
+class _Tensor(_Elsewhere):
+    def __init__(self, device_type: int) -> None:
+        self.device_type = device_type
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return self.device_type, 0
+
+
+class _PinnedCudaTensor(_Tensor):
+    """The CPU reads it; that the GPU does too does not matter."""
+
+    __cuda_array_interface__ = _CudaArray.__cuda_array_interface__
+
+
+class _Undecided(_Elsewhere):
+    def __dlpack_device__(self) -> tuple[int, int]:
+        raise ValueError("Unknown device type meta for Dlpack")
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [_Tensor(2), _Tensor(10), _Tensor(13), _CudaArray()],
+    ids=["cuda", "rocm", "managed", "interface"],
+)
+def test_the_advice_for_a_frame_on_the_gpu(frame: _Elsewhere) -> None:
+    """`numpy.asarray` would fail."""
+    with pytest.raises(
+        FrameError,
+        match=r"^push\(\) was given a _\w+; expected a NumPy array, uint8 \[H, W, 3\], RGB. It is not in the CPU's memory: "
+        r"copy it there first, with frame\.cpu\(\)\.numpy\(\) if .*, cupy\.asnumpy\(frame\) if .*tensorrt-rtx\.$",
+    ) as error:
+        check_frame(frame)
+    assert "asarray" not in str(error.value)
+    check_frame(frame.cpu().numpy())
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [_Tensor(1), _Tensor(3), _PinnedCudaTensor(3), _Undecided()],
+    ids=["cpu", "pinned", "both", "meta"],
+)
+def test_the_advice_for_an_array_on_the_cpu(frame: _Elsewhere) -> None:
+    with pytest.raises(FrameError, match=r"RGB\. Convert it with numpy\.asarray first\.$"):
+        check_frame(frame)
+
+
+def test_the_advice_for_a_tensor_helps() -> None:
+    torch = pytest.importorskip("torch")
+    tensor = torch.zeros((4, 6, 3), dtype=torch.uint8)
+    with pytest.raises(FrameError, match=r"^push\(\) was given a Tensor; .*numpy\.asarray"):
+        check_frame(tensor)
+    check_frame(np.asarray(tensor))
+    check_frame(tensor.cpu().numpy())
 
 
 def test_the_hints_help() -> None:

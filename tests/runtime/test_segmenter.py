@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import logging
+import signal
 import sys
 import threading
 import weakref
@@ -27,6 +29,7 @@ from tdnet_runtime import (
     StreamState,
 )
 from tdnet_runtime.backends.fake import FakeBackend, FakeSession
+from tdnet_runtime.manifest import Manifest
 from tdnet_runtime.media.scene import render
 
 NETWORKS = ("td2-psp50", "td4-psp18", "td2-fa18", "psp101")
@@ -150,6 +153,148 @@ def test_closing_while_a_thread_is_inside_a_stream(
         segmenter.close()
         assert stream.state is StreamState.CLOSED
         assert closed_bundles == [segmenter.bundle]
+
+
+# Closing in a signal handler, which runs inside whatever its thread is doing
+
+
+class Interrupted(FakeBackend):
+    """Gets a real signal while a session is made, and when it is closed."""
+
+    def __init__(self, manifest: Manifest) -> None:
+        super().__init__(manifest)
+        self.sessions: list[FakeSession] = []
+        self.closed_with: list[bool] = []  # at each close(): were all sessions closed?
+
+    def session(self) -> FakeSession:
+        signal.raise_signal(signal.SIGUSR1)
+        assert self.closed_with == [], "closed under the stream that is being opened"
+        self.sessions.append(FakeSession(self))
+        return self.sessions[-1]
+
+    def close(self) -> None:
+        self.closed_with.append(all(session.closed for session in self.sessions))
+        signal.raise_signal(signal.SIGUSR1)
+
+
+@pytest.fixture
+def interrupted(made_up_bundle: Path) -> Iterator[Segmenter]:
+    """A segmenter that SIGUSR1 closes; should that deadlock, SIGALRM ends it, for only a signal can."""
+
+    def give_up(number: int, frame: object) -> None:
+        raise AssertionError("close() waits for its own thread")
+
+    with Bundle.open(made_up_bundle) as bundle:
+        segmenter = Segmenter(bundle, Interrupted(bundle.manifest))
+        before = signal.signal(signal.SIGUSR1, lambda number, frame: segmenter.close())
+        alarm_before = signal.signal(signal.SIGALRM, give_up)
+        signal.alarm(120)  # long enough for a machine that stands still meanwhile
+        try:
+            yield segmenter
+        finally:
+            signal.alarm(0)
+            signal.signal(signal.SIGALRM, alarm_before)
+            signal.signal(signal.SIGUSR1, before)
+
+
+def test_a_signal_handler_closes_while_a_stream_is_opened(
+    interrupted: Segmenter, closed_bundles: list[Bundle]
+) -> None:
+    """No deadlock, no half-open stream, nothing left open."""
+    backend = interrupted.backend
+    assert isinstance(backend, Interrupted)
+    with pytest.raises(
+        StreamError, match=r"^stream\(\) was interrupted by a signal handler that closed the segm"
+    ):
+        interrupted.stream()
+    assert [session.closed for session in backend.sessions] == [True]
+    assert backend.closed_with == [True]
+    assert closed_bundles == [interrupted.bundle]
+    with pytest.raises(StreamError, match=r"^stream\(\) was called on a closed segmenter"):
+        interrupted.stream()
+    interrupted.close()
+
+
+def test_a_signal_handler_closes_where_the_stream_cannot_be_opened(
+    interrupted: Segmenter, closed_bundles: list[Bundle], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(self: FakeSession, spec: object, *, host_visible: bool = False) -> None:
+        raise BackendError("no memory is left on the device")
+
+    monkeypatch.setattr(FakeSession, "allocate", refuse)
+    with pytest.raises(BackendError, match="no memory is left"):
+        interrupted.stream()
+    assert isinstance(interrupted.backend, Interrupted)
+    assert interrupted.backend.closed_with == [True]
+    assert closed_bundles == [interrupted.bundle]
+
+
+def test_signal_handlers_in_signal_handlers(interrupted: Segmenter, closed_bundles: list[Bundle]) -> None:
+    """The first opens a stream inside the one that is opened, the second closes: when all are out again."""
+
+    def open_another(number: int, frame: object) -> None:
+        signal.signal(signal.SIGUSR1, lambda number, frame: interrupted.close())
+        with contextlib.suppress(StreamError):
+            interrupted.stream()
+
+    signal.signal(signal.SIGUSR1, open_another)
+    with pytest.raises(StreamError, match=r"^stream\(\) was interrupted by a signal handler"):
+        interrupted.stream()
+    assert isinstance(interrupted.backend, Interrupted)
+    assert [session.closed for session in interrupted.backend.sessions] == [True, True]
+    assert interrupted.backend.closed_with == [True]
+    assert closed_bundles == [interrupted.bundle]
+
+
+def test_a_signal_handler_closes_what_is_being_closed(
+    interrupted: Segmenter, closed_bundles: list[Bundle]
+) -> None:
+    """As where SIGTERM comes twice."""
+    interrupted.close()
+    assert isinstance(interrupted.backend, Interrupted)
+    assert interrupted.backend.closed_with == [True]
+    assert closed_bundles == [interrupted.bundle]
+
+
+def test_a_signal_handler_that_closes_in_mid_frame_is_refused(
+    interrupted: Segmenter, closed_bundles: list[Bundle], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The frame's buffers are in use; the block that the exception leaves closes them."""
+    monkeypatch.setattr(Interrupted, "session", FakeBackend.session)
+    with interrupted:
+        stream = interrupted.stream()
+        monkeypatch.setattr(stream._memory, "run", lambda path, *, cold: signal.raise_signal(signal.SIGUSR1))
+        with pytest.raises(StreamError, match=r"^close\(\) was called while .* is inside this stream"):
+            stream.push(frame())
+        assert closed_bundles == []
+        assert stream.state is StreamState.FAILED
+    assert stream.state is StreamState.CLOSED
+    assert closed_bundles == [interrupted.bundle]
+
+
+def test_another_threads_close_waits_for_a_stream_that_is_opened(
+    made_up_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inside, leave = threading.Event(), threading.Event()
+    with Segmenter.open(made_up_bundle, backend="fake") as segmenter, ThreadPoolExecutor(2) as pool:
+        session = segmenter.backend.session
+
+        def slow() -> object:
+            inside.set()
+            assert leave.wait(timeout=300)
+            return session()
+
+        monkeypatch.setattr(segmenter.backend, "session", slow)
+        opened = pool.submit(segmenter.stream)
+        assert inside.wait(timeout=30)
+        closed = pool.submit(segmenter.close)
+        try:
+            with pytest.raises(TimeoutError):
+                closed.result(timeout=0.1)
+        finally:
+            leave.set()
+        closed.result(timeout=300)
+        assert opened.result(timeout=300).state is StreamState.CLOSED
 
 
 def test_a_stream_that_cannot_be_made_leaves_no_session(made_up_bundle: Path) -> None:

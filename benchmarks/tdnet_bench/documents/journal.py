@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from io import FileIO
 from pathlib import Path
-from types import TracebackType
 
 import msgspec
 
@@ -22,6 +21,7 @@ from tdnet_bench.records.frames import AnyRecord
 from tdnet_bench.records.record import Record
 from tdnet_bench.records.setup import SideSetup
 from tdnet_bench.statistics.summary import summarise
+from tdnet_runtime.closeable import Closeable
 from tdnet_runtime.errors import OptionError
 
 __all__ = [
@@ -53,7 +53,7 @@ class JournalHeader(Record, frozen=True, kw_only=True, tag_field="kind", tag="he
     notes: tuple[str, ...]
 
 
-class Journal:
+class Journal(Closeable):
     """The records of a run, in memory and, with a path, in a journal; its context closes the file.
 
     Args:
@@ -93,12 +93,8 @@ class Journal:
         if self._file is not None:
             self._append(self._file, record)
 
-    def __enter__(self) -> Journal:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """Close the file; what was written stays."""
         if self._file is not None:
             self._file.close()
 

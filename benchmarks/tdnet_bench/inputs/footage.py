@@ -25,11 +25,14 @@ class FootageFrame(NamedTuple):
 
     Attributes:
         image: uint8 RGB [H, W, 3], C-contiguous, of the network's size; may be shared: only read it.
-        name: the stem of its image file; its index for other footage.
+        name: the stem of its image file, after the sequence's folder where there are several; its index for
+            other footage.
+        place: in its sequence, from 0; at 0 a stream begins anew.
     """
 
     image: npt.NDArray[np.uint8]
     name: str
+    place: int
 
 
 class Footage(Protocol):
@@ -82,29 +85,43 @@ class SceneFootage:
     def frames(self, count: int) -> Iterator[FootageFrame]:
         """See `Footage`; never ends early."""
         for index in range(count):
-            yield FootageFrame(self._images[to_and_fro(index, self.scenes)], f"{index:06d}")
+            yield FootageFrame(self._images[to_and_fro(index, self.scenes)], f"{index:06d}", index)
 
 
 class FileFootage:
-    """A video or a folder of images, each frame resized (bilinear) where it has another size.
+    """A video, a folder of images, or a folder of such folders: each of these is a sequence of its own.
+
+    Frames are resized (bilinear) where they have another size.
+
+    Attributes:
+        size_hw: of the first sequence.
 
     Raises:
         MediaError: unreadable, or no frames.
     """
 
     def __init__(self, path: Path, *, height: int, width: int) -> None:
-        self._path = path
+        from tdnet_runtime.media.images import (
+            sequence_folders,
+        )  # with the video code, only where files are read
+
+        folders = sequence_folders(path) if path.is_dir() else []
+        self._paths = folders or [path]
+        self._prefixes = [f"{folder.name}/" for folder in folders] or [""]
         self._height, self._width = height, width
         with self.open() as source:
             self.size_hw = source.size_hw
+        sequences = f", {len(folders)} sequences" if folders else ""
         resized = "" if self.size_hw == (height, width) else f", resized to {height}x{width} beforehand"
-        self.description = f"{path.name}, {self.size_hw[0]}x{self.size_hw[1]}{resized}"
+        self.description = f"{path.name}{sequences}, {self.size_hw[0]}x{self.size_hw[1]}{resized}"
 
     def open(self) -> FrameSource:
-        """The file itself, at its first frame, of its own size; raises MediaError."""
-        from tdnet_runtime.media.sources import open_source  # with the video code, only where files are read
+        """The file itself, of several sequences the first, at its first frame, of its own size.
 
-        return open_source(f"{self._path.parent}/{self._path.name}")  # ./0, since a plain 0 would be a camera
+        Raises:
+            MediaError: unreadable, or no frames.
+        """
+        return _open(self._paths[0])
 
     def frames(self, count: int) -> Iterator[FootageFrame]:
         """See `Footage`; decoded as it goes.
@@ -112,12 +129,22 @@ class FileFootage:
         Raises:
             MediaError: unreadable.
         """
+        return islice(self._all_frames(), count)
+
+    def _all_frames(self) -> Iterator[FootageFrame]:
         import cv2  # with the video code, only where files are read
 
-        with self.open() as source:
-            for frame in islice(source, count):
-                image = frame.image
-                if image.shape[:2] != (self._height, self._width):
-                    size = (self._width, self._height)
-                    image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_LINEAR), np.uint8)
-                yield FootageFrame(image, frame.name)
+        for path, prefix in zip(self._paths, self._prefixes, strict=True):
+            with _open(path) as source:
+                for index, frame in enumerate(source):
+                    image = frame.image
+                    if image.shape[:2] != (self._height, self._width):
+                        size = (self._width, self._height)
+                        image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_LINEAR), np.uint8)
+                    yield FootageFrame(image, f"{prefix}{frame.name}", index)
+
+
+def _open(path: Path) -> FrameSource:
+    from tdnet_runtime.media.sources import open_source  # with the video code, only where files are read
+
+    return open_source(f"{path.parent}/{path.name}")  # ./0, since a plain 0 would be a camera

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -17,39 +18,47 @@ Labels = npt.NDArray[np.uint8]
 
 
 class LabelImages:
-    """A folder of PNGs, 8-bit grey, a class index in each pixel; those of the frames' names are used.
+    """PNGs of a folder and its sub-folders, 8-bit grey, a class index in each pixel; those of the frames' names are used.
 
     Args:
         folder: `--labels`.
 
-    Attributes:
-        used: label images that were asked for and found, so far.
-
     Raises:
-        OptionError: no folder, or no PNG in it.
+        OptionError: no folder, or no PNG in it or in a folder in it.
     """
 
     def __init__(self, folder: Path) -> None:
         try:
-            paths = sorted(path for path in folder.iterdir() if path.suffix.lower() == ".png")
+            paths = sorted(_pngs(folder))
+            for sub_folder in folder.iterdir():
+                if sub_folder.is_dir():
+                    paths += sorted(_pngs(sub_folder))
         except OSError as error:
             raise OptionError(
                 f"--labels cannot be read: {error.strerror or error}: {str(folder)!r}"
             ) from error
         if not paths:
             raise OptionError(f"--labels needs a folder of PNGs, but none is in {str(folder)!r}")
-        self._paths = {path.stem: path for path in paths}
-        self.used = 0
+        self._paths = {path.relative_to(folder).with_suffix("").as_posix(): path for path in paths}
+        self._owners: dict[Path, str] = {}
 
     def of(self, name: str) -> Labels | None:
-        """The label image of the frame called `name` (the stem of its file), uint8 [H, W]; None without one.
+        """The label image of the frame called `name` (see `FootageFrame`), uint8 [H, W]; None without one.
+
+        That of a frame of a sequence may lie in a folder called like the sequence's, or beside all others.
 
         Raises:
-            MediaError: it is not an 8-bit grey image.
+            MediaError: it is not an 8-bit grey image, or was another frame's.
         """
-        path = self._paths.get(name)
+        path = self._paths.get(name) or self._paths.get(name.rpartition("/")[2])
         if path is None:
             return None
+        owner = self._owners.setdefault(path, name)
+        if owner != name:
+            raise MediaError(
+                f"the frames {owner!r} and {name!r} would share a label image; sort the label images into folders "
+                f"called like the sequences': '{path}'"
+            )
         image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
         if image is None or image.ndim != 2 or image.dtype != np.uint8:
             came = "no readable image" if image is None else f"{image.dtype} {list(image.shape)}"
@@ -57,8 +66,16 @@ class LabelImages:
                 f"reading a label image: it is {came}, expected 8-bit grey, a class index in each pixel: "
                 f"'{path}'"
             )
-        self.used += 1
         return np.asarray(image, dtype=np.uint8)
+
+    @property
+    def used(self) -> int:
+        """Label images that were asked for and found, so far."""
+        return len(self._owners)
+
+
+def _pngs(folder: Path) -> Iterator[Path]:
+    return (path for path in folder.iterdir() if path.suffix.lower() == ".png")
 
 
 def class_pixels(labels: Labels, truth: Labels, *, classes: int) -> ClassPixels:

@@ -92,7 +92,7 @@ def measure(
     """Push every frame through every side and write down what the clock showed.
 
     Args:
-        sides: each gets one new stream.
+        sides: each gets a new stream where a sequence of frames begins.
         frames: taken one at a time, outside the timed calls.
         schedule: of the network.
         write: gets one record for each frame and side, by frame, then in the order of the calls.
@@ -107,8 +107,10 @@ def measure(
     """
     count = 0
     with ExitStack() as stack:
-        pushes = [stack.enter_context(side.stream()) for side in sides]
         for index, frame in enumerate(frames):
+            if frame.place == 0:
+                stack.close()
+                pushes = [stack.enter_context(side.stream()) for side in sides]
             spent_ns: dict[str, int] = {}
             device_ns: dict[str, int | None] = {}
             labels: dict[str, Array] = {}
@@ -126,8 +128,8 @@ def measure(
                     FrameRecord(
                         frame=index,
                         side=name,
-                        path=schedule.path(index),
-                        cold=schedule.cold(index),
+                        path=schedule.path(frame.place),
+                        cold=schedule.cold(frame.place),
                         turn=turn,
                         host_call_ns=spent_ns[name],
                         device_compute_ns=device_ns[name],

@@ -95,14 +95,14 @@ class Parts:
         if isinstance(self.footage, SceneFootage):
             with self.phase("rendering the scene", self.footage.scenes) as tick:
                 self.footage.render(tick=tick)
-        images = [frame.image for frame in self.footage.frames(self.schedule.warm_up_frames)]
+        frames = list(self.footage.frames(self.schedule.warm_up_frames))
         lead_in = self.schedule.lead_in_frames
-        if len(images) <= lead_in:  # warm_up_frames is enough to tell
+        if all(frame.place < lead_in for frame in frames):  # warm_up_frames is enough to tell
             raise MediaError(
-                f"--input has {len(images)} frames; at least {lead_in + 1} are needed, since the first "
-                f"{lead_in} are kept apart: {self.footage.description}"
+                f"--input has {frames[-1].place + 1} frames in a row; at least {lead_in + 1} are needed, since the "
+                f"first {lead_in} are kept apart: {self.footage.description}"
             )
-        return images
+        return [frame.image for frame in frames]
 
     def measure(
         self, sides: Sequence[AnySide], images: Sequence[Array], *, judge: Judging, write: Write

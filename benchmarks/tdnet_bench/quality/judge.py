@@ -82,6 +82,8 @@ class Judge:
         Raises:
             MediaError: a label image cannot be used.
         """
+        if frame.place == 0:
+            self._flow = BackwardFlow()  # nothing came before a sequence
         flow = self._flow.next(frame.image)
         truth = self._label_images.of(frame.name) if self._label_images is not None else None
         judged = {}

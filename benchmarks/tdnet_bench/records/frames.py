@@ -31,7 +31,8 @@ class FrameRecord(Record, frozen=True, kw_only=True, tag_field="kind", tag="fram
     """One frame through one side, back to back: all sides get a frame before the next one.
 
     Attributes:
-        frame: index in the stream, from 0; equal indices are the same picture on all sides.
+        frame: index in the footage, from 0; equal indices are the same picture on all sides. `path` and `cold`
+            begin anew with each sequence of the footage.
         side: name of the side, a key of `Document.sides`.
         path: 1 to m.
         cold: True where no attention was applied, since the memory was not yet full.
@@ -42,7 +43,7 @@ class FrameRecord(Record, frozen=True, kw_only=True, tag_field="kind", tag="fram
         agreement: share (0 to 1) of pixels whose label equals the reference's on this frame; None
             for the reference itself, and where it was not measured.
         temporal_consistency: of these labels with the same side's on the frame before; see
-            `quality/flow.py`. None on the first frame, and where it was not measured.
+            `quality/flow.py`. None on a sequence's first frame, and where it was not measured.
         class_pixels: counts against the label image; None for a frame without one.
     """
 
@@ -62,7 +63,7 @@ class CameraRecord(Record, frozen=True, kw_only=True, tag_field="kind", tag="cam
     """One frame of a file from its bytes to its mask, at its own size, through one side.
 
     Attributes:
-        frame: index in the file, from 0.
+        frame: index in the file, from 0; in the first one of several sequences.
         side: see `FrameRecord`.
         path: 1 to m.
         cold: see `FrameRecord`.

@@ -6,9 +6,9 @@ process only (`child`), by `builder`.
 
 from __future__ import annotations
 
-from tdnet_export.engines.build import build_engines
+from tdnet_export.engines.build import build_engines, require_builder
 from tdnet_export.engines.options import BuildEvent, BuildOptions, OnBuild
-from tdnet_export.engines.products import ENGINE_BACKENDS, require_product
+from tdnet_export.engines.products import ENGINE_BACKENDS
 from tdnet_export.engines.rebuilding import RebuildSummary, add_engines, rebuild
 
 __all__ = [
@@ -20,5 +20,5 @@ __all__ = [
     "add_engines",
     "build_engines",
     "rebuild",
-    "require_product",
+    "require_builder",
 ]

@@ -13,11 +13,29 @@ from tdnet_export.engines.options import BuildEvent, BuildOptions, OnBuild
 from tdnet_export.engines.process import ChildResult, run_child
 from tdnet_export.engines.products import cuda_major, product_of, require_product
 from tdnet_runtime.manifest import EngineMember, EngineSpec
-from tdnet_runtime.preflight import platform_name
+from tdnet_runtime.preflight import PREFERRED, platform_name
 
-__all__ = ["build_engines", "engine_key"]
+__all__ = ["build_engines", "engine_key", "require_builder"]
 
 _NO_SECONDS: Mapping[str, float] = {}
+
+
+def require_builder(backend: str) -> None:
+    """Raise unless engines can be built for `backend` here: what the building process says with nothing to build.
+
+    It imports the product and asks for its GPU, which takes a second or a few: to be asked before what takes minutes.
+
+    Raises:
+        OptionError: no such backend.
+        MissingExtraError: the product or Polygraphy is not installed, or does not load.
+        ExportError: TensorRT without a GPU.
+    """
+    require_product(backend)
+    run_child(
+        Request(backend=backend, precision=PREFERRED[0], options=BuildOptions(), graphs=()),
+        {},
+        lambda _: None,
+    )
 
 
 def build_engines(

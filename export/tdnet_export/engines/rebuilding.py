@@ -10,9 +10,8 @@ from time import perf_counter
 
 import msgspec
 
-from tdnet_export.engines.build import build_engines
+from tdnet_export.engines.build import build_engines, require_builder
 from tdnet_export.engines.options import BuildOptions, OnBuild
-from tdnet_export.engines.products import require_product
 from tdnet_export.termination import sigterm_as_exit
 from tdnet_runtime.bundle import Bundle
 from tdnet_runtime.bundle_writer import write_bundle
@@ -70,15 +69,16 @@ def rebuild(
 
     Raises:
         OptionError: no backend, or not one that has engines.
-        MissingExtraError: a product is not installed.
+        MissingExtraError: a product is not installed, or does not load.
         BundleError: the bundle cannot be read.
-        ExportError: it has no graphs in a precision, a build failed, or the bundle cannot be written.
+        ExportError: TensorRT has no GPU here, the bundle has no graphs in a precision, a build failed, or the bundle
+            cannot be written.
     """
     started = perf_counter()
     if not backends:
         raise OptionError("no backend is named; expected tensorrt or tensorrt-rtx")
-    for backend in backends:
-        require_product(backend)
+    for backend in dict.fromkeys(backends):
+        require_builder(backend)
     with Bundle.open(plan) as bundle:
         before = _identity(plan)
         target = Path(os.path.realpath(plan))

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import time
-from types import TracebackType
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from tdnet_runtime.closeable import Closeable
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 __all__ = ["FrameProgress"]
 
 _LINE_EVERY_S = 5.0
 
 
-class FrameProgress:
+class FrameProgress(Closeable):
     """Shows frames done, frames per second and the time left; a context manager.
 
     Args:
@@ -37,18 +42,14 @@ class FrameProgress:
             )
             self._task = self._bar.add_task("", total=total, done="")
 
-    def __enter__(self) -> FrameProgress:
+    def __enter__(self) -> Self:
         self._begin_s = self._line_s = time.monotonic()
         if self._bar is not None:
             self._bar.start()
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Take the bar off the terminal."""
         if self._bar is not None:
             self._bar.stop()
 

@@ -9,15 +9,26 @@ import numpy as np
 from tdnet_runtime.errors import FrameError
 from tdnet_runtime.gpu.device import ForeignArray
 
-__all__ = ["check_device_frame", "is_device_frame", "reject_host_frame"]
+__all__ = ["check_device_frame", "is_device_frame", "is_out_of_reach", "reject_host_frame"]
 
 _CPU = 1  # DLPack's kDLCPU
+_HOST = (_CPU, 3, 11)  # and kDLCUDAHost, kDLROCMHost: page-locked memory
 
 
 def is_device_frame(frame: object) -> bool:
     """True for whatever offers to be read where it lies and is no NumPy array."""
     offers = hasattr(frame, "__dlpack_device__") or hasattr(frame, "__cuda_array_interface__")
     return offers and not isinstance(frame, np.ndarray)
+
+
+def is_out_of_reach(frame: object) -> bool:
+    """True for an array that says of itself that it lies where the CPU cannot read it."""
+    try:
+        if hasattr(frame, "__dlpack_device__"):
+            return int(frame.__dlpack_device__()[0]) not in _HOST
+        return hasattr(frame, "__cuda_array_interface__")
+    except Exception:  # whatever a stranger's object raises, where it lies is then not known
+        return False
 
 
 def reject_host_frame(frame: object) -> None:

@@ -7,11 +7,11 @@ import time
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
 
 import cv2
 import numpy as np
 
+from tdnet_runtime.closeable import Closeable
 from tdnet_runtime.errors import MediaError
 from tdnet_runtime.media.frames import SourceFrame
 from tdnet_runtime.media.native_stderr import held_stderr
@@ -33,7 +33,7 @@ def camera_index(spec: str) -> int | None:
     return None if match is None else int(match[1])
 
 
-class CameraSource:
+class CameraSource(Closeable):
     """A camera's frames as they arrive, without end; see `FrameSource`.
 
     A frame that comes while nobody asks is dropped by the driver, so `fps` is None: what counts is
@@ -64,20 +64,15 @@ class CameraSource:
                         "it may be no capture device, or you may lack the right to read it (group video)."
                     )
         except BaseException:
-            self._release()
+            self.close()
             raise
         self.size_hw: tuple[int, int] = (first.shape[0], first.shape[1])
 
-    def __enter__(self) -> CameraSource:
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._release()
+    def close(self) -> None:
+        """Release the camera. Safe to call twice."""
+        if self._capture is not None:
+            self._capture.release()
+            self._capture = None
 
     def __iter__(self) -> Iterator[SourceFrame]:
         """See `FrameSource`; ends only by raising MediaError, when the camera goes away."""
@@ -95,8 +90,3 @@ class CameraSource:
                 )
             yield SourceFrame(image=image, name=f"{index:06d}", stamp_ns=stamp_ns)
             index += 1
-
-    def _release(self) -> None:
-        if self._capture is not None:
-            self._capture.release()
-            self._capture = None

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from fractions import Fraction
-from types import TracebackType
 from typing import Protocol
 
 import numpy as np
@@ -31,7 +31,7 @@ class SourceFrame:
     stamp_ns: int
 
 
-class FrameSource(Protocol):
+class FrameSource(AbstractContextManager["FrameSource"], Protocol):
     """Frames of one size in order, read as they are asked for; a context manager.
 
     Iterate once. Leaving the context releases the file or device.
@@ -52,15 +52,6 @@ class FrameSource(Protocol):
     @property
     def size_hw(self) -> tuple[int, int]:
         """(H, W) of every frame."""
-
-    def __enter__(self) -> FrameSource: ...
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None: ...
 
     def __iter__(self) -> Iterator[SourceFrame]:
         """The frames.

@@ -6,17 +6,17 @@ import re
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
+from tdnet_runtime.closeable import Closeable
 from tdnet_runtime.errors import MediaError
 from tdnet_runtime.media.frames import SourceFrame, reason
 from tdnet_runtime.media.native_stderr import held_stderr
 
-__all__ = ["IMAGE_SUFFIXES", "ImageFolderSource", "natural_key"]
+__all__ = ["IMAGE_SUFFIXES", "ImageFolderSource", "natural_key", "sequence_folders"]
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 _NOMINAL_PERIOD_NS = 40_000_000  # 25 frames/s, for want of a rate
@@ -30,7 +30,7 @@ def natural_key(name: str) -> tuple[list[str | int], str]:
     return [int(part) if i % 2 else part.casefold() for i, part in enumerate(parts)], name
 
 
-class ImageFolderSource:
+class ImageFolderSource(Closeable):
     """The images of a folder, not of its sub-folders, in natural order; see `FrameSource`."""
 
     fps: Fraction | None = None
@@ -42,16 +42,8 @@ class ImageFolderSource:
         height, width, _ = _read_rgb(self._paths[0]).shape
         self.size_hw: tuple[int, int] = (height, width)
 
-    def __enter__(self) -> ImageFolderSource:
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        return None
+    def close(self) -> None:
+        """Nothing is held between two images."""
 
     def __iter__(self) -> Iterator[SourceFrame]:
         """See `FrameSource`."""
@@ -66,13 +58,29 @@ class ImageFolderSource:
             yield SourceFrame(image=image, name=path.stem, stamp_ns=index * _NOMINAL_PERIOD_NS)
 
 
-def _image_paths(folder: Path) -> list[Path]:
-    """The images in natural order, at least one, no two with the same stem."""
+def sequence_folders(folder: Path) -> list[Path]:
+    """Sub-folders with images, in natural order, of a folder that holds none itself; none of any other.
+
+    Raises:
+        MediaError: a folder cannot be read.
+    """
+    if _images_in(folder):
+        return []
+    folders = [path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")]
+    return sorted(filter(_images_in, folders), key=lambda path: natural_key(path.name))
+
+
+def _images_in(folder: Path) -> list[Path]:
     try:
         names = [path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES]
     except OSError as error:
         raise MediaError(f"opening the folder: {reason(error)}: '{folder}'") from error
-    paths = [path for path in names if not path.name.startswith(".")]
+    return [path for path in names if not path.name.startswith(".")]
+
+
+def _image_paths(folder: Path) -> list[Path]:
+    """The images in natural order, at least one, no two with the same stem."""
+    paths = _images_in(folder)
     if not paths:
         raise MediaError(f"opening the folder: no images ({', '.join(IMAGE_SUFFIXES)}) in '{folder}'")
     paths.sort(key=lambda path: natural_key(path.name))

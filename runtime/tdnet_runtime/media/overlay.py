@@ -21,6 +21,7 @@ from av.video.frame import PictureType, VideoFrame
 from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 from av.video.stream import VideoStream
 
+from tdnet_runtime.closeable import Closeable
 from tdnet_runtime.errors import MediaError
 from tdnet_runtime.media.append_file import AppendFile
 from tdnet_runtime.media.blend import blend, color_table
@@ -39,7 +40,7 @@ _NS = 1_000_000_000
 _BT709 = 1  # as ITU-T H.273 numbers it: matrix, primaries and transfer alike
 
 
-class OverlayWriter:
+class OverlayWriter(Closeable):
     """Writes an H.264 video (fragmented MP4, yuv420p, BT.709) that can be read while it grows.
 
     At least once in a second, by the video's time and by the clock, what was written becomes readable
@@ -85,16 +86,10 @@ class OverlayWriter:
         self._readable_bytes = 0
         self._readable_frames = 0
 
-    def __enter__(self) -> OverlayWriter:
-        return self
-
     def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if exc_type is None:
+        if error is None:
             self.close()
         else:
             with contextlib.suppress(MediaError):

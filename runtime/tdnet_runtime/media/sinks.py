@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+from contextlib import AbstractContextManager
 from pathlib import Path
-from types import TracebackType
 from typing import Protocol
 
 import cv2
@@ -13,23 +13,15 @@ import numpy as np
 import numpy.typing as npt
 
 from tdnet_runtime.atomic_file import PARTIAL_SUFFIX
+from tdnet_runtime.closeable import Closeable
 from tdnet_runtime.errors import MediaError
 from tdnet_runtime.media.frames import SourceFrame, reason
 
 __all__ = ["LabelWriter", "Sink", "check_folder"]
 
 
-class Sink(Protocol):
+class Sink(AbstractContextManager["Sink"], Protocol):
     """Takes each frame and its labels; a context manager, which finishes what was begun."""
-
-    def __enter__(self) -> Sink: ...
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None: ...
 
     def write(self, frame: SourceFrame, labels: npt.NDArray[np.uint8]) -> None:
         """Write one frame; neither array is kept or changed.
@@ -44,7 +36,7 @@ class Sink(Protocol):
         """
 
 
-class LabelWriter:
+class LabelWriter(Closeable):
     """Writes labels as `<directory>/<frame name>.png`, 8-bit grey, the grey value being the class index.
 
     A file has its name only when it is whole; an existing one is replaced. The directory is made with
@@ -62,16 +54,8 @@ class LabelWriter:
         self.directory = directory
         self.written = 0
 
-    def __enter__(self) -> LabelWriter:
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        return None
+    def close(self) -> None:
+        """Nothing is held between two images."""
 
     def write(self, frame: SourceFrame, labels: npt.NDArray[np.uint8]) -> None:
         """See `Sink`."""

@@ -7,7 +7,6 @@ import itertools
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
 
 import av
 import av.error
@@ -17,6 +16,7 @@ from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from tdnet_runtime.closeable import Closeable
 from tdnet_runtime.errors import MediaError
 from tdnet_runtime.media.frames import SourceFrame, reason
 
@@ -26,7 +26,7 @@ _NS = 1_000_000_000
 _TOLERANCE_S = Fraction(1, 4)  # by which headers overstate the length of whole files
 
 
-class VideoSource:
+class VideoSource(Closeable):
     """The first video stream of a file; see `FrameSource`.
 
     Rotation marks are ignored: pixels are as stored. Reading stops at the first packet that does not
@@ -55,15 +55,8 @@ class VideoSource:
         self.fps: Fraction | None = self._stream.average_rate or self._stream.base_rate
         self.frame_count: int | None = self._stream.frames or _frames_from_duration(self._container, self.fps)
 
-    def __enter__(self) -> VideoSource:
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Close the file. Safe to call twice."""
         self._container.close()
 
     def __iter__(self) -> Iterator[SourceFrame]:

@@ -74,3 +74,22 @@ def test_the_file_itself_has_frames_of_their_own_size(folder: Path) -> None:
 def test_a_folder_without_images_is_refused_at_once(tmp_path: Path) -> None:
     with pytest.raises(MediaError, match="no images"):
         FileFootage(tmp_path, height=16, width=20)
+
+
+def test_a_folder_of_folders_is_one_sequence_after_the_other(tmp_path: Path) -> None:
+    cv2 = pytest.importorskip("cv2")
+    for drive, count in (("drive10", 2), ("drive9", 3), (".hidden", 1)):
+        (tmp_path / drive).mkdir()
+        for index in range(count):
+            image = np.full((32, 48, 3), 10 * count + index, dtype=np.uint8)
+            assert cv2.imwrite(str(tmp_path / drive / f"{index}.png"), image)
+    (tmp_path / "notes").mkdir()  # without an image
+    footage = FileFootage(tmp_path, height=32, width=48)
+    found = [(frame.name, frame.place, int(frame.image[0, 0, 0])) for frame in footage.frames(9)]
+    assert found == [
+        ("drive9/0", 0, 30), ("drive9/1", 1, 31), ("drive9/2", 2, 32), ("drive10/0", 0, 20), ("drive10/1", 1, 21),
+    ]  # fmt: skip
+    assert footage.description == f"{tmp_path.name}, 2 sequences, 32x48"
+    assert len(list(footage.frames(4))) == 4
+    with footage.open() as source:
+        assert source.frame_count == 3

@@ -59,3 +59,17 @@ def test_labels_are_brought_to_the_label_images_size_as_the_runtime_does() -> No
     resizer.take(labels, expected)
     assert class_pixels(labels, truth, classes=5) == class_pixels(expected, truth, classes=5)
     assert sum(class_pixels(labels, truth, classes=5).truth) == 20 * 31
+
+
+def test_sequences_have_folders_of_label_images_or_share_one(tmp_path: Path) -> None:
+    (tmp_path / "drive1").mkdir()
+    for name, value in (("drive1/7", 1), ("7", 2), ("8", 3)):
+        assert cv2.imwrite(str(tmp_path / f"{name}.png"), np.full((2, 2), value, dtype=np.uint8))
+    images = LabelImages(tmp_path)
+    values = {name: images.of(name) for name in ("drive1/7", "drive2/7", "drive2/8", "drive2/9")}
+    assert {name: None if image is None else int(image[0, 0]) for name, image in values.items()} == {
+        "drive1/7": 1, "drive2/7": 2, "drive2/8": 3, "drive2/9": None,
+    }  # fmt: skip
+    assert images.used == 3
+    with pytest.raises(MediaError, match="frames 'drive2/8' and 'drive3/8' would share a label image"):
+        images.of("drive3/8")

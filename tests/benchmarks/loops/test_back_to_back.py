@@ -22,7 +22,7 @@ def _images(count: int) -> list[Array]:
 
 
 def _frames(count: int) -> list[FootageFrame]:
-    return [FootageFrame(image, str(index)) for index, image in enumerate(_images(count))]
+    return [FootageFrame(image, str(index), index) for index, image in enumerate(_images(count))]
 
 
 def test_all_sides_get_every_frame_before_the_next_one() -> None:
@@ -150,3 +150,21 @@ def test_progress_ticks_once_a_frame() -> None:
         tick=lambda: ticks.append(None),
     )
     assert len(ticks) == 5
+
+
+def test_a_stream_begins_anew_where_a_sequence_does() -> None:
+    clock = FakeClock()
+    log: list[tuple[str, int]] = []
+    frames = [*_frames(3), *_frames(2)]
+    records: list[AnyRecord] = []
+    count = measure(
+        [FakeSide("bundle", clock, [1], log)],
+        frames,
+        TD2,
+        write=records.append,
+        clock=clock,
+        sleep=clock.sleep,
+    )
+    found = [(r.frame, r.path, r.cold) for r in records if isinstance(r, FrameRecord)]
+    assert count == 5
+    assert found == [(0, 1, True), (1, 2, False), (2, 1, False), (3, 1, True), (4, 2, False)]

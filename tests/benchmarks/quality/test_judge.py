@@ -16,7 +16,7 @@ SIZE = (48, 64)
 
 
 def _frame(t: int) -> FootageFrame:
-    return FootageFrame(render(t, height=SIZE[0], width=SIZE[1]), f"{t:03}")
+    return FootageFrame(render(t, height=SIZE[0], width=SIZE[1]), f"{t:03}", t)
 
 
 def _labels(value: int) -> Array:
@@ -50,7 +50,7 @@ def test_each_sides_labels_are_compared_with_its_own_before() -> None:
     judge = Judge(("steady", "flicker"), classes=5)
     found = []
     for t in range(3):
-        judged = judge(_frame(0), {"steady": _labels(3), "flicker": _labels(t % 2)})
+        judged = judge(_frame(0)._replace(place=t), {"steady": _labels(3), "flicker": _labels(t % 2)})
         found.append([judged[side].temporal_consistency for side in ("steady", "flicker")])
     assert found == [[None, None], [1.0, 0.0], [1.0, 0.0]]
 
@@ -84,3 +84,9 @@ def test_without_a_reference_the_picture_is_of_the_last_frame() -> None:
         judge(_frame(t), {"a": _labels(1)})
     assert judge.picture is not None
     assert judge.picture.frame == 2
+
+
+def test_consistency_is_not_told_across_sequences() -> None:
+    judge = Judge(("a",), classes=5)
+    found = [judge(_frame(t), {"a": _labels(1)})["a"].temporal_consistency for t in (0, 1, 0, 1)]
+    assert found == [None, 1.0, None, 1.0]

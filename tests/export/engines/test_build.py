@@ -8,8 +8,9 @@ import pytest
 from tests.conftest import SMALL_SIZE
 from tests.export.engines.conftest import BUILDS, toy_graph
 
-from tdnet_export.engines import BuildOptions, build_engines
+from tdnet_export.engines import BuildOptions, build_engines, rebuild, require_builder
 from tdnet_export.engines.build import engine_key
+from tdnet_export.options import ExportOptions
 from tdnet_runtime.engine_header import parse_engine_header
 from tdnet_runtime.errors import ExportError, MissingExtraError
 from tdnet_runtime.manifest import EngineSpec
@@ -47,6 +48,8 @@ class Builder(tensorrt_rtx.Builder):
         data = bytes(super().build_serialized_network(network, config))
         return {magic!r} + data[4:24] + bytes([10, 3, 0, 26]) + data[28:]
 """
+
+WITHOUT_GPU = STAND_IN.replace('device.compute_capability = lambda: "8.7"', 'device._DRIVER = "libnone.so"')
 
 
 @pytest.fixture
@@ -208,14 +211,46 @@ def test_a_product_that_does_not_load_is_missing(stand_in, source, message):
     stand_in(source=source)
     with pytest.raises(MissingExtraError, match=message):
         build_engines({"toy": toy_graph()}, backend="tensorrt", precision="fp16")
+    with pytest.raises(MissingExtraError, match=message):
+        require_builder("tensorrt")
 
 
 def test_tensorrt_without_a_gpu_says_where_to_build(stand_in):
-    stand_in(
-        source=STAND_IN.replace('device.compute_capability = lambda: "8.7"', 'device._DRIVER = "libnone.so"')
-    )
-    with pytest.raises(ExportError, match=r"no NVIDIA driver here .*or use --backend tensorrt-rtx"):
+    stand_in(source=WITHOUT_GPU)
+    with pytest.raises(ExportError, match=r"no NVIDIA driver here .*or use --backend tensorrt-rtx") as build:
         build_engines({"toy": toy_graph()}, backend="tensorrt", precision="fp16")
+    with pytest.raises(ExportError) as asked:
+        require_builder("tensorrt")
+    assert str(asked.value) == str(build.value)
+    require_builder(RTX)  # needs none
+
+
+def test_without_a_gpu_an_export_ends_before_its_first_stage(stand_in, tiny_checkpoint, tmp_path):
+    """Not after minutes of proofs."""
+    from tdnet_export.pipeline import bundle_from_checkpoint
+
+    stand_in(source=WITHOUT_GPU)
+    options = ExportOptions(
+        checkpoint=tiny_checkpoint("td2-fa18"), out=tmp_path / "a.plan", backends=(RTX, "tensorrt")
+    )
+    stages = []
+    with pytest.raises(ExportError, match="no NVIDIA driver here"):
+        bundle_from_checkpoint(options, on_progress=lambda *stage: stages.append(stage))
+    assert stages == []
+
+
+def test_without_a_gpu_a_rebuild_ends_before_its_first_build(stand_in, tiny_bundle):
+    """The first backend's engines take minutes, and would be lost."""
+    stand_in(source=WITHOUT_GPU)
+    events = []
+    with pytest.raises(ExportError, match="no NVIDIA driver here"):
+        rebuild(
+            tiny_bundle("psp101"),
+            backends=[RTX, "tensorrt"],
+            precisions=["fp32"],
+            on_progress=events.append,
+        )
+    assert events == []
 
 
 def test_a_builder_that_gives_no_engine_is_an_error(stand_in):

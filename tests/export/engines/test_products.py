@@ -5,7 +5,8 @@ import sys
 
 import pytest
 
-from tdnet_export.engines import ENGINE_BACKENDS, BuildEvent, BuildOptions, products, require_product
+from tdnet_export.engines import ENGINE_BACKENDS, BuildEvent, BuildOptions, products
+from tdnet_export.engines.products import require_product
 from tdnet_runtime.errors import MissingExtraError, OptionError
 
 

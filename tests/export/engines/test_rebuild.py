@@ -2,7 +2,9 @@
 
 import io
 import json
+import os
 import shutil
+import stat
 import subprocess
 import sys
 
@@ -130,7 +132,7 @@ def test_neither_torch_nor_onnx_is_needed(plan):
     ],
 )  # fmt: skip
 def test_a_precision_that_the_bundle_has_not_is_said_with_the_fix(plan, precisions, message, monkeypatch):
-    monkeypatch.setattr("tdnet_export.engines.rebuilding.require_product", lambda backend: None)
+    monkeypatch.setattr("tdnet_export.engines.rebuilding.require_builder", lambda backend: None)
     before = plan.read_bytes()
     with pytest.raises(ExportError, match=message):
         rebuild(plan, backends=[RTX], precisions=precisions)
@@ -146,7 +148,7 @@ def test_wrong_calls_are_said_before_anything_is_read(tmp_path, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(MissingExtraError, match="TensorRT-RTX"):
         rebuild(absent, backends=[RTX])
-    monkeypatch.setattr("tdnet_export.engines.rebuilding.require_product", lambda backend: None)
+    monkeypatch.setattr("tdnet_export.engines.rebuilding.require_builder", lambda backend: None)
     with pytest.raises(BundleError, match="no such bundle"):
         rebuild(absent, backends=[RTX])
 
@@ -182,6 +184,19 @@ def test_a_bundle_that_changes_meanwhile_is_not_overwritten(plan):
 
 
 @BUILDS
+@pytest.mark.parametrize("mode", [0o600, 0o664])
+def test_the_permissions_stay_as_they_were(plan, mode):
+    """Whoever could read it before still can, and nobody else."""
+    plan.chmod(mode)
+    before = os.umask(0o027)
+    try:
+        rebuild(plan, backends=[RTX], precisions=["fp32"])
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(plan.stat().st_mode) == mode
+
+
+@BUILDS
 def test_a_link_stays_a_link(plan):
     """`current.plan` → `v3.plan`: it is v3 that gets the engines."""
     link = plan.with_name("current.plan")
@@ -199,7 +214,7 @@ def test_a_link_stays_a_link(plan):
 def test_where_nothing_can_be_written_nothing_is_built(plan, kept, message, monkeypatch):
     """A build takes minutes. Permissions are made up: tests may run as root, who may write everywhere."""
     protected = plan if kept == "file" else plan.parent
-    monkeypatch.setattr("tdnet_export.engines.rebuilding.require_product", lambda backend: None)
+    monkeypatch.setattr("tdnet_export.engines.rebuilding.require_builder", lambda backend: None)
     monkeypatch.setattr("tdnet_export.engines.rebuilding.build_engines", None)
     monkeypatch.setattr("os.access", lambda path, mode: path != protected)
     with pytest.raises(

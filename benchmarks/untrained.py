@@ -1,0 +1,32 @@
+"""Write a checkpoint of the published shapes with the deterministic weights of the reference outputs.
+
+    python benchmarks/untrained.py td4-psp18 td4-psp18.pth
+
+Its masks mean nothing. Its speed is a trained network's, and how far INT8 or BF16 carry its features from
+FP32's can be told; labels are nearly tied, and change more easily than a trained network's.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import torch
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def main(network: str, out: str) -> None:
+    """Write `network`'s checkpoint, of the published input size, to `out`."""
+    sys.path.insert(0, str(ROOT))  # the weights' recipe lies beside the outputs that it gave
+    from tests.data.weights import make_state_dict
+
+    keys = json.loads((ROOT / "tests" / "data" / "reference" / f"{network}.keys.json").read_text())
+    torch.save(make_state_dict(keys, seed=0), out)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 3:
+        sys.exit("usage: python benchmarks/untrained.py NETWORK OUT.pth")
+    main(*sys.argv[1:])

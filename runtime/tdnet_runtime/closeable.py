@@ -1,0 +1,31 @@
+"""What is used in a `with` block and closed at its end."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+__all__ = ["Closeable"]
+
+
+class Closeable(ABC):
+    """A context manager that gives itself, and calls `close` whatever ends the block.
+
+    Where `close` raises, its exception takes the place of the block's own, which stays as its context.
+    """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Release what is held."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
