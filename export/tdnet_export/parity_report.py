@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 __all__ = [
     "BOUNDS",
+    "UNBOUNDED",
     "ClassParity",
     "FrameParity",
     "ParityBounds",
@@ -16,6 +17,9 @@ __all__ = [
     "class_parity",
     "path_parity",
 ]
+
+UNBOUNDED = float(1 << 20)
+"""As `max_error`: any finite one is allowed. (JSON has no infinity.)"""
 
 _COMMON_CLASS = 0.01  # share of the pixels from which on a class's loss counts
 

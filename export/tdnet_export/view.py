@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 
 from tdnet_export.options import SCENE
+from tdnet_export.parity_report import UNBOUNDED
 from tdnet_runtime.closeable import Closeable
 
 if TYPE_CHECKING:
@@ -96,7 +97,8 @@ def show_summary(summary: ExportSummary, console: Console) -> None:
             "  worst class",
             f"{escape(manifest.classes[worst.index].name)}, IoU {worst.iou:.4f} with PyTorch's labels",
         )
-        table.add_row("  max |Δlogits|/std", f"{report.logits_error:.1e} (bound {report.bounds.max_error:g})")
+        bound = f"{report.bounds.max_error:g}" if report.bounds.max_error < UNBOUNDED else "none"
+        table.add_row("  max |Δlogits|/std", f"{report.logits_error:.1e} (bound {bound})")
     for spec in manifest.engines:
         _add_engines(table, manifest, spec)
     table.add_row("time", f"{summary.total_seconds:.1f} s")

@@ -32,6 +32,8 @@ DEFINITIONS = {
     f"{CONFIDENCE:.0%} percentile bootstrap interval ({RESAMPLES} resamples of the frames, as pairs); it covers "
     "this run's frames, not what changes from run to run",
     "agreement": "share of the pixels with the reference's label, mean over all frames",
+    "features off": "the value features V of a side's sub-networks against those of the bundle's FP32 graphs on the "
+    "same frames, ‖difference‖ over ‖FP32 − its mean‖; the worst of the paths, each with one frame",
     "mIoU": "intersection over union against the label images, counted over all labelled frames, mean over the "
     "classes that occur; pixels whose label is no class (255, for one) are left out",
     "temporal consistency": "mIoU of a frame's labels with the labels of the frame before, moved along the "

@@ -9,6 +9,7 @@ import msgspec
 
 from tdnet_bench.documents.result_file import write_result
 from tdnet_bench.machine.environment import Environment
+from tdnet_bench.quality.features import FeatureErrors
 from tdnet_bench.records.config import LeftOut, RunConfig, SideSpec
 from tdnet_bench.records.frames import AnyRecord
 from tdnet_bench.records.record import Record
@@ -47,6 +48,7 @@ class Document(Record, frozen=True, kw_only=True):
         summary: the figures.
         ceilings: what the machine can do; None where no roofline was asked for.
         rooflines: by side, how far each graph is from it.
+        features: by side, how far its features are from FP32's.
         records: the back-to-back ones by frame, then in the order of the calls; then camera to mask,
             likewise; then each paced part by frame.
     """
@@ -66,6 +68,7 @@ class Document(Record, frozen=True, kw_only=True):
     records: tuple[AnyRecord, ...]
     ceilings: Ceilings | None = None
     rooflines: dict[str, Roofline] = msgspec.field(default_factory=dict)
+    features: dict[str, FeatureErrors] = msgspec.field(default_factory=dict)
 
 
 def encode_document(document: Document) -> bytes:

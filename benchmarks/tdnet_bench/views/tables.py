@@ -130,7 +130,9 @@ def ratio_cells(ratio: Ratio | UnpairedRatio | None) -> tuple[str, ...]:
 
 def quality_table(document: Document) -> Table:
     """What the labels of each side are worth, over all frames."""
-    columns = ("<side", "equal %", "worst %", "frame", "mIoU %", "consistency %")
+    columns = ["<side", "equal %", "worst %", "frame", "mIoU %", "consistency %"]
+    if document.features:
+        columns.append("features off %")
     made = table("Labels: equal to the reference's, mIoU, temporal consistency", *columns)
     for side, summary in document.summary.sides.items():
         quality = summary.quality
@@ -143,8 +145,14 @@ def quality_table(document: Document) -> Table:
             str(agreement.worst_frame) if agreement else ABSENT,
             format_percent(quality.accuracy.miou if quality.accuracy else None),
             format_percent(consistency.mean if consistency else None),
+            *([_features_cell(document, side)] if document.features else ()),
         )
     return made
+
+
+def _features_cell(document: Document, side: str) -> str:
+    errors = document.features.get(side)
+    return ABSENT if errors is None else format_percent(errors.worst)
 
 
 def class_table(document: Document) -> Table | None:

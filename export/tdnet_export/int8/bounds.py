@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tdnet_export.parity_report import BOUNDS, ParityBounds
+from tdnet_export.parity_report import BOUNDS, UNBOUNDED, ParityBounds
 
 __all__ = ["int8_bounds"]
 
@@ -17,5 +17,5 @@ def int8_bounds(max_loss: float | None) -> ParityBounds:
     if max_loss is None:
         return BOUNDS["int8"]
     return ParityBounds(
-        min_label_agreement=0.0, min_mean_agreement=1 - max_loss, max_class_loss=1.0, max_error=float(1 << 20)
+        min_label_agreement=0.0, min_mean_agreement=1 - max_loss, max_class_loss=1.0, max_error=UNBOUNDED
     )
