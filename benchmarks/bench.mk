@@ -57,7 +57,7 @@ endef
 .SECONDARY:
 
 bench: bench-speed bench-settings $(if $(CAMVID),bench-quality)
-	$(BIN)/python -m tdnet_bench.readme_table
+	$(BIN)/python -m tdnet_bench.published
 
 bench-speed: $(RESULTS)/demo.json $(SIZES:%=$(RESULTS)/%.json)
 bench-quality: $(QUALITY)
@@ -77,8 +77,8 @@ $(RESULTS)/demo.json: $(BENCH)/demo.plan $(DEMO)/bikes.mp4
 $(BENCH)/demo.plan: $(CHECKPOINT) $(DEMO)/bikes.mp4 | $(VENV)/.bench $(BENCH)
 	$(BIN)/tdnet-export --ckpt $< --out $@ --frames $(DEMO)/bikes.mp4
 
-$(BENCH)/%.pth: benchmarks/untrained.py | $(BENCH) $(VENV)/.bench
-	$(BIN)/python $< $* $@
+$(BENCH)/%.pth: | $(BENCH) $(VENV)/.bench
+	$(BIN)/python benchmarks/untrained.py $* $@
 
 # Classes of untrained weights are nearly tied, so that INT8 changes many labels. --max-loss lets it; the report says so.
 define untrained

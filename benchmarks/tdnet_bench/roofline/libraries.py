@@ -39,10 +39,10 @@ class Library(Protocol):
 
 
 class OnnxRuntimeLibrary:
-    """ONNX Runtime on the CPU. FP32 only: that is what its backend runs."""
+    """ONNX Runtime on the CPU: FP32 and INT8, as its backend runs them."""
 
     name = "onnxruntime"
-    precisions: tuple[str, ...] = ("fp32",)
+    precisions: tuple[str, ...] = ("fp32", "int8")
     host_memory = True
 
     def __init__(self, threads: int) -> None:

@@ -64,7 +64,8 @@ PROBES = (
 def probe_model(probe: Probe, *, quantised: bool = False) -> bytes:
     """The probe as an ONNX model from `x` to `y`; convolutions have a Relu each, as in the network.
 
-    With `quantised`, both factors of each product pass through 8 bits: uint8 before convolutions.
+    With `quantised`, both factors and the result of each layer pass through 8 bits (uint8 around convolutions):
+    ONNX Runtime computes a convolution in INT8 only where its result is quantised, too.
     """
     onnx: Any = require("onnx", extra="bench")
     helper = onnx.helper
@@ -91,13 +92,16 @@ def probe_model(probe: Probe, *, quantised: bool = False) -> bytes:
             weight = node("DequantizeLinear", [weight, "step"], f"{weight}/float")
             x = node("QuantizeLinear", [x, "scale", "zero"], f"stored{layer}")
             x = node("DequantizeLinear", [x, "scale", "zero"], f"{x}/float")
-        y = "y" if layer == probe.depth - 1 else f"y{layer}"
+        y = "y" if layer == probe.depth - 1 and not quantised else f"y{layer}"
         if conv:
             pads, dilations = [probe.dilation * (side // 2)] * 4, [probe.dilation] * 2
             x = node("Conv", [x, weight], f"product{layer}", pads=pads, dilations=dilations)
             x = node("Relu", [x], y)
         else:
             x = node("MatMul", [x, weight], y)
+    if quantised:
+        x = node("QuantizeLinear", [x, "scale", "zero"], "stored")
+        node("DequantizeLinear", [x, "scale", "zero"], "y")
     return _model_bytes(onnx, nodes, probe.shape, weights)
 
 

@@ -1,6 +1,6 @@
 """ONNX Runtime on the CPU: the embedded default.
 
-How it is set up, and why (figures: docs/adr/0004):
+How it is set up, and why (figures: docs/adr/0004, `python -m tdnet_bench.ort_settings`):
 
 * every session has its own thread pool, which does not spin: one graph runs at a time, and
   spinning threads of the others would take its cores;
@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tdnet_runtime.backends.base import Binding, Buffer, Program, Session
@@ -24,11 +24,21 @@ from tdnet_runtime.bundle import Bundle
 from tdnet_runtime.errors import BackendError
 from tdnet_runtime.manifest import TensorSpec
 
-__all__ = ["PREFERRED", "OnnxRuntimeBackend", "open_bundle", "unavailable", "unsuited"]
+__all__ = [
+    "PREFERRED",
+    "HostSession",
+    "OnnxRuntimeBackend",
+    "load_graph",
+    "open_bundle",
+    "session_options",
+    "unavailable",
+    "unsuited",
+]
 
 PREFERRED = ("fp32",)
 """FP16 graphs are slower on a CPU than FP32 ones, and are never run unasked."""
 
+_ENTRIES = {"session.intra_op.allow_spinning": "0", "session.use_env_allocators": "1"}
 _arena_lock = threading.Lock()
 _arena_registered = False
 
@@ -78,7 +88,18 @@ def _register_shared_arena(ort: Any) -> None:
             _arena_registered = True
 
 
-def _session_options(ort: Any, threads: int) -> Any:
+def session_options(ort: Any, threads: int, *, entries: Mapping[str, str] | None = None) -> Any:
+    """How every session is set up; the arena that they share is there on return.
+
+    Args:
+        ort: the module `onnxruntime`.
+        threads: of the session.
+        entries: of the session's configuration, to measure others beside the ones that are used.
+
+    Returns:
+        A new `onnxruntime.SessionOptions`, the caller's own.
+    """
+    _register_shared_arena(ort)
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -86,9 +107,27 @@ def _session_options(ort: Any, threads: int) -> Any:
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
     options.enable_mem_pattern = False  # one block for each graph's plan: too large to be shared
     options.log_severity_level = 4  # fatal ones; errors are raised, and need not be printed too
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.add_session_config_entry("session.use_env_allocators", "1")
+    for key, value in {**_ENTRIES, **(entries or {})}.items():  # each once: a second time is a warning
+        options.add_session_config_entry(key, value)
     return options
+
+
+def load_graph(ort: Any, name: str, data: bytes, options: Any) -> Any:
+    """A session of one graph on the CPU.
+
+    Args:
+        ort: the module `onnxruntime`.
+        name: of the graph, for the message.
+        data: the graph, in ONNX's or ONNX Runtime's own format.
+        options: see `session_options`.
+
+    Raises:
+        BackendError: ONNX Runtime refuses it.
+    """
+    try:
+        return ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime's errors have no public base class
+        raise BackendError(f"ONNX Runtime cannot load graph {name!r}: {error}") from error
 
 
 class BoundGraphs:
@@ -107,7 +146,12 @@ class BoundGraphs:
 
 
 class HostSession:
-    """Buffers and bindings of one stream."""
+    """Buffers and bindings of one stream.
+
+    Args:
+        sessions: of ONNX Runtime, by graph; the backend's own.
+        ort: the module `onnxruntime`.
+    """
 
     def __init__(self, sessions: dict[str, Any], ort: Any) -> None:
         self._sessions = sessions
@@ -157,17 +201,11 @@ class OnnxRuntimeBackend:
         self._ort = ort
         self.precision = precision
         self.description = f"ONNX Runtime {ort.__version__}, CPU, {threads} thread(s), {self.precision}"
-        _register_shared_arena(ort)
-        options = _session_options(ort, threads)
+        options = session_options(ort, threads)
         self._sessions: dict[str, Any] = {}
         for graph in bundle.manifest.at(precision).graphs:
             data = bundle.read(graph.members[precision])
-            try:
-                self._sessions[graph.name] = ort.InferenceSession(
-                    data, options, providers=["CPUExecutionProvider"]
-                )
-            except Exception as error:  # ONNX Runtime's errors have no public base class
-                raise BackendError(f"ONNX Runtime cannot load graph {graph.name!r}: {error}") from error
+            self._sessions[graph.name] = load_graph(ort, graph.name, data, options)
             del data  # not to be held while the next one is read
             check_tensors(graph.name, self._sessions[graph.name], (*graph.inputs, *graph.outputs))
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -44,3 +46,17 @@ def test_quantised_probes_compute_about_the_same(probe: Probe) -> None:
     assert exact.shape == x.shape
     assert 0.2 < exact.std() < 5  # neither vanishing nor exploding: no denormals are timed
     assert np.abs(coarse - exact).mean() < 0.1 * exact.std()
+
+
+def test_onnxruntime_computes_every_quantised_layer_in_int8(tmp_path: Path) -> None:
+    import onnx
+
+    ort = pytest.importorskip("onnxruntime")
+    for probe, integer in ((CONV, "QLinearConv"), (PRODUCT, "QLinearMatMul")):
+        options = ort.SessionOptions()
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+        options.optimized_model_filepath = str(tmp_path / "optimised.onnx")
+        ort.InferenceSession(probe_model(probe, quantised=True), options, providers=["CPUExecutionProvider"])
+        kinds = [node.op_type for node in onnx.load(tmp_path / "optimised.onnx").graph.node]
+        assert kinds.count(integer) == probe.depth
+        assert not {"Conv", "MatMul"} & set(kinds)

@@ -17,7 +17,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from tests.runtime.backends.graph_edits import edited, half_warm, rename, reshape_input
 
-from tdnet_runtime.backends.onnxruntime import available_cores, unavailable
+from tdnet_runtime.backends.onnxruntime import available_cores, session_options, unavailable
 from tdnet_runtime.bundle import Bundle
 from tdnet_runtime.errors import BackendError, BundleDigestError
 from tdnet_runtime.segmenter import Segmenter
@@ -188,6 +188,36 @@ def test_the_description_says_what_runs(law_bundle: Path) -> None:
             assert segmenter.backend.description == (
                 f"ONNX Runtime {onnxruntime.__version__}, CPU, {said} thread(s), fp32"
             )
+
+
+def test_how_sessions_are_set_up(child_env: dict[str, str]) -> None:
+    """Whoever asks for the options first; changing an entry is no reason for a warning."""
+    spinning, shared = "session.intra_op.allow_spinning", "session.use_env_allocators"
+    options = session_options(onnxruntime, 3)
+    assert (options.intra_op_num_threads, options.inter_op_num_threads) == (3, 1)
+    assert options.graph_optimization_level == onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+    assert not options.enable_mem_pattern
+    assert [options.get_session_config_entry(key) for key in (spinning, shared)] == ["0", "1"]
+    lines = f"""
+import onnxruntime
+from tdnet_runtime.backends import onnxruntime as backend
+registered = []
+register = onnxruntime.create_and_register_allocator
+onnxruntime.create_and_register_allocator = lambda *given: registered.append(register(*given))
+changed = backend.session_options(onnxruntime, 1, entries={{{spinning!r}: "1", "session.disable_prepacking": "1"}})
+keys = ({spinning!r}, {shared!r}, "session.disable_prepacking")
+print(*map(changed.get_session_config_entry, keys))
+again = backend.session_options(onnxruntime, 1)
+print(again.get_session_config_entry({spinning!r}), len(registered))
+"""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", lines],
+        env=child_env,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stdout.splitlines(), done.stderr) == (0, ["1 1 1", "0 1"], "")
 
 
 def test_it_is_available() -> None:

@@ -1,0 +1,122 @@
+"""The JSON document of a measurement: what was measured, where, the figures, and every record behind them."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from tdnet_bench.documents.result_file import write_result
+from tdnet_bench.machine.environment import Environment
+from tdnet_bench.ort_settings.loading import Form
+from tdnet_bench.ort_settings.records import AnyRecord
+from tdnet_bench.ort_settings.summary import Summary
+from tdnet_bench.ort_settings.variants import Variant
+from tdnet_bench.records.record import Record
+from tdnet_runtime.errors import OptionError
+
+__all__ = ["SettingsDocument", "check_target", "encode", "read", "write"]
+
+
+class SettingsDocument(Record, frozen=True, kw_only=True):
+    """A whole measurement. `summary` follows from `records` alone.
+
+    Attributes:
+        kind: tells it from documents of `tdnet-bench`.
+        schema_version: of this document.
+        environment: the machine at its start.
+        engine: name of the bundle's file, without folders.
+        bundle_digest: SHA-256 of its manifest, which has all others.
+        network: as in the manifest.
+        height: of the frames.
+        width: of the frames.
+        precision: of the graphs.
+        graphs: those of path 1, in the order of a frame.
+        threads: of the runtime's settings.
+        pause_ms: idle time before each timed call.
+        rounds: timed calls of each graph with each variant's settings.
+        repeats: loads with each variant's settings, and from each form.
+        other_busy_cores: that other programs kept busy meanwhile, on average.
+        notes: sentences without which the figures would mislead.
+        variants: the settings, base first.
+        forms: that the graphs were loaded from.
+        summary: the figures.
+        records: loads with all settings, in their order; variants as they were warmed up; calls by round and
+            graph, in their order; files; loads from all forms, in their order.
+    """
+
+    kind: Literal["onnxruntime settings"]
+    schema_version: Literal[1]
+    environment: Environment
+    engine: str
+    bundle_digest: str
+    network: str
+    height: int
+    width: int
+    precision: str
+    graphs: tuple[str, ...]
+    threads: int
+    pause_ms: float
+    rounds: int
+    repeats: int
+    other_busy_cores: float
+    notes: tuple[str, ...]
+    variants: tuple[Variant, ...]
+    forms: tuple[Form, ...]
+    summary: Summary
+    records: tuple[AnyRecord, ...]
+
+
+def encode(document: SettingsDocument) -> bytes:
+    """`document` as JSON: indented, but each record on one line."""
+    content = msgspec.to_builtins(document)
+    records = ",\n  ".join(json.dumps(record) for record in content.pop("records"))
+    head = json.dumps(content, indent=1).removesuffix("\n}")
+    return f'{head},\n "records": [\n  {records}\n ]\n}}\n'.encode()
+
+
+def read(path: Path) -> SettingsDocument:
+    """Read a document of this schema version.
+
+    Raises:
+        OptionError: not there, or not such a document.
+    """
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=SettingsDocument)
+    except OSError as error:
+        raise OptionError(f"the document cannot be read: {error.strerror or error}: {str(path)!r}") from error
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+        raise OptionError(
+            f"this is no document of ONNX Runtime's settings ({error}): {str(path)!r}"
+        ) from error
+
+
+def check_target(path: Path) -> None:
+    """Make sure that a document may be written to `path`: nothing there, an empty file, or such a document.
+
+    Raises:
+        OptionError: something else is there, or nothing can be written there.
+    """
+    if not path.parent.is_dir():
+        raise OptionError(f"--json cannot write there: no folder {str(path.parent)!r}; make it first")
+    if path.is_dir():
+        raise OptionError(f"--json needs a file name, but {str(path)!r} is a folder")
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise OptionError(f"--json cannot write there: the folder is not writable: {str(path.parent)!r}")
+    if path.exists() and path.stat().st_size:
+        try:
+            read(path)
+        except OptionError as error:
+            raise OptionError(f"--json would replace another file: {error}; choose another one") from error
+
+
+def write(document: SettingsDocument, path: Path) -> None:
+    """Write it, whole or not at all; see `check_target`.
+
+    Raises:
+        OptionError: the file could not be written.
+    """
+    write_result(encode(document), path, what="the document", option="--json")

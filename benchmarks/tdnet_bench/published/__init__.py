@@ -1,0 +1,18 @@
+"""The tables of figures in README.md and docs, made from the committed result files: no number is typed by hand.
+
+    python -m tdnet_bench.published     # makes every block `<!-- results:NAME -->` anew
+
+`results.py` reads the files, `pages.py` finds the blocks, `blocks.py` knows what each is called; a block's table is
+in `speed_tables.py`, `quality_tables.py` or `roofline_tables.py`, whose words are in `markdown.py`.
+"""
+
+from __future__ import annotations
+
+from tdnet_runtime.extras import launch
+
+__all__ = ["main"]
+
+
+def main() -> None:
+    """`python -m tdnet_bench.published`."""
+    launch("published", "tdnet_bench.published.command:run", extra="bench")

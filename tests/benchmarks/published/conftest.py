@@ -1,0 +1,63 @@
+"""Writes variations of the shared document into a machine's folder; its figures are worked out by hand in the tests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from tdnet_bench.documents.document import Document, write_document
+from tdnet_bench.published.results import Machine, read_machines
+
+ReadMachine = Callable[[], Machine]
+Write = Callable[..., Path]
+"""write("name", folder="camvid-val", config={"width": 96}, other_busy_cores=1.0): the file that it made."""
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    """The folder with one folder for each machine."""
+    return tmp_path / "results"
+
+
+@pytest.fixture
+def write(results: Path, document: Document) -> Write:
+    """By default at the network's own size, on an idle machine called `box`."""
+
+    def make(
+        name: str,
+        *,
+        machine: str = "box",
+        folder: str = "",
+        source: Document | None = None,
+        config: dict[str, Any] | None = None,
+        environment: dict[str, Any] | None = None,
+        **changes: Any,
+    ) -> Path:
+        source = source or document
+        path = results / machine / folder / f"{name}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        changed = msgspec.structs.replace(
+            source,
+            config=msgspec.structs.replace(source.config, **{"size_resampled": False} | (config or {})),
+            environment=msgspec.structs.replace(source.environment, **(environment or {})),
+            **changes,
+        )
+        write_document(changed, path)
+        return path
+
+    return make
+
+
+@pytest.fixture
+def machine(results: Path) -> ReadMachine:
+    """The only machine, as it was written so far."""
+
+    def read() -> Machine:
+        (one,) = read_machines(results)
+        return one
+
+    return read
