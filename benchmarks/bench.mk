@@ -35,9 +35,11 @@ QUALITY := $(TRAINED:%=$(RESULTS)/camvid-val/%.json) $(TRAINED:%=$(RESULTS)/camv
 PEERS := pytorch onnxruntime:int8 openvino:fp32 openvino:bf16 openvino:int8
 $(RESULTS)/demo.json: PEERS := pytorch torch-compile openvino:fp32 openvino:bf16
 FRAMES := 120
+$(RESULTS)/td4-psp18-769x1537.json $(RESULTS)/td2-psp50-769x1537.json $(RESULTS)/td2-fa18-768x1536.json: ROOFLINE := --roofline
 $(RESULTS)/td2-psp50-769x1537.json: FRAMES := 10
-$(RESULTS)/td4-psp18-769x1537.json $(RESULTS)/td4-psp18-577x1153.json: FRAMES := 24
-$(RESULTS)/td4-psp18-385x769.json $(RESULTS)/td2-fa18-768x1536.json $(RESULTS)/td2-fa18-576x1152.json: FRAMES := 60
+$(RESULTS)/td4-psp18-769x1537.json: FRAMES := 24
+$(RESULTS)/td4-psp18-577x1153.json: FRAMES := 16
+$(RESULTS)/td4-psp18-385x769.json $(RESULTS)/td2-fa18-768x1536.json $(RESULTS)/td2-fa18-576x1152.json: FRAMES := 48
 
 network = $(word 1,$(subst -, ,$(1)))-$(word 2,$(subst -, ,$(1)))
 size = $(lastword $(subst -, ,$(1)))
@@ -86,7 +88,7 @@ $(BENCH)/$(1).plan: $(BENCH)/$(call network,$(1)).pth $(DRIVE)
 	$$(call export_int8,$(1),$$<,--calibration $(DRIVE) --frames $(DRIVE) --max-loss 0.5)
 
 $(RESULTS)/$(1).json: $(BENCH)/$(1).plan
-	$$(call measure,--engine $$< --ckpt $(BENCH)/$(call network,$(1)).pth --input $(DRIVE) --frames $$(FRAMES) --roofline)
+	$$(call measure,--engine $$< --ckpt $(BENCH)/$(call network,$(1)).pth --input $(DRIVE) --frames $$(FRAMES) $$(ROOFLINE))
 endef
 $(foreach name,$(SIZES),$(eval $(call untrained,$(name))))
 

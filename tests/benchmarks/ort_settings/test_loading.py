@@ -72,9 +72,9 @@ def test_they_are_loaded_in_turn_and_let_go() -> None:
     loads = {"a": loads_in(3), "b": loads_in(5)}
     records = list(timed_loads(loads, "form", repeats=3, clock=lambda: now_ns, tick=lambda: ticks.append(1)))
     assert [(r.repeat, r.name, r.turn) for r in records] == [
-        (0, "a", 0), (0, "b", 1), (1, "b", 0), (1, "a", 1), (2, "b", 0), (2, "a", 1),
+        (0, "a", 0), (0, "b", 1), (1, "b", 0), (1, "a", 1), (2, "a", 0), (2, "b", 1),
     ]  # fmt: skip
-    assert [r.load_ns for r in records] == [3, 5, 5, 3, 5, 3]
+    assert [r.load_ns for r in records] == [3, 5, 5, 3, 3, 5]
     assert {r.of for r in records} == {"form"}
     assert len(ticks) == 6
 
