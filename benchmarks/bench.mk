@@ -111,7 +111,7 @@ $(BENCH)/camvid-test: | $(BENCH)
 	  drive=$@/$$(basename $$image | cut -d_ -f1); mkdir -p $$drive && ln -sf $$image $$drive/ || exit 1; \
 	done
 
-$(RESULTS)/onnxruntime-settings.json: $(BENCH)/td4-psp18-769x1537.plan
+$(RESULTS)/onnxruntime-settings.json: $(BENCH)/td4-psp18-385x769.plan
 	@mkdir -p $(@D)
 	rm -f $@
-	$(BIN)/python -m tdnet_bench.ort_settings --engine $< --json $@
+	$(BIN)/python -m tdnet_bench.ort_settings --engine $< --frames 16 --json $@

@@ -18,7 +18,10 @@ from tdnet_bench.ort_settings.variants import Variant
 from tdnet_bench.records.record import Record
 from tdnet_runtime.errors import OptionError
 
-__all__ = ["SettingsDocument", "check_target", "encode", "read", "write"]
+__all__ = ["KIND", "SettingsDocument", "check_target", "encode", "read", "write"]
+
+KIND = "onnxruntime settings"
+"""What tells such a document from others."""
 
 
 class SettingsDocument(Record, frozen=True, kw_only=True):

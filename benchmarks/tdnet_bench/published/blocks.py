@@ -8,6 +8,7 @@ from tdnet_bench.published.markdown import Link
 from tdnet_bench.published.quality_tables import camvid_class_table, camvid_table
 from tdnet_bench.published.results import Machine
 from tdnet_bench.published.roofline_tables import roofline_table
+from tdnet_bench.published.settings_tables import settings_tables
 from tdnet_bench.published.speed_tables import sizes_table, speed_table
 
 __all__ = ["BLOCKS", "NOT_MEASURED", "block"]
@@ -18,6 +19,7 @@ BLOCKS: Mapping[str, Callable[[Machine, Link], str | None]] = {
     "camvid": camvid_table,
     "camvid-classes": camvid_class_table,
     "roofline": roofline_table,
+    "settings": settings_tables,
 }
 """From a machine to its table; None where it was not measured."""
 

@@ -9,6 +9,7 @@ import msgspec
 
 from tdnet_bench.documents.document import Document, read_document
 from tdnet_bench.machine.load import BUSY_SHARE
+from tdnet_bench.ort_settings import document as ort_settings
 from tdnet_bench.records.config import PYTORCH
 
 __all__ = ["SPLITS", "Machine", "Result", "read_machines"]
@@ -66,11 +67,13 @@ class Machine:
         name: of the folder.
         speed: documents that lie in it.
         camvid: those with CamVid's label images, by split; a split that was not measured is missing.
+        settings: ONNX Runtime's, with their files.
     """
 
     name: str
     speed: tuple[Result, ...]
     camvid: dict[str, tuple[Result, ...]]
+    settings: tuple[tuple[Path, ort_settings.SettingsDocument], ...] = ()
 
 
 class _Head(msgspec.Struct):
@@ -95,20 +98,25 @@ def _machine(folder: Path) -> Machine:
         name=folder.name,
         speed=_results(folder),
         camvid={split: results for split, results in camvid.items() if results},
+        settings=tuple(
+            (path, ort_settings.read(path))
+            for path in sorted(folder.glob("*.json"))
+            if _kind(path) == ort_settings.KIND
+        ),
     )
 
 
 def _results(folder: Path) -> tuple[Result, ...]:
     """Documents of `tdnet-bench` in `folder`: by network, the largest size first."""
-    paths = [path for path in folder.glob("*.json") if not _is_of_another_kind(path)]
+    paths = [path for path in folder.glob("*.json") if _kind(path) is None]
     return tuple(sorted((Result(path, read_document(path)) for path in paths), key=_order))
 
 
-def _is_of_another_kind(path: Path) -> bool:
+def _kind(path: Path) -> str | None:
     try:
-        return msgspec.json.decode(path.read_bytes(), type=_Head).kind is not None
+        return msgspec.json.decode(path.read_bytes(), type=_Head).kind
     except msgspec.MsgspecError:
-        return False  # read_document says what is wrong with it
+        return None  # read_document says what is wrong with it
 
 
 def _order(result: Result) -> tuple[str, str, int, str]:

@@ -27,7 +27,7 @@ def test_documents_of_other_kinds_and_files_of_no_machine_are_passed_over(
 ) -> None:
     write("one")
     before = read_machines(results)
-    (results / "box" / "settings.json").write_text('{"kind": "onnxruntime settings", "schema_version": 1}')
+    (results / "box" / "other.json").write_text('{"kind": "something else", "schema_version": 1}')
     (results / "gpu.json").write_text('{"kind": "gpu-check"}')
     (results / "old.json").write_text('{"schema_version": 1}')
     assert read_machines(results) == before
@@ -39,6 +39,7 @@ def test_documents_of_other_kinds_and_files_of_no_machine_are_passed_over(
         ('{"schema_version": 1}', "a document of schema 1 was given, expected 2.*broken.json"),
         ("[]", "no document of tdnet-bench"),
         ("{", "no document of tdnet-bench"),
+        ('{"kind": "onnxruntime settings"}', "no document of ONNX Runtime's settings"),
     ],
 )
 def test_a_broken_document_is_named(write: Write, results: Path, text: str, message: str) -> None:
