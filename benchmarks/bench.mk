@@ -101,7 +101,7 @@ $(RESULTS)/camvid-val/$(1).json: $(BENCH)/$(1).plan
 	$$(call measure,--engine $$< --ckpt $(call checkpoint,$(1)) --input $(CAMVID)/val --labels $(CAMVID)/valannot --frames 100)
 
 $(RESULTS)/camvid-test/$(1).json: $(BENCH)/$(1).plan $(BENCH)/camvid-test
-	$$(call measure,--engine $$< --ckpt $(call checkpoint,$(1)) --input $(BENCH)/camvid-test --labels $(CAMVID)/testannot --frames 231)
+	$$(call measure,--engine $$< --ckpt $(call checkpoint,$(1)) --input $(BENCH)/camvid-test --labels $(CAMVID)/testannot --frames 232)
 endef
 $(foreach name,$(TRAINED) $(SMALLER),$(eval $(call trained,$(name))))
 
