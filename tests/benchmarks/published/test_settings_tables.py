@@ -14,9 +14,7 @@ def test_each_document_has_its_tables_and_its_file(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(settings_tables, "table", lambda document: f"table of {document}")
     documents = cast(Any, ((Path("a.json"), "a"), (Path("b.json"), "b")))
     machine = Machine(name="box", speed=(), camvid={}, settings=documents)
-    expected = "\n\n".join(
-        f"table of {name}\n\n[json]({link(Path(f'{name}.json'))})" for name in ("a", "b")
-    )
+    expected = "\n\n".join(f"table of {name}\n\n[json]({link(Path(f'{name}.json'))})" for name in ("a", "b"))
     assert settings_tables.settings_tables(machine, link) == expected
 
 
