@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from tdnet_bench.documents.journal import JOURNAL_SUFFIX
+from tdnet_bench.documents.result_file import check_folder_of
 from tdnet_runtime.errors import OptionError
 
 __all__ = ["DEFAULT_FRAMES", "BenchOptions"]
@@ -87,12 +87,6 @@ class BenchOptions:
 
 def _check_target(flag: str, path: Path) -> None:
     """Raise OptionError where `path`, given by `flag`, could not be written in the end."""
-    folder = path.parent
     if path.name.endswith(JOURNAL_SUFFIX):
         raise OptionError(f"{flag} may not end in {JOURNAL_SUFFIX}, as journals do: {str(path)!r}")
-    if path.is_dir():
-        raise OptionError(f"{flag} needs a file name, but {str(path)!r} is a folder")
-    if not folder.is_dir():
-        raise OptionError(f"{flag} cannot write there: no folder {str(folder)!r}; make it first")
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise OptionError(f"{flag} cannot write there: the folder is not writable: {str(folder)!r}")
+    check_folder_of(path, option=flag)

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from tdnet_bench.benchmark import Run, run_benchmark
-from tdnet_bench.documents.document import encode_document, write_document
+from tdnet_bench.documents.document import write_document
 from tdnet_bench.documents.journal import complete, journal_path, read_run
+from tdnet_bench.documents.result_file import records_as_json
 from tdnet_bench.loops.back_to_back import warm_up
 from tdnet_bench.loops.parts import Pace
 from tdnet_bench.options import BenchOptions
@@ -97,7 +98,7 @@ def test_bundle_beside_pytorch_with_made_up_weights(engine: Path) -> None:
     assert comparison.overall is not None
     assert comparison.overall.pairs == 6
     assert document.exit_code == 0
-    assert str(engine.parent) not in encode_document(document).decode()
+    assert str(engine.parent) not in records_as_json(document).decode()
 
 
 @pytest.mark.usefixtures("_no_torch")
@@ -127,7 +128,7 @@ def test_a_bundle_that_lacks_a_backend_says_which(engine: Path) -> None:
     assert [left.what for left in document.left_out] == ["fake:fp16", "auto:int8"]
     assert "fp16" in document.left_out[0].reason
     assert document.exit_code == 3
-    text = encode_document(document).decode()
+    text = records_as_json(document).decode()
     assert str(engine.parent) not in text
 
 

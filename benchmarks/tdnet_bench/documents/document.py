@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import msgspec
 
-from tdnet_bench.documents.result_file import write_result
+from tdnet_bench.documents.result_file import read_records, records_as_json, write_result
 from tdnet_bench.machine.environment import Environment
 from tdnet_bench.quality.features import FeatureErrors
 from tdnet_bench.records.config import LeftOut, RunConfig, SideSpec
@@ -21,7 +20,6 @@ from tdnet_runtime.errors import OptionError
 __all__ = [
     "SCHEMA_VERSION",
     "Document",
-    "encode_document",
     "read_document",
     "write_document",
 ]
@@ -71,21 +69,13 @@ class Document(Record, frozen=True, kw_only=True):
     features: dict[str, FeatureErrors] = msgspec.field(default_factory=dict)
 
 
-def encode_document(document: Document) -> bytes:
-    """`document` as JSON: indented, but each record on one line."""
-    content = msgspec.to_builtins(document, str_keys=True)
-    records = ",\n  ".join(json.dumps(record) for record in content.pop("records"))
-    head = json.dumps(content, indent=1).removesuffix("\n}")
-    return f'{head},\n "records": [\n  {records}\n ]\n}}\n'.encode()
-
-
 def write_document(document: Document, path: Path) -> None:
     """Write `document` to `path`, whole or not at all; an existing file is replaced.
 
     Raises:
         OptionError: the file could not be written.
     """
-    write_result(encode_document(document), path, what="the document", option="--json")
+    write_result(records_as_json(document), path, what="the document", option="--json")
 
 
 def read_document(path: Path) -> Document:
@@ -94,8 +84,8 @@ def read_document(path: Path) -> Document:
     Raises:
         OptionError: not there, not a document of `tdnet-bench`, or of another schema version.
     """
-    try:
-        data = path.read_bytes()
+
+    def decode(data: bytes) -> Document:
         version = msgspec.json.decode(data, type=dict[str, msgspec.Raw]).get("schema_version")
         if version is not None and bytes(version) != str(SCHEMA_VERSION).encode():
             raise OptionError(
@@ -103,7 +93,5 @@ def read_document(path: Path) -> Document:
                 f"repeat the run: {str(path)!r}"
             )
         return msgspec.json.decode(data, type=Document)
-    except OSError as error:
-        raise OptionError(f"the document cannot be read: {error.strerror or error}: {str(path)!r}") from error
-    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
-        raise OptionError(f"this is no document of tdnet-bench ({error}): {str(path)!r}") from error
+
+    return read_records(path, decode, what="tdnet-bench")

@@ -1,13 +1,64 @@
-"""Write what a run found to the file that an option named: whole, or not at all."""
+"""The file that an option named for what a run found: where it may be, its text, written whole or not at all."""
 
 from __future__ import annotations
 
+import json
+import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
+import msgspec
+
+from tdnet_bench.records.record import Record
 from tdnet_runtime.atomic_file import atomic_file
 from tdnet_runtime.errors import OptionError
 
-__all__ = ["write_result"]
+__all__ = ["check_folder_of", "read_records", "records_as_json", "write_result"]
+
+AnyDocument = TypeVar("AnyDocument", bound=Record)
+
+
+def check_folder_of(path: Path, *, option: str) -> None:
+    """Make sure, before anything slow, that a file could be written to `path`, which `option` named.
+
+    Raises:
+        OptionError: it is a folder, or lies in none that can be written to.
+    """
+    folder = path.parent
+    if path.is_dir():
+        raise OptionError(f"{option} needs a file name, but {str(path)!r} is a folder")
+    if not folder.is_dir():
+        raise OptionError(f"{option} cannot write there: no folder {str(folder)!r}; make it first")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise OptionError(f"{option} cannot write there: the folder is not writable: {str(folder)!r}")
+
+
+def records_as_json(document: Record) -> bytes:
+    """A document that has `records` as JSON: indented, but each record on one line."""
+    content = msgspec.to_builtins(document, str_keys=True)
+    records = ",\n  ".join(json.dumps(record) for record in content.pop("records"))
+    head = json.dumps(content, indent=1).removesuffix("\n}")
+    return f'{head},\n "records": [\n  {records}\n ]\n}}\n'.encode()
+
+
+def read_records(path: Path, decode: Callable[[bytes], AnyDocument], *, what: str) -> AnyDocument:
+    """Read such a document again.
+
+    Args:
+        path: of the file.
+        decode: from its bytes; raises msgspec's errors where they are something else.
+        what: the file should be a document of, for the message.
+
+    Raises:
+        OptionError: it cannot be read, or is something else.
+    """
+    try:
+        return decode(path.read_bytes())
+    except OSError as error:
+        raise OptionError(f"the document cannot be read: {error.strerror or error}: {str(path)!r}") from error
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+        raise OptionError(f"this is no document of {what} ({error}): {str(path)!r}") from error
 
 
 def write_result(data: bytes, path: Path, *, what: str, option: str) -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import os
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
-from tdnet_bench.documents.result_file import write_result
+from tdnet_bench.documents.result_file import (
+    check_folder_of,
+    read_records,
+    records_as_json,
+    write_result,
+)
 from tdnet_bench.machine.environment import Environment
 from tdnet_bench.ort_settings.loading import Form
 from tdnet_bench.ort_settings.records import AnyRecord
@@ -18,9 +21,9 @@ from tdnet_bench.ort_settings.variants import Variant
 from tdnet_bench.records.record import Record
 from tdnet_runtime.errors import OptionError
 
-__all__ = ["KIND", "SettingsDocument", "check_target", "encode", "read", "write"]
+__all__ = ["KIND", "SettingsDocument", "check_target", "read", "write"]
 
-KIND = "onnxruntime settings"
+KIND: Final = "onnxruntime settings"
 """What tells such a document from others."""
 
 
@@ -73,28 +76,14 @@ class SettingsDocument(Record, frozen=True, kw_only=True):
     records: tuple[AnyRecord, ...]
 
 
-def encode(document: SettingsDocument) -> bytes:
-    """`document` as JSON: indented, but each record on one line."""
-    content = msgspec.to_builtins(document)
-    records = ",\n  ".join(json.dumps(record) for record in content.pop("records"))
-    head = json.dumps(content, indent=1).removesuffix("\n}")
-    return f'{head},\n "records": [\n  {records}\n ]\n}}\n'.encode()
-
-
 def read(path: Path) -> SettingsDocument:
     """Read a document of this schema version.
 
     Raises:
         OptionError: not there, or not such a document.
     """
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=SettingsDocument)
-    except OSError as error:
-        raise OptionError(f"the document cannot be read: {error.strerror or error}: {str(path)!r}") from error
-    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
-        raise OptionError(
-            f"this is no document of ONNX Runtime's settings ({error}): {str(path)!r}"
-        ) from error
+    decoder = msgspec.json.Decoder(SettingsDocument)
+    return read_records(path, decoder.decode, what="ONNX Runtime's settings")
 
 
 def check_target(path: Path) -> None:
@@ -103,12 +92,7 @@ def check_target(path: Path) -> None:
     Raises:
         OptionError: something else is there, or nothing can be written there.
     """
-    if not path.parent.is_dir():
-        raise OptionError(f"--json cannot write there: no folder {str(path.parent)!r}; make it first")
-    if path.is_dir():
-        raise OptionError(f"--json needs a file name, but {str(path)!r} is a folder")
-    if not os.access(path.parent, os.W_OK | os.X_OK):
-        raise OptionError(f"--json cannot write there: the folder is not writable: {str(path.parent)!r}")
+    check_folder_of(path, option="--json")
     if path.exists() and path.stat().st_size:
         try:
             read(path)
@@ -122,4 +106,4 @@ def write(document: SettingsDocument, path: Path) -> None:
     Raises:
         OptionError: the file could not be written.
     """
-    write_result(encode(document), path, what="the document", option="--json")
+    write_result(records_as_json(document), path, what="the document", option="--json")

@@ -11,7 +11,7 @@ from tdnet_bench.loops.back_to_back import PAUSE_MS
 from tdnet_bench.machine.environment import capture_environment
 from tdnet_bench.machine.load import OtherLoad
 from tdnet_bench.ort_settings.calls import BoundVariant, bind_variant, sessions_of_variant, timed_calls
-from tdnet_bench.ort_settings.document import SettingsDocument
+from tdnet_bench.ort_settings.document import KIND, SettingsDocument
 from tdnet_bench.ort_settings.loading import FORMS, REPEATS, graphs_in_form, sessions_of_form, timed_loads
 from tdnet_bench.ort_settings.records import AnyRecord, FileRecord
 from tdnet_bench.ort_settings.summary import summarise
@@ -60,7 +60,7 @@ def measure_settings(
     records += _forms(workload, threads=threads, repeats=repeats, phase=phase)
     busy_cores = load.busy_cores()
     return SettingsDocument(
-        kind="onnxruntime settings",
+        kind=KIND,
         schema_version=1,
         environment=environment,
         engine=engine.name,

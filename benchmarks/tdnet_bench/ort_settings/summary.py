@@ -9,6 +9,7 @@ import numpy as np
 from tdnet_bench.ort_settings.records import AnyRecord, CallRecord, FileRecord, LoadRecord, VariantRecord
 from tdnet_bench.ort_settings.variants import BASE
 from tdnet_bench.records.record import Record
+from tdnet_bench.statistics.latency import NS_PER_MS
 from tdnet_bench.statistics.ratios import Ratio, paired_ratio
 
 __all__ = ["FormSummary", "GraphSummary", "Summary", "VariantSummary", "summarise"]
@@ -100,4 +101,4 @@ def summarise(records: Sequence[AnyRecord]) -> Summary:
 
 
 def _median_ms(times_ns: Iterable[int]) -> float:
-    return float(np.median(list(times_ns))) / 1e6
+    return float(np.median(list(times_ns))) / NS_PER_MS

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from rich.console import Group, RenderableType
 
@@ -10,6 +10,7 @@ from tdnet_bench.ort_settings.document import SettingsDocument
 from tdnet_bench.statistics.ratios import CONFIDENCE, Ratio
 from tdnet_bench.views import tables
 from tdnet_bench.views.formats import ABSENT, format_interval, format_ms, format_ratio, format_share
+from tdnet_bench.views.markdown import markdown_table
 from tdnet_bench.views.report import bulleted
 
 __all__ = ["table", "view_of"]
@@ -46,9 +47,9 @@ def table(document: SettingsDocument) -> str:
     heads = [head for graph in graphs for head in (f"{graph}, ms", "over base")]
     return "\n".join(
         (
-            *_markdown(["settings", "load, ms", *heads], settings),
+            markdown_table(["settings", "load, ms", *heads], settings),
             "",
-            *_markdown(["graphs kept", "MB", "load, ms"], forms),
+            markdown_table(["graphs kept", "MB", "load, ms"], forms),
             "",
             "\n\n".join(_remarks(document)),
         )
@@ -109,10 +110,3 @@ def _ratio_cells(ratio: Ratio | None) -> tuple[str, str]:
 
 def _megabytes(size_bytes: int) -> str:
     return f"{size_bytes / _BYTES_PER_MB:.1f}"
-
-
-def _markdown(heads: list[str], rows: Iterable[list[str]]) -> Iterator[str]:
-    yield f"| {' | '.join(heads)} |"
-    yield f"|{'---|' * len(heads)}"
-    for row in rows:
-        yield f"| {' | '.join(row)} |"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
@@ -21,7 +21,6 @@ __all__ = [
     "p50_cell",
     "share_cell",
     "size_cell",
-    "table",
     "with_notes",
 ]
 
@@ -30,16 +29,6 @@ Link: TypeAlias = Callable[[Path], str]
 
 BUSY, APPROXIMATE = "†", "‡"
 """Marks of a row; `with_notes` says what they mean."""
-
-
-def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table; every row has a cell for each column."""
-    lines = [_line(columns), "|" + "---|" * len(columns)]
-    return "\n".join([*lines, *(_line(row) for row in rows)])
-
-
-def _line(cells: Iterable[str]) -> str:
-    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
 
 
 def with_notes(made: str, results: Sequence[Result]) -> str:

@@ -11,13 +11,13 @@ from tdnet_bench.published.markdown import (
     network_cell,
     p50_cell,
     size_cell,
-    table,
     with_notes,
 )
 from tdnet_bench.published.results import Machine, Result
 from tdnet_bench.records.config import PYTORCH
 from tdnet_bench.statistics.quality import Accuracy
 from tdnet_bench.views.formats import ABSENT, format_percent
+from tdnet_bench.views.markdown import markdown_table
 
 __all__ = ["camvid_class_table", "camvid_table", "points_cell"]
 
@@ -40,7 +40,7 @@ def camvid_table(machine: Machine, link: Link) -> str | None:
     """A row for each network, split, size and side."""
     measured = list(_by_network(machine))
     rows = [row for split, result in measured for row in _rows(split, result, link)]
-    return with_notes(table(_COLUMNS, rows), [result for _, result in measured]) if rows else None
+    return with_notes(markdown_table(_COLUMNS, rows), [result for _, result in measured]) if rows else None
 
 
 def camvid_class_table(machine: Machine, link: Link) -> str | None:
@@ -63,7 +63,10 @@ def camvid_class_table(machine: Machine, link: Link) -> str | None:
             for side, accuracy in accuracies.items()
             if accuracy is not None
         )
-    made = [table(("network", "split", "side", *classes, "file"), rows) for classes, rows in tables.items()]
+    made = [
+        markdown_table(("network", "split", "side", *classes, "file"), rows)
+        for classes, rows in tables.items()
+    ]
     return with_notes("\n\n".join(made), used) if made else None
 
 

@@ -12,12 +12,12 @@ from tdnet_bench.published.markdown import (
     network_cell,
     number,
     size_cell,
-    table,
     with_notes,
 )
 from tdnet_bench.published.results import Machine, Result
 from tdnet_bench.roofline.model import Roofline
 from tdnet_bench.views.formats import ABSENT
+from tdnet_bench.views.markdown import markdown_table
 
 __all__ = ["roofline_table"]
 
@@ -45,7 +45,7 @@ def roofline_table(machine: Machine, link: Link) -> str | None:
         for result in results
         for side, roofline in result.document.rooflines.items()
     ]
-    shares = table(("network", "input", "side", *kinds, "file"), rows)
+    shares = markdown_table(("network", "input", "side", *kinds, "file"), rows)
     return with_notes(f"{shares}\n\n{_ceilings_table(results)}", results)
 
 
@@ -80,7 +80,7 @@ def _ceilings_table(results: Sequence[Result]) -> str:
         (f"{name} {BUSY}" if any(busy for _, busy in rates) else name, _range([r for r, _ in rates], unit))
         for (name, unit), rates in found.items()
     ]
-    return table(("ceiling", "measured"), rows)
+    return markdown_table(("ceiling", "measured"), rows)
 
 
 def _range(rates: Sequence[float], unit: str) -> str:

@@ -12,13 +12,13 @@ from tdnet_bench.published.markdown import (
     number,
     p50_cell,
     size_cell,
-    table,
     with_notes,
 )
 from tdnet_bench.published.results import Machine, Result
 from tdnet_bench.records.config import PYTORCH
 from tdnet_bench.statistics.ratios import CONFIDENCE, Ratio
 from tdnet_bench.views.formats import ABSENT, format_percent
+from tdnet_bench.views.markdown import markdown_table
 
 __all__ = ["sizes_table", "speed_table", "times_faster"]
 
@@ -43,7 +43,7 @@ def speed_table(machine: Machine, link: Link) -> str | None:
     rows = [row for _, rows in by_result for row in rows]
     if not rows:
         return None
-    return with_notes(table(_SPEED_COLUMNS, rows), [result for result, rows in by_result if rows])
+    return with_notes(markdown_table(_SPEED_COLUMNS, rows), [result for result, rows in by_result if rows])
 
 
 def _speed_rows(result: Result, link: Link) -> Iterator[tuple[str, ...]]:
@@ -93,7 +93,9 @@ def sizes_table(machine: Machine, link: Link) -> str | None:
         )
         for result in machine.speed
     ]
-    return with_notes(table(("network", "input", "eager PyTorch", *sides, "file"), rows), machine.speed)
+    return with_notes(
+        markdown_table(("network", "input", "eager PyTorch", *sides, "file"), rows), machine.speed
+    )
 
 
 def _size_entry(result: Result, side: str) -> str:

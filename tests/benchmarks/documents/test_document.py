@@ -6,7 +6,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from tdnet_bench.documents.document import Document, encode_document, read_document, write_document
+from tdnet_bench.documents.document import Document, read_document, write_document
+from tdnet_bench.documents.result_file import records_as_json
 from tdnet_bench.statistics.summary import summarise
 from tdnet_runtime.errors import OptionError
 
@@ -18,18 +19,18 @@ def test_the_document_is_read_back_as_it_was(document: Document, tmp_path: Path)
 
 
 def test_its_records_give_its_figures(document: Document) -> None:
-    read = msgspec.json.decode(encode_document(document), type=Document)
+    read = msgspec.json.decode(records_as_json(document), type=Document)
     assert summarise(read.records, sides=read.sides, paths=read.config.paths) == read.summary
 
 
 def test_each_record_is_one_line(document: Document) -> None:
-    lines = encode_document(document).decode().splitlines()
+    lines = records_as_json(document).decode().splitlines()
     kinds = [json.loads(line.rstrip(","))["kind"] for line in lines if line.startswith('  {"kind"')]
     assert kinds == ["frame"] * 10 + ["camera"] * 3 + ["paced"] * 4
 
 
 def test_it_has_a_version(document: Document) -> None:
-    assert json.loads(encode_document(document))["schema_version"] == 2
+    assert json.loads(records_as_json(document))["schema_version"] == 2
 
 
 def test_an_existing_file_is_replaced_whole(tmp_path: Path, document: Document) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from tdnet_bench.documents.document import Document, encode_document, write_document
+from tdnet_bench.documents.document import Document, write_document
 from tdnet_bench.documents.journal import (
     Journal,
     JournalHeader,
@@ -20,6 +20,7 @@ from tdnet_bench.documents.journal import (
     read_run,
     refuse_other_run,
 )
+from tdnet_bench.documents.result_file import records_as_json
 from tdnet_bench.records.frames import AnyRecord
 from tdnet_bench.statistics.summary import summarise
 from tdnet_runtime.errors import OptionError
@@ -67,7 +68,7 @@ def test_a_killed_process_leaves_its_records(
     """Without any chance to clean up."""
     path = tmp_path / "run.records.jsonl"
     (tmp_path / "header.json").write_bytes(msgspec.json.encode(header))
-    (tmp_path / "document.json").write_bytes(encode_document(document))
+    (tmp_path / "document.json").write_bytes(records_as_json(document))
     code = f"""
 import os, pathlib, signal, msgspec
 from tdnet_bench.documents.document import read_document

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from tdnet_bench.documents.document import Document, write_document
-from tdnet_bench.ort_settings.document import SettingsDocument, check_target, encode, read, write
+from tdnet_bench.documents.result_file import records_as_json
+from tdnet_bench.ort_settings.document import SettingsDocument, check_target, read, write
 from tdnet_bench.ort_settings.summary import summarise
 from tdnet_runtime.errors import OptionError
 
@@ -17,7 +18,7 @@ from tdnet_runtime.errors import OptionError
 def test_it_reads_back(settings_document: SettingsDocument, tmp_path: Path) -> None:
     path = tmp_path / "d.json"
     write(settings_document, path)
-    assert path.read_bytes() == encode(settings_document)
+    assert path.read_bytes() == records_as_json(settings_document)
     found = read(path)
     assert found == settings_document
     assert found.summary == summarise(found.records)
@@ -37,7 +38,7 @@ def test_such_a_document_is_replaced_and_nothing_else(
     write(settings_document, path)
     check_target(path)
 
-    other = json.loads(encode(settings_document))
+    other = json.loads(records_as_json(settings_document))
     newer = other | {"schema_version": 2}
     of_another_kind = other | {"kind": "gpu-check"}
     for content in (newer, of_another_kind, {}, [], other | {"more": 1}):

@@ -4,8 +4,9 @@ import pytest
 from tests.benchmarks.published.conftest import ReadMachine, Write
 from tests.benchmarks.published.tables import link, tables_of
 
-from tdnet_bench.published.markdown import number, share_cell, table
+from tdnet_bench.published.markdown import number, share_cell
 from tdnet_bench.published.speed_tables import speed_table
+from tdnet_bench.views.markdown import markdown_table
 
 
 @pytest.mark.parametrize(
@@ -24,7 +25,7 @@ def test_all_labels_are_equal_only_where_they_are(share: float, text: str) -> No
 
 
 def test_a_cell_does_not_end_its_column() -> None:
-    assert table(("a|b",), [("c",)]) == "| a\\|b |\n|---|\n| c |"
+    assert markdown_table(("a|b",), [("c",)]) == "| a\\|b |\n|---|\n| c |"
 
 
 def test_where_it_was_measured(write: Write, machine: ReadMachine) -> None:

@@ -8,7 +8,8 @@ import msgspec
 import pytest
 from rich.console import Console
 
-from tdnet_bench.documents.document import Document, encode_document
+from tdnet_bench.documents.document import Document
+from tdnet_bench.documents.result_file import records_as_json
 from tdnet_bench.records.config import SideSpec
 from tdnet_bench.records.frames import FrameRecord, PacedRecord
 from tdnet_bench.statistics.latency import Drift
@@ -49,7 +50,7 @@ def _rows(text: str, title: str) -> list[list[str]]:
 
 @pytest.fixture
 def content(document: Document) -> Any:
-    return json.loads(encode_document(document))
+    return json.loads(records_as_json(document))
 
 
 def _latency_cells(stats: dict[str, Any]) -> list[str]:

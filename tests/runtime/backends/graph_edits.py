@@ -36,3 +36,33 @@ def half_warm(graph: onnx.GraphProto) -> None:
     for node in graph.node[1:]:
         for index, name in enumerate(node.input):
             node.input[index] = "warm_f32" if name == "warm" else name
+
+
+def weights_elsewhere(data: bytes) -> bytes:
+    """An initializer that lies in a file of the reader's machine."""
+
+    def edit(graph: onnx.GraphProto) -> None:
+        tensor = graph.initializer[0]
+        tensor.ClearField("raw_data")
+        tensor.data_location = TensorProto.EXTERNAL
+        for key, value in (("location", "/etc/passwd"), ("offset", "0"), ("length", "4")):
+            entry = tensor.external_data.add()
+            entry.key, entry.value = key, value
+
+    return edited(data, edit)
+
+
+def unknown_operator(data: bytes) -> bytes:
+    """A node that no engine knows."""
+    return edited(data, lambda graph: setattr(graph.node[0], "op_type", "Teleport"))
+
+
+SPOILED: dict[str, Callable[[bytes], bytes]] = {
+    "garbage": lambda data: b"no graph at all",
+    "empty": lambda data: b"",
+    "truncated": lambda data: data[:-20],
+    "zeros": lambda data: b"\0" * 4096,
+    "unknown operator": unknown_operator,
+    "weights elsewhere": weights_elsewhere,
+}
+"""Graphs that no engine may load, by what is wrong with them."""

@@ -15,7 +15,7 @@ import onnx
 import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
-from tests.runtime.backends.graph_edits import edited, half_warm, rename, reshape_input
+from tests.runtime.backends.graph_edits import SPOILED, edited, half_warm, rename, reshape_input
 
 from tdnet_runtime.backends.onnxruntime import available_cores, session_options, unavailable
 from tdnet_runtime.bundle import Bundle
@@ -77,36 +77,7 @@ def test_two_graphs_exchanged(write_law: WriteLaw, law_graphs: dict[str, bytes])
         load(path)
 
 
-def _unknown_operator(data: bytes) -> bytes:
-    return edited(data, lambda graph: setattr(graph.node[0], "op_type", "Teleport"))
-
-
-def _weights_elsewhere(data: bytes) -> bytes:
-    """An initializer that lies in a file of the reader's machine."""
-
-    def edit(graph: onnx.GraphProto) -> None:
-        tensor = graph.initializer[0]
-        tensor.ClearField("raw_data")
-        tensor.data_location = TensorProto.EXTERNAL
-        for key, value in (("location", "/etc/passwd"), ("offset", "0"), ("length", "4")):
-            entry = tensor.external_data.add()
-            entry.key, entry.value = key, value
-
-    return edited(data, edit)
-
-
-@pytest.mark.parametrize(
-    "spoil",
-    [
-        lambda data: b"no graph at all",
-        lambda data: b"",
-        lambda data: data[:-20],
-        lambda data: b"\0" * 4096,
-        _unknown_operator,
-        _weights_elsewhere,
-    ],
-    ids=["garbage", "empty", "truncated", "zeros", "unknown operator", "weights elsewhere"],
-)
+@pytest.mark.parametrize("spoil", SPOILED.values(), ids=SPOILED)
 def test_graphs_that_cannot_be_loaded(
     write_law: WriteLaw,
     law_graphs: dict[str, bytes],

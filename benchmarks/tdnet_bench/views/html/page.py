@@ -7,8 +7,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tdnet_bench.documents.document import Document, encode_document
-from tdnet_bench.documents.result_file import write_result
+from tdnet_bench.documents.document import Document
+from tdnet_bench.documents.result_file import records_as_json, write_result
 from tdnet_bench.quality.judge import Picture
 from tdnet_runtime.extras import require
 
@@ -66,7 +66,7 @@ def page_from_document(document: Document, *, picture: Picture | None, class_col
         block = block_from_picture(
             picture, subject=config.subject, reference=config.reference, colors=class_colors
         )
-    content = Value(json.loads(encode_document(document)))
+    content = Value(json.loads(records_as_json(document)))
     return str(
         environment.get_template("page.html.jinja").render(
             run=content,

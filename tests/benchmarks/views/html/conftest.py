@@ -18,7 +18,8 @@ from tests.benchmarks.views.html.rich import (
     many_records,
 )
 
-from tdnet_bench.documents.document import Document, encode_document
+from tdnet_bench.documents.document import Document
+from tdnet_bench.documents.result_file import records_as_json
 from tdnet_bench.machine.gpus import Gpu
 from tdnet_bench.quality.judge import Picture
 from tdnet_bench.records.frames import AnyRecord
@@ -65,7 +66,7 @@ def picture() -> Picture:
 @pytest.fixture(scope="session")
 def rich_json(rich: Document) -> Any:
     """What lies beside the page."""
-    return json.loads(encode_document(rich))
+    return json.loads(records_as_json(rich))
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,8 @@ from tests.benchmarks.views.html.reading import ReadPage, read_page
 from tests.benchmarks.views.html.rich import COLORS, PEER, SUBJECT
 
 from tdnet_bench.benchmark import run_benchmark
-from tdnet_bench.documents.document import Document, encode_document
+from tdnet_bench.documents.document import Document
+from tdnet_bench.documents.result_file import records_as_json
 from tdnet_bench.loops.back_to_back import warm_up
 from tdnet_bench.loops.parts import Pace
 from tdnet_bench.options import BenchOptions
@@ -191,7 +192,7 @@ def test_a_document_with_next_to_nothing_has_a_page(document: Document) -> None:
     )
     text = page_from_document(bare, picture=None)
     page = read_page(text)
-    _assert_all_figures_are_the_documents(page, json.loads(encode_document(bare)))
+    _assert_all_figures_are_the_documents(page, json.loads(records_as_json(bare)))
     assert "No warm frame was measured." in "".join(page.loose)
     assert "Everything that was asked for was measured." in "".join(page.loose)
     sections = {value for tag, name, value in page.attributes if tag == "section" and name == "id"}
@@ -223,7 +224,7 @@ def test_a_real_run_has_a_page(engine: Path, tmp_path: Path) -> None:
     path = tmp_path / "run.html"
     write_page(run.document, path, picture=run.picture, class_colors=COLORS)
     page = read_page(path.read_text(encoding="utf-8"))
-    _assert_all_figures_are_the_documents(page, json.loads(encode_document(run.document)))
+    _assert_all_figures_are_the_documents(page, json.loads(records_as_json(run.document)))
     assert page.texts_of(f"/summary/sides/{SUBJECT}/overall/p50_ms")
     assert [path.name for path in tmp_path.iterdir() if path.suffix == ".html"] == ["run.html"]
 
