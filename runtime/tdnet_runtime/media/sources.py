@@ -10,7 +10,6 @@ from tdnet_runtime.errors import MediaError
 from tdnet_runtime.media.camera import CameraSource, camera_index
 from tdnet_runtime.media.frames import FrameSource, reason
 from tdnet_runtime.media.images import ImageFolderSource
-from tdnet_runtime.media.video import VideoSource
 
 __all__ = ["open_source"]
 
@@ -45,4 +44,6 @@ def open_source(spec: str | os.PathLike[str]) -> FrameSource:
         raise MediaError(f"opening the input: neither a file, a folder nor a camera: '{path}'")
     if status.st_size == 0:
         raise MediaError(f"opening the input: the file is empty (0 bytes): '{path}'")
+    from tdnet_runtime.media.video import VideoSource  # only here: images and cameras do without PyAV
+
     return VideoSource(path)

@@ -31,7 +31,8 @@ def test_the_forms(graphs: dict[str, bytes]) -> None:
         before = onnx.load_from_string(graphs["subnet1"]).graph.node
         after = onnx.load_from_string(found[name]["subnet1"]).graph.node
         assert {"FusedConv"} & {node.op_type for node in after} or any(node.domain for node in after), name
-        assert len(after) < len(before)
+        # its layout for processors with AVX-512 brings nodes of its own
+        assert sum(not node.op_type.startswith("Reorder") for node in after) < len(before), name
     assert found["extended"] == found["extended, then all"]
     assert all(data[4:8] == b"ORTM" for data in found["all, ORT format"].values())  # its flatbuffers' mark
 
