@@ -13,6 +13,7 @@ from tdnet_bench.roofline.libraries import LIBRARIES
 from tdnet_bench.roofline.model import Ceilings, Roofline, roofline_from_costs
 from tdnet_bench.sides.bundle_side import BundleSide
 from tdnet_bench.sides.side import Array
+from tdnet_runtime.backends.graph_precision import graphs_of
 from tdnet_runtime.errors import MissingExtraError
 
 __all__ = ["Limits", "measure_limits"]
@@ -22,6 +23,7 @@ _TYPES = {
     "fp32": {"float32": "fp32"},
     "bf16": {"float32": "bf16"},
     "int8": {"float32": "fp32", "int8": "int8"},
+    "int8-bf16": {"float32": "bf16", "int8": "int8"},
 }
 """By a side's precision: by a graph's type, the precision in which a CPU computes it."""
 
@@ -83,10 +85,9 @@ def measure_limits(
 def _roofline(side: BundleSide, images: Sequence[Array], ceilings: Ceilings) -> Roofline:
     segmenter = side.segmenter
     manifest, backend = segmenter.manifest, segmenter.backend
-    graphs = "fp32" if backend.precision == "bf16" else backend.precision  # BF16 is FP32 graphs, computed so
     count = manifest.state.cold_frames + _ROUNDS * len(manifest.paths)
     return roofline_from_costs(
-        bundle_costs(segmenter.bundle, precision=graphs),
+        bundle_costs(segmenter.bundle, precision=graphs_of(backend.precision)),
         ceilings,
         times_ms=graph_times_ms(backend, manifest, islice(cycle(images), count)),
         library=backend.name,

@@ -22,8 +22,8 @@ AUTO_ORDER = ("tensorrt", "tensorrt-rtx", "cuda", "openvino", "onnxruntime")
 """What `auto` tries, the fastest first. `fake` computes nothing and is never chosen."""
 
 
-PRECISIONS = ("fp32", "fp16", "bf16", "int8")
-"""What a user may ask for. No graph is BF16: `openvino` computes FP32 graphs so."""
+PRECISIONS = ("fp32", "fp16", "bf16", "int8", "int8-bf16")
+"""What a user may ask for. No graph is BF16: `openvino` computes so what graphs state in FP32."""
 
 
 class BackendModule(Protocol):

@@ -1,4 +1,4 @@
-"""Which precision of a bundle's graphs a backend runs."""
+"""Which precision of a bundle's graphs a backend runs, for the precision that a user asks for."""
 
 from __future__ import annotations
 
@@ -6,7 +6,16 @@ from collections.abc import Sequence
 
 from tdnet_runtime.bundle import Bundle
 
-__all__ = ["graph_precision", "no_graphs"]
+__all__ = ["IN_BF16", "graph_precision", "graphs_of", "no_graphs"]
+
+IN_BF16 = {"bf16": "fp32", "int8-bf16": "int8"}
+"""Precisions that no graph has, and the graphs that an engine runs for them, which can: what those state in FP32 is
+computed in BF16."""
+
+
+def graphs_of(precision: str) -> str:
+    """The precision of the graphs that are run for `precision`."""
+    return IN_BF16.get(precision, precision)
 
 
 def graph_precision(bundle: Bundle, asked: str | None, *, preferred: Sequence[str]) -> str | None:

@@ -2,7 +2,8 @@
 
 How it is set up, and why (figures: docs/cpu.md):
 
-* FP32 graphs are run in FP32: where the processor has BF16, OpenVINO would use it unasked. `bf16` asks for it;
+* what graphs state in FP32 is run in FP32: where the processor has BF16, OpenVINO would use it unasked. `bf16` asks
+  for it, and `int8-bf16` for it in all that INT8 graphs leave in FP32;
 * one stream and all threads for each graph, since one frame is in flight;
 * threads are not pinned to cores: two segmenters with one thread each would share a core;
 * all tensors are set once, when a stream opens, and are the stream's own arrays: the graphs exchange the memory
@@ -17,7 +18,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from tdnet_runtime.backends.base import Binding, Buffer, Program, Session
-from tdnet_runtime.backends.graph_precision import graph_precision, no_graphs
+from tdnet_runtime.backends.graph_precision import IN_BF16, graph_precision, graphs_of, no_graphs
 from tdnet_runtime.backends.host import HostBuffer
 from tdnet_runtime.backends.no_telemetry import import_without_telemetry
 from tdnet_runtime.backends.onnxruntime import available_cores
@@ -25,13 +26,10 @@ from tdnet_runtime.bundle import Bundle
 from tdnet_runtime.errors import BackendError
 from tdnet_runtime.manifest import GraphSpec, TensorSpec
 
-__all__ = ["BF16", "PREFERRED", "OpenVinoBackend", "open_bundle", "unavailable", "unsuited"]
+__all__ = ["PREFERRED", "OpenVinoBackend", "open_bundle", "unavailable", "unsuited"]
 
 PREFERRED = ("fp32", "int8")
 """INT8 graphs are run unasked only where a bundle has no FP32 ones: they cost accuracy."""
-
-BF16 = "bf16"
-"""A precision that no graph has: the FP32 graphs, computed in BF16."""
 
 _DEVICE = "CPU"
 _DTYPES = {"u8": "uint8", "f16": "float16", "f32": "float32"}
@@ -48,9 +46,9 @@ def unavailable() -> str | None:
 
 def unsuited(bundle: Bundle, *, precision: str | None) -> str | None:
     """Why this bundle cannot be run; None where it can."""
-    if precision == BF16:
-        return no_graphs(bundle, "fp32", preferred=PREFERRED) or _no_bf16()
-    return no_graphs(bundle, precision, preferred=PREFERRED)
+    graphs = None if precision is None else graphs_of(precision)
+    reason = no_graphs(bundle, graphs, preferred=PREFERRED)
+    return _no_bf16(precision) if reason is None and precision in IN_BF16 else reason
 
 
 def open_bundle(bundle: Bundle, *, precision: str | None, threads: int | None) -> OpenVinoBackend:
@@ -60,24 +58,24 @@ def open_bundle(bundle: Bundle, *, precision: str | None, threads: int | None) -
         BackendError: OpenVINO refuses a graph.
         BundleError: the file was changed since it was opened.
     """
-    graphs = graph_precision(bundle, "fp32" if precision == BF16 else precision, preferred=PREFERRED)
+    asked = None if precision is None else graphs_of(precision)
+    graphs = graph_precision(bundle, asked, preferred=PREFERRED)
     assert graphs is not None  # see `unsuited`
     return OpenVinoBackend(
-        bundle,
-        graphs=graphs,
-        precision=BF16 if precision == BF16 else graphs,
-        threads=threads or available_cores(),
+        bundle, graphs=graphs, precision=precision or graphs, threads=threads or available_cores()
     )
 
 
-def _no_bf16() -> str | None:
+def _no_bf16(precision: str) -> str | None:
     core = import_without_telemetry("openvino").Core()
     able = core.get_property(_DEVICE, "OPTIMIZATION_CAPABILITIES")
     if "BF16" in able:
         return None
+    graphs = IN_BF16[precision]
     return (
-        f"bf16 needs a processor with AVX-512 BF16 or AMX, which {core.get_property(_DEVICE, 'FULL_DEVICE_NAME')!r} is "
-        "not (OpenVINO would compute in FP32 there); ask for fp32 (precision='fp32', --precision fp32)"
+        f"{precision} needs a processor with AVX-512 BF16 or AMX, which "
+        f"{core.get_property(_DEVICE, 'FULL_DEVICE_NAME')!r} is not (OpenVINO would compute in FP32 there); ask for "
+        f"{graphs} (precision={graphs!r}, --precision {graphs})"
     )
 
 
@@ -137,7 +135,7 @@ class OpenVinoBackend:
     Args:
         bundle: verified; read here and not needed afterwards.
         graphs: precision of the graphs to load.
-        precision: that they are computed in: that of the graphs, or BF16.
+        precision: that they are computed in: that of the graphs, or a key of `IN_BF16`.
         threads: of each graph.
     """
 
@@ -170,7 +168,7 @@ def _options(*, precision: str, threads: int) -> dict[str, Any]:
         "NUM_STREAMS": 1,
         "INFERENCE_NUM_THREADS": threads,
         "ENABLE_CPU_PINNING": False,
-        "INFERENCE_PRECISION_HINT": "bf16" if precision == BF16 else "f32",
+        "INFERENCE_PRECISION_HINT": "bf16" if precision in IN_BF16 else "f32",
     }
 
 

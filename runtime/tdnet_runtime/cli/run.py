@@ -59,7 +59,7 @@ def run(
     precision: Annotated[
         str | None,
         typer.Option(
-            metavar="fp32|fp16|bf16|int8",
+            metavar="fp32|fp16|bf16|int8|int8-bf16",
             help="Of the graphs; the best that the backend runs unasked if not given.",
         ),
     ] = None,

@@ -192,6 +192,22 @@ def test_a_graph_that_fails_while_it_runs(law_bundle: Path) -> None:
             assert all(np.array_equal(stream.push(frame(100)).labels, labels) for labels in expected)
 
 
+def in_precisions(
+    law: Path, graphs: dict[str, bytes], precisions: tuple[str, ...], *, taken: str | None = None
+) -> Path:
+    """The bundle anew, with graphs of these precisions; what is not of the precision `taken` cannot be loaded."""
+    with Bundle.open(law) as bundle:
+        manifest = bundle.manifest
+    members, specs = {}, []
+    for graph in manifest.graphs:
+        own = {precision: f"graphs/{precision}/{graph.name}.onnx" for precision in precisions}
+        members |= {own[p]: graphs[graph.name] if p == taken else b"none" for p in precisions}
+        specs.append(msgspec.structs.replace(graph, members=own))
+    path = law.with_name("several.plan")
+    write_bundle(path, msgspec.structs.replace(manifest, graphs=tuple(specs), parity={}, members={}), members)
+    return path
+
+
 @pytest.mark.parametrize(
     ("present", "asked", "taken"),
     [
@@ -201,27 +217,18 @@ def test_a_graph_that_fails_while_it_runs(law_bundle: Path) -> None:
         (("fp16",), None, None),
         (("fp32",), "int8", None),
         (("int8",), "bf16", None),
+        (("fp32",), "int8-bf16", None),
     ],
 )
 def test_which_graphs_are_run(
     write_law: WriteLaw,
     law_graphs: dict[str, bytes],
-    tmp_path: Path,
     present: tuple[str, ...],
     asked: str | None,
     taken: str | None,
 ) -> None:
     """The graphs that are not to be taken cannot be loaded."""
-    with Bundle.open(write_law()) as law:
-        manifest = law.manifest
-    members, specs = {}, []
-    for graph in manifest.graphs:
-        own = {precision: f"graphs/{precision}/{graph.name}.onnx" for precision in present}
-        members |= {own[p]: law_graphs[graph.name] if p == taken else b"none" for p in present}
-        specs.append(msgspec.structs.replace(graph, members=own))
-    path = tmp_path / "several.plan"
-    write_bundle(path, msgspec.structs.replace(manifest, graphs=tuple(specs), parity={}, members={}), members)
-    with Bundle.open(path) as bundle:
+    with Bundle.open(in_precisions(write_law(), law_graphs, present, taken=taken)) as bundle:
         reason = openvino.unsuited(bundle, precision=asked)
         if taken is None:
             assert reason is not None
@@ -233,16 +240,23 @@ def test_which_graphs_are_run(
         backend.close()
 
 
-def test_bf16_where_the_processor_has_none(law_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("asked", "instead"), [("bf16", "fp32"), ("int8-bf16", "int8")])
+def test_bf16_where_the_processor_has_none(
+    write_law: WriteLaw,
+    law_graphs: dict[str, bytes],
+    monkeypatch: pytest.MonkeyPatch,
+    asked: str,
+    instead: str,
+) -> None:
     core = SimpleNamespace(
         get_property=lambda device, name: ["FP32", "INT8"] if name.startswith("OPT") else "Some CPU"
     )
     monkeypatch.setattr(openvino, "import_without_telemetry", lambda name: SimpleNamespace(Core=lambda: core))
-    with Bundle.open(law_bundle) as bundle:
-        reason = openvino.unsuited(bundle, precision="bf16")
+    with Bundle.open(in_precisions(write_law(), law_graphs, ("fp32", "int8"))) as bundle:
+        reason = openvino.unsuited(bundle, precision=asked)
     assert reason is not None
-    assert reason.startswith("bf16 needs a processor with AVX-512 BF16 or AMX, which 'Some CPU' is not")
-    assert reason.endswith("ask for fp32 (precision='fp32', --precision fp32)")
+    assert reason.startswith(f"{asked} needs a processor with AVX-512 BF16 or AMX, which 'Some CPU' is not")
+    assert reason.endswith(f"ask for {instead} (precision='{instead}', --precision {instead})")
 
 
 @pytest.mark.skipif("BF16" not in CAPABILITIES, reason="this processor has no BF16")
@@ -252,7 +266,18 @@ def test_bf16_runs_the_fp32_graphs(law_bundle: Path) -> None:
         assert (stream.push(frame(0)).labels == 1).all()
 
 
-@pytest.mark.parametrize(("precision", "hint"), [("fp32", "f32"), ("int8", "f32"), ("bf16", "bf16")])
+@pytest.mark.skipif("BF16" not in CAPABILITIES, reason="this processor has no BF16")
+def test_int8_bf16_runs_the_int8_graphs(write_law: WriteLaw, law_graphs: dict[str, bytes]) -> None:
+    """The FP32 graphs cannot be loaded."""
+    path = in_precisions(write_law(), law_graphs, ("fp32", "int8"), taken="int8")
+    with opened(path, precision="int8-bf16") as segmenter, segmenter.stream() as stream:
+        assert segmenter.backend.precision == "int8-bf16"
+        assert (stream.push(frame(0)).labels == 1).all()
+
+
+@pytest.mark.parametrize(
+    ("precision", "hint"), [("fp32", "f32"), ("int8", "f32"), ("bf16", "bf16"), ("int8-bf16", "bf16")]
+)
 def test_precision_is_pinned(precision: str, hint: str) -> None:
     """Where a processor has BF16, OpenVINO would take it for FP32 unasked."""
     assert openvino._options(precision=precision, threads=3) == {
