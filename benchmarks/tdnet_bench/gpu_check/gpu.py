@@ -84,7 +84,7 @@ class TorchGpu:
             "multiprocessors": properties.multi_processor_count,
             "memory_bytes": total,
             "free_bytes": free,
-            "torch": self._torch.__version__,
+            "torch": str(self._torch.__version__),  # a class of its own
             "cuda": self._torch.version.cuda,
             "cudnn": self._torch.backends.cudnn.version(),
         }

@@ -6,8 +6,10 @@ import contextlib
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
+from torch import torch_version
 
 from tdnet_bench.gpu_check.gpu import TorchGpu
 from tdnet_runtime.errors import BackendError
@@ -22,7 +24,7 @@ def fake_torch(*, cuda: str | None = "13.0", error: Exception | None = None) -> 
 
     properties = SimpleNamespace(name="NVIDIA Fake", major=9, minor=0, multi_processor_count=132)
     return SimpleNamespace(
-        __version__="2.0",
+        __version__=torch_version.TorchVersion("2.0"),
         version=SimpleNamespace(cuda=cuda),
         calls=calls,
         device=lambda kind, index: f"{kind}:{index}",
@@ -43,6 +45,7 @@ def fake_torch(*, cuda: str | None = "13.0", error: Exception | None = None) -> 
 def test_facts() -> None:
     facts = TorchGpu(fake_torch()).facts()
     assert (facts["name"], facts["compute_capability"], facts["memory_bytes"]) == ("NVIDIA Fake", "9.0", 200)
+    assert b'"torch":"2.0"' in msgspec.json.encode(facts)  # PyTorch's version is of a class of its own
 
 
 def test_what_it_offers() -> None:
