@@ -32,7 +32,7 @@ SMALLER := td2-fa18-w32-camvid-272x360 td2-fa18-w32-camvid-184x240 td2-fa18-w32-
 QUALITY := $(TRAINED:%=$(RESULTS)/camvid-val/%.json) $(TRAINED:%=$(RESULTS)/camvid-test/%.json) \
            $(SMALLER:%=$(RESULTS)/camvid-val/%.json)
 
-PEERS := pytorch onnxruntime:int8 openvino:fp32 openvino:bf16 openvino:int8
+PEERS := pytorch onnxruntime:int8 openvino:fp32 openvino:bf16 openvino:int8 openvino:int8-bf16
 $(RESULTS)/demo.json: PEERS := pytorch torch-compile openvino:fp32 openvino:bf16
 FRAMES := 120
 $(RESULTS)/td4-psp18-769x1537.json $(RESULTS)/td2-psp50-769x1537.json $(RESULTS)/td2-fa18-768x1536.json: ROOFLINE := --roofline

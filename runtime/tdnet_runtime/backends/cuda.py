@@ -26,7 +26,8 @@ CUDA = Provider(
     device="cuda",
     options={
         "arena_extend_strategy": "kSameAsRequested",  # not the next power of two
-        "cudnn_conv_algo_search": "EXHAUSTIVE",  # while the bundle is opened
+        "cudnn_conv_algo_search": "HEURISTIC",
+        "prefer_nhwc": "1",
         "use_tf32": "0",  # FP32 graphs are run in FP32
     },
     graphs={"enable_cuda_graph": "1"},
