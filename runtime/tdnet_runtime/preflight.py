@@ -35,7 +35,7 @@ __all__ = [
 PREFERRED = ("fp16", "fp32")
 """Precisions of GPU engines, best first."""
 
-_PORTABLE = ("8.6", "8.9")  # and 12.0 and later, see `portability_note`
+_RTX_RUNS_ON = ("8.0", "8.6", "8.9")  # and 12.0 and later: TensorRT-RTX 1.7.1's own words where it refuses an H100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,17 +139,22 @@ def check_engine(
 
 
 def portability_note(spec: EngineSpec, facts: DeviceFacts) -> str | None:
-    """Why portable engines may not run on this device, where their product does not document it; or None.
+    """Why portable engines will hardly run on this device; None where they should.
 
-    Not refused: what is undocumented, the product itself decides when it deserialises (Hopper and
-    A100 among it). The note belongs to the error message then.
+    Not refused here: the product itself decides when it deserialises, and a later version may know more devices. The
+    note belongs to the error message then.
     """
+    return None if spec.compute_capabilities else _device_note(facts)
+
+
+def _device_note(facts: DeviceFacts) -> str | None:
+    """What TensorRT-RTX is known to say of this device, where that is no."""
     capability = facts.compute_capability
-    if spec.compute_capabilities or capability in _PORTABLE or _numbers(capability) >= (12, 0):
+    if facts.backend != "tensorrt-rtx" or capability in _RTX_RUNS_ON or _numbers(capability) >= (12, 0):
         return None
     return (
-        f"portable {PRODUCTS[spec.backend]} engines are documented for compute capability 8.6, 8.9, 12.0 and "
-        f"later, {facts.device_name} has {capability}: use the backend tensorrt or cuda if it refuses them"
+        f"{PRODUCTS[facts.backend]} 1.7 runs on compute capability 8.0, 8.6, 8.9, 12.0 and later, "
+        f"{facts.device_name} has {capability}: use the backend tensorrt or cuda"
     )
 
 
@@ -186,10 +191,10 @@ def _absent(bundle: Bundle, facts: DeviceFacts, wanted: str | None, sets: list[E
             f"export the checkpoint again with --precision {best}, or ask for {precisions[0]}: {str(bundle.path)!r}"
         )
     asked = f" in {wanted}" if wanted else ""
+    advice = _device_note(facts) or f"build them: {rebuild_command(bundle.path, facts.backend, best)}"
     return (
         f"{product} engines{asked} were asked, the bundle has {has} ({product} {facts.product_version}, compute "
-        f"capability {facts.compute_capability} here); build them: "
-        f"{rebuild_command(bundle.path, facts.backend, best)}"
+        f"capability {facts.compute_capability} here); {advice}"
     )
 
 

@@ -252,10 +252,10 @@ def test_an_engines_own_header_is_compared(
 
 @pytest.mark.parametrize(
     ("capability", "noted"),
-    [("7.5", True), ("8.0", True), ("8.6", False), ("8.7", True), ("8.9", False), ("9.0", True), ("10.0", True),
+    [("7.5", True), ("8.0", False), ("8.6", False), ("8.7", True), ("8.9", False), ("9.0", True), ("10.0", True),
      ("12.0", False), ("12.1", False), ("13.0", False)],
 )  # fmt: skip
-def test_portable_engines_on_undocumented_devices_get_a_note(
+def test_portable_engines_on_devices_that_rtx_does_not_name_get_a_note(
     bundle: MakeBundle, capability: str, noted: bool
 ) -> None:
     given = bundle({}, {"compute_capabilities": (capability,)})
@@ -272,8 +272,22 @@ def test_portable_engines_on_undocumented_devices_get_a_note(
     assert (note is not None) is noted
     if note:
         assert f"a device has {capability}" in note
-        assert "8.6, 8.9, 12.0 and later" in note
+        assert "8.0, 8.6, 8.9, 12.0 and later" in note
     assert portability_note(own, facts) is None
+
+
+def test_nobody_is_sent_to_build_engines_that_cannot_run(bundle: MakeBundle) -> None:
+    """As on an H100."""
+    facts = DeviceFacts(
+        backend="tensorrt-rtx",
+        product_version="1.7.1.116",
+        platform="linux-x86_64",
+        device_name="a device",
+        compute_capability="9.0",
+    )
+    with pytest.raises(BackendError, match="a device has 9.0: use the backend tensorrt or cuda") as caught:
+        choose_engines(bundle(), facts, precision=None)
+    assert "--rebuild" not in str(caught.value)
 
 
 def test_names_and_commands() -> None:

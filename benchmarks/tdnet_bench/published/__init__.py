@@ -3,7 +3,7 @@
     python -m tdnet_bench.published     # makes every block `<!-- results:NAME -->` anew
 
 `results.py` reads the files, `pages.py` finds the blocks, `blocks.py` knows what each is called; a block's table is
-in `speed_tables.py`, `quality_tables.py` or `roofline_tables.py`, whose words are in `markdown.py`.
+in a module called `*_table.py` or `*_tables.py`, whose words are in `markdown.py`.
 """
 
 from __future__ import annotations

@@ -2,37 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
+from tdnet_bench.published.gpu_table import gpu_table
+from tdnet_bench.published.headline_table import headline_table
 from tdnet_bench.published.markdown import Link
 from tdnet_bench.published.quality_tables import camvid_class_table, camvid_table
-from tdnet_bench.published.results import Machine
+from tdnet_bench.published.results import Machine, Results
 from tdnet_bench.published.roofline_tables import roofline_table
 from tdnet_bench.published.settings_tables import settings_tables
 from tdnet_bench.published.speed_tables import sizes_table, speed_table
 
 __all__ = ["BLOCKS", "NOT_MEASURED", "block"]
 
-BLOCKS: Mapping[str, Callable[[Machine, Link], str | None]] = {
-    "speed": speed_table,
-    "sizes": sizes_table,
-    "camvid": camvid_table,
-    "camvid-classes": camvid_class_table,
-    "roofline": roofline_table,
-    "settings": settings_tables,
+Table = Callable[[Results, Link], "str | None"]
+
+
+def _by_machine(table: Callable[[Machine, Link], str | None]) -> Table:
+    """A table for each machine, under its name; machines that have none are left out."""
+
+    def tables(results: Results, link: Link) -> str | None:
+        made = [(machine.name, table(machine, link)) for machine in results.machines]
+        return "\n\n".join(f"**{name}**\n\n{text}" for name, text in made if text is not None) or None
+
+    return tables
+
+
+BLOCKS: Mapping[str, Table] = {
+    "headline": headline_table,
+    "gpu": gpu_table,
+    "speed": _by_machine(speed_table),
+    "sizes": _by_machine(sizes_table),
+    "camvid": _by_machine(camvid_table),
+    "camvid-classes": _by_machine(camvid_class_table),
+    "roofline": _by_machine(roofline_table),
+    "settings": _by_machine(settings_tables),
 }
-"""From a machine to its table; None where it was not measured."""
+"""Text without an end of line at its end; None where nothing of it was measured."""
 
-NOT_MEASURED = "not measured yet"
-
-
-def block(name: str, machines: Sequence[Machine], link: Link) -> str:
-    """The block `name`, a key of `BLOCKS`, of all machines: Markdown without an end of line at its end."""
-    if not machines:
-        return f"{NOT_MEASURED.capitalize()}."
-    return "\n\n".join(_of_machine(name, machine, link) for machine in machines)
+NOT_MEASURED = "Not measured yet."
 
 
-def _of_machine(name: str, machine: Machine, link: Link) -> str:
-    made = BLOCKS[name](machine, link)
-    return f"**{machine.name}**: {NOT_MEASURED}." if made is None else f"**{machine.name}**\n\n{made}"
+def block(name: str, results: Results, link: Link) -> str:
+    """The block `name`, a key of `BLOCKS`."""
+    return BLOCKS[name](results, link) or NOT_MEASURED

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote
 
 from tdnet_bench.documents.result_file import write_result
 from tdnet_bench.published.blocks import BLOCKS, block
-from tdnet_bench.published.results import Machine, read_machines
+from tdnet_bench.published.results import Results, read_results
 from tdnet_runtime.errors import OptionError
 
 __all__ = ["RESULTS", "page_with_results", "pages_of", "publish"]
@@ -35,9 +34,9 @@ def publish(root: Path) -> tuple[Path, ...]:
             f"the figures were to be published, but {str(root)!r} has no {RESULTS}; run it from a checkout "
             "that is installed with: pip install --editable"
         )
-    machines = read_machines(root / RESULTS)
+    results = read_results(root / RESULTS)
     before = {page: page.read_text(encoding="utf-8") for page in pages_of(root)}
-    after = {page: page_with_results(text, machines, page=page) for page, text in before.items()}
+    after = {page: page_with_results(text, results, page=page) for page, text in before.items()}
     changed = tuple(page for page in before if after[page] != before[page])
     for page in changed:
         write_result(after[page].encode(), page, what="the page", option="checkout")
@@ -49,12 +48,12 @@ def pages_of(root: Path) -> tuple[Path, ...]:
     return (root / "README.md", *sorted((root / "docs").glob("*.md")))
 
 
-def page_with_results(text: str, machines: Sequence[Machine], *, page: Path) -> str:
+def page_with_results(text: str, results: Results, *, page: Path) -> str:
     """`text` with what stands between the markers made anew.
 
     Args:
         text: of the page.
-        machines: what was measured.
+        results: what was measured.
         page: its file; links are relative to its folder.
 
     Raises:
@@ -73,7 +72,7 @@ def page_with_results(text: str, machines: Sequence[Machine], *, page: Path) -> 
                 f"{page.name}: the block of results {name!r} does not begin or end; it needs the lines "
                 f"<!-- results:{name} --> and <!-- /results:{name} -->"
             )
-        made = block(name, machines, lambda path: _target(path, page))
+        made = block(name, results, lambda path: _target(path, page))
         kept += [text[end : begin.end()], f"\n{made}\n"]
         end = close.start()
     return "".join([*kept, text[end:]])

@@ -1,4 +1,4 @@
-"""The committed documents of `tdnet-bench`, by machine, in the order in which tables show them."""
+"""The committed documents, in the order in which tables show them: of `tdnet-bench` by machine, of `gpu_check`."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from pathlib import Path
 import msgspec
 
 from tdnet_bench.documents.document import Document, read_document
+from tdnet_bench.documents.result_file import read_records
+from tdnet_bench.gpu_check.records import GpuCheck
 from tdnet_bench.machine.load import BUSY_SHARE
 from tdnet_bench.ort_settings import document as ort_settings
 from tdnet_bench.records.config import PYTORCH
 
-__all__ = ["SPLITS", "Machine", "Result", "read_machines"]
+__all__ = ["SPLITS", "GpuResult", "Machine", "Result", "Results", "read_machines", "read_results"]
 
 SPLITS = ("val", "test")
 """Of CamVid; a machine's folder has `camvid-val` and `camvid-test`."""
@@ -76,10 +78,47 @@ class Machine:
     settings: tuple[tuple[Path, ort_settings.SettingsDocument], ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class GpuResult:
+    """One document of `gpu_check`, and the file that it came from."""
+
+    path: Path
+    document: GpuCheck
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """All that is published.
+
+    Attributes:
+        machines: a folder each, by name.
+        gpu_checks: files beside the folders, the oldest first.
+    """
+
+    machines: tuple[Machine, ...]
+    gpu_checks: tuple[GpuResult, ...] = ()
+
+
 class _Head(msgspec.Struct):
     """What tells documents of `tdnet-bench` from others, which have a kind."""
 
     kind: str | None = None
+
+
+def read_results(folder: Path) -> Results:
+    """All results of `folder`. Files of other kinds are passed over.
+
+    Raises:
+        OptionError: a file is no document of this version.
+    """
+    decoder = msgspec.json.Decoder(GpuCheck)
+    checks = [
+        GpuResult(path, read_records(path, decoder.decode, what="gpu_check"))
+        for path in folder.glob("*.json")
+        if _kind(path) == "gpu-check"
+    ]
+    checks.sort(key=lambda check: check.document.environment.started_at)
+    return Results(machines=read_machines(folder), gpu_checks=tuple(checks))
 
 
 def read_machines(folder: Path) -> tuple[Machine, ...]:

@@ -70,10 +70,10 @@ def _speed_rows(result: Result, link: Link) -> Iterator[tuple[str, ...]]:
         )
 
 
-def times_faster(ratio: Ratio) -> str:
+def times_faster(ratio: Ratio, *, interval: bool = True) -> str:
     """How many times the side is faster than its baseline: the ratio of their times upside down, ends exchanged."""
     text = f"{number(1 / ratio.median_of_pairs)}×"
-    if ratio.low is None or ratio.high is None:
+    if not interval or ratio.low is None or ratio.high is None:
         return text
     return f"{text} ({number(1 / ratio.high)} to {number(1 / ratio.low)})"
 

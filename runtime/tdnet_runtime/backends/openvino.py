@@ -13,8 +13,11 @@ How it is set up, and why (figures: docs/cpu.md):
 
 from __future__ import annotations
 
+import logging
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from tdnet_runtime.backends.base import Binding, Buffer, Program, Session
@@ -28,10 +31,14 @@ from tdnet_runtime.manifest import GraphSpec, TensorSpec
 
 __all__ = ["PREFERRED", "OpenVinoBackend", "open_bundle", "unavailable", "unsuited"]
 
+logger = logging.getLogger(__name__)
+
 PREFERRED = ("fp32", "int8")
 """INT8 graphs are run unasked only where a bundle has no FP32 ones: they cost accuracy."""
 
 _DEVICE = "CPU"
+_CPUINFO = Path("/proc/cpuinfo")
+_EXACT = {"avx512_vnni", "avx_vnni", "amx_int8"}  # x86's instructions whose INT8 sums do not saturate
 _DTYPES = {"u8": "uint8", "f16": "float16", "f32": "float32"}
 
 
@@ -61,6 +68,11 @@ def open_bundle(bundle: Bundle, *, precision: str | None, threads: int | None) -
     asked = None if precision is None else graphs_of(precision)
     graphs = graph_precision(bundle, asked, preferred=PREFERRED)
     assert graphs is not None  # see `unsuited`
+    if graphs == "int8" and _saturates():
+        logger.warning(
+            "this processor has no VNNI: OpenVINO sums INT8 products in 16 bits here, which may saturate and change "
+            "labels. Compare with tdnet-bench, or take backend='onnxruntime'."
+        )
     return OpenVinoBackend(
         bundle, graphs=graphs, precision=precision or graphs, threads=threads or available_cores()
     )
@@ -77,6 +89,15 @@ def _no_bf16(precision: str) -> str | None:
         f"{core.get_property(_DEVICE, 'FULL_DEVICE_NAME')!r} is not (OpenVINO would compute in FP32 there); ask for "
         f"{graphs} (precision={graphs!r}, --precision {graphs})"
     )
+
+
+def _saturates() -> bool:
+    """True on an x86 processor that lacks all of `_EXACT`; False where the system does not tell."""
+    try:
+        found = re.search(r"^flags\s*:\s*(.+)$", _CPUINFO.read_text(), re.MULTILINE)
+    except OSError:
+        return False
+    return found is not None and not _EXACT & set(found[1].split())
 
 
 @contextmanager

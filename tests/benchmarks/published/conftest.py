@@ -11,6 +11,10 @@ import pytest
 
 from tdnet_bench.documents.document import Document, write_document
 from tdnet_bench.published.results import Machine, read_machines
+from tdnet_bench.records.frames import FrameRecord
+from tdnet_bench.statistics.summary import summarise
+
+SUBJECT, OTHER, PEER = "fake:fp32", "fake:int8", "pytorch"
 
 ReadMachine = Callable[[], Machine]
 Write = Callable[..., Path]
@@ -61,3 +65,25 @@ def machine(results: Path) -> ReadMachine:
         return one
 
     return read
+
+
+@pytest.fixture
+def two_sides(document: Document) -> Document:
+    """With a second bundle side, twice as fast as the first one, and PyTorch through its compiler."""
+    sides = document.sides | {
+        OTHER: msgspec.structs.replace(document.sides[SUBJECT], name=OTHER, description="Engine 1.2, CPU"),
+        "torch-compile": msgspec.structs.replace(document.sides[PEER], name="torch-compile"),
+    }
+    frames = [record for record in document.records if isinstance(record, FrameRecord)]
+    more = [
+        msgspec.structs.replace(record, side=OTHER, host_call_ns=record.host_call_ns // 2)
+        for record in frames
+        if record.side == SUBJECT
+    ] + [
+        msgspec.structs.replace(record, side="torch-compile", host_call_ns=3 * record.host_call_ns)
+        for record in frames
+        if record.side == PEER
+    ]
+    records = (*document.records, *more)
+    summary = summarise(records, sides=sides, paths=2)
+    return msgspec.structs.replace(document, sides=sides, records=records, summary=summary)

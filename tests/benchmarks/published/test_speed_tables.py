@@ -2,40 +2,16 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-from tests.benchmarks.published.conftest import ReadMachine, Write
+from tests.benchmarks.published.conftest import OTHER, PEER, SUBJECT, ReadMachine, Write
 from tests.benchmarks.published.tables import link, tables_of
 
 from tdnet_bench.documents.document import Document
 from tdnet_bench.published.speed_tables import sizes_table, speed_table, times_faster
 from tdnet_bench.quality.features import FeatureErrors
-from tdnet_bench.records.frames import FrameRecord
 from tdnet_bench.statistics.ratios import Ratio
 from tdnet_bench.statistics.summary import summarise
 
-SUBJECT, OTHER, PEER = "fake:fp32", "fake:int8", "pytorch"
 FASTER = "faster by (95 % interval)"
-
-
-@pytest.fixture
-def two_sides(document: Document) -> Document:
-    """With a second bundle side, twice as fast as the first one, and PyTorch through its compiler."""
-    sides = document.sides | {
-        OTHER: msgspec.structs.replace(document.sides[SUBJECT], name=OTHER, description="Engine 1.2, CPU"),
-        "torch-compile": msgspec.structs.replace(document.sides[PEER], name="torch-compile"),
-    }
-    frames = [record for record in document.records if isinstance(record, FrameRecord)]
-    more = [
-        msgspec.structs.replace(record, side=OTHER, host_call_ns=record.host_call_ns // 2)
-        for record in frames
-        if record.side == SUBJECT
-    ] + [
-        msgspec.structs.replace(record, side="torch-compile", host_call_ns=3 * record.host_call_ns)
-        for record in frames
-        if record.side == PEER
-    ]
-    records = (*document.records, *more)
-    summary = summarise(records, sides=sides, paths=2)
-    return msgspec.structs.replace(document, sides=sides, records=records, summary=summary)
 
 
 def test_a_row_for_each_bundle_side(write: Write, machine: ReadMachine, two_sides: Document) -> None:

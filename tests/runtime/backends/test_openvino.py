@@ -276,6 +276,35 @@ def test_int8_bf16_runs_the_int8_graphs(write_law: WriteLaw, law_graphs: dict[st
 
 
 @pytest.mark.parametrize(
+    ("cpuinfo", "graphs", "warned"),
+    [
+        ("flags\t\t: fpu avx2 fma\n", "int8", True),
+        ("flags\t\t: fpu avx2 avx_vnni\n", "int8", False),
+        ("flags\t\t: fpu avx512f avx512_vnni\n", "int8", False),
+        ("flags\t\t: fpu avx2 fma\n", "fp32", False),
+        ("Features\t: fp asimd\n", "int8", False),  # ARM
+        (None, "int8", False),
+    ],
+)
+def test_int8_that_may_saturate_is_told(
+    write_law: WriteLaw,
+    law_graphs: dict[str, bytes],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    cpuinfo: str | None,
+    graphs: str,
+    warned: bool,
+) -> None:
+    if cpuinfo is not None:
+        (tmp_path / "cpuinfo").write_text(cpuinfo)
+    monkeypatch.setattr(openvino, "_CPUINFO", tmp_path / "cpuinfo")
+    with Bundle.open(in_precisions(write_law(), law_graphs, (graphs,), taken=graphs)) as bundle:
+        openvino.open_bundle(bundle, precision=None, threads=1).close()
+    assert ("has no VNNI" in caplog.text) is warned
+
+
+@pytest.mark.parametrize(
     ("precision", "hint"), [("fp32", "f32"), ("int8", "f32"), ("bf16", "bf16"), ("int8-bf16", "bf16")]
 )
 def test_precision_is_pinned(precision: str, hint: str) -> None:

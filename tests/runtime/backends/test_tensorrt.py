@@ -136,9 +136,10 @@ def test_auto_takes_it(rtx: object, with_engines: Callable[..., Path]) -> None:
 
 
 def test_auto_passes_over_a_bundle_without_engines(
-    rtx: object, made_up_bundle: Path, monkeypatch: pytest.MonkeyPatch
+    rtx: object, device: FakeDevice, made_up_bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And says how to make some. The bundle's graphs are made up, so no other backend loads it either."""
+    monkeypatch.setattr(device, "compute_capability", "8.9")
     with Bundle.open(made_up_bundle) as bundle, pytest.raises(BackendError) as caught:
         open_backend("auto", bundle)
     assert "tensorrt-rtx: TensorRT-RTX engines were asked, the bundle has none" in str(caught.value)
@@ -169,15 +170,15 @@ def test_an_engine_of_another_version_is_not_deserialised(
 def test_an_engine_that_tensorrt_refuses(
     rtx: dict[bytes, FakeEngine | None], device: FakeDevice, with_engines: Callable[..., Path]
 ) -> None:
-    """With what it logged; portable engines on a device that NVIDIA does not name get a hint. Nothing is left."""
+    """With what it logged; portable engines on a device that it does not name get a hint. Nothing is left."""
     for engine in list(rtx.values())[2:]:
         assert engine is not None
         engine.close()  # as if they had never been made
     rtx[list(rtx)[2]] = None
     with pytest.raises(
         BackendError,
-        match=r"cannot load the engine of graph 'subnet2': unsupported device \(portable TensorRT-RTX engines are "
-        r"documented for .*fake GPU has 9.0: use the backend tensorrt or cuda",
+        match=r"cannot load the engine of graph 'subnet2': unsupported device \(TensorRT-RTX 1\.7 runs on "
+        r".*fake GPU has 9.0: use the backend tensorrt or cuda",
     ):
         Segmenter.open(with_engines(capabilities=()), backend="tensorrt-rtx")
     assert device.alive == set()
