@@ -35,7 +35,11 @@ __all__ = [
 PREFERRED = ("fp16", "fp32")
 """Precisions of GPU engines, best first."""
 
-_RTX_RUNS_ON = ("8.0", "8.6", "8.9")  # and 12.0 and later: TensorRT-RTX 1.7.1's own words where it refuses an H100
+_RTX_RUNS_ON = (
+    "8.0",
+    "8.6",
+    "8.9",
+)  # and 12.0 and later: TensorRT-RTX 1.7.1's own words where it refuses an H100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

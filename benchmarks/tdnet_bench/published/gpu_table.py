@@ -17,14 +17,17 @@ _CAPTURED = {True: "yes", False: "no", None: ABSENT}
 
 
 def gpu_table(results: Results, link: Link) -> str | None:
-    """A row for each way to run a bundle that was timed: of several documents the newest, of one the first; None without any."""
+    """A row for each way to run a bundle that was timed; None without any.
+
+    Of several documents the newest one's figures, of one document the first.
+    """
     rows: dict[tuple[str, ...], tuple[str, ...]] = {}
     for result in results.gpu_checks:
         rows |= _rows(result, link)
     if not rows:
         return None
     made = [(*key, *figures) for key, figures in sorted(rows.items(), key=lambda row: row[0][:3])]
-    return f"{markdown_table(_COLUMNS, made)}\n\nMeasured on {'; '.join(_places(results))}."
+    return f"{markdown_table(_COLUMNS, made)}\n\nMeasured on {'; '.join(dict.fromkeys(_places(results)))}."
 
 
 def _rows(result: GpuResult, link: Link) -> dict[tuple[str, ...], tuple[str, ...]]:
@@ -58,7 +61,10 @@ def _places(results: Results) -> Iterator[str]:
     for result in results.gpu_checks:
         document = result.document
         drivers = {gpu.driver for gpu in document.gpus if gpu.driver}
-        packages = [f"{name} {document.packages[name]}" for name in ("onnxruntime-gpu", "torch")
-                    if name in document.packages]
+        packages = [
+            f"{name} {document.packages[name]}"
+            for name in ("onnxruntime-gpu", "torch")
+            if name in document.packages
+        ]
         versions = ", ".join([*(f"driver {driver}" for driver in sorted(drivers)), *packages])
         yield f"{document.gpu['name']} ({versions}) on {document.environment.started_at[:10]}"

@@ -58,7 +58,9 @@ def _ratios(result: Result) -> dict[str, Ratio]:
     return {
         comparison.side: comparison.overall
         for comparison in result.document.summary.comparisons
-        if comparison.baseline == PYTORCH and comparison.side in result.bundle_sides
+        if comparison.baseline == PYTORCH
+        and comparison.side in result.bundle_sides
+        and comparison.overall is not None
     }
 
 

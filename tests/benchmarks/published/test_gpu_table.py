@@ -52,7 +52,9 @@ def test_of_several_documents_the_newest_of_one_the_first(
     write_check: Callable[..., None], tmp_path: Path
 ) -> None:
     """File names say nothing about the age."""
-    eager = measurement(17, side="pytorch eager", precision="fp32", captured=None, labels="device", clock="gpu compute")
+    eager = measurement(
+        17, side="pytorch eager", precision="fp32", captured=None, labels="device", clock="gpu compute"
+    )
     write_check("b", measurement(22), eager, day="01")
     write_check("a", measurement(5), measurement(6), measurement(7, captured=False), day="02")
     text = gpu_table(read_results(tmp_path), link)

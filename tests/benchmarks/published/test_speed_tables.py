@@ -1,8 +1,6 @@
 from __future__ import annotations
 
-import msgspec
-import pytest
-from tests.benchmarks.published.conftest import OTHER, PEER, SUBJECT, ReadMachine, Write
+from tests.benchmarks.published.conftest import OTHER, SUBJECT, ReadMachine, Write
 from tests.benchmarks.published.tables import link, tables_of
 
 from tdnet_bench.documents.document import Document
