@@ -24,6 +24,16 @@ TINY_FEATURES = {"td2-psp50": (7, 9), "td4-psp18": (9, 13), "td2-fa18": (8, 12),
 """(h, w) of the tiny networks' features: two of them divide into none of the pyramid's grids."""
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _auto_is_onnxruntime_on_a_cpu():
+    """OpenVINO compiles half a second where ONNX Runtime loads in milliseconds: its own tests ask for it by name."""
+    from tdnet_runtime import backends
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(backends, "AUTO_ORDER", tuple(b for b in backends.AUTO_ORDER if b != "openvino"))
+        yield
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item):
     """With CI=true, a comparison with the public code that is skipped counts as failed."""

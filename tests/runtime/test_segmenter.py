@@ -28,7 +28,9 @@ from tdnet_runtime import (
     Stream,
     StreamError,
     StreamState,
+    backends,
 )
+from tdnet_runtime.backends import AUTO_ORDER
 from tdnet_runtime.backends.fake import FakeBackend, FakeSession
 from tdnet_runtime.manifest import Manifest
 from tdnet_runtime.media.scene import render
@@ -411,7 +413,10 @@ def test_schedule_of_the_real_networks(real_segmenter: Callable[[str], Segmenter
     assert all(r.logits is not None and r.logits.shape == (5, inputs.height, inputs.width) for r in results)
 
 
-def test_auto_says_which_backend_it_chose(real: Segmenter, caplog: pytest.LogCaptureFixture) -> None:
+def test_auto_says_which_backend_it_chose(
+    real: Segmenter, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backends, "AUTO_ORDER", AUTO_ORDER)  # the shipped one; see tests/conftest.py
     with (
         caplog.at_level(logging.INFO, logger="tdnet_runtime"),
         Segmenter.open(real.bundle.path, backend="auto", threads=1) as segmenter,
