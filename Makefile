@@ -14,9 +14,9 @@ GPU_CHECK_ARGS ?=
 
 demo: $(VENV)/.demo $(DEMO)/bikes.mp4
 	$(BIN)/tdnet-export --ckpt $(CHECKPOINT) --out $(DEMO)/td2-fa18.plan
-	$(BIN)/tdnet-run --engine $(DEMO)/td2-fa18.plan --input $(DEMO)/bikes.mp4 --overlay $(DEMO)/overlay.mp4 --labels $(DEMO)/labels
+	$(BIN)/tdnet-run --engine $(DEMO)/td2-fa18.plan --backend onnxruntime --input $(DEMO)/bikes.mp4 --overlay $(DEMO)/overlay.mp4 --labels $(DEMO)/labels
 	rm -f $(DEMO)/bench.json
-	$(BIN)/tdnet-bench --engine $(DEMO)/td2-fa18.plan --ckpt $(CHECKPOINT) --input $(DEMO)/bikes.mp4 --frames 40 --json $(DEMO)/bench.json
+	$(BIN)/tdnet-bench --engine $(DEMO)/td2-fa18.plan --backend onnxruntime --ckpt $(CHECKPOINT) --input $(DEMO)/bikes.mp4 --frames 40 --json $(DEMO)/bench.json
 	@echo
 	@echo "Done. Open $(DEMO)/overlay.mp4 in a browser; the masks are in $(DEMO)/labels, the"
 	@echo "bundle is $(DEMO)/td2-fa18.plan (tdnet-inspect shows it), the figures are in $(DEMO)/bench.json."

@@ -7,7 +7,7 @@
 # `make -n bench` shows the commands. Bundles stay in .bench/, so that a second run only measures.
 #
 #   MACHINE      folder under benchmarks/results; named after instruction set and cores if not given
-#   DRIVE        clip that the untrained networks see; the demo's video if not given
+#   DRIVE        clip that the untrained networks see; the demo's video if not given (for the committed figures: a dashcam's)
 #   CAMVID       folder with val, valannot, test, testannot and train, as SegNet's split has them; without it, no quality
 #   CHECKPOINTS  folder with td2-fa18-camvid.pth; without it, quality of the demo's network alone
 

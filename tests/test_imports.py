@@ -147,6 +147,34 @@ with Segmenter.open(sys.argv[1]) as segmenter, segmenter.stream() as stream:
     assert "without OpenCV" in error
 
 
+def test_images_are_read_and_engines_rebuilt_without_pyav(
+    python: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    """As on a GPU host, which gets wheels by hand. A video says what is missing."""
+    cv2 = pytest.importorskip("cv2")
+    pytest.importorskip("torch")
+    import numpy
+
+    cv2.imwrite(str(tmp_path / "a.png"), numpy.zeros((8, 8, 3), numpy.uint8))
+    (tmp_path / "a.mp4").write_bytes(b"0")
+    code = """
+import sys
+sys.modules["av"] = None
+import tdnet_bench.cli, tdnet_export.cli
+from tdnet_export.engines import rebuild
+from tdnet_runtime.media.sources import open_source
+with open_source(sys.argv[1]) as source:
+    print(len(list(source)))
+try:
+    open_source(sys.argv[1] + "/a.mp4")
+except ImportError as error:
+    print(error.name)
+"""
+    done = python(code, tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.split() == ["1", "av"]
+
+
 def test_all_scripts_are_known_here() -> None:
     assert _scripts().keys() == FIRST_MISSING.keys()
 
@@ -206,6 +234,8 @@ except SystemExit as error:
         code,
         "--engine",
         tiny_bundle("td4-psp18"),
+        "--backend",
+        "onnxruntime",
         "--input",
         clip,
         "--labels",

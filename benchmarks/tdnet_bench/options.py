@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tdnet_bench.documents.journal import JOURNAL_SUFFIX
-from tdnet_bench.documents.result_file import check_folder_of
+from tdnet_bench.documents.result_file import check_result_path
 from tdnet_runtime.errors import OptionError
 
 __all__ = ["DEFAULT_FRAMES", "BenchOptions"]
@@ -89,4 +89,4 @@ def _check_target(flag: str, path: Path) -> None:
     """Raise OptionError where `path`, given by `flag`, could not be written in the end."""
     if path.name.endswith(JOURNAL_SUFFIX):
         raise OptionError(f"{flag} may not end in {JOURNAL_SUFFIX}, as journals do: {str(path)!r}")
-    check_folder_of(path, option=flag)
+    check_result_path(path, option=flag)

@@ -35,11 +35,8 @@ __all__ = [
 PREFERRED = ("fp16", "fp32")
 """Precisions of GPU engines, best first."""
 
-_RTX_RUNS_ON = (
-    "8.0",
-    "8.6",
-    "8.9",
-)  # and 12.0 and later: TensorRT-RTX 1.7.1's own words where it refuses an H100
+# And 12.0 and later: TensorRT-RTX 1.7.1's own words where it refuses an H100.
+_RTX_RUNS_ON = ("8.0", "8.6", "8.9")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,9 +97,11 @@ def choose_engines(bundle: Bundle, facts: DeviceFacts, *, precision: str | None)
     others = f" (nor do {len(misfits) - 1} other sets fit)" if len(misfits) > 1 else ""
     too_old = any(reason.startswith("the driver") for reason in nearest)
     update = "update the driver, or " if too_old else ""
-    raise BackendError(
-        f"the bundle's {product} engines in {wanted} do not fit this machine: {'; '.join(nearest)}{others}; "
+    advice = _device_note(facts) or (
         f"{update}build them here: {rebuild_command(bundle.path, facts.backend, wanted)}"
+    )
+    raise BackendError(
+        f"the bundle's {product} engines in {wanted} do not fit this machine: {'; '.join(nearest)}{others}; {advice}"
     )
 
 
@@ -126,7 +125,7 @@ def check_engine(
     Raises:
         BackendError: they differ, or it is no engine.
     """
-    remedy = f"build it anew: {rebuild_command(plan, facts.backend, spec.precision)}"
+    remedy = _device_note(facts) or f"build it anew: {rebuild_command(plan, facts.backend, spec.precision)}"
     try:
         header = parse_engine_header(data)
     except BackendError as error:
@@ -152,9 +151,10 @@ def portability_note(spec: EngineSpec, facts: DeviceFacts) -> str | None:
 
 
 def _device_note(facts: DeviceFacts) -> str | None:
-    """What TensorRT-RTX is known to say of this device, where that is no."""
+    """What TensorRT-RTX 1.7 is known to say of this device, where that is no; building engines anew is no remedy then."""
     capability = facts.compute_capability
-    if facts.backend != "tensorrt-rtx" or capability in _RTX_RUNS_ON or _numbers(capability) >= (12, 0):
+    known = facts.backend == "tensorrt-rtx" and facts.product_version.startswith("1.7.")
+    if not known or capability in _RTX_RUNS_ON or _numbers(capability) >= (12, 0):
         return None
     return (
         f"{PRODUCTS[facts.backend]} 1.7 runs on compute capability 8.0, 8.6, 8.9, 12.0 and later, "

@@ -52,10 +52,10 @@ class Segmenter(Closeable):
 
         Args:
             path: the `*.plan` file.
-            backend: `tensorrt`, `tensorrt-rtx`, `cuda`, `onnxruntime`, `fake` (tests without an engine), or
+            backend: `tensorrt`, `tensorrt-rtx`, `cuda`, `openvino`, `onnxruntime`, `fake` (tests without an engine), or
                 `auto`: the first of these that can run the bundle here; the log says why others were not taken.
-            precision: of the graphs, `fp32` or `fp16`; None for the best that the backend runs unasked (a CPU
-                runs FP32: FP16 is slower there).
+            precision: `fp32`, `fp16` or `int8` as the bundle has graphs, or on `openvino` `bf16` or `int8-bf16`; None
+                for the best that the backend runs unasked (a GPU FP16, a CPU FP32, INT8 where there is nothing else).
             threads: of the CPU for each graph; None for all that this process may use.
 
         Raises:

@@ -37,6 +37,14 @@ def small_plan(tiny_checkpoint: Callable[[str], Path], tmp_path_factory: pytest.
     return out
 
 
+@pytest.fixture(params=["onnxruntime", "openvino"])
+def engine(request: pytest.FixtureRequest) -> str:
+    """A CPU's, each that is installed."""
+    name: str = request.param
+    pytest.importorskip(name)
+    return name
+
+
 @pytest.fixture
 def traced() -> Iterator[None]:
     """Python's and NumPy's allocations are counted."""
@@ -86,7 +94,7 @@ def rss_bytes():
 
 height, width = int(sys.argv[2]), int(sys.argv[3])
 frames = [render(t, height=height, width=width) for t in range(5)]
-with Segmenter.open(sys.argv[1], threads=1) as segmenter, segmenter.stream() as stream:
+with Segmenter.open(sys.argv[1], backend=sys.argv[4], threads=1) as segmenter, segmenter.stream() as stream:
     seen = []
     for index in range(500):
         if index % 120 == 0:  # a new video now and then
@@ -100,10 +108,10 @@ print(seen[100], max(seen[100:]), seen[-1])
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="resident memory is read from /proc")
 @pytest.mark.parametrize("size_hw", [SMALL_SIZE, (240, 427)], ids=["its own", "resized"])
 def test_memory_is_flat_over_500_frames(
-    small_plan: Path, child_env: dict[str, str], size_hw: tuple[int, int]
+    small_plan: Path, child_env: dict[str, str], size_hw: tuple[int, int], engine: str
 ) -> None:
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", RSS_LOOP, small_plan, *map(str, size_hw)],
+        [sys.executable, "-W", "error", "-c", RSS_LOOP, small_plan, *map(str, size_hw), engine],
         env=child_env,
         capture_output=True,
         text=True,
@@ -115,7 +123,7 @@ def test_memory_is_flat_over_500_frames(
     assert last - settled < GROWTH
 
 
-def test_opening_and_closing_leaves_nothing(small_plan: Path, child_env: dict[str, str]) -> None:
+def test_opening_and_closing_leaves_nothing(small_plan: Path, child_env: dict[str, str], engine: str) -> None:
     """Segmenters and streams, 60 times over: neither memory nor open files pile up."""
     loop = """
 import os, sys
@@ -124,7 +132,7 @@ from tdnet_runtime import Segmenter
 frame = np.zeros((192, 384, 3), np.uint8)
 seen = []
 for _ in range(60):
-    with Segmenter.open(sys.argv[1], threads=1) as segmenter:
+    with Segmenter.open(sys.argv[1], backend=sys.argv[2], threads=1) as segmenter:
         for _ in range(2):
             with segmenter.stream() as stream:
                 stream.push(frame)
@@ -133,7 +141,7 @@ for _ in range(60):
 print(seen[20][0], seen[-1][0], seen[20][1], seen[-1][1])
 """
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", loop, small_plan],
+        [sys.executable, "-W", "error", "-c", loop, small_plan, engine],
         env=child_env,
         capture_output=True,
         text=True,

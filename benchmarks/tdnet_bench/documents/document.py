@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from tdnet_bench.documents.result_file import read_records, records_as_json, write_result
+from tdnet_bench.documents.result_file import read_result, records_as_json, write_result
 from tdnet_bench.machine.environment import Environment
 from tdnet_bench.quality.features import FeatureErrors
 from tdnet_bench.records.config import LeftOut, RunConfig, SideSpec
@@ -94,4 +94,4 @@ def read_document(path: Path) -> Document:
             )
         return msgspec.json.decode(data, type=Document)
 
-    return read_records(path, decode, what="tdnet-bench")
+    return read_result(path, decode, what="tdnet-bench")

@@ -1,4 +1,4 @@
-"""The file that an option named for what a run found: where it may be, its text, written whole or not at all."""
+"""The file that an option named for what a run found: where it may be, its text; written whole or not at all, and read."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from tdnet_bench.records.record import Record
 from tdnet_runtime.atomic_file import atomic_file
 from tdnet_runtime.errors import OptionError
 
-__all__ = ["check_folder_of", "read_records", "records_as_json", "write_result"]
+__all__ = ["check_result_path", "read_result", "records_as_json", "write_result"]
 
 AnyDocument = TypeVar("AnyDocument", bound=Record)
 
 
-def check_folder_of(path: Path, *, option: str) -> None:
+def check_result_path(path: Path, *, option: str) -> None:
     """Make sure, before anything slow, that a file could be written to `path`, which `option` named.
 
     Raises:
@@ -42,8 +42,8 @@ def records_as_json(document: Record) -> bytes:
     return f'{head},\n "records": [\n  {records}\n ]\n}}\n'.encode()
 
 
-def read_records(path: Path, decode: Callable[[bytes], AnyDocument], *, what: str) -> AnyDocument:
-    """Read such a document again.
+def read_result(path: Path, decode: Callable[[bytes], AnyDocument], *, what: str) -> AnyDocument:
+    """Read a document again.
 
     Args:
         path: of the file.

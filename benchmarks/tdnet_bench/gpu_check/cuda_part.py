@@ -9,7 +9,7 @@ from typing import Any
 
 from tdnet_bench.gpu_check.gpu import Gpu
 from tdnet_bench.gpu_check.job import Job
-from tdnet_bench.gpu_check.records import Measurement
+from tdnet_bench.gpu_check.records import OUR_STREAM, Measurement
 from tdnet_bench.gpu_check.steps import StepLog
 from tdnet_bench.gpu_check.streams import (
     HOST_CALL,
@@ -139,7 +139,5 @@ def _time_graphs(job: Job, provider: Provider, gpu: Gpu, stream: Any) -> list[Me
         modes: dict[str, Any] = {"captured": captured, "labels": "host"}
         return [
             measured(segmenter, spans, clock="gpu compute", method=GPU_COMPUTE, **modes),
-            measured(
-                segmenter, calls, clock="host call", method=f"{HOST_CALL}; on a stream of ours", **modes
-            ),
+            measured(segmenter, calls, clock="host call", method=f"{HOST_CALL}; {OUR_STREAM}", **modes),
         ]

@@ -1,7 +1,7 @@
 """Engines of TensorRT and TensorRT-RTX from three sources, behind what a part needs of them.
 
 The bundle's own; those that `tdnet-export --rebuild` makes here; and, for TensorRT-RTX, engines for this very
-GPU (`ComputeCapability.CURRENT`), since its portable ones are not documented to run on every GPU.
+GPU (`ComputeCapability.CURRENT`), since its portable ones do not run on every GPU.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 from tdnet_bench.machine.environment import Environment
 from tdnet_bench.machine.gpus import Gpu
@@ -11,6 +11,7 @@ from tdnet_bench.statistics.latency import LatencyStats
 
 __all__ = [
     "EAGER_FP32",
+    "OUR_STREAM",
     "SCHEMA_VERSION",
     "Agreement",
     "BundleFacts",
@@ -25,9 +26,11 @@ __all__ = [
     "Verdict",
 ]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION: Final = 1
 EAGER_FP32 = "pytorch eager"
 """Side that the others are compared with."""
+OUR_STREAM = "on a stream of ours"
+"""In the method of host calls that are not as an application makes them: with marks around each graph."""
 
 Clock: TypeAlias = Literal["gpu compute", "host call"]
 Verdict: TypeAlias = Literal["met", "not met", "not measured"]
@@ -224,7 +227,7 @@ class GpuCheck(Record, frozen=True, kw_only=True):
     """
 
     kind: Literal["gpu-check"] = "gpu-check"
-    schema_version: int = SCHEMA_VERSION
+    schema_version: Literal[1] = SCHEMA_VERSION
     complete: bool
     gpu: dict[str, Any]
     gpus: tuple[Gpu, ...]

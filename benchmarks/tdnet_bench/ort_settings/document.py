@@ -8,8 +8,8 @@ from typing import Final, Literal
 import msgspec
 
 from tdnet_bench.documents.result_file import (
-    check_folder_of,
-    read_records,
+    check_result_path,
+    read_result,
     records_as_json,
     write_result,
 )
@@ -83,7 +83,7 @@ def read(path: Path) -> SettingsDocument:
         OptionError: not there, or not such a document.
     """
     decoder = msgspec.json.Decoder(SettingsDocument)
-    return read_records(path, decoder.decode, what="ONNX Runtime's settings")
+    return read_result(path, decoder.decode, what="ONNX Runtime's settings")
 
 
 def check_target(path: Path) -> None:
@@ -92,7 +92,7 @@ def check_target(path: Path) -> None:
     Raises:
         OptionError: something else is there, or nothing can be written there.
     """
-    check_folder_of(path, option="--json")
+    check_result_path(path, option="--json")
     if path.exists() and path.stat().st_size:
         try:
             read(path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import TypeAlias
 
 from tdnet_bench.published.gpu_table import gpu_table
 from tdnet_bench.published.headline_table import headline_table
@@ -15,7 +16,7 @@ from tdnet_bench.published.speed_tables import sizes_table, speed_table
 
 __all__ = ["BLOCKS", "NOT_MEASURED", "block"]
 
-Table = Callable[[Results, Link], "str | None"]
+Table: TypeAlias = Callable[[Results, Link], str | None]
 
 
 def _by_machine(table: Callable[[Machine, Link], str | None]) -> Table:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tdnet_bench.gpu_check.records import GpuCheck, Measurement
+from tdnet_bench.gpu_check.records import OUR_STREAM, GpuCheck, Measurement
 from tdnet_bench.published.markdown import Link, number
 from tdnet_bench.published.results import GpuResult, Results
 from tdnet_bench.views.formats import ABSENT
@@ -17,17 +17,19 @@ _CAPTURED = {True: "yes", False: "no", None: ABSENT}
 
 
 def gpu_table(results: Results, link: Link) -> str | None:
-    """A row for each way to run a bundle that was timed; None without any.
+    """A row for each way to run a bundle that was timed, with the newest figures; None without any.
 
-    Of several documents the newest one's figures, of one document the first.
+    Checks that were cut short are left out.
     """
     rows: dict[tuple[str, ...], tuple[str, ...]] = {}
-    for result in results.gpu_checks:
+    whole = [result for result in results.gpu_checks if result.document.complete]
+    for result in whole:
         rows |= _rows(result, link)
     if not rows:
         return None
     made = [(*key, *figures) for key, figures in sorted(rows.items(), key=lambda row: row[0][:3])]
-    return f"{markdown_table(_COLUMNS, made)}\n\nMeasured on {'; '.join(dict.fromkeys(_places(results)))}."
+    places = "; ".join(dict.fromkeys(map(_place, whole)))
+    return f"{markdown_table(_COLUMNS, made)}\n\nMeasured on {places}. Rows of one file are of one run."
 
 
 def _rows(result: GpuResult, link: Link) -> dict[tuple[str, ...], tuple[str, ...]]:
@@ -53,18 +55,16 @@ def _measurements(document: GpuCheck) -> Iterator[tuple[str, Measurement]]:
     for run in document.parts:
         for step in run.steps:
             for measurement in step.measurements:
-                if run.bundle is not None:
+                marked = measurement.clock == "host call" and measurement.timed.method.endswith(OUR_STREAM)
+                if run.bundle is not None and not marked:
                     yield run.bundle, measurement
 
 
-def _places(results: Results) -> Iterator[str]:
-    for result in results.gpu_checks:
-        document = result.document
-        drivers = {gpu.driver for gpu in document.gpus if gpu.driver}
-        packages = [
-            f"{name} {document.packages[name]}"
-            for name in ("onnxruntime-gpu", "torch")
-            if name in document.packages
-        ]
-        versions = ", ".join([*(f"driver {driver}" for driver in sorted(drivers)), *packages])
-        yield f"{document.gpu['name']} ({versions}) on {document.environment.started_at[:10]}"
+def _place(result: GpuResult) -> str:
+    """The GPU with what drove it, and the day."""
+    document = result.document
+    drivers = sorted({gpu.driver for gpu in document.gpus if gpu.driver})
+    packages = [name for name in ("onnxruntime-gpu", "torch") if name in document.packages]
+    versions = [f"driver {driver}" for driver in drivers]
+    versions += [f"{name} {document.packages[name]}" for name in packages]
+    return f"{document.gpu['name']} ({', '.join(versions)}) on {document.environment.started_at[:10]}"

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from tdnet_bench.documents.document import Document, read_document
-from tdnet_bench.documents.result_file import read_records
+from tdnet_bench.documents.result_file import read_result
 from tdnet_bench.gpu_check.records import GpuCheck
 from tdnet_bench.machine.load import BUSY_SHARE
 from tdnet_bench.ort_settings import document as ort_settings
@@ -113,7 +113,7 @@ def read_results(folder: Path) -> Results:
     """
     decoder = msgspec.json.Decoder(GpuCheck)
     checks = [
-        GpuResult(path, read_records(path, decoder.decode, what="gpu_check"))
+        GpuResult(path, read_result(path, decoder.decode, what="gpu_check"))
         for path in folder.glob("*.json")
         if _kind(path) == "gpu-check"
     ]

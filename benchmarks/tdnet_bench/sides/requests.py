@@ -24,7 +24,7 @@ class Request:
 
     Attributes:
         name: a backend's name, `auto`, or a key of `PYTORCH_SIDES`.
-        precision: of the bundle's graphs; None for the backend's choice.
+        precision: that the bundle is computed in; None for the backend's choice.
     """
 
     name: str

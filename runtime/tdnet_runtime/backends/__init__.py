@@ -8,6 +8,7 @@ from collections.abc import Container, Mapping
 from typing import Protocol, cast
 
 from tdnet_runtime.backends.base import Backend
+from tdnet_runtime.backends.graph_precision import IN_BF16
 from tdnet_runtime.bundle import Bundle
 from tdnet_runtime.errors import BackendError, OptionError
 
@@ -19,8 +20,9 @@ BACKENDS = ("tensorrt", "tensorrt-rtx", "cuda", "openvino", "onnxruntime", "fake
 """Names that `open_backend` knows; each is a module of this package, with `_` for `-`."""
 
 AUTO_ORDER = ("tensorrt", "tensorrt-rtx", "cuda", "openvino", "onnxruntime")
-"""What `auto` tries, the fastest first. `fake` computes nothing and is never chosen."""
+"""What `auto` tries, in this order. `fake` computes nothing and is never chosen."""
 
+_COMPUTES_BF16 = "openvino"
 
 PRECISIONS = ("fp32", "fp16", "bf16", "int8", "int8-bf16")
 """What a user may ask for. No graph is BF16: `openvino` computes so what graphs state in FP32."""
@@ -53,7 +55,7 @@ def open_backend(
     Args:
         name: of the backend, or `auto`.
         bundle: verified.
-        precision: of the graphs; None for the best of those that the backend runs unasked.
+        precision: to compute the bundle in; None for the best of its graphs' that the backend runs unasked.
         threads: of the CPU; None for all that this process may use.
 
     Raises:
@@ -70,7 +72,11 @@ def open_backend(
     reasons: dict[str, str] = {}
     for candidate in AUTO_ORDER if name == "auto" else (name,):
         module = cast(BackendModule, importlib.import_module(f"{__name__}.{candidate.replace('-', '_')}"))
-        reason = module.unavailable() or module.unsuited(bundle, precision=precision)
+        reason = (
+            _no_bf16(candidate, precision)
+            or module.unavailable()
+            or module.unsuited(bundle, precision=precision)
+        )
         if reason is None:
             try:
                 backend = module.open_bundle(bundle, precision=precision, threads=threads)
@@ -87,6 +93,17 @@ def open_backend(
             return backend
         reasons[candidate] = reason
     raise BackendError(f"no backend can run this bundle here. {_listed(reasons)}")
+
+
+def _no_bf16(candidate: str, precision: str | None) -> str | None:
+    """Why a backend cannot compute in a precision that no graph has, and the fix; None otherwise."""
+    if precision not in IN_BF16 or candidate == _COMPUTES_BF16:
+        return None
+    graphs = IN_BF16[precision]
+    return (
+        f"it does not compute in {precision}, only {_COMPUTES_BF16} does; ask for {graphs} (precision={graphs!r}, "
+        f"--precision {graphs})"
+    )
 
 
 def _has_engines(bundle: Bundle, backends: Container[str]) -> bool:

@@ -9,8 +9,7 @@ from tdnet_runtime.bundle import Bundle
 __all__ = ["IN_BF16", "graph_precision", "graphs_of", "no_graphs"]
 
 IN_BF16 = {"bf16": "fp32", "int8-bf16": "int8"}
-"""Precisions that no graph has, and the graphs that an engine runs for them, which can: what those state in FP32 is
-computed in BF16."""
+"""By precision that no graph has: that of the graphs which are run for it, with BF16 in place of their FP32."""
 
 
 def graphs_of(precision: str) -> str:

@@ -60,7 +60,7 @@ def run(
         str | None,
         typer.Option(
             metavar="fp32|fp16|bf16|int8|int8-bf16",
-            help="Of the graphs; the best that the backend runs unasked if not given.",
+            help="To compute in; the best that the backend runs unasked if not given.",
         ),
     ] = None,
     threads: Annotated[

@@ -51,6 +51,28 @@ def test_each_graph_is_timed_and_held_against_the_machine(segmenter, images, mon
     assert (found.ceilings, found.notes) == (CEILINGS, ("a note",))
 
 
+@pytest.mark.parametrize(
+    ("precision", "graphs", "types"),
+    [
+        ("bf16", "fp32", {"float32": "bf16"}),
+        ("int8", "int8", {"float32": "fp32", "int8": "int8"}),
+        ("int8-bf16", "int8", {"float32": "bf16", "int8": "int8"}),
+    ],
+)
+def test_what_a_side_in_another_precision_is_held_against(
+    segmenter, images, monkeypatch, precision: str, graphs: str, types: dict[str, str]
+) -> None:
+    """The costs of the graphs that are run, and for each of their types the rate in which it is computed."""
+    asked = {}
+    monkeypatch.setattr(limits, "measure_ceilings", lambda *_, **__: CEILINGS)
+    monkeypatch.setattr(limits, "bundle_costs", lambda bundle, *, precision: asked.update(graphs=precision))
+    monkeypatch.setattr(limits, "roofline_from_costs", lambda *_, **given: asked.update(given))
+    monkeypatch.setattr(segmenter.backend, "precision", precision)
+    found = measure_limits([BundleSide(segmenter)], images, threads=1)
+    assert list(found.rooflines) == [f"onnxruntime:{precision}"]
+    assert (asked["graphs"], asked["precisions"]) == (graphs, types)
+
+
 def test_other_engines_have_none_and_that_is_said(tiny_bundle: Path, images, monkeypatch) -> None:
     monkeypatch.setattr(limits, "measure_ceilings", lambda *_, **__: pytest.fail("nothing to measure it for"))
     with Segmenter.open(tiny_bundle("td2-fa18"), backend="fake") as segmenter:

@@ -207,6 +207,19 @@ def test_auto_goes_on_where_one_seemed_to_fit(
     assert "backend onnxruntime seemed to fit, and does not open: the engine does not load" in caplog.text
 
 
+@pytest.mark.parametrize(("asked", "instead"), [("bf16", "fp32"), ("int8-bf16", "int8")])
+@pytest.mark.parametrize("engine", ["tensorrt", "tensorrt-rtx", "cuda", "onnxruntime", "fake"])
+def test_what_no_graph_is_and_this_engine_does_not_compute(
+    law_bundle: Path, engine: str, asked: str, instead: str
+) -> None:
+    """Not a command to export with it, which would fail."""
+    with Bundle.open(law_bundle) as bundle, pytest.raises(BackendError) as caught:
+        open_backend(engine, bundle, precision=asked)
+    said = f"{engine}: it does not compute in {asked}, only openvino does; ask for {instead} (precision='{instead}'"
+    assert said in str(caught.value)
+    assert "export it again" not in str(caught.value)
+
+
 @pytest.mark.parametrize("options", [{"labels": "device"}, {"cuda_stream": 42}])
 def test_what_only_a_gpu_offers(law_bundle: Path, name: str, options: dict) -> None:
     with (

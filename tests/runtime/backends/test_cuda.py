@@ -190,6 +190,8 @@ def test_another_provider_than_asked(law_bundle: Path, monkeypatch: pytest.Monke
 def test_no_fallback_to_the_cpu() -> None:
     assert cuda.CUDA.config == {"session.disable_cpu_ep_fallback": "1"}
     assert cuda.CUDA.graphs == {"enable_cuda_graph": "1"}
+    fast = {"prefer_nhwc": "1", "cudnn_conv_algo_search": "HEURISTIC"}  # what only a GPU's time would tell
+    assert fast.items() <= cuda.CUDA.options.items()
 
 
 # What is missing

@@ -157,14 +157,18 @@ def test_a_thread_of_its_own(rtx: object, with_engines: Callable[..., Path]) -> 
 
 
 def test_an_engine_of_another_version_is_not_deserialised(
-    rtx: dict[bytes, FakeEngine | None], with_engines: Callable[..., Path]
+    rtx: dict[bytes, FakeEngine | None],
+    device: FakeDevice,
+    with_engines: Callable[..., Path],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(device, "compute_capability", "8.9")
     foreign = HEADER[:-1] + bytes([7])
     with pytest.raises(
         BackendError,
         match=r"was built by TensorRT-RTX 1.7.1.7, the manifest names TensorRT-RTX 1.7.1.116; build it",
     ):
-        Segmenter.open(with_engines(header=foreign), backend="tensorrt-rtx")
+        Segmenter.open(with_engines(header=foreign, capabilities=("8.9",)), backend="tensorrt-rtx")
 
 
 def test_an_engine_that_tensorrt_refuses(
