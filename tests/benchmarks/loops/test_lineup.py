@@ -16,7 +16,7 @@ from tdnet_runtime.errors import BackendError, BundleError
 
 TD2 = Schedule(paths=2, cold_frames=1)
 IMAGES = [np.zeros((48, 48, 3), dtype=np.uint8)]
-FAKE, ABSENT = Request("fake"), Request("fake", "bf16")
+FAKE, ABSENT = Request("fake"), Request("fake", "fp16")
 
 
 def _tick() -> None:
@@ -34,14 +34,14 @@ def test_the_first_backend_that_can_run_it_is_the_subject(engine: Path) -> None:
         assert segmenter.backend.name == "fake"
         assert rest == (Request("onnxruntime"),)
         (left,) = lineup.left_out
-        assert left.what == "fake:bf16"
-        assert "bf16" in left.reason
+        assert left.what == "fake:fp16"
+        assert "fp16" in left.reason
         assert str(engine.parent) not in left.reason  # documents name no folders
         assert "'tiny.plan'" in left.reason
 
 
 def test_none_is_an_error_and_the_first_ones(engine: Path) -> None:
-    with ExitStack() as stack, pytest.raises(BackendError, match="bf16"):
+    with ExitStack() as stack, pytest.raises(BackendError, match="fp16"):
         _lineup(engine, stack).open_subject([ABSENT, Request("fake", "int8")])
 
 
