@@ -11,6 +11,7 @@ from tdnet_bench.statistics.latency import LatencyStats
 
 __all__ = [
     "EAGER_FP32",
+    "KIND",
     "OUR_STREAM",
     "SCHEMA_VERSION",
     "Agreement",
@@ -26,6 +27,8 @@ __all__ = [
     "Verdict",
 ]
 
+KIND: Final = "gpu-check"
+"""What tells such a document from others."""
 SCHEMA_VERSION: Final = 1
 EAGER_FP32 = "pytorch eager"
 """Side that the others are compared with."""
@@ -226,7 +229,7 @@ class GpuCheck(Record, frozen=True, kw_only=True):
         parts: everything else, in the order of the run.
     """
 
-    kind: Literal["gpu-check"] = "gpu-check"
+    kind: Literal["gpu-check"] = KIND
     schema_version: Literal[1] = SCHEMA_VERSION
     complete: bool
     gpu: dict[str, Any]

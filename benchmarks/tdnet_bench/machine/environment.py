@@ -19,6 +19,7 @@ import psutil
 import tdnet_runtime
 from tdnet_bench.machine.gpus import Gpu
 from tdnet_bench.records.record import Record
+from tdnet_runtime.backends.cpu_flags import cpu_flags
 
 __all__ = ["Environment", "capture_environment", "peak_rss_mib", "usable_cores"]
 
@@ -92,7 +93,7 @@ def capture_environment() -> Environment:
     return Environment(
         started_at=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         cpu=cpu_model(cpuinfo),
-        cpu_flags=cpu_flags(cpuinfo),
+        cpu_flags=relevant_cpu_flags(cpuinfo),
         physical_cores=psutil.cpu_count(logical=False),
         logical_cores=psutil.cpu_count(),
         usable_cores=usable_cores(),
@@ -129,10 +130,9 @@ def cpu_model(cpuinfo: str) -> str | None:
     return found[1].strip() if found else platform.processor() or platform.machine() or None
 
 
-def cpu_flags(cpuinfo: str) -> tuple[str, ...]:
+def relevant_cpu_flags(cpuinfo: str) -> tuple[str, ...]:
     """Instruction sets named in the text of `/proc/cpuinfo` that matter for inference, sorted."""
-    found = re.search(r"^(?:flags|Features)\s*:\s*(.+)$", cpuinfo, re.MULTILINE)
-    return tuple(sorted(_FLAGS.intersection(found[1].split()))) if found else ()
+    return tuple(sorted(_FLAGS & cpu_flags(cpuinfo)))
 
 
 def _operating_system() -> str:

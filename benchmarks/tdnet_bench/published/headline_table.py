@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from tdnet_bench.published.markdown import (
     Link,
     agreement_cell,
@@ -16,7 +14,6 @@ from tdnet_bench.published.markdown import (
 from tdnet_bench.published.results import Result, Results
 from tdnet_bench.published.speed_tables import times_faster
 from tdnet_bench.records.config import PYTORCH
-from tdnet_bench.statistics.ratios import Ratio
 from tdnet_bench.views.formats import ABSENT
 from tdnet_bench.views.markdown import markdown_table
 
@@ -34,7 +31,7 @@ def headline_table(results: Results, link: Link) -> str | None:
         (result.network, machine.name, result)
         for machine in results.machines
         for result in machine.speed
-        if not result.is_approximate and _ratios(result)
+        if not result.is_approximate and result.ratios_to_pytorch
     ]
     if not found:
         return None
@@ -53,28 +50,14 @@ def headline_table(results: Results, link: Link) -> str | None:
     return with_notes(markdown_table(_COLUMNS, rows), [result for _, _, result in found])
 
 
-def _ratios(result: Result) -> dict[str, Ratio]:
-    """By side of the bundle: its time over eager PyTorch's."""
-    return {
-        comparison.side: comparison.overall
-        for comparison in result.document.summary.comparisons
-        if comparison.baseline == PYTORCH
-        and comparison.side in result.bundle_sides
-        and comparison.overall is not None
-    }
-
-
 def _fastest(result: Result, precisions: tuple[str, ...]) -> str:
     """p50, times as fast as PyTorch, labels that are its own, and the side."""
-    ratios = {side: ratio for side, ratio in _ratios(result).items() if side.partition(":")[2] in precisions}
+    sides = result.document.sides
+    ratios = {
+        side: ratio for side, ratio in result.ratios_to_pytorch.items() if sides[side].precision in precisions
+    }
     if not ratios:
         return ABSENT
     side = min(ratios, key=lambda name: ratios[name].median_of_pairs)
-    return " · ".join(_words(result, side, ratios[side]))
-
-
-def _words(result: Result, side: str, ratio: Ratio) -> Iterator[str]:
-    yield p50_cell(result, side)
-    yield f"**{times_faster(ratio, interval=False)}**"
-    yield agreement_cell(result, side)
-    yield side
+    faster = f"**{times_faster(ratios[side], interval=False)}**"
+    return " · ".join((p50_cell(result, side), faster, agreement_cell(result, side), side))

@@ -9,10 +9,12 @@ import msgspec
 
 from tdnet_bench.documents.document import Document, read_document
 from tdnet_bench.documents.result_file import read_result
+from tdnet_bench.gpu_check.records import KIND as GPU_CHECK
 from tdnet_bench.gpu_check.records import GpuCheck
 from tdnet_bench.machine.load import BUSY_SHARE
 from tdnet_bench.ort_settings import document as ort_settings
 from tdnet_bench.records.config import PYTORCH
+from tdnet_bench.statistics.ratios import Ratio
 
 __all__ = ["SPLITS", "GpuResult", "Machine", "Result", "Results", "read_machines", "read_results"]
 
@@ -54,6 +56,12 @@ class Result:
         """Sides that ran the bundle, in the document's order."""
         sides = self.document.sides
         return tuple(name for name in self.document.summary.sides if sides[name].kind == "bundle")
+
+    @property
+    def ratios_to_pytorch(self) -> dict[str, Ratio]:
+        """By side of the bundle, in their order: its time over eager PyTorch's; sides without one are missing."""
+        found = {c.side: c.overall for c in self.document.summary.comparisons if c.baseline == PYTORCH}
+        return {side: ratio for side in self.bundle_sides if (ratio := found.get(side)) is not None}
 
     @property
     def compared_sides(self) -> tuple[str, ...]:
@@ -115,7 +123,7 @@ def read_results(folder: Path) -> Results:
     checks = [
         GpuResult(path, read_result(path, decoder.decode, what="gpu_check"))
         for path in folder.glob("*.json")
-        if _kind(path) == "gpu-check"
+        if _kind(path) == GPU_CHECK
     ]
     checks.sort(key=lambda check: check.document.environment.started_at)
     return Results(machines=read_machines(folder), gpu_checks=tuple(checks))

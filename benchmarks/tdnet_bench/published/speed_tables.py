@@ -47,15 +47,7 @@ def speed_table(machine: Machine, link: Link) -> str | None:
 
 
 def _speed_rows(result: Result, link: Link) -> Iterator[tuple[str, ...]]:
-    ratios = {
-        comparison.side: comparison.overall
-        for comparison in result.document.summary.comparisons
-        if comparison.baseline == PYTORCH
-    }
-    for side in result.bundle_sides:
-        ratio = ratios.get(side)
-        if ratio is None:
-            continue
+    for side, ratio in result.ratios_to_pytorch.items():
         features = result.document.features.get(side)
         yield (
             network_cell(result),

@@ -73,7 +73,7 @@ def open_backend(
     for candidate in AUTO_ORDER if name == "auto" else (name,):
         module = cast(BackendModule, importlib.import_module(f"{__name__}.{candidate.replace('-', '_')}"))
         reason = (
-            _no_bf16(candidate, precision)
+            _no_arithmetic(candidate, precision)
             or module.unavailable()
             or module.unsuited(bundle, precision=precision)
         )
@@ -95,7 +95,7 @@ def open_backend(
     raise BackendError(f"no backend can run this bundle here. {_listed(reasons)}")
 
 
-def _no_bf16(candidate: str, precision: str | None) -> str | None:
+def _no_arithmetic(candidate: str, precision: str | None) -> str | None:
     """Why a backend cannot compute in a precision that no graph has, and the fix; None otherwise."""
     if precision not in IN_BF16 or candidate == _COMPUTES_BF16:
         return None

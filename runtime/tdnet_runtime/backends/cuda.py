@@ -26,8 +26,8 @@ CUDA = Provider(
     device="cuda",
     options={
         "arena_extend_strategy": "kSameAsRequested",  # not the next power of two
-        # ONNX Runtime 1.31.1, cuDNN 9.19, H100: the exhaustive search finds kernels that take twice the time, and its own
-        # layout four times (docs/tensorrt.md)
+        # ONNX Runtime 1.31.1, cuDNN 9.19, H100: with the exhaustive search a frame takes twice the time, and with that
+        # and ONNX Runtime's own layout four times (docs/tensorrt.md)
         "cudnn_conv_algo_search": "HEURISTIC",
         "prefer_nhwc": "1",
         "use_tf32": "0",  # FP32 graphs are run in FP32

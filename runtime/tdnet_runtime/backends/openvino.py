@@ -14,13 +14,13 @@ How it is set up, and why (figures: docs/cpu.md):
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from tdnet_runtime.backends.base import Binding, Buffer, Program, Session
+from tdnet_runtime.backends.cpu_flags import cpu_flags
 from tdnet_runtime.backends.graph_precision import IN_BF16, graph_precision, graphs_of, no_graphs
 from tdnet_runtime.backends.host import HostBuffer
 from tdnet_runtime.backends.no_telemetry import import_without_telemetry
@@ -38,6 +38,7 @@ PREFERRED = ("fp32", "int8")
 
 _DEVICE = "CPU"
 _CPUINFO = Path("/proc/cpuinfo")
+_X86 = "fpu"  # every x86 processor names it, no other one
 _EXACT = {"avx512_vnni", "avx_vnni", "amx_int8"}  # x86's instructions whose INT8 sums do not saturate
 _DTYPES = {"u8": "uint8", "f16": "float16", "f32": "float32"}
 
@@ -94,10 +95,10 @@ def _no_bf16(precision: str) -> str | None:
 def _saturates() -> bool:
     """True on an x86 processor that lacks all of `_EXACT`; False where the system does not tell."""
     try:
-        found = re.search(r"^flags\s*:\s*(.+)$", _CPUINFO.read_text(), re.MULTILINE)
+        flags = cpu_flags(_CPUINFO.read_text())
     except OSError:
         return False
-    return found is not None and not _EXACT & set(found[1].split())
+    return _X86 in flags and not _EXACT & flags
 
 
 @contextmanager

@@ -10,9 +10,9 @@ import pytest
 
 from tdnet_bench.machine.environment import (
     capture_environment,
-    cpu_flags,
     cpu_model,
     peak_rss_mib,
+    relevant_cpu_flags,
     usable_cores,
 )
 
@@ -33,11 +33,11 @@ Model\t\t: Raspberry Pi 5
 
 def test_cpu_model_and_flags_are_read() -> None:
     assert cpu_model(X86) == "Intel(R) Xeon(R) Platinum"
-    assert cpu_flags(X86) == ("amx_tile", "avx2", "avx512_bf16", "avx512f", "fma")
+    assert relevant_cpu_flags(X86) == ("amx_tile", "avx2", "avx512_bf16", "avx512f", "fma")
     assert cpu_model(JETSON) == "ARMv8 Processor rev 1 (v8l)"
-    assert cpu_flags(JETSON) == ("asimd", "asimddp", "asimdhp")
+    assert relevant_cpu_flags(JETSON) == ("asimd", "asimddp", "asimdhp")
     assert cpu_model(RASPBERRY) == "Raspberry Pi 5"
-    assert cpu_flags("") == ()
+    assert relevant_cpu_flags("") == ()
 
 
 def test_this_machine_is_described_without_names_and_folders() -> None:

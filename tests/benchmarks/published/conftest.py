@@ -71,7 +71,9 @@ def machine(results: Path) -> ReadMachine:
 def two_sides(document: Document) -> Document:
     """With a second bundle side, twice as fast as the first one, and PyTorch through its compiler."""
     sides = document.sides | {
-        OTHER: msgspec.structs.replace(document.sides[SUBJECT], name=OTHER, description="Engine 1.2, CPU"),
+        OTHER: msgspec.structs.replace(
+            document.sides[SUBJECT], name=OTHER, precision="int8", description="Engine 1.2, CPU"
+        ),
         "torch-compile": msgspec.structs.replace(document.sides[PEER], name="torch-compile"),
     }
     frames = [record for record in document.records if isinstance(record, FrameRecord)]

@@ -38,7 +38,8 @@ def test_the_slower_one_of_two_is_left_out(write: Write, results: Path, two_side
     renamed = msgspec.json.decode(
         msgspec.json.encode(two_sides).replace(f'"{OTHER}"'.encode(), f'"{faster}"'.encode()), type=Document
     )
-    write("demo", source=renamed)
+    side = msgspec.structs.replace(renamed.sides[faster], precision="fp32")
+    write("demo", source=msgspec.structs.replace(renamed, sides=renamed.sides | {faster: side}))
     ((row,),) = tables_of(headline_table(read_results(results), link))
     assert row["FP32"].endswith(faster)
     assert row["INT8"] == "–"
