@@ -27,6 +27,7 @@ OPERATORS = frozenset(
         "Resize",
         "Slice",
         "Softmax",
+        "Sqrt",
         "Sub",
         "Transpose",
     }

@@ -20,6 +20,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from tdnet_export.contract import GraphTensors
+from tdnet_export.layer_norm import write_out_layer_norms
 from tdnet_export.precision_check import constant_complaint, is_additive, value_types
 from tdnet_runtime.errors import ExportError
 
@@ -82,6 +83,10 @@ FP32_ISLANDS: tuple[Island, ...] = (
         r"layer_norm/.*",
         "mean and variance over all h·w positions: squares of ordinary size sum to more than 65,504",
     ),
+    Island(
+        r"to_float|to_uint8",
+        "labels: UINT8 comes from FLOAT as TensorRT's header has it, and next to nothing is converted",
+    ),
 )
 
 
@@ -102,7 +107,7 @@ def half_tensors(tensors: GraphTensors) -> GraphTensors:
 def half_precision_model(
     model: onnx.ModelProto, *, islands: Sequence[Island] = FP32_ISLANDS
 ) -> onnx.ModelProto:
-    """The same graph in FP16, with FP32 islands; nodes keep their names and their order.
+    """The same graph in FP16, with FP32 islands; nodes keep their names and their order, LayerNorms are written out.
 
     Inner values that are to be shown are declared before (`with_outputs`): a declared output whose
     node is of another precision gets a Cast of its own.
@@ -116,8 +121,9 @@ def half_precision_model(
     """
     result = onnx.ModelProto()
     result.CopyFrom(model)
+    write_out_layer_norms(result)
     graph = result.graph
-    single = {name for name, (kind, _) in value_types(model).items() if kind == TensorProto.FLOAT}
+    single = {name for name, (kind, _) in value_types(result).items() if kind == TensorProto.FLOAT}
     for value in (*graph.input, *graph.output):
         if value.name in single:
             value.type.tensor_type.elem_type = _kind(value.name in FP32_TENSORS)
