@@ -1,5 +1,6 @@
 """Real builds with TensorRT-RTX, which needs no GPU; and TensorRT's own path with a stand-in made of it."""
 
+import dataclasses
 import json
 import re
 import sys
@@ -10,6 +11,8 @@ from tests.export.engines.conftest import BUILDS, toy_graph
 
 from tdnet_export.engines import BuildOptions, build_engines, rebuild, require_builder
 from tdnet_export.engines.build import engine_key
+from tdnet_export.engines.layer_sources import layers_from_log
+from tdnet_export.engines.layers import half_share
 from tdnet_export.options import ExportOptions
 from tdnet_runtime.engine_header import parse_engine_header
 from tdnet_runtime.errors import ExportError, MissingExtraError
@@ -88,9 +91,16 @@ def test_all_networks_build_in_the_precision_that_was_asked(name, precision, sma
         else:
             assert engine.half_share >= (0.97 if floats else 1)
         assert b"Layers:\nName: " in members[engine.log]
+        found = layers_from_log(members[engine.log].decode())
+        assert half_share(map(as_tensorrt_10, found)) == pytest.approx(engine.half_share, abs=0.001)
     if precision == "fp32" and "apm1" in graphs:
         with pytest.raises(ExportError, match=r"graph 'apm1'.*FP16 was asked, and 0\.0% .*FP32 are "):
             build_engines({"apm1": graphs["apm1"]}, backend=RTX, precision="fp16")
+
+
+def as_tensorrt_10(layer):
+    """The layer as that product lists it, with its constants behind its inputs."""
+    return dataclasses.replace(layer, inputs=(*layer.inputs, *layer.constants), constants=())
 
 
 def test_an_fp32_graph_cannot_pass_as_fp16():
