@@ -7,6 +7,8 @@ whole, so FP32 and INT8 graphs keep the operator.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import onnx
 from onnx import helper, numpy_helper
@@ -35,7 +37,7 @@ def write_out_layer_norms(model: onnx.ModelProto) -> None:
 def _parts(node: onnx.NodeProto, *, epsilon: str) -> list[onnx.NodeProto]:
     x, gain, shift = node.input
 
-    def part(kind: str, name: str, *inputs: str, **attributes: object) -> onnx.NodeProto:
+    def part(kind: str, name: str, *inputs: str, **attributes: Any) -> onnx.NodeProto:
         full = [each if each in (x, gain, shift, epsilon) else f"{node.name}/{each}" for each in inputs]
         value = f"{node.name}/{name}"
         return helper.make_node(kind, full, [value], name=value, **attributes)

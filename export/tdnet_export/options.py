@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from tdnet_export.engines import ENGINE_BACKENDS
+from tdnet_export.engines import ENGINE_BACKENDS, require_engine_precision
 from tdnet_runtime.errors import OptionError
 from tdnet_runtime.preflight import PREFERRED
 
@@ -135,6 +135,8 @@ class RebuildOptions:
     def __post_init__(self) -> None:
         _check_names("--precision", self.precisions, PRECISIONS)
         _check_names("--backend", self.backends, ENGINE_BACKENDS)
+        for precision in self.precisions:
+            require_engine_precision(precision)
         if not self.backends:
             raise OptionError(f"--rebuild needs --backend {' or --backend '.join(ENGINE_BACKENDS)}")
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import shlex
 import sys
 from dataclasses import dataclass
@@ -30,11 +31,13 @@ __all__ = [
     "platform_name",
     "portability_note",
     "rebuild_command",
+    "too_old",
 ]
 
 PREFERRED = ("fp16", "fp32")
 """Precisions of GPU engines, best first."""
 
+_OLDEST_TENSORRT = (10, 3)  # strongly typed networks and memory that the user gives, in all that is used here
 # And 12.0 and later: TensorRT-RTX 1.7.1's own words where it refuses an H100.
 _RTX_RUNS_ON = ("8.0", "8.6", "8.9")
 
@@ -60,6 +63,17 @@ class DeviceFacts:
     driver_cuda: tuple[int, int] | None = None
 
 
+def too_old(backend: str, version: str) -> str | None:
+    """Why a version of the product cannot be used; None where it can, or says nothing that is understood."""
+    numbers = tuple(int(part) for part in re.findall(r"\d+", version)[:2])
+    if backend != "tensorrt" or len(numbers) < 2 or numbers >= _OLDEST_TENSORRT:
+        return None
+    return (
+        f"this is TensorRT {version}, which is too old: 10.3 is the first that is served; on a Jetson it comes with "
+        "JetPack 6.1 (6.0 has 8.6)"
+    )
+
+
 def platform_name() -> str:
     """Operating system and architecture, `linux-x86_64` or `linux-aarch64`."""
     return f"{sys.platform}-{platform.machine().lower()}"
@@ -83,6 +97,11 @@ def choose_engines(bundle: Bundle, facts: DeviceFacts, *, precision: str | None)
         BackendError: there are none in that precision, or none of them fits.
     """
     manifest, product = bundle.manifest, PRODUCTS[facts.backend]
+    if precision is not None and precision not in PREFERRED:
+        raise BackendError(
+            f"{product} engines in {precision} were asked; there are such in {' and '.join(PREFERRED)} only, since INT8 "
+            f"graphs are made for CPUs. Ask for {PREFERRED[0]}, or for the backend openvino or onnxruntime"
+        )
     sets = [spec for spec in manifest.engines if spec.backend == facts.backend]
     wanted = precision or next((p for p in PREFERRED if any(s.precision == p for s in sets)), None)
     candidates = [spec for spec in sets if spec.precision == wanted]

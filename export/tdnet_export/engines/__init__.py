@@ -6,7 +6,7 @@ process only (`child`), by `builder`.
 
 from __future__ import annotations
 
-from tdnet_export.engines.build import build_engines, require_builder
+from tdnet_export.engines.build import build_engines, require_builder, require_engine_precision
 from tdnet_export.engines.options import BuildEvent, BuildOptions, OnBuild
 from tdnet_export.engines.products import ENGINE_BACKENDS
 from tdnet_export.engines.rebuilding import RebuildSummary, add_engines, rebuild
@@ -21,4 +21,5 @@ __all__ = [
     "build_engines",
     "rebuild",
     "require_builder",
+    "require_engine_precision",
 ]

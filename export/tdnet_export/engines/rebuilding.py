@@ -10,7 +10,7 @@ from time import perf_counter
 
 import msgspec
 
-from tdnet_export.engines.build import build_engines, require_builder
+from tdnet_export.engines.build import build_engines, require_builder, require_engine_precision
 from tdnet_export.engines.options import BuildOptions, OnBuild
 from tdnet_export.termination import sigterm_as_exit
 from tdnet_runtime.bundle import Bundle
@@ -68,7 +68,7 @@ def rebuild(
         on_progress: see `OnBuild`.
 
     Raises:
-        OptionError: no backend, or not one that has engines.
+        OptionError: no backend, or not one that has engines, or a precision that engines are not built in.
         MissingExtraError: a product is not installed, or does not load.
         BundleError: the bundle cannot be read.
         ExportError: TensorRT has no GPU here, the bundle has no graphs in a precision, a build failed, or the bundle
@@ -77,6 +77,8 @@ def rebuild(
     started = perf_counter()
     if not backends:
         raise OptionError("no backend is named; expected tensorrt or tensorrt-rtx")
+    for precision in precisions:
+        require_engine_precision(precision)
     for backend in dict.fromkeys(backends):
         require_builder(backend)
     with Bundle.open(plan) as bundle:

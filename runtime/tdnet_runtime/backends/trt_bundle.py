@@ -20,6 +20,7 @@ from tdnet_runtime.preflight import (
     choose_engines,
     platform_name,
     portability_note,
+    too_old,
 )
 
 if TYPE_CHECKING:
@@ -79,7 +80,8 @@ def missing(module: str, backend: str, install: str) -> str | None:
         return f"{product} does not load ({error}); {install}"
     if not hasattr(found, "Builder"):
         return f"the Python module {module!r} is there but empty (stubs, or an incomplete installation); {install}"
-    return None
+    reason = too_old(backend, str(found.__version__))
+    return None if reason is None else f"{reason}; {install}"
 
 
 def no_device() -> str | None:

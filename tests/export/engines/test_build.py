@@ -4,18 +4,19 @@ import dataclasses
 import json
 import re
 import sys
+from pathlib import Path
 
 import pytest
 from tests.conftest import SMALL_SIZE
 from tests.export.engines.conftest import BUILDS, toy_graph
 
-from tdnet_export.engines import BuildOptions, build_engines, rebuild, require_builder
+from tdnet_export.engines import ENGINE_BACKENDS, BuildOptions, build_engines, rebuild, require_builder
 from tdnet_export.engines.build import engine_key
 from tdnet_export.engines.layer_sources import layers_from_log
 from tdnet_export.engines.layers import half_share
-from tdnet_export.options import ExportOptions
+from tdnet_export.options import ExportOptions, RebuildOptions
 from tdnet_runtime.engine_header import parse_engine_header
-from tdnet_runtime.errors import ExportError, MissingExtraError
+from tdnet_runtime.errors import ExportError, MissingExtraError, OptionError
 from tdnet_runtime.manifest import EngineSpec
 from tdnet_runtime.member_names import check_member_name
 
@@ -265,8 +266,42 @@ def test_without_a_gpu_a_rebuild_ends_before_its_first_build(stand_in, tiny_bund
 
 def test_a_builder_that_gives_no_engine_is_an_error(stand_in):
     stand_in(source=STAND_IN + "\n    build_serialized_network = lambda self, network, config: None\n")
-    with pytest.raises(ExportError, match="could not build graph 'toy': Invalid Engine"):
+    with pytest.raises(
+        ExportError,
+        match=r"could not build graph 'toy' \(with Polygraphy \d.*\): Invalid Engine",
+    ):
         build_engines({"toy": toy_graph()}, backend="tensorrt", precision="fp16")
+
+
+def test_what_another_version_of_polygraphy_stumbles_on_is_the_toolkits_error(stand_in):
+    """An AttributeError, say, of a layer without `precision_is_set`: TensorRT 11 under Polygraphy 0.49."""
+    broken = STAND_IN + "\n    create_builder_config = lambda self: self.precision_is_set\n"
+    stand_in(source=broken)
+    with pytest.raises(
+        ExportError, match=r"graph 'toy' \(with Polygraphy \d.*AttributeError.*precision_is_set"
+    ):
+        build_engines({"toy": toy_graph()}, backend="tensorrt", precision="fp16")
+
+
+def test_a_tensorrt_before_10_3_is_named(stand_in):
+    """JetPack 6.0 has 8.6, which lacks what is called: said at once, not as a missing attribute."""
+    stand_in(version="8.6.2")
+    with pytest.raises(
+        MissingExtraError, match=r"this is TensorRT 8\.6\.2, which is too old: 10\.3.*JetPack 6\.1"
+    ):
+        require_builder("tensorrt")
+
+
+def test_int8_graphs_are_not_built(tiny_bundle):
+    """Their UINT8 zero points are read as INT8, with a warning and half of the range cut off."""
+    words = r"engines were asked in int8; expected fp16 or fp32: INT8 graphs are made for CPUs"
+    for backend in ENGINE_BACKENDS:
+        with pytest.raises(OptionError, match=words):
+            build_engines({"toy": toy_graph()}, backend=backend, precision="int8")
+        with pytest.raises(OptionError, match=words):
+            rebuild(tiny_bundle("psp101"), backends=[backend], precisions=["fp16", "int8"])
+        with pytest.raises(OptionError, match=words):
+            RebuildOptions(bundle=Path("a.plan"), backends=(backend,), precisions=("int8",))
 
 
 def test_the_key_names_all_that_matters():
