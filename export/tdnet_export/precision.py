@@ -19,6 +19,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from tdnet_export.attention_padding import pad_attention
 from tdnet_export.contract import GraphTensors
 from tdnet_export.layer_norm import write_out_layer_norms
 from tdnet_export.precision_check import constant_complaint, is_additive, value_types
@@ -107,9 +108,9 @@ def half_tensors(tensors: GraphTensors) -> GraphTensors:
 def half_precision_model(
     model: onnx.ModelProto, *, islands: Sequence[Island] = FP32_ISLANDS
 ) -> onnx.ModelProto:
-    """The same graph in FP16, with FP32 islands; nodes keep their names and their order, LayerNorms are written out.
+    """The same graph in FP16, with FP32 islands; nodes keep their names and their order.
 
-    Inner values that are to be shown are declared before (`with_outputs`): a declared output whose
+    LayerNorms are written out, and the attention's products padded to sides that divide by 8. Inner values that are to be shown are declared before (`with_outputs`): a declared output whose
     node is of another precision gets a Cast of its own.
 
     Args:
@@ -122,6 +123,7 @@ def half_precision_model(
     result = onnx.ModelProto()
     result.CopyFrom(model)
     write_out_layer_norms(result)
+    pad_attention(result)
     graph = result.graph
     single = {name for name, (kind, _) in value_types(result).items() if kind == TensorProto.FLOAT}
     for value in (*graph.input, *graph.output):

@@ -13,6 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 from tests.conftest import SMALL_SIZE, TINY_FEATURES, small_state, tiny_state
 from tests.models.conftest import NETWORKS, SHARED
 
+from tdnet_export.attention_padding import pad_attention
 from tdnet_export.classes import class_specs
 from tdnet_export.contract import GraphTensors, NetworkContract
 from tdnet_export.graph_check import OPERATORS, check_graph
@@ -157,6 +158,7 @@ def test_nodes_keep_names_and_order_and_only_casts_are_added(jobs):
         half = half_precision_model(single)
         written = job.write()
         write_out_layer_norms(written)
+        pad_attention(written)
         before = [(node.name, node.op_type) for node in written.graph.node]
         names = {name for name, _ in before}
         assert [(node.name, node.op_type) for node in half.graph.node if node.name in names] == before
@@ -312,7 +314,7 @@ def test_softmax_sums_all_positions_of_the_memory(tiny_jobs):
     assert np.float16(2048) + np.float16(1) == np.float16(2048)  # there are 2,048 at 768×1536, n = 3
     model = tiny_jobs("td2-psp50", features=(97, 193), stride=1)["apm1"].write()
     check_half(half_precision_model(model))
-    with pytest.raises(ExportError, match=r"'hop2/shares' \(Softmax\) sums 18,721 elements"):
+    with pytest.raises(ExportError, match=r"'hop2/shares' \(Softmax\) sums 18,728 elements"):
         check_half(half_precision_model(model, islands=without("hop2/shares")))
 
 
@@ -377,6 +379,40 @@ def test_layer_norm_written_out_is_the_operator(name, plain_jobs):
     found, expected = (run(shown(each, "layer_norm/map"), **feeds) for each in (written, model))
     np.testing.assert_allclose(found["layer_norm/map"], expected["layer_norm/map"], atol=1e-4)
     assert (found["labels"] == expected["labels"]).mean() > 0.999
+
+
+@pytest.mark.parametrize("name", ["td4-psp18", "td2-fa18"])
+def test_padded_attention_is_the_attention(name, plain_jobs):
+    job = plain_jobs(name)["apm1"]
+    model = job.write()
+    padded = job.write()
+    pad_attention(padded)
+    onnx.checker.check_model(padded, full_check=True)
+    assert {node.op_type for node in padded.graph.node} <= OPERATORS
+    hops = plain_jobs(name)["apm1"].contract.spec.variant.paths
+    last = f"hop{hops}"
+    types = value_types(padded)
+    for node in padded.graph.node:
+        if node.op_type == "Gemm":
+            sides = [side for name in node.input[:2] for side in types[name][1]]
+            assert all(side % 8 == 0 for side in sides), node.name
+    generator = np.random.default_rng(0)
+    feeds = {
+        spec.name: generator.normal(-3, 1, spec.shape).astype(np.float32) for spec in job.tensors.inputs
+    } | {"warm": np.ones(1, np.float32)}
+    found, expected = (run(shown(each, "recomposed", f"{last}/shares"), **feeds) for each in (padded, model))
+    positions = expected[f"{last}/shares"].shape[1]
+    assert positions % 8 != 0  # or there is nothing to see here
+    assert not found[f"{last}/shares"][:, positions:].any()
+    np.testing.assert_allclose(found["recomposed"], expected["recomposed"], atol=1e-4)
+    assert (found["labels"] == expected["labels"]).mean() > 0.999
+
+
+def test_what_divides_by_8_is_left_as_it_is(tiny_jobs):
+    model = tiny_jobs("td2-psp50", features=(16, 32), stride=4)["apm1"].write()
+    before = model.SerializeToString()
+    pad_attention(model)
+    assert model.SerializeToString() == before
 
 
 # What is refused.

@@ -94,6 +94,10 @@ def test_all_networks_build_in_the_precision_that_was_asked(name, precision, sma
         assert b"Layers:\nName: " in members[engine.log]
         found = layers_from_log(members[engine.log].decode())
         assert half_share(map(as_tensorrt_10, found)) == pytest.approx(engine.half_share, abs=0.001)
+        if precision == "fp16" and engine.engine.endswith("apm1.engine"):
+            scores = [layer["outputs"][0] for layer in layers if "scores" in layer["name"]]
+            assert scores
+            assert {dtype for _, _, dtype in scores} == {"float16"}  # FP32 where a side is odd
     if precision == "fp32" and "apm1" in graphs:
         with pytest.raises(ExportError, match=r"graph 'apm1'.*FP16 was asked, and 0\.0% .*FP32 are "):
             build_engines({"apm1": graphs["apm1"]}, backend=RTX, precision="fp16")
