@@ -110,7 +110,8 @@ def half_precision_model(
 ) -> onnx.ModelProto:
     """The same graph in FP16, with FP32 islands; nodes keep their names and their order.
 
-    LayerNorms are written out, and the attention's products padded to sides that divide by 8. Inner values that are to be shown are declared before (`with_outputs`): a declared output whose
+    LayerNorms are written out, and the attention's products padded to sides that divide by 8. Inner values that
+    are to be shown are declared before (`with_outputs`): a declared output whose
     node is of another precision gets a Cast of its own.
 
     Args:
