@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from tdnet_export.parity_checks import Verdict, confusion, tensor_error, where
 from tdnet_export.parity_report import (
     BOUNDS,
     FrameParity,
@@ -30,7 +31,7 @@ from tdnet_models.variants import KEY_WIDTH
 from tdnet_runtime import Result, Segmenter, Stream
 from tdnet_runtime.errors import ParityError
 
-__all__ = ["prove_parity", "required_frames"]
+__all__ = ["prove_parity", "verdict_of"]
 
 Frame = npt.NDArray[np.uint8]
 
@@ -42,11 +43,6 @@ _ADVICES = {
     "int8": "Nothing was written. INT8 loses more than its bound on these frames: calibrate on other ones, allow it with "
     "--max-loss SHARE, or export with --precision fp32.",
 }
-
-
-def required_frames(paths: int) -> int:
-    """3m + 2: every path three times, the cold frames and the return from the last path to the first."""
-    return 3 * paths + 2
 
 
 def prove_parity(
@@ -87,9 +83,10 @@ def prove_parity(
         segmenter.stream() as stream,
     ):
         comparison = _Comparison(stream, network, memory_stride)
+        verdict = verdict_of(precision, bounds)
         for frame in frames:
             figures = comparison.push(frame)
-            _require(figures, bounds, precision)
+            verdict.require_frame(figures)
             on_frame(figures)
             done.append(figures)
         report = ParityReport(
@@ -103,7 +100,7 @@ def prove_parity(
             paths=path_parity(tuple(done)),
             classes=class_parity(comparison.confusion),
         )
-    _require_all(report)
+    verdict.require_all(report)
     return report
 
 
@@ -126,12 +123,9 @@ class _Comparison:
         logits = self._reference.push(frame)
         errors = self._inner_errors(result)
         assert result.logits is not None  # the bundle was made with logits
-        errors["logits"] = _error(result.logits, logits.numpy())
+        errors["logits"] = tensor_error(result.logits, logits.numpy())
         labels = logits.argmax(0).numpy()
-        pairs = labels.astype(np.int64) * len(self.confusion) + result.labels
-        self.confusion += np.bincount(pairs.ravel(), minlength=self.confusion.size).reshape(
-            self.confusion.shape
-        )
+        self.confusion += confusion(labels, result.labels, len(self.confusion))
         return FrameParity(
             frame=result.frame_index,
             path=result.path,
@@ -154,16 +148,17 @@ class _Comparison:
         expected = {"query": trace.features.query / root, "value": trace.features.value}
         expected |= {name: self._history[name] for name in sorted(self._history)}
         errors = {
-            name: _error(self._tensor(name, like, result), like.numpy()) for name, like in expected.items()
+            name: tensor_error(self._tensor(name, like, result), like.numpy())
+            for name, like in expected.items()
         }
         recomposed = _centred(self._tensor("recomposed", trace.recomposed, result))
-        return errors | {"recomposed": _error(recomposed, _centred(trace.recomposed.numpy()))}
+        return errors | {"recomposed": tensor_error(recomposed, _centred(trace.recomposed.numpy()))}
 
     def _tensor(self, name: str, like: torch.Tensor, result: Result) -> npt.NDArray[np.float32]:
         found = self._stream.tensor(name)
         if found.size != like.numel():
             raise ParityError(
-                f"{_DIVERGED}: {_where(result)} has the tensor {name!r} with the shape {list(found.shape)}, "
+                f"{_DIVERGED}: {where(result)} has the tensor {name!r} with the shape {list(found.shape)}, "
                 f"PyTorch has {list(like.shape)}. {_ADVICE}"
             )
         values: npt.NDArray[np.float32] = found.reshape(like.shape).astype(np.float32)
@@ -178,52 +173,6 @@ def _centred(maps: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     return centred
 
 
-def _error(found: npt.NDArray[np.float32], wanted: npt.NDArray[np.float32]) -> float:
-    """Max |Δ| / std; infinite where something is not finite, so that it can hold no bound."""
-    with np.errstate(invalid="ignore", over="ignore"):  # told by the result
-        worst = float(np.abs(found - wanted).max())
-    if not np.isfinite(worst):
-        return float("inf")
-    spread = float(wanted.std(dtype=np.float64))
-    return worst / spread if spread > 0 else (0.0 if worst == 0 else float("inf"))
-
-
-def _require(figures: FrameParity, bounds: ParityBounds, precision: str) -> None:
-    """Raise ParityError where the frame is out of bounds, naming its first tensor that is."""
-    where = _where(figures)
-    bound = np.format_float_scientific(bounds.max_error, trim="-", exp_digits=2)
-    for name, error in figures.errors.items():
-        if not error <= bounds.max_error:
-            raise ParityError(
-                f"{_DIVERGED}: {where} is the first that diverges, in the tensor {name!r}: "
-                f"max |Δ|/std is {error:.2e}, the bound is {bound}. {_advice(precision)}"
-            )
-    if figures.label_agreement < bounds.min_label_agreement:
-        raise ParityError(
-            f"{_DIVERGED}: {where} is the first whose labels differ: {figures.label_agreement:.4%} agree, "
-            f"the bound is {bounds.min_label_agreement:.1%}. {_advice(precision)}"
-        )
-
-
-def _require_all(report: ParityReport) -> None:
-    """Raise ParityError where all frames together are out of bounds."""
-    bounds, worst = report.bounds, report.worst_class
-    if report.label_agreement < bounds.min_mean_agreement:
-        raise ParityError(
-            f"{_DIVERGED}: over all {len(report.frames)} frames {report.label_agreement:.4%} of the labels agree, "
-            f"the bound is {bounds.min_mean_agreement:.1%}. {_advice(report.precision)}"
-        )
-    if 1 - worst.iou > bounds.max_class_loss:
-        raise ParityError(
-            f"{_DIVERGED}: over all {len(report.frames)} frames class {worst.index} has an IoU of {worst.iou:.4f} "
-            f"with PyTorch's labels, the bound is {1 - bounds.max_class_loss:.2f}. {_advice(report.precision)}"
-        )
-
-
-def _advice(precision: str) -> str:
-    return _ADVICES.get(precision, _ADVICE)
-
-
-def _where(frame: Result | FrameParity) -> str:
-    index = frame.frame_index if isinstance(frame, Result) else frame.frame
-    return f"frame {index} (path {frame.path}, {'cold' if frame.cold else 'warm'})"
+def verdict_of(precision: str, bounds: ParityBounds) -> Verdict:
+    """What the graphs of a precision are held to."""
+    return Verdict(bounds, _DIVERGED, "PyTorch", _ADVICES.get(precision, _ADVICE))

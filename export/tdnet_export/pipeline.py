@@ -22,7 +22,7 @@ from tdnet_export.graphs import graph_jobs
 from tdnet_export.int8 import calibration_clips, int8_bounds, quantised_graphs
 from tdnet_export.int8 import unavailable as int8_unavailable
 from tdnet_export.options import SCENE, ExportOptions
-from tdnet_export.parity import required_frames
+from tdnet_export.parity_checks import required_frames
 from tdnet_export.parity_report import BOUNDS, ParityReport
 from tdnet_export.precision import half_precision_model, half_tensors
 from tdnet_export.precision_check import check_half
