@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
+import numpy.typing as npt
 import typer
 from rich.console import Console
 
 from tdnet_export.engines import ENGINE_BACKENDS
 from tdnet_export.options import PRECISIONS, ExportOptions, RebuildOptions, parse_size
-from tdnet_export.view import StageProgress, show_rebuild, show_summary
+from tdnet_export.view import StageProgress, show_rebuild, show_summary, show_verified
 from tdnet_runtime.errors import OptionError
 
 __all__ = ["app"]
@@ -25,7 +27,9 @@ _EPILOG = """Examples:
 
     tdnet-export --ckpt best.pth --precision fp16 --backend tensorrt-rtx
 
-    tdnet-export --rebuild td4.plan --backend tensorrt"""
+    tdnet-export --rebuild td4.plan --backend tensorrt
+
+    tdnet-export --verify td4.plan"""
 
 
 @app.command(epilog=_EPILOG)
@@ -112,30 +116,42 @@ def export(
             show_default=False,
         ),
     ] = None,
+    verify: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="X.plan",
+            help="Run this bundle's engines on this GPU beside ONNX Runtime, and write what was found into the bundle.",
+            show_default=False,
+        ),
+    ] = None,
     drop_stale: Annotated[
         bool, typer.Option("--drop-stale", help="With --rebuild: drop the other engines of these backends.")
     ] = False,
 ) -> None:
     """Export a TDNet checkpoint to ONNX graphs, prove them against PyTorch, and pack one bundle."""
     precisions, backends = tuple(precision or ()), tuple(backend or ())
+    others: dict[str, object] = {
+        "--ckpt": checkpoint,
+        "--out": out,
+        "--size": size,
+        "--memory-stride": memory_stride,
+    }
+    others |= {"--calibration": calibration, "--max-loss": max_loss}
+    others |= {"--names": names, "--logits": logits or None}
+    if verify is not None:
+        others |= {"--rebuild": rebuild, "--precision": precision, "--backend": backend}
+        _refuse("--verify", others | {"--drop-stale": drop_stale or None})
+        _verify(verify, frames)
+        return
     if rebuild is not None:
-        others: dict[str, object] = {
-            "--ckpt": checkpoint,
-            "--out": out,
-            "--size": size,
-            "--memory-stride": memory_stride,
-        }
-        others |= {"--calibration": calibration, "--max-loss": max_loss}
-        others |= {"--names": names, "--frames": frames, "--logits": logits or None}
-        if given := [option for option, value in others.items() if value is not None]:
-            raise OptionError(f"--rebuild takes all from the bundle; leave out {', '.join(given)}")
+        _refuse("--rebuild", others | {"--frames": frames})
         _rebuild(
             RebuildOptions(bundle=rebuild, backends=backends, precisions=precisions, drop_stale=drop_stale)
         )
         return
     if checkpoint is None:
         raise typer.BadParameter(
-            "missing: name a checkpoint, or a bundle with --rebuild", param_hint="--ckpt"
+            "missing: name a checkpoint, or a bundle with --rebuild or --verify", param_hint="--ckpt"
         )
     if drop_stale:
         raise OptionError("--drop-stale goes with --rebuild; a new bundle has no stale engines")
@@ -157,6 +173,25 @@ def export(
     with StageProgress(Console(stderr=True)) as progress:
         summary = bundle_from_checkpoint(options, on_progress=progress)
     show_summary(summary, Console(highlight=False))
+
+
+def _refuse(option: str, others: dict[str, object]) -> None:
+    """Raise OptionError where an option was given that means nothing beside `option`."""
+    if given := [name for name, value in others.items() if value is not None]:
+        raise OptionError(f"{option} takes all from the bundle; leave out {', '.join(given)}")
+
+
+def _verify(bundle: Path, clip: str | None) -> None:
+    from tdnet_export.engines import verify
+    from tdnet_export.footage import proof_frames
+    from tdnet_export.parity_checks import required_frames
+
+    def frames(paths: int, size_hw: tuple[int, int]) -> list[npt.NDArray[np.uint8]]:
+        return list(proof_frames(clip, required_frames(paths), size_hw=size_hw))
+
+    with StageProgress(Console(stderr=True)) as progress:
+        summary = verify(bundle, frames=None if clip is None else frames, on_progress=progress)
+    show_verified(summary, Console(highlight=False))
 
 
 def _rebuild(options: RebuildOptions) -> None:

@@ -15,7 +15,7 @@ import onnx
 from tdnet_export.classes import class_specs
 from tdnet_export.contract import NetworkContract
 from tdnet_export.draft import draft_manifest, graph_member, parity_summary, report_member
-from tdnet_export.engines import BuildEvent, add_engines, build_engines, require_builder
+from tdnet_export.engines import BuildEvent, add_engines, build_engines, gated, require_builder
 from tdnet_export.footage import proof_frames
 from tdnet_export.graph_check import check_graph
 from tdnet_export.graphs import graph_jobs
@@ -63,6 +63,7 @@ class ExportSummary:
         reports: the proofs, by precision.
         graph_seconds: time to write and check all graphs, by precision.
         proof_seconds: of the proof, by precision.
+        never_run: why sets of engines could not be run here, by title.
         total_seconds: of everything.
     """
 
@@ -71,6 +72,7 @@ class ExportSummary:
     reports: dict[str, ParityReport]
     graph_seconds: dict[str, float]
     proof_seconds: dict[str, float]
+    never_run: dict[str, str]
     total_seconds: float
 
 
@@ -130,7 +132,7 @@ def bundle_from_checkpoint(
         for name, model in models.items()
     }
     del graphs, single, models
-    manifest, members = _with_engines(manifest, members, options, on_progress)
+    manifest, members, never_run = _with_engines(manifest, members, options, on_progress)
     on_progress("write bundle", 0, 1)
     members |= {
         report_member(precision): msgspec.json.format(msgspec.json.encode(report), indent=1)
@@ -145,6 +147,7 @@ def bundle_from_checkpoint(
         reports=reports,
         graph_seconds={precision: graph_seconds[precision] for precision in reports},
         proof_seconds=proof_seconds,
+        never_run=never_run,
         total_seconds=perf_counter() - started,
     )
 
@@ -235,15 +238,19 @@ def _proof_clip(precision: str, options: ExportOptions) -> str | None:
 
 def _with_engines(
     manifest: Manifest, members: dict[str, bytes], options: ExportOptions, on_progress: Progress
-) -> tuple[Manifest, dict[str, bytes]]:
-    """Manifest and members with the engines that were asked for."""
+) -> tuple[Manifest, dict[str, bytes], dict[str, str]]:
+    """Manifest and members with the engines that were asked for; and why sets could not be run here, by title."""
 
     def show(event: BuildEvent) -> None:
         on_progress(event.stage, event.done, event.total, event.text)
 
-    built = []
+    built, never_run = [], {}
     for backend, precision in options.wanted_engines:
         graphs = {graph.name: members[graph.members[precision]] for graph in manifest.graphs}
-        built.append(build_engines(graphs, backend=backend, precision=precision, on_progress=show))
+        made = build_engines(graphs, backend=backend, precision=precision, on_progress=show)
+        spec, files, reason = gated(manifest, members, made, on_progress=on_progress)
+        built.append((spec, files))
+        if reason is not None:
+            never_run[spec.title] = reason
     manifest, members, _ = add_engines(manifest, members, built)
-    return manifest, members
+    return manifest, members, never_run

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
@@ -20,11 +21,11 @@ from tdnet_runtime.closeable import Closeable
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-    from tdnet_export.engines import RebuildSummary
+    from tdnet_export.engines import RebuildSummary, VerifySummary
     from tdnet_export.pipeline import ExportSummary
     from tdnet_runtime.manifest import EngineSpec, Manifest
 
-__all__ = ["StageProgress", "show_rebuild", "show_summary"]
+__all__ = ["StageProgress", "show_rebuild", "show_summary", "show_verified"]
 
 
 class StageProgress(Closeable):
@@ -100,7 +101,7 @@ def show_summary(summary: ExportSummary, console: Console) -> None:
         bound = f"{report.bounds.max_error:g}" if report.bounds.max_error < UNBOUNDED else "none"
         table.add_row("  max |Δlogits|/std", f"{report.logits_error:.1e} (bound {bound})")
     for spec in manifest.engines:
-        _add_engines(table, manifest, spec)
+        _add_engines(table, manifest, spec, summary.never_run)
     table.add_row("time", f"{summary.total_seconds:.1f} s")
     console.print(table)
     if any(report.footage == SCENE for report in reports.values()):
@@ -118,9 +119,18 @@ def show_rebuild(summary: RebuildSummary, console: Console) -> None:
     """The engines that were built into a bundle, and those that were dropped."""
     table = _table(summary.path)
     for spec in summary.built:
-        _add_engines(table, summary.manifest, spec)
+        _add_engines(table, summary.manifest, spec, summary.never_run)
     for spec in summary.dropped:
         table.add_row("dropped", escape(spec.title))
+    table.add_row("time", f"{summary.seconds:.1f} s")
+    console.print(table)
+
+
+def show_verified(summary: VerifySummary, console: Console) -> None:
+    """The engines that were proven, and those that could not be run here."""
+    table = _table(summary.path)
+    for spec in summary.manifest.engines:
+        _add_engines(table, summary.manifest, spec, summary.never_run)
     table.add_row("time", f"{summary.seconds:.1f} s")
     console.print(table)
 
@@ -134,7 +144,7 @@ def _table(path: Path) -> Table:
     return table
 
 
-def _add_engines(table: Table, manifest: Manifest, spec: EngineSpec) -> None:
+def _add_engines(table: Table, manifest: Manifest, spec: EngineSpec, never_run: Mapping[str, str]) -> None:
     """Rows for one set of engines."""
     seconds = sum(engine.build_seconds for engine in spec.graphs.values())
     nbytes = sum(manifest.members[engine.engine].size for engine in spec.graphs.values())
@@ -144,4 +154,15 @@ def _add_engines(table: Table, manifest: Manifest, spec: EngineSpec) -> None:
         "",
         f"{len(spec.graphs)} in {spec.precision.upper()}, {nbytes / 2**20:.1f} MiB, built in {seconds:.1f} s; half "
         f"precision in at least {math.floor(share * 100)} % of each one's multiplications",
+    )
+    proof = spec.proof
+    if proof is None:
+        table.add_row("", escape(f"built, never run: {never_run.get(spec.title, 'not tried')}"))
+        return
+    table.add_row(
+        "",
+        escape(
+            f"proven on {proof.device} beside ONNX Runtime: {proof.frames} frames, {proof.label_agreement:.4%} of the "
+            f"labels equal, worst frame {proof.worst_frame_agreement:.4%}"
+        ),
     )

@@ -11,6 +11,7 @@ __all__ = [
     "SHA256",
     "ClassSpec",
     "EngineMember",
+    "EngineProof",
     "EngineSpec",
     "GraphSpec",
     "InputSpec",
@@ -242,6 +243,34 @@ class EngineMember(Strict, frozen=True, kw_only=True):
             )
 
 
+class EngineProof(Strict, frozen=True, kw_only=True):
+    """A set of engines was run on a GPU, in closed loop beside ONNX Runtime.
+
+    Attributes:
+        device: name of the GPU.
+        compute_capability: of the GPU, `8.7`.
+        frames: consecutive frames compared, cold ones included.
+        label_agreement: share of equal labels, 0 to 1: over all frames, and of the worst frame.
+        worst_frame_agreement: see `label_agreement`.
+        report: member with the figures for each frame, path and tensor.
+    """
+
+    device: str
+    compute_capability: str
+    frames: int
+    label_agreement: float
+    worst_frame_agreement: float
+    report: str
+
+    def __post_init__(self) -> None:
+        worst, overall = self.worst_frame_agreement, self.label_agreement
+        if self.frames < 1 or not 0 <= worst <= overall + 1e-9 <= 1 + 1e-9:
+            raise ValueError(
+                f"engines were proven over {self.frames} frames with label agreement {overall}, worst frame {worst}, "
+                "which is not possible"
+            )
+
+
 class EngineSpec(Strict, frozen=True, kw_only=True):
     """Engines of all graphs, built by one product for one kind of device.
 
@@ -254,6 +283,7 @@ class EngineSpec(Strict, frozen=True, kw_only=True):
         platform: operating system and architecture, `linux-x86_64`.
         options: the builder options that matter.
         graphs: by graph name.
+        proof: that they were run and are right; None where they were built and never run.
     """
 
     backend: str
@@ -264,6 +294,7 @@ class EngineSpec(Strict, frozen=True, kw_only=True):
     platform: str
     options: dict[str, str]
     graphs: dict[str, EngineMember]
+    proof: EngineProof | None = None
 
     @property
     def title(self) -> str:

@@ -218,6 +218,8 @@ def _check_members(manifest: Manifest) -> None:
     for spec in manifest.engines:
         for name, engine in spec.graphs.items():
             _check_engine(manifest, spec, name, engine)
+        if spec.proof is not None and spec.proof.report not in manifest.members:
+            raise ValueError(f"the proof of {spec.title!r} names {spec.proof.report!r}, which is not listed")
     for precision, summary in manifest.parity.items():
         if summary.report not in manifest.members:
             raise ValueError(f"the {precision} report {summary.report!r} is not listed among the members")

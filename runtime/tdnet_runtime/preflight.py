@@ -28,6 +28,7 @@ __all__ = [
     "DeviceFacts",
     "check_engine",
     "choose_engines",
+    "misfits",
     "platform_name",
     "portability_note",
     "rebuild_command",
@@ -107,13 +108,13 @@ def choose_engines(bundle: Bundle, facts: DeviceFacts, *, precision: str | None)
     candidates = [spec for spec in sets if spec.precision == wanted]
     if not candidates:
         raise BackendError(_absent(bundle, facts, wanted, sets))
-    misfits = [_misfits(spec, facts) for spec in candidates]
-    fitting = [spec for spec, reasons in zip(candidates, misfits, strict=True) if not reasons]
+    found = [misfits(spec, facts) for spec in candidates]
+    fitting = [spec for spec, reasons in zip(candidates, found, strict=True) if not reasons]
     if fitting:
         made_for_it = [s for s in fitting if facts.compute_capability in s.compute_capabilities]
         return (made_for_it or fitting)[-1]
-    nearest = min(misfits, key=len)
-    others = f" (nor do {len(misfits) - 1} other sets fit)" if len(misfits) > 1 else ""
+    nearest = min(found, key=len)
+    others = f" (nor do {len(found) - 1} other sets fit)" if len(found) > 1 else ""
     too_old = any(reason.startswith("the driver") for reason in nearest)
     update = "update the driver, or " if too_old else ""
     advice = _device_note(facts) or (
@@ -181,7 +182,7 @@ def _device_note(facts: DeviceFacts) -> str | None:
     )
 
 
-def _misfits(spec: EngineSpec, facts: DeviceFacts) -> list[str]:
+def misfits(spec: EngineSpec, facts: DeviceFacts) -> list[str]:
     """Each reason why the engines of `spec` are not for this machine, with both values."""
     product, reasons = PRODUCTS[spec.backend], []
     if spec.product_version != facts.product_version:

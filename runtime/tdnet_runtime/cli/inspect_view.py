@@ -68,6 +68,7 @@ def _network(bundle: Bundle) -> Table:
         f"{manifest.feature_size[0]}x{manifest.feature_size[1]}",
         "input": f"uint8 {frame.color_order}, [1, {frame.height}, {frame.width}, 3] ({frame.layout})",
         "resize": frame.resize,
+        "engines": ", ".join(dict.fromkeys(spec.backend for spec in manifest.engines)) or "not built",
         "mean": ", ".join(f"{value:g}" for value in frame.mean) + " (inside the graphs)",
         "std": ", ".join(f"{value:g}" for value in frame.std) + " (inside the graphs)",
         "precisions": ", ".join(manifest.precisions),
