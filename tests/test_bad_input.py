@@ -76,7 +76,7 @@ def inputs(tmp_path_factory, tiny_checkpoint, tiny_bundle):
     (folder / "flipped.plan").write_bytes(flipped)
     (folder / "engine.plan").write_bytes(b"ftrt" + bytes(100))
     (folder / "version.plan").write_bytes(plan)
-    edit_manifest(folder / "version.plan", b'"schema_version": 2', b'"schema_version": 9')
+    edit_manifest(folder / "version.plan", b'"schema_version": 3', b'"schema_version": 9')
     (folder / "kinds.plan").write_bytes(plan)
     edit_manifest(folder / "kinds.plan", b'"stride": 3', b'"stride": {}')
     (folder / "text.mp4").write_text("not a video")

@@ -32,7 +32,8 @@ def class_specs(count: int, names_file: Path | None) -> tuple[ClassSpec, ...]:
     Args:
         count: K of the network.
         names_file: one class a line, `name` or `name R G B`; blank lines and lines that begin with
-            `#` are passed over. For one class its name, or the background's before it. None for Cityscapes' (19) or CamVid's (11) names, else numbers.
+            `#` are passed over. For one class its name, or the background's before it. None for
+            Cityscapes' (19) or CamVid's (11) names, else numbers.
 
     Raises:
         CheckpointError: more classes than 8-bit labels can tell apart, or none.

@@ -188,12 +188,12 @@ def test_members_are_compared_only_once_they_are_listed(tiny_manifest: Manifest,
         _decode(tree)
 
 
-@pytest.mark.parametrize("version", [0, 3, -1, 10**15])
+@pytest.mark.parametrize("version", [0, 4, -1, 10**15])
 def test_an_unknown_schema_names_the_range_that_is_read(tree: Tree, version: int) -> None:
     tree["schema_version"] = version
     tree["future field"] = True
     with pytest.raises(
-        BundleVersionError, match=rf"schema version {version}; .* reads 1 to 2; install a matching"
+        BundleVersionError, match=rf"schema version {version}; .* reads 1 to 3; install a matching"
     ):
         _decode(tree)
 
@@ -250,8 +250,13 @@ MEMBER = {"size": 1, "sha256": DIGEST}
         # Single parts.
         (_set("input", "height", to=0), "input size 0x8 is outside"),
         (_set("input", "width", to=1 << 17), "input size 4x131072 is outside"),
-        (_set("input", "color_order", to="BGR"), "only RGB NHWC is known"),
-        (_set("input", "std", to=[0.1, 0.0, 0.1]), "standard deviations .* expected positive"),
+        (_set("input", "color_order", to="GRB"), "only RGB and BGR, NHWC, are known"),
+        (_set("input", "layout", to="NCHW"), "only RGB and BGR, NHWC, are known"),
+        (_set("input", "std", to=[0.1, 0.0, 0.1]), "standard deviations .* expected finite ones, positive"),
+        (_set("input", "scale", to=0.0), "scale 0.0, expected finite ones, positive"),
+        (_set("input", "preprocessing_from", to="guessed"), "as 'guessed' said, not user or assumed"),
+        (_set("threshold", to=0.0), "a threshold of 0.0 for 2 classes; expected one between 0 and 1, for 2"),
+        (_set("threshold", to=1.0), "a threshold of 1.0 for 2 classes"),
         (_set("widths", "value", to=-1), "width 'value' is -1, expected 0 to"),
         (_set("widths", "stages", to=[4, 1 << 20]), "width 'stages' is .* expected 0 to"),
         (_set("feature_size", to=[0, 2]), "feature size .* does not fit the input size"),

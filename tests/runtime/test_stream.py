@@ -21,7 +21,7 @@ from tdnet_runtime.stream import Result, Stream, StreamSnapshot, StreamState
 DIGEST = "0123456789abcdef" * 4
 SIZE_HW = (5, 7)  # not the network's 4x8
 PATHS = [1, 2, 4]
-LOGITS = TensorSpec(name="logits", shape=(1, 3, 4, 8), dtype="float32")
+LOGITS = TensorSpec(name="logits", shape=(1, 2, 4, 8), dtype="float32")
 
 
 def hand_made(manifest: Manifest, paths: int, *, logits: bool = False) -> Manifest:
