@@ -34,7 +34,7 @@ SIZE = {"psp101": (49, 65)}
 def colourful(index, size):
     """A frame whose channels differ everywhere."""
     frame = render(index, height=size[0], width=size[1])
-    return np.stack([frame[..., 0], frame[..., 1] // 4, 255 - frame[..., 0]], axis=2)
+    return np.stack([frame[..., 0] // 2, frame[..., 1], 255 - frame[..., 2] // 3], axis=2)
 
 
 def parsed(**given):
@@ -208,12 +208,12 @@ def test_a_bgr_bundle_is_the_oracle_in_either_order(name, preprocessing, exporte
     found = labels_of_bundle(bundle, frames)
     as_rgb = dataclasses.replace(preprocessing, color_order="RGB")
     turned = [frame[..., ::-1] for frame in frames]
-    assert (found == labels_of_oracle(network, frames, preprocessing)).mean() > 0.999
-    assert (found == labels_of_oracle(network, turned, as_rgb)).mean() > 0.999
+    assert (found == labels_of_oracle(network, frames, preprocessing)).mean() > 0.9995
+    assert (found == labels_of_oracle(network, turned, as_rgb)).mean() > 0.9995
     for other in (as_rgb, preprocessing.rgb):
         assert (
             found == labels_of_oracle(network, frames, other)
-        ).mean() < 0.98  # weights that were never trained
+        ).mean() < 0.995  # weights that were never trained
 
 
 def test_a_network_of_exchanged_channels_gives_the_labels_of_the_rgb_one(exported):
