@@ -181,6 +181,46 @@ def test_a_per_frame_network_has_no_state(tree: Tree) -> None:
     assert _decode(tree).state.nbytes == 0
 
 
+@pytest.mark.parametrize("version", [1, 2])
+def test_an_older_manifest_says_what_it_assumed(tree: Tree, version: int) -> None:
+    for part, name in ((tree, "threshold"), (tree["input"], "scale"), (tree["input"], "preprocessing_from")):
+        del part[name]
+    tree["schema_version"] = version
+    old = _decode(tree)
+    assert (old.input.scale, old.input.color_order, old.input.preprocessing_from) == (
+        1 / 255,
+        "RGB",
+        "assumed",
+    )
+    assert (old.threshold, old.channels) == (None, 2)
+
+
+def _logits(channels: int) -> Callable[[Tree], None]:
+    def spoil(tree: Tree) -> None:
+        for graph in (APM1, APM2):
+            outputs = tree["graphs"][graph]["outputs"]
+            outputs.append({"name": "logits", "shape": [1, channels, 4, 8], "dtype": "float32"})
+
+    return spoil
+
+
+def test_logits_have_a_channel_for_each_class_and_one_with_a_threshold(tree: Tree) -> None:
+    one_each, one = json.loads(json.dumps(tree)), json.loads(json.dumps(tree))
+    _logits(2)(one_each)
+    assert _decode(one_each).channels == 2
+    one_each["threshold"] = 0.5
+    with pytest.raises(BundleFormatError, match=r"expected \[1, 1, 4, 8\] for 2 classes by a threshold"):
+        _decode(one_each)
+    _logits(1)(one)
+    with pytest.raises(BundleFormatError, match=r"gives logits .* expected \[1, 2, 4, 8\] for 2 classes"):
+        _decode(one)
+    one["threshold"] = 0.5
+    assert _decode(one).channels == 1
+    one["classes"] = one["classes"][:1]
+    with pytest.raises(BundleFormatError, match=r"a threshold of 0.5 for 1 classes; .* for 2"):
+        _decode(one)
+
+
 def test_members_are_compared_only_once_they_are_listed(tiny_manifest: Manifest, tree: Tree) -> None:
     assert tiny_manifest.members == {}
     tree["members"] = {}
