@@ -10,6 +10,8 @@ centred before φ, since FP16 would spend most of its bits on their means.
 
 from __future__ import annotations
 
+import math
+
 from onnx import TensorProto
 
 from tdnet_export.identities import Array
@@ -101,10 +103,22 @@ def write_psp_head(writer: GraphWriter, x: str, *, weights: Weights, module: str
     return conv(writer, x, *weights.conv(f"{module}.{first + 4}"), name="classes")
 
 
-def write_labels(writer: GraphWriter, scores: str, *, spec: NetworkSpec) -> str:
-    """Scores [1, K, h, w] → the value `logits` [1, K, H, W] → the output `labels`, uint8 [1, H, W]."""
+def logit(probability: float) -> float:
+    """The number whose sigmoid `probability` is; 0 for 0.5."""
+    return math.log(probability) - math.log1p(-probability)
+
+
+def write_labels(writer: GraphWriter, scores: str, *, spec: NetworkSpec, threshold: float | None) -> str:
+    """Scores [1, K, h, w] → the value `logits` [1, K, H, W] → the output `labels`, uint8 [1, H, W].
+
+    The largest logit's class; with one class (K = 1), 1 where sigmoid(logit) is above `threshold`.
+    """
     logits = resize(writer, scores, [1, spec.classes, *spec.input_size], name="upsample", as_output="logits")
-    best = writer.op("ArgMax", logits, axis=1, keepdims=0)
+    if threshold is None:
+        best = writer.op("ArgMax", logits, axis=1, keepdims=0)
+    else:
+        plane = reshape(writer, logits, [1, *spec.input_size], name="plane")
+        best = writer.op("Greater", plane, writer.weight("threshold", logit(threshold)), name="above")
     # TensorRT converts to UINT8 from floats only (kUINT8 in NvInferRuntimeBase.h, 10.3 to 11.1).
     exact = writer.op("Cast", best, name="to_float", to=writer.onnx_dtype)
     return writer.op("Cast", exact, name="to_uint8", as_output="labels", to=TensorProto.UINT8)

@@ -12,7 +12,9 @@ from rich.console import Console
 
 from tdnet_export.engines import ENGINE_BACKENDS
 from tdnet_export.options import PRECISIONS, ExportOptions, RebuildOptions, parse_size
+from tdnet_export.preprocessing import parse_preprocessing
 from tdnet_export.view import StageProgress, show_rebuild, show_summary, show_verified
+from tdnet_models.preprocessing import PRESETS
 from tdnet_runtime.errors import OptionError
 
 __all__ = ["app"]
@@ -24,6 +26,8 @@ _EPILOG = """Examples:
     tdnet-export --ckpt best.pth
 
     tdnet-export --ckpt best.pth --out td4.plan --size 385x769 --frames drive.mp4
+
+    tdnet-export --ckpt best.pth --bgr --mean 103.9,116.8,123.7 --std 1 --scale 1
 
     tdnet-export --ckpt best.pth --precision fp16 --backend tensorrt-rtx
 
@@ -65,6 +69,47 @@ def export(
         Path | None,
         typer.Option(
             metavar="FILE", help="Class names, one a line: `name` or `name R G B`.", show_default=False
+        ),
+    ] = None,
+    preprocessing: Annotated[
+        str | None,
+        typer.Option(
+            metavar="|".join(PRESETS),
+            help="What the training code made of its images. [default: imagenet, and told as assumed]",
+            show_default=False,
+        ),
+    ] = None,
+    mean: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N,N,N",
+            help="Instead of --preprocessing, with --std: what it subtracted after scaling, in the order of the network's "
+            "channels (B,G,R with --bgr).",
+            show_default=False,
+        ),
+    ] = None,
+    std: Annotated[
+        str | None,
+        typer.Option(metavar="N,N,N", help="What it then divided by, likewise.", show_default=False),
+    ] = None,
+    scale: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N",
+            help="With --mean and --std: what it multiplied pixels of 0 to 255 by first. [default: 1/255]",
+            show_default=False,
+        ),
+    ] = None,
+    bgr: Annotated[
+        bool,
+        typer.Option("--bgr", help="It fed BGR, as OpenCV reads. Frames that are pushed stay RGB."),
+    ] = False,
+    threshold: Annotated[
+        float | None,
+        typer.Option(
+            metavar="P",
+            help="For one class (a sigmoid head): label 1 above this probability. [default: 0.5]",
+            show_default=False,
         ),
     ] = None,
     frames: Annotated[
@@ -138,6 +183,8 @@ def export(
     }
     others |= {"--calibration": calibration, "--max-loss": max_loss}
     others |= {"--names": names, "--logits": logits or None}
+    others |= {"--preprocessing": preprocessing, "--mean": mean, "--std": std, "--scale": scale}
+    others |= {"--bgr": bgr or None, "--threshold": threshold}
     if verify is not None:
         others |= {"--rebuild": rebuild, "--precision": precision, "--backend": backend}
         _refuse("--verify", others | {"--drop-stale": drop_stale or None})
@@ -167,6 +214,9 @@ def export(
         backends=backends,
         calibration=calibration,
         max_loss=max_loss,
+        preprocessing=parse_preprocessing(preset=preprocessing, mean=mean, std=std, scale=scale, bgr=bgr),
+        bgr=bgr,
+        threshold=threshold,
     )
     from tdnet_export.pipeline import bundle_from_checkpoint  # takes seconds: wrong options need not wait
 

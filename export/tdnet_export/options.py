@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tdnet_export.engines import ENGINE_BACKENDS, require_engine_precision
+from tdnet_export.preprocessing import check_preprocessing
+from tdnet_models.preprocessing import IMAGENET, Preprocessing
 from tdnet_runtime.errors import OptionError
 from tdnet_runtime.preflight import PREFERRED
 
@@ -21,6 +23,7 @@ SCENE = "rendered moving scene"
 
 _SIZE = re.compile(r"(\d{1,5})[x×](\d{1,5})")
 _MAX_STRIDE = 16
+_THRESHOLDS = (1e-4, 1 - 1e-4)  # beyond them FP32 tells no probabilities apart
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +42,10 @@ class ExportOptions:
         backends: that engines are built for.
         calibration: video or folder that INT8 is calibrated on; given exactly where INT8 is asked for.
         max_loss: share of the labels that INT8 may change, instead of its bounds; None for these.
+        preprocessing: what the network was trained on; None for ImageNet's, which is assumed then, and said to be.
+        bgr: True where that was BGR; values given in the order R, G, B go with their colours.
+        threshold: for a network of one class, a sigmoid head: the probability above which a pixel is foreground; None
+            for 0.5.
 
     Raises:
         OptionError: a value that cannot be meant.
@@ -55,11 +62,21 @@ class ExportOptions:
     backends: tuple[str, ...] = ()
     calibration: str | None = None
     max_loss: float | None = None
+    preprocessing: Preprocessing | None = None
+    bgr: bool = False
+    threshold: float | None = None
 
     def __post_init__(self) -> None:
         _check_names("--precision", self.precisions, PRECISIONS)
         _check_names("--backend", self.backends, ENGINE_BACKENDS)
         self._check_int8()
+        check_preprocessing(self.wanted_preprocessing)
+        low, high = _THRESHOLDS
+        if self.threshold is not None and not low <= self.threshold <= high:
+            raise OptionError(
+                f"--threshold is {self.threshold:g}; expected the probability above which a pixel is foreground, "
+                f"{low:g} to {high:g}, for instance 0.5"
+            )
         if self.memory_stride is not None and not 1 <= self.memory_stride <= _MAX_STRIDE:
             raise OptionError(
                 f"--memory-stride is {self.memory_stride}; expected 1 to {_MAX_STRIDE} (3 as trained, 4 as the "
@@ -91,6 +108,12 @@ class ExportOptions:
         """Precisions of the graphs, in the order of `PRECISIONS`."""
         wanted = self.precisions or ("fp32", *(PREFERRED[:1] if self.backends else ()))
         return tuple(precision for precision in PRECISIONS if precision in wanted)
+
+    @property
+    def wanted_preprocessing(self) -> Preprocessing:
+        """The preprocessing, assumed or not, with its channels in the order of the training."""
+        chosen = self.preprocessing or IMAGENET
+        return chosen.bgr if self.bgr else chosen
 
     @property
     def wanted_engines(self) -> tuple[tuple[str, str], ...]:

@@ -27,6 +27,8 @@ from tdnet_export.parity_report import (
     path_parity,
 )
 from tdnet_models import Network, ReferenceStream
+from tdnet_models.preprocessing import IMAGENET, Preprocessing
+from tdnet_models.reference import labels_of
 from tdnet_models.variants import KEY_WIDTH
 from tdnet_runtime import Result, Segmenter, Stream
 from tdnet_runtime.errors import ParityError
@@ -52,6 +54,8 @@ def prove_parity(
     *,
     footage: str,
     memory_stride: int,
+    preprocessing: Preprocessing = IMAGENET,
+    threshold: float | None = None,
     precision: str = "fp32",
     bounds: ParityBounds | None = None,
     backend: str = "onnxruntime",
@@ -66,6 +70,8 @@ def prove_parity(
         frames: uint8 [H, W, 3] of the network's size; at least one.
         footage: what the frames are, for the report.
         memory_stride: n, of both sides.
+        preprocessing: the oracle's.
+        threshold: of the oracle's labels; see `labels_of`.
         precision: of the bundle's graphs.
         bounds: to be held; None for `BOUNDS` of the precision.
         backend: of the runtime.
@@ -82,7 +88,8 @@ def prove_parity(
         Segmenter.open(bundle, backend=backend, precision=precision) as segmenter,
         segmenter.stream() as stream,
     ):
-        comparison = _Comparison(stream, network, memory_stride)
+        reference = ReferenceStream(network, memory_stride=memory_stride, preprocessing=preprocessing)
+        comparison = _Comparison(stream, reference, threshold)
         verdict = verdict_of(precision, bounds)
         for frame in frames:
             figures = comparison.push(frame)
@@ -111,11 +118,11 @@ class _Comparison:
         confusion: pixels so far [expected class, found class].
     """
 
-    def __init__(self, stream: Stream, network: Network, memory_stride: int) -> None:
-        self._stream = stream
-        self._reference = ReferenceStream(network, memory_stride=memory_stride)
+    def __init__(self, stream: Stream, reference: ReferenceStream, threshold: float | None) -> None:
+        self._stream, self._reference, self._threshold = stream, reference, threshold
         self._history: dict[str, torch.Tensor] = {}  # what the memory must hold
-        self.confusion = np.zeros((network.spec.classes,) * 2, dtype=np.int64)
+        labels = reference.network.spec.classes if threshold is None else 2
+        self.confusion = np.zeros((labels, labels), dtype=np.int64)
 
     def push(self, frame: Frame) -> FrameParity:
         """Give both sides the next frame and compare all that they made of it."""
@@ -124,7 +131,7 @@ class _Comparison:
         errors = self._inner_errors(result)
         assert result.logits is not None  # the bundle was made with logits
         errors["logits"] = tensor_error(result.logits, logits.numpy())
-        labels = logits.argmax(0).numpy()
+        labels = labels_of(logits, self._threshold).numpy()
         self.confusion += confusion(labels, result.labels, len(self.confusion))
         return FrameParity(
             frame=result.frame_index,

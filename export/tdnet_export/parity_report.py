@@ -127,6 +127,12 @@ class ParityReport(msgspec.Struct, frozen=True, kw_only=True):
         """The one with the lowest IoU among the classes with at least 1 % of the pixels; some class has that."""
         return min((c for c in self.classes if c.share >= _COMMON_CLASS), key=lambda c: c.iou)
 
+    @property
+    def only_class(self) -> int | None:
+        """The one that all of PyTorch's labels are, so that equal labels prove little; None where there are several."""
+        present = [c.index for c in self.classes if c.share > 0]
+        return present[0] if len(present) == 1 else None
+
 
 def path_parity(frames: tuple[FrameParity, ...]) -> tuple[PathParity, ...]:
     """Figures of each path that ran a frame."""

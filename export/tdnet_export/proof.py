@@ -66,6 +66,8 @@ def prove(
             frames,
             footage=footage,
             memory_stride=contract.memory_stride,
+            preprocessing=contract.preprocessing,
+            threshold=contract.threshold,
             precision=precision,
             bounds=bounds,
             backend=_backend(precision),

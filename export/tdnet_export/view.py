@@ -16,6 +16,7 @@ from rich.table import Table
 
 from tdnet_export.options import SCENE
 from tdnet_export.parity_report import UNBOUNDED
+from tdnet_runtime.cli.labelling_view import labelling, preprocessing
 from tdnet_runtime.closeable import Closeable
 
 if TYPE_CHECKING:
@@ -77,6 +78,10 @@ def show_summary(summary: ExportSummary, console: Console) -> None:
     )
     size = f"{manifest.input.height}x{manifest.input.width}"
     table.add_row("input", f"{size}, memory stride {manifest.state.stride}")
+    stated = manifest.input.preprocessing_from == "user"
+    table.add_row("preprocessing", preprocessing(manifest.input), style=None if stated else "yellow")
+    if manifest.threshold is not None:
+        table.add_row("labels", escape(labelling(manifest)))
     if manifest.size_resampled:
         note = "APPROXIMATE: the LayerNorm maps were resampled from the checkpoint's size; check the accuracy"
         table.add_row("", note, style="yellow")
@@ -99,6 +104,12 @@ def show_summary(summary: ExportSummary, console: Console) -> None:
             f"{escape(manifest.classes[worst.index].name)}, IoU {worst.iou:.4f} with PyTorch's labels",
         )
         bound = f"{report.bounds.max_error:g}" if report.bounds.max_error < UNBOUNDED else "none"
+        if report.only_class is not None:
+            name = manifest.classes[report.only_class].name
+            note = (
+                f"PROVES LITTLE: every label is {name!r}; use footage that shows more classes: --frames CLIP"
+            )
+            table.add_row("", escape(note), style="yellow")
         table.add_row("  max |Δlogits|/std", f"{report.logits_error:.1e} (bound {bound})")
     for spec in manifest.engines:
         _add_engines(table, manifest, spec, summary.never_run)

@@ -51,7 +51,7 @@ __all__ = [
     "encode_manifest",
 ]
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 OLDEST_SCHEMA_VERSION = 1
 
 # A nesting of thousands of brackets ends in RecursionError.
@@ -79,6 +79,8 @@ class Manifest(Strict, frozen=True, kw_only=True):
         members: every member but the manifest itself, by name; empty only until the bundle is written.
         dtypes: by precision, dtypes of the graphs' tensors that differ from FP32's, by tensor name.
         engines: sets of engines, one for each product and kind of device.
+        threshold: with a sigmoid head, which gives one logit for two classes: the probability above which a pixel
+            has the second one. None where labels are the largest logit's class.
     """
 
     schema_version: int
@@ -97,6 +99,7 @@ class Manifest(Strict, frozen=True, kw_only=True):
     members: dict[str, MemberSpec]
     dtypes: dict[str, dict[str, str]] = msgspec.field(default_factory=dict)
     engines: tuple[EngineSpec, ...] = ()
+    threshold: float | None = None
 
     def __post_init__(self) -> None:
         if not SHA256.fullmatch(self.checkpoint_sha256):
@@ -108,6 +111,11 @@ class Manifest(Strict, frozen=True, kw_only=True):
         """Precisions in which every graph is present, in the order of the first graph's members."""
         first, *others = self.graphs
         return tuple(p for p in first.members if all(p in graph.members for graph in others))
+
+    @property
+    def channels(self) -> int:
+        """K of the logits: 1 with a threshold, else one for each class."""
+        return len(self.classes) if self.threshold is None else 1
 
     def at(self, precision: str) -> Manifest:
         """The same contract with the tensors of `precision`: those of the graphs and of the memory."""

@@ -86,9 +86,19 @@ class GraphSpec(Strict, frozen=True, kw_only=True):
 
 
 class InputSpec(Strict, frozen=True, kw_only=True):
-    """What a sub-network takes as `image`: uint8 RGB, [1, height, width, 3]; it normalises by itself.
+    """What a sub-network takes as `image`: uint8 RGB, [1, height, width, 3]; the rest it does by itself.
 
-    `mean` and `std` are those of the graph, on the scale 0–1, for the reader's information.
+    Attributes:
+        height: of the image.
+        width: of the image.
+        mean: of (x·scale − mean) / std, which the graph makes of pixels x; for each channel as `color_order` has them.
+        std: see `mean`.
+        color_order: of the channels that the network was trained on, `RGB` or `BGR`. Images are RGB in either case.
+        layout: of the image.
+        resize: how frames of another size are brought to this one.
+        scale: see `mean`.
+        preprocessing_from: `user` where mean, std and scale were stated at the export, `assumed` where they were not
+            (and before schema 3).
     """
 
     height: int
@@ -98,14 +108,25 @@ class InputSpec(Strict, frozen=True, kw_only=True):
     color_order: str = "RGB"
     layout: str = "NHWC"
     resize: str = "bilinear, half-pixel centres, no antialiasing"
+    scale: float = 1 / 255
+    preprocessing_from: str = "assumed"
 
     def __post_init__(self) -> None:
         if not (1 <= self.height <= _MAX_SIDE and 1 <= self.width <= _MAX_SIDE):
             raise ValueError(f"input size {self.height}x{self.width} is outside 1..{_MAX_SIDE}")
-        if self.color_order != "RGB" or self.layout != "NHWC":
-            raise ValueError(f"input is {self.color_order} {self.layout}, only RGB NHWC is known")
-        if min(self.std) <= 0:
-            raise ValueError(f"input has standard deviations {self.std}, expected positive ones")
+        if self.color_order not in ("RGB", "BGR") or self.layout != "NHWC":
+            raise ValueError(f"input is {self.color_order} {self.layout}, only RGB and BGR, NHWC, are known")
+        if not (
+            min(self.std) > 0 and self.scale > 0 and math.isfinite(sum((*self.mean, *self.std, self.scale)))
+        ):
+            raise ValueError(
+                f"input has the means {self.mean}, standard deviations {self.std} and scale {self.scale}, expected "
+                "finite ones, positive but for the means"
+            )
+        if self.preprocessing_from not in ("user", "assumed"):
+            raise ValueError(
+                f"input is preprocessed as {self.preprocessing_from!r} said, not user or assumed"
+            )
 
 
 class ClassSpec(Strict, frozen=True, kw_only=True):

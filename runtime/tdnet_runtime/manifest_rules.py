@@ -16,6 +16,7 @@ __all__ = ["IMAGE", "LABELS", "WARM", "check_manifest"]
 
 IMAGE = "image"
 LABELS = "labels"
+LOGITS = "logits"
 WARM = "warm"
 
 _SLOT = re.compile(r"slot[0-9]+_")
@@ -29,6 +30,10 @@ def check_manifest(manifest: Manifest) -> None:
     """
     if not 1 <= len(manifest.classes) <= 256:
         raise ValueError(f"{len(manifest.classes)} classes; labels are uint8, so 1 to 256 are possible")
+    if manifest.threshold is not None and not (0 < manifest.threshold < 1 and len(manifest.classes) == 2):
+        raise ValueError(
+            f"a threshold of {manifest.threshold} for {len(manifest.classes)} classes; expected one between 0 and 1, for 2"
+        )
     height, width = manifest.input.height, manifest.input.width
     if not (1 <= manifest.feature_size[0] <= height and 1 <= manifest.feature_size[1] <= width):
         raise ValueError(
@@ -163,11 +168,17 @@ def _check_wiring(manifest: Manifest, path: PathSpec) -> None:
         for tensor in manifest.state.entry:
             _check_source(subnet, f"memory_{tensor.name}", tensor, subnet.outputs)
         _check_apm(manifest, path, subnet, last)
-    labels = {tensor.name: tensor for tensor in last.outputs}.get(LABELS)
+    outputs = {tensor.name: tensor for tensor in last.outputs}
+    labels, logits = outputs.get(LABELS), outputs.get(LOGITS)
     if labels is None or (labels.shape, labels.dtype) != ((1, height, width), "uint8"):
         raise ValueError(
             f"graph {last.name!r} gives {_listed(last.outputs)}, "
             f"expected {LABELS} uint8 [1, {height}, {width}]"
+        )
+    if logits is not None and logits.shape != (1, manifest.channels, height, width):
+        raise ValueError(
+            f"graph {last.name!r} gives {_listed([logits])}, expected [1, {manifest.channels}, {height}, {width}] for "
+            f"{len(manifest.classes)} classes{'' if manifest.threshold is None else ' by a threshold'}"
         )
 
 

@@ -24,7 +24,7 @@ from tdnet_export.precision_check import check_half, half_share, value_types
 from tdnet_export.precision_rounding import rounding_model
 from tdnet_export.weights import Weights
 from tdnet_models import load_checkpoint
-from tdnet_models.reference import MEAN, STD
+from tdnet_models.preprocessing import IMAGENET
 from tdnet_runtime import Segmenter
 from tdnet_runtime.bundle_writer import write_bundle
 from tdnet_runtime.errors import ExportError
@@ -636,7 +636,9 @@ class ClosedLoop:
             schema_version=SCHEMA_VERSION,
             network=spec.name,
             widths=spec.widths,
-            input=InputSpec(height=spec.input_size[0], width=spec.input_size[1], mean=MEAN, std=STD),
+            input=InputSpec(
+                height=spec.input_size[0], width=spec.input_size[1], mean=IMAGENET.mean, std=IMAGENET.std
+            ),
             feature_size=spec.feature_size,
             size_resampled=False,
             classes=class_specs(spec.classes, None),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tdnet_models import Network
+    from tdnet_models.preprocessing import Preprocessing
     from tdnet_models.tdnet import MemoryEntry
 
 __all__ = ["TorchStream", "compiled", "prepared"]
@@ -39,20 +40,32 @@ class TorchStream:
     Args:
         network: on its device.
         memory_stride: n of the bundle.
+        preprocessing: of the bundle.
+        threshold: of the bundle; None for an argmax.
     """
 
-    def __init__(self, network: Network, *, memory_stride: int) -> None:
+    def __init__(
+        self,
+        network: Network,
+        *,
+        memory_stride: int,
+        preprocessing: Preprocessing,
+        threshold: float | None,
+    ) -> None:
         import torch  # only in the parts that run PyTorch
 
-        from tdnet_models.reference import MEAN, STD  # needs torch
+        from tdnet_models.reference import labels_of  # needs torch
 
-        self._torch = torch
+        self._torch, self._labels_of, self._threshold = torch, labels_of, threshold
+        self._scale, self._flipped = preprocessing.scale, preprocessing.color_order == "BGR"
         self._network: Any = network
         self._paths = network.spec.variant.paths
         self._stride = memory_stride
         parameter = next(network.parameters())
         self._dtype = parameter.dtype
-        constants = torch.tensor((MEAN, STD), device=parameter.device, dtype=parameter.dtype)
+        constants = torch.tensor(
+            (preprocessing.mean, preprocessing.std), device=parameter.device, dtype=parameter.dtype
+        )
         self._mean, self._std = constants.view(2, 1, 3, 1, 1).unbind()
         self._memory: deque[MemoryEntry] = deque(maxlen=max(self._paths - 1, 1))
         self._index = 0
@@ -67,11 +80,12 @@ class TorchStream:
             Labels, uint8 [H, W], on that device, and the path. Nothing is waited for.
         """
         with self._torch.inference_mode():
-            image = frame.permute(2, 0, 1).unsqueeze(0).to(self._dtype) / 255
+            channels = frame.flip(2) if self._flipped else frame
+            image = channels.permute(2, 0, 1).unsqueeze(0).to(self._dtype) * self._scale
             path = self._index % self._paths + 1
             logits = self._logits(path, (image - self._mean) / self._std)
             self._index += 1
-            return logits[0].max(0).indices.to(self._torch.uint8), path
+            return self._labels_of(logits[0], self._threshold), path
 
     def _logits(self, path: int, image: Any) -> Any:
         network = self._network

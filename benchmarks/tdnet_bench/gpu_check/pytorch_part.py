@@ -13,7 +13,7 @@ from tdnet_bench.gpu_check.network import TorchStream, compiled, prepared
 from tdnet_bench.gpu_check.records import EAGER_FP32, Clock, Measurement
 from tdnet_bench.gpu_check.steps import StepLog
 from tdnet_bench.gpu_check.timing import Plan, Push, alternate_calls, alternate_on_gpu, timed
-from tdnet_bench.sides.pytorch_side import network_for
+from tdnet_bench.sides.pytorch_side import network_for, preprocessing_for
 from tdnet_runtime import Bundle
 from tdnet_runtime.manifest import Manifest
 
@@ -54,7 +54,13 @@ class _Sides:
         return "weights of the checkpoint" if ckpt else "made-up weights in the bundle's shapes"
 
     def stream(self, network: Any) -> TorchStream:
-        return TorchStream(network, memory_stride=self._manifest.state.stride)
+        manifest = self._manifest
+        return TorchStream(
+            network,
+            memory_stride=manifest.state.stride,
+            preprocessing=preprocessing_for(manifest),
+            threshold=manifest.threshold,
+        )
 
     def labels(self, stream: TorchStream, frame: Any) -> tuple[Any, int]:
         """From a NumPy frame to NumPy labels."""

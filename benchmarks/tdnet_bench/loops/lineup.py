@@ -132,7 +132,7 @@ class Lineup:
         return PyTorchSide(
             request.name,
             network_for(manifest, self._ckpt),
-            memory_stride=manifest.state.stride if manifest.state.slots else None,
+            manifest=manifest,
             threads=self._threads,
             weights="synthetic" if self._ckpt is None else "checkpoint",
         )

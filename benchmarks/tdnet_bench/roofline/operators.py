@@ -12,17 +12,8 @@ __all__ = ["MATRIX", "VIEWS", "elements_read", "matrix_flops", "other_flops"]
 VIEWS = frozenset({"Reshape", "Squeeze", "Unsqueeze", "Flatten", "Identity", "DequantizeLinear"})
 """Their output is the input's memory; engines read a quantised value where it is used."""
 MATRIX = frozenset({"Conv", "Gemm", "MatMul"})
-_PER_OUTPUT = {
-    "Add": 1,
-    "Sub": 1,
-    "Mul": 1,
-    "Div": 1,
-    "Max": 1,
-    "Relu": 1,
-    "LeakyRelu": 2,
-    "Clip": 2,
-    "Sqrt": 1,
-}
+_PER_OUTPUT = {"Add": 1, "Sub": 1, "Mul": 1, "Div": 1, "Max": 1, "Relu": 1, "LeakyRelu": 2, "Clip": 2}
+_PER_OUTPUT |= {"Greater": 1, "Sqrt": 1}
 _PER_OUTPUT |= {"QuantizeLinear": 3}  # quotient, rounding, clipping
 _PER_OUTPUT |= dict.fromkeys(["Cast", "Concat", "Slice", "Transpose", *VIEWS], 0)
 _PER_INPUT = {"ArgMax": 1, "ReduceMean": 1, "ReduceL2": 2}

@@ -17,8 +17,16 @@ from tdnet_runtime.manifest import Manifest
 
 if TYPE_CHECKING:
     from tdnet_models import Network
+    from tdnet_models.preprocessing import Preprocessing
 
-__all__ = ["COMPILED", "PYTORCH_SIDES", "PyTorchSide", "network_for", "torch_is_installed"]
+__all__ = [
+    "COMPILED",
+    "PYTORCH_SIDES",
+    "PyTorchSide",
+    "network_for",
+    "preprocessing_for",
+    "torch_is_installed",
+]
 
 CHANNELS_LAST = "pytorch-channels-last"
 COMPILED = "torch-compile"
@@ -38,19 +46,19 @@ class PyTorchSide:
     Args:
         name: a key of `PYTORCH_SIDES`.
         network: see `network_for`; changed, so each side needs one of its own.
-        memory_stride: n of the bundle; None for a per-frame network.
+        manifest: of the bundle: preprocessing, memory stride and threshold are its.
         threads: of PyTorch, for the whole process.
         weights: as in `SideSpec`.
     """
 
     def __init__(
-        self, name: str, network: Network, *, memory_stride: int | None, threads: int, weights: str
+        self, name: str, network: Network, *, manifest: Manifest, threads: int, weights: str
     ) -> None:
         import torch  # optional, and only now: the bundle's memory was measured without it
 
         torch.set_num_threads(threads)
         self.name = name
-        self._memory_stride, self._weights, self._uint8 = memory_stride, weights, torch.uint8
+        self._manifest, self._weights = manifest, weights
         self._description = f"PyTorch {torch.__version__}, CPU, {threads} thread(s), {PYTORCH_SIDES[name]}"
         if name == CHANNELS_LAST:
             network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -73,13 +81,15 @@ class PyTorchSide:
     @contextmanager
     def stream(self) -> Iterator[Push]:
         """See `Side`; a push raises BackendError where torch.compile fails."""
-        from tdnet_models import ReferenceStream  # needs torch
+        from tdnet_models.reference import ReferenceStream, labels_of  # needs torch
 
-        stream = ReferenceStream(self._network, memory_stride=self._memory_stride)
+        manifest = self._manifest
+        stream = ReferenceStream(
+            self._network, memory_stride=manifest.state.stride, preprocessing=preprocessing_for(manifest)
+        )
 
         def push(frame: Array) -> Mask:
-            # max() instead of argmax(): 65 against 142 ms at 19×769×1537 on 2 threads, torch 2.13
-            return Mask(stream.push(frame).max(0).indices.to(self._uint8).numpy())
+            return Mask(labels_of(stream.push(frame), manifest.threshold).numpy())
 
         def compiled_push(frame: Array) -> Mask:
             try:
@@ -106,10 +116,18 @@ def network_for(manifest: Manifest, ckpt: Path | None) -> Network:
         return load_checkpoint(ckpt, size=(manifest.input.height, manifest.input.width))
     return synthetic_network(
         manifest.network,
-        classes=len(manifest.classes),
+        classes=manifest.channels,
         feature_size=manifest.feature_size,
         widths=manifest.widths,
     )
+
+
+def preprocessing_for(manifest: Manifest) -> Preprocessing:
+    """What the bundle's network was trained on, as its manifest says."""
+    from tdnet_models.preprocessing import Preprocessing  # only beside PyTorch
+
+    spec = manifest.input
+    return Preprocessing(mean=spec.mean, std=spec.std, scale=spec.scale, color_order=spec.color_order)
 
 
 def torch_is_installed() -> bool:

@@ -141,7 +141,9 @@ class OpenVinoSession:
                 compiled = self._compiled[graph]
                 request = compiled.create_infer_request()
                 for port in (*compiled.inputs, *compiled.outputs):
-                    array = tensors[port.get_any_name()].host
+                    # A Cast from bool to uint8 vanishes (2026.4): its port then has both values' names, in any order.
+                    (name,) = port.get_names() & tensors.keys()
+                    array = tensors[name].host
                     request.set_tensor(port, self._tensor(array, shared_memory=True))
             requests.append((graph, request))
         return SetGraphs(requests)

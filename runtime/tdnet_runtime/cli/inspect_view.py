@@ -12,6 +12,7 @@ from rich.text import Text
 
 from tdnet_runtime.bundle import Bundle
 from tdnet_runtime.cli.engine_view import engine_sections
+from tdnet_runtime.cli.labelling_view import assumption, channel_values, labelling, scaled
 from tdnet_runtime.cli.tables import Section, readable_size, section_table
 from tdnet_runtime.extras import one_line
 from tdnet_runtime.manifest import Manifest, TensorSpec
@@ -66,11 +67,13 @@ def _network(bundle: Bundle) -> Table:
         "channels": ", ".join(f"{name} {_widths(width)}" for name, width in manifest.widths.items()),
         "input size": f"{frame.height}x{frame.width} ({kind}); features "
         f"{manifest.feature_size[0]}x{manifest.feature_size[1]}",
-        "input": f"uint8 {frame.color_order}, [1, {frame.height}, {frame.width}, 3] ({frame.layout})",
+        "input": f"uint8 RGB, [1, {frame.height}, {frame.width}, 3] ({frame.layout})",
         "resize": frame.resize,
         "engines": ", ".join(dict.fromkeys(spec.backend for spec in manifest.engines)) or "not built",
-        "mean": ", ".join(f"{value:g}" for value in frame.mean) + " (inside the graphs)",
-        "std": ", ".join(f"{value:g}" for value in frame.std) + " (inside the graphs)",
+        "preprocessing": f"{frame.color_order}, ({scaled(frame.scale)} - mean)/std inside the graphs; {assumption(frame)}",
+        "mean": channel_values(frame, frame.mean),
+        "std": channel_values(frame, frame.std),
+        "labels": labelling(manifest),
         "precisions": ", ".join(manifest.precisions),
         "checkpoint": manifest.checkpoint_sha256,
         "schema": str(manifest.schema_version),

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from tdnet_runtime.cli.frame_progress import FrameProgress
 from tdnet_runtime.cli.interrupt import stop_on_interrupt
+from tdnet_runtime.cli.labelling_view import labelling, preprocessing
 from tdnet_runtime.cli.run_options import RunOptions
 from tdnet_runtime.extras import one_line
 from tdnet_runtime.media.frames import FrameSource
@@ -147,6 +148,9 @@ def _rows(
         rows["latency"] = f"{figures} (from frame to labels, cold start included)"
     size = f"{manifest.input.height}x{manifest.input.width}"
     rows["network"] = f"{manifest.network}, {size}{' (APPROXIMATE)' if manifest.size_resampled else ''}"
+    rows["preprocessing"] = preprocessing(manifest.input)
+    if manifest.channels == 1:
+        rows["a pixel's label"] = labelling(manifest)
     rows["bundle"] = f"{bundle.path}, digest {bundle.digest[:_SHORT_DIGEST]}"
     rows["backend"] = f"{backend.name}: {backend.description}"
     rows["precision"] = backend.precision

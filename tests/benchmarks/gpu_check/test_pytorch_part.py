@@ -17,23 +17,33 @@ from tdnet_bench.gpu_check.records import EAGER_FP32
 torch = pytest.importorskip("torch")
 
 from tdnet_models import ReferenceStream, load_checkpoint  # noqa: E402
+from tdnet_models.preprocessing import PRESETS  # noqa: E402
 
 Tiny = Callable[[str], Path]
 
 
+@pytest.mark.parametrize("threshold", [None, 0.4])
+@pytest.mark.parametrize("preset", ["imagenet", "ptsemseg"])
 @pytest.mark.parametrize("name", ["td4-psp18", "td2-fa18", "psp101"])
-def test_the_stream_is_the_oracle(tiny_checkpoint: Tiny, name: str) -> None:
+def test_the_stream_is_the_oracle(
+    tiny_checkpoint: Tiny, name: str, preset: str, threshold: float | None
+) -> None:
     network = load_checkpoint(tiny_checkpoint(name), size=(49, 65) if name == "psp101" else None)
     height, width = network.spec.input_size
-    oracle = ReferenceStream(network)
-    ours = TorchStream(network, memory_stride=oracle.memory_stride)
+    preprocessing = PRESETS[preset]
+    oracle = ReferenceStream(network, preprocessing=preprocessing)
+    ours = TorchStream(
+        network, memory_stride=oracle.memory_stride, preprocessing=preprocessing, threshold=threshold
+    )
     values = np.random.default_rng(0)
     for index in range(2 * network.spec.variant.paths + 2):
         frame = values.integers(0, 256, (height, width, 3)).astype(np.uint8)
         labels, path = ours.push(torch.tensor(frame))
         assert path == index % network.spec.variant.paths + 1
         assert labels.dtype == torch.uint8
-        assert torch.equal(labels, oracle.push(frame).max(0).indices.to(torch.uint8))
+        logits = oracle.push(frame)
+        expected = logits.argmax(0) if threshold is None else torch.sigmoid(logits[0]) > threshold
+        assert torch.equal(labels, expected.to(torch.uint8))
 
 
 @pytest.mark.usefixtures("nothing_is_compiled")

@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -13,6 +14,7 @@ import torch
 
 from tdnet_bench.sides.pytorch_side import PYTORCH_SIDES, PyTorchSide, network_for
 from tdnet_models import ReferenceStream
+from tdnet_models.preprocessing import Preprocessing
 from tdnet_runtime.errors import BackendError
 from tdnet_runtime.manifest import Manifest
 
@@ -28,7 +30,7 @@ def _threads() -> Iterator[None]:
 
 def _side(manifest: Manifest, name: str) -> PyTorchSide:
     network = network_for(manifest, None)
-    return PyTorchSide(name, network, memory_stride=3, threads=1, weights="synthetic")
+    return PyTorchSide(name, network, manifest=manifest, threads=1, weights="synthetic")
 
 
 @pytest.mark.parametrize("name", ["pytorch", "pytorch-channels-last"])
@@ -44,9 +46,26 @@ def test_eager_sides_give_the_argmax_of_the_stream(manifest: Manifest, name: str
             assert agreement == 1.0 if name == "pytorch" else agreement > 0.999
 
 
+def test_the_manifest_says_what_the_network_sees_and_how_it_labels(manifest: Manifest) -> None:
+    """Another preprocessing, and a sigmoid head: as of the bundle, whatever the default is."""
+    bgr = msgspec.structs.replace(
+        manifest.input, color_order="BGR", mean=(90.0, 110.0, 130.0), std=(40.0, 60.0, 80.0), scale=1.0
+    )
+    two = manifest.classes[:2]
+    manifest = msgspec.structs.replace(manifest, input=bgr, classes=two, threshold=0.3)
+    network = network_for(manifest, None)
+    assert network.spec.classes == 1
+    preprocessing = Preprocessing(mean=bgr.mean, std=bgr.std, scale=1.0, color_order="BGR")
+    stream = ReferenceStream(network_for(manifest, None), memory_stride=3, preprocessing=preprocessing)
+    with _side(manifest, "pytorch").stream() as push:
+        for frame in FRAMES:
+            labels, expected = push(frame).labels, torch.sigmoid(stream.push(frame)[0]) > 0.3
+            assert np.array_equal(labels, expected.numpy())
+
+
 def test_channels_last_is_another_layout(manifest: Manifest) -> None:
     network = network_for(manifest, None)
-    PyTorchSide("pytorch-channels-last", network, memory_stride=3, threads=1, weights="synthetic")
+    PyTorchSide("pytorch-channels-last", network, manifest=manifest, threads=1, weights="synthetic")
     weight = next(p for p in network.parameters() if p.ndim == 4 and p.shape[1] > 1 and p.shape[2] > 1)
     assert weight.is_contiguous(memory_format=torch.channels_last)
     assert not weight.is_contiguous()
@@ -77,9 +96,7 @@ def test_the_compiled_network_gives_the_same_labels(
     labels = []
     for kind in ("pytorch", "torch-compile"):
         network = network_for(manifest, tiny_checkpoint(name))
-        side = PyTorchSide(
-            kind, network, memory_stride=manifest.state.stride, threads=2, weights="checkpoint"
-        )
+        side = PyTorchSide(kind, network, manifest=manifest, threads=2, weights="checkpoint")
         with side.stream() as push:
             labels.append([push(frame).labels for _ in range(3)])
     assert np.mean(np.asarray(labels[0]) == np.asarray(labels[1])) > 0.999
