@@ -76,7 +76,7 @@ def inputs(tmp_path_factory, tiny_checkpoint, tiny_bundle):
     (folder / "flipped.plan").write_bytes(flipped)
     (folder / "engine.plan").write_bytes(b"ftrt" + bytes(100))
     (folder / "version.plan").write_bytes(plan)
-    edit_manifest(folder / "version.plan", b'"schema_version": 2', b'"schema_version": 9')
+    edit_manifest(folder / "version.plan", b'"schema_version": 3', b'"schema_version": 9')
     (folder / "kinds.plan").write_bytes(plan)
     edit_manifest(folder / "kinds.plan", b'"stride": 3', b'"stride": {}')
     (folder / "text.mp4").write_text("not a video")
@@ -125,7 +125,7 @@ def test_checkpoints(name, message, inputs):
 
 OPTIONS = [
     (["--ckpt", "good.pth", "--size", "big"], "expected HEIGHTxWIDTH", 1),
-    (["--ckpt", "good.pth", "--size", "65x97"], "nearest: 64x96 or 72x104", 1),
+    (["--ckpt", "good.pth", "--size", "30x97"], "nearest: 57x96", 1),
     (["--ckpt", "good.pth", "--memory-stride", "0"], "--memory-stride is 0", 1),
     (["--ckpt", "good.pth", "--out", "new.onnx"], "must end in .plan", 1),
     (["--ckpt", "good.pth", "--out", "nowhere/new.plan"], "does not exist", 1),

@@ -47,7 +47,8 @@ def export(
         str | None,
         typer.Option(
             metavar="HxW",
-            help="Input size, height first; another than the checkpoint's is an approximation.",
+            help="Input size of the training, height first: a checkpoint leaves eight heights and eight widths "
+            "open. Outside them it is an approximation. [default: a guess, which the summary tells]",
             show_default=False,
         ),
     ] = None,

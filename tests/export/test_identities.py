@@ -198,7 +198,7 @@ def test_pyramid_pooling_in_parts(group, fill, random):
     spec = synthetic_network(
         "td4-psp18",
         classes=2,
-        feature_size=(7, 9),
+        input_size=(55, 66),
         widths=PUBLISHED["td4-psp18"].widths | {"planes": (4, 8, 8, 16), "stem": 4, "value": 4, "head": 4},
     ).spec
     weights = Weights({f"psp1.{key}": value for key, value in pooling.state_dict().items()})
@@ -311,7 +311,7 @@ def narrow(name):
     """The smallest network of its design whose maps do not divide, random weights, float64."""
     tiny = {"stem": 2, "planes": (2, 4, 8, 16), "head": 3, "value": 4, "neck": 3}
     widths = {key: tiny.get(key, 0) if width else 0 for key, width in PUBLISHED[name].widths.items()}
-    network = synthetic_network(name, classes=2, feature_size=(6, 7), widths=widths)
+    network = synthetic_network(name, classes=2, input_size=(47, 50), widths=widths)
     generator = torch.Generator().manual_seed(0)
     for key, value in network.state_dict().items():
         if key.endswith(("bias", "running_mean")) or key.startswith("layer_norm"):

@@ -210,7 +210,7 @@ def test_a_graph_that_is_not_valid_leaves_nothing(options, folders, monkeypatch)
 @pytest.mark.parametrize(
     ("changes", "error", "message"),
     [
-        ({"size_hw": (65, 97)}, SizeError, "nearest: 64x96 or 72x104"),
+        ({"size_hw": (30, 97)}, SizeError, "sides are 41 to 8192; .*nearest: 57x96"),
         ({"checkpoint": Path("absent.pth")}, CheckpointError, "No such file"),
         ({"names": Path("absent.txt")}, OptionError, "--names cannot be read"),
         ({"frames": "absent.mp4"}, MediaError, "no such video file"),
