@@ -116,7 +116,7 @@ def test_an_infinite_variance_leaves_the_shift(fill):
     assert equal(F.conv2d(x, torch.from_numpy(weight), torch.from_numpy(shift)), norm(conv(x)))
 
 
-SIZES = [(6, 6), (7, 9), (9, 13), (12, 18), (11, 8), (25, 49), (97, 193)]
+SIZES = [(6, 6), (7, 9), (9, 13), (12, 18), (11, 8), (25, 48), (25, 49), (32, 64), (60, 60), (97, 193)]
 
 
 @pytest.mark.parametrize("bins", POOL_SIZES)
