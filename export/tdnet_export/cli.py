@@ -21,7 +21,7 @@ _EPILOG = """Examples:
 
     tdnet-export --ckpt best.pth
 
-    tdnet-export --ckpt best.pth --out td4.plan --size 385x769 --frames drive.mp4
+    tdnet-export --ckpt best.pth --out td4.plan --size 512x1024 --frames drive.mp4
 
     tdnet-export --ckpt best.pth --precision fp16 --backend tensorrt-rtx
 
