@@ -22,8 +22,9 @@ def draft_manifest(
     precisions: tuple[str, ...],
     *,
     preprocessing_from: str = "assumed",
+    size_from: str,
 ) -> Manifest:
-    """The manifest, without parity, engines and members."""
+    """The manifest, without parity, engines and members; `…_from` as in `InputSpec`."""
     preprocessing = contract.preprocessing
     height, width = network.spec.input_size
     tools = {name: version(name) for name in ("torch", "onnx", "onnxruntime", "numpy")}
@@ -39,6 +40,7 @@ def draft_manifest(
             scale=preprocessing.scale,
             color_order=preprocessing.color_order,
             preprocessing_from=preprocessing_from,
+            size_from=size_from,
         ),
         feature_size=network.spec.feature_size,
         size_resampled=network.resampled,

@@ -61,6 +61,7 @@ class ExportSummary:
     Attributes:
         path: the bundle.
         manifest: as written.
+        resampled_from: (h, w) of the checkpoint's LayerNorm maps where they were resampled, else None.
         reports: the proofs, by precision.
         graph_seconds: time to write and check all graphs, by precision.
         proof_seconds: of the proof, by precision.
@@ -70,6 +71,7 @@ class ExportSummary:
 
     path: Path
     manifest: Manifest
+    resampled_from: tuple[int, int] | None
     reports: dict[str, ParityReport]
     graph_seconds: dict[str, float]
     proof_seconds: dict[str, float]
@@ -118,6 +120,7 @@ def bundle_from_checkpoint(
         digest,
         options.wanted_precisions,
         preprocessing_from="assumed" if options.preprocessing is None else "user",
+        size_from="assumed" if options.size_hw is None else "user",
     )
     members: dict[str, bytes] = {}
     single, single_seconds = _write_graphs(network, contract, on_progress)
@@ -157,6 +160,7 @@ def bundle_from_checkpoint(
     return ExportSummary(
         path=out,
         manifest=manifest,
+        resampled_from=network.resampled_from,
         reports=reports,
         graph_seconds={precision: graph_seconds[precision] for precision in reports},
         proof_seconds=proof_seconds,

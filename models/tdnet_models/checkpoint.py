@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 
-from tdnet_models.sizes import feature_size_from_input
+from tdnet_models.sizes import checked_size
 from tdnet_models.tdnet import Network, build_network
 from tdnet_models.variants import PUBLISHED, VARIANTS, NetworkSpec, Variant, spec_from_shapes
 from tdnet_runtime.errors import CheckpointError
@@ -62,13 +62,14 @@ class _Mismatch:
 
 
 def load_checkpoint(path: str | os.PathLike[str], *, size: tuple[int, int] | None = None) -> Network:
-    """Load a trained TDNet; network, widths, classes and feature size are read off keys and shapes.
+    """Load a trained TDNet; network, widths and classes are read off keys and shapes.
 
     Args:
         path: a plain state dict or a training checkpoint with `model_state`, as `torch.save` writes
             them. Loaded with `weights_only=True` onto the CPU, wherever it was trained.
-        size: input (H, W); None for the one that the LayerNorm maps fix (psp101: 769×1537). Another
-            size resamples those maps, which is an approximation: `network.resampled` is then True.
+        size: input (H, W). Exact where ⌈H/8⌉×⌈W/8⌉ is the size of the LayerNorm maps, and for psp101, which has
+            none. Another size resamples the maps, which is an approximation: `network.resampled` is then True.
+            None for a guess: of the 64 exact sizes the one that the published sizes suggest (psp101: 769×1537).
 
     Returns:
         The network in evaluation mode, float32, on the CPU, without gradients.
@@ -76,7 +77,7 @@ def load_checkpoint(path: str | os.PathLike[str], *, size: tuple[int, int] | Non
     Raises:
         CheckpointError: unreadable, not weights alone, or not one of the networks; all missing,
             unexpected and mis-shaped keys are in the message.
-        SizeError: `size`, or the checkpoint's own, cannot be the network's.
+        SizeError: `size`, or what the maps suggest, is outside the limits.
     """
     state = _read_state(Path(path))
     variant = _nearest_variant(state)
@@ -84,15 +85,15 @@ def load_checkpoint(path: str | os.PathLike[str], *, size: tuple[int, int] | Non
         state = {key: value for key, value in state.items() if not key.startswith("head_aux")}
     spec = spec_from_shapes(variant, {key: tuple(value.shape) for key, value in state.items()})
     state = _checked(state, spec, path)
-    resampled = False
-    wanted = feature_size_from_input(variant, size or spec.input_size)
-    if wanted != spec.feature_size:
-        state, resampled = _resample_norms(state, wanted), variant.temporal
-        spec = replace(spec, feature_size=wanted)
+    maps = spec.feature_size if variant.temporal else None
+    spec = replace(spec, input_size=checked_size(variant, size or spec.input_size, maps=maps))
+    resampled_from = None if maps == spec.feature_size else maps
+    if resampled_from is not None:
+        state = _resample_norms(state, spec.feature_size)
     with torch.device("meta"):
         network = build_network(spec)
     network.load_state_dict(state, strict=True, assign=True)
-    network.resampled = resampled
+    network.resampled_from = resampled_from
     return network.requires_grad_(False).eval()
 
 

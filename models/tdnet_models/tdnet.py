@@ -55,13 +55,14 @@ class TemporalNetwork(nn.Module):
 
     Attributes:
         spec: its shapes.
-        resampled: True where the LayerNorm maps were resampled to another size: approximate.
+        resampled_from: (h, w) of the checkpoint's LayerNorm maps where they were resampled: approximate; else None.
     """
+
+    resampled_from: tuple[int, int] | None = None
 
     def __init__(self, spec: NetworkSpec) -> None:
         super().__init__()
         self.spec = spec
-        self.resampled = False
         variant = spec.variant
         for path in range(1, variant.paths + 1):
             self.add_module(variant.prefix(path), ResNet(spec))
@@ -79,6 +80,11 @@ class TemporalNetwork(nn.Module):
             for read in read_order(variant.paths, path):
                 self.add_module(hop_name(variant.paths, path, read), Propagation(spec.value))
             self.add_module(f"layer_norm{path}", SpatialNorm(spec.feature_size))
+
+    @property
+    def resampled(self) -> bool:
+        """True where the network is an approximation; see `resampled_from`."""
+        return self.resampled_from is not None
 
     def features(self, path: int, image: torch.Tensor) -> torch.Tensor:
         """Normalised image [1, 3, H, W] → features x [1, C, h, w] of sub-network `path`."""
@@ -121,12 +127,14 @@ class TemporalNetwork(nn.Module):
 
 
 class PerFrameNetwork(nn.Module):
-    """psp101: the per-frame baseline, and the teacher."""
+    """psp101: the per-frame baseline, and the teacher. It has no LayerNorm maps: any size is exact."""
+
+    resampled_from: tuple[int, int] | None = None
+    resampled = False
 
     def __init__(self, spec: NetworkSpec) -> None:
         super().__init__()
         self.spec = spec
-        self.resampled = False
         self.pretrained = ResNet(spec)
         pooling = PyramidPooling(spec.trunk_channels[3], group=None)
         self.head = PspHead(spec.feature_channels, spec.head, spec.classes, pooling=pooling)

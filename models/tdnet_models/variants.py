@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 
+from tdnet_models.sizes import feature_size_from_input, suggested_size
+
 __all__ = ["KEY_WIDTH", "VARIANTS", "NetworkSpec", "Variant", "spec_from_shapes"]
 
 KEY_WIDTH = 64
@@ -100,7 +102,7 @@ class NetworkSpec:
     Attributes:
         variant: which of the four.
         classes: K.
-        feature_size: (h, w) of the LayerNorm maps, and so of the features.
+        input_size: (H, W) of the image.
         stem: channels of the first convolution.
         planes: channels of the blocks of layer1 to layer4 (before a bottleneck's expansion by 4).
         value: d_v; 0 for psp101.
@@ -112,7 +114,7 @@ class NetworkSpec:
 
     variant: Variant
     classes: int
-    feature_size: tuple[int, int]
+    input_size: tuple[int, int]
     stem: int
     planes: tuple[int, int, int, int]
     value: int
@@ -147,12 +149,9 @@ class NetworkSpec:
         return pooled // 2 if self.variant.groups else pooled
 
     @property
-    def input_size(self) -> tuple[int, int]:
-        """(H, W) whose features are exactly `feature_size`."""
-        h, w = self.feature_size
-        if self.variant.family == "fanet":
-            return 8 * h, 8 * w
-        return 8 * (h - 1) + 1, 8 * (w - 1) + 1
+    def feature_size(self) -> tuple[int, int]:
+        """(h, w) of the features, and so of the LayerNorm maps."""
+        return feature_size_from_input(self.input_size)
 
     @property
     def widths(self) -> dict[str, int | tuple[int, ...]]:
@@ -167,7 +166,7 @@ PUBLISHED: Mapping[str, NetworkSpec] = {
     "td2-psp50": NetworkSpec(
         variant=VARIANTS["td2-psp50"],
         classes=19,
-        feature_size=(97, 193),
+        input_size=(769, 1537),
         stem=64,
         planes=(64, 128, 256, 512),
         value=512,
@@ -179,7 +178,7 @@ PUBLISHED: Mapping[str, NetworkSpec] = {
     "td4-psp18": NetworkSpec(
         variant=VARIANTS["td4-psp18"],
         classes=19,
-        feature_size=(97, 193),
+        input_size=(769, 1537),
         stem=64,
         planes=(64, 128, 256, 512),
         value=512,
@@ -191,7 +190,7 @@ PUBLISHED: Mapping[str, NetworkSpec] = {
     "td2-fa18": NetworkSpec(
         variant=VARIANTS["td2-fa18"],
         classes=19,
-        feature_size=(96, 192),
+        input_size=(768, 1536),
         stem=64,
         planes=(64, 128, 256, 512),
         value=256,
@@ -203,7 +202,7 @@ PUBLISHED: Mapping[str, NetworkSpec] = {
     "psp101": NetworkSpec(
         variant=VARIANTS["psp101"],
         classes=19,
-        feature_size=(97, 193),
+        input_size=(769, 1537),
         stem=64,
         planes=(64, 128, 256, 512),
         value=0,
@@ -220,16 +219,16 @@ def spec_from_widths(
     name: str,
     *,
     classes: int,
-    feature_size: tuple[int, int],
+    input_size: tuple[int, int],
     widths: Mapping[str, int | tuple[int, ...]],
 ) -> NetworkSpec:
     """The spec that `NetworkSpec.widths` was read from."""
     known = {key: widths[key] for key in _WIDTHS}
-    return replace(PUBLISHED[name], classes=classes, feature_size=feature_size, **known)  # type: ignore[arg-type]
+    return replace(PUBLISHED[name], classes=classes, input_size=input_size, **known)  # type: ignore[arg-type]
 
 
 def spec_from_shapes(variant: Variant, shapes: Shapes) -> NetworkSpec:
-    """Read widths, classes and feature size off a state dict's shapes.
+    """Read widths and classes off a state dict's shapes, and the input size that its LayerNorm maps suggest.
 
     Where a telling key is absent or has the wrong number of dimensions the published value stands
     in, so that the comparison of all keys that follows can name what is wrong.
@@ -248,10 +247,11 @@ def spec_from_shapes(variant: Variant, shapes: Shapes) -> NetworkSpec:
         "psp101": ("head.conv5.5.weight", "head.conv5.1.weight"),
     }.get(variant.name, ("head1.conv5.4.weight", "head1.conv5.0.weight"))
     norm = "layer_norm1.ln.weight"
+    maps = width(norm, published.feature_size[0]), width(norm, published.feature_size[1], axis=1)
     return replace(
         published,
         classes=width(final, published.classes),
-        feature_size=(width(norm, published.feature_size[0]), width(norm, published.feature_size[1], axis=1)),
+        input_size=suggested_size(variant, maps),
         stem=stem,
         planes=planes,  # type: ignore[arg-type]  # four of them, from the four layers above
         value=width("enc1.w_vs.0.conv.weight", published.value),

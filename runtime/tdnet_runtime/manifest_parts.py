@@ -99,6 +99,7 @@ class InputSpec(Strict, frozen=True, kw_only=True):
         scale: see `mean`.
         preprocessing_from: `user` where mean, std and scale were stated at the export, `assumed` where they were not
             (and before schema 3).
+        size_from: `user` where the size was stated at the export, `assumed` where it was not (and before schema 3).
     """
 
     height: int
@@ -110,6 +111,7 @@ class InputSpec(Strict, frozen=True, kw_only=True):
     resize: str = "bilinear, half-pixel centres, no antialiasing"
     scale: float = 1 / 255
     preprocessing_from: str = "assumed"
+    size_from: str = "assumed"
 
     def __post_init__(self) -> None:
         if not (1 <= self.height <= _MAX_SIDE and 1 <= self.width <= _MAX_SIDE):
@@ -127,6 +129,8 @@ class InputSpec(Strict, frozen=True, kw_only=True):
             raise ValueError(
                 f"input is preprocessed as {self.preprocessing_from!r} said, not user or assumed"
             )
+        if self.size_from not in ("user", "assumed"):
+            raise ValueError(f"the input size is from {self.size_from!r}, expected user or assumed")
 
 
 class ClassSpec(Strict, frozen=True, kw_only=True):

@@ -40,13 +40,16 @@ class FakeSegmenter:
     before_push = staticmethod(lambda index: None)
     size_resampled = False
     threshold = None
+    size_from = "user"
 
     def __init__(self):
         self.bundle = SimpleNamespace(path=Path("town.plan"), digest="0123456789abcdef" * 4)
         self.backend = SimpleNamespace(name="fake", description="paint", precision="fp32")
         self.manifest = SimpleNamespace(
             network="td2-fa18",
-            input=InputSpec(height=24, width=32, mean=(0.0, 0.1, 0.2), std=(1.0, 1.0, 1.0)),
+            input=InputSpec(
+                height=24, width=32, mean=(0.0, 0.1, 0.2), std=(1.0, 1.0, 1.0), size_from=self.size_from
+            ),
             classes=[
                 ClassSpec(name=name, color=color)
                 for name, color in zip(("rest", "rail"), COLORS, strict=True)
@@ -209,6 +212,13 @@ def test_a_sigmoid_heads_rule_is_shown(network, clip, tdnet_run):
     code, out, _ = tdnet_run("--engine", "town.plan", "--input", clip)
     assert code == 0
     assert "rail where the one logit's sigmoid is above 0.3, else rest" in out
+
+
+def test_an_assumed_size_is_told(network, clip, tdnet_run):
+    network.size_from = "assumed"
+    code, out, _ = tdnet_run("--engine", "x", "--input", clip)
+    assert code == 0
+    assert "td2-fa18, 24x32 (assumed size: see tdnet-inspect)" in " ".join(out.split())
 
 
 def test_ctrl_c_finishes_the_files(tmp_path, network, clip, tdnet_run):

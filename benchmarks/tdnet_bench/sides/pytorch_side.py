@@ -112,12 +112,13 @@ def network_for(manifest: Manifest, ckpt: Path | None) -> Network:
     """
     from tdnet_models import load_checkpoint, synthetic_network  # need torch
 
+    size_hw = (manifest.input.height, manifest.input.width)
     if ckpt is not None:
-        return load_checkpoint(ckpt, size=(manifest.input.height, manifest.input.width))
+        return load_checkpoint(ckpt, size=size_hw)
     return synthetic_network(
         manifest.network,
         classes=manifest.channels,
-        feature_size=manifest.feature_size,
+        input_size=size_hw,
         widths=manifest.widths,
     )
 
