@@ -116,6 +116,11 @@ class ExportOptions:
         return chosen.bgr if self.bgr else chosen
 
     @property
+    def proof_clip(self) -> str | None:
+        """What all precisions are proven on; None for the rendered scene, which is unlike what INT8 was calibrated on."""
+        return self.frames or self.calibration
+
+    @property
     def wanted_engines(self) -> tuple[tuple[str, str], ...]:
         """(backend, precision) of each set of engines: the best precision among those of the graphs."""
         present = [precision for precision in PREFERRED if precision in self.wanted_precisions]

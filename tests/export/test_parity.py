@@ -1,11 +1,13 @@
 """The figures of the closed-loop proof: what is compared, and when it counts as different."""
 
+import dataclasses
+
 import msgspec
 import numpy as np
 import pytest
 
 from tdnet_export.options import ExportOptions
-from tdnet_export.parity import prove_parity, verdict_of
+from tdnet_export.parity import Case, prove_parity, verdict_of
 from tdnet_export.parity_checks import required_frames, tensor_error
 from tdnet_export.parity_report import (
     BOUNDS,
@@ -179,10 +181,11 @@ def test_bounds_decide(tiny_checkpoint, tmp_path):
     frames = [render(t, height=49, width=65) for t in range(2)]
     done = []
     options = {"footage": "two", "memory_stride": 4, "on_frame": done.append}
-    report = prove_parity(out, network, frames, **options)
-    assert list(report.frames) == done
-    assert (report.footage, len(done)) == ("two", 2)
+    case = Case(precision="fp32", bundle=out)
+    report = prove_parity([case], network, frames, **options)["fp32"]
+    assert done == [1, 2]
+    assert (report.footage, len(report.frames)) == ("two", 2)
     strict = msgspec.structs.replace(BOUNDS["fp32"], max_error=0.0)
     with pytest.raises(ParityError, match=r"frame 0 .*'logits'.*the bound is 0e\+00"):
-        prove_parity(out, network, frames, bounds=strict, **options)
+        prove_parity([dataclasses.replace(case, bounds=strict)], network, frames, **options)
     assert len(done) == 2

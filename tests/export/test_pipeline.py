@@ -84,8 +84,8 @@ def test_progress_tells_each_stage_from_its_beginning(options, folders):
     summary = bundle_from_checkpoint(options, on_progress=lambda *step: seen.append(step))
     assert seen == STAGES
     assert summary.path == folders[0] / "net.plan"
-    assert list(summary.graph_seconds) == list(summary.proof_seconds) == ["fp32"]
-    assert 0 < summary.graph_seconds["fp32"] + summary.proof_seconds["fp32"] < summary.total_seconds
+    assert list(summary.graph_seconds) == ["fp32"]
+    assert 0 < summary.graph_seconds["fp32"] + summary.proof_seconds < summary.total_seconds
     assert [path.name for path in folders[0].iterdir()] == ["net.plan"]
     assert list(folders[1].iterdir()) == []
     with Bundle.open(summary.path) as bundle:
@@ -317,7 +317,7 @@ def test_both_precisions_are_written_and_proven(name, tiny_checkpoint, tmp_path)
     manifest = summary.manifest
     assert manifest.precisions == ("fp32", "fp16")
     assert list(summary.reports) == list(manifest.parity) == ["fp32", "fp16"]
-    assert {"convert to FP16", "prove FP32", "prove FP16"} <= set(seen)
+    assert {"convert to FP16", "prove FP32, FP16"} <= set(seen)
     half = summary.reports["fp16"]
     assert "rounded to FP16" in half.engine
     assert half.bounds == BOUNDS["fp16"]
@@ -369,8 +369,8 @@ def test_int8_is_calibrated_gated_and_run(tiny_checkpoint, tmp_path, clip):
     assert "reports/int8.json" in summary.manifest.members
     report = summary.reports["int8"]
     assert report.bounds.min_mean_agreement == pytest.approx(0.4)
-    assert report.footage == "user's footage, my drive"
-    assert summary.reports["fp32"].footage == "rendered moving scene"
+    # One loop, in which the oracle runs once: all precisions are proven on what INT8 was calibrated for.
+    assert report.footage == summary.reports["fp32"].footage == "user's footage, my drive"
     with Segmenter.open(options.out, precision="int8") as segmenter, segmenter.stream() as stream:
         shape = segmenter.manifest.input
         assert segmenter.backend.precision == "int8"
