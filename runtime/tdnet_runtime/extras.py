@@ -13,7 +13,7 @@ import io
 import os
 import sys
 from types import ModuleType
-from typing import NoReturn
+from typing import NoReturn, TextIO
 
 from tdnet_runtime.errors import MissingExtraError, TdnetError
 from tdnet_runtime.signals import EXIT_WORDS, INTERRUPTED, Ending
@@ -59,7 +59,7 @@ def launch(program: str, import_path: str, *, extra: str, abrupt: bool = False) 
     ending = Ending(program, abrupt=abrupt)
     try:
         with ending:
-            code = _run_out(program, import_path, extra=extra)
+            code = _run_out(program, import_path, extra=extra, ending=ending)
     except KeyboardInterrupt:
         code = INTERRUPTED
     if ending.number is not None and code in (None, 0, INTERRUPTED):
@@ -69,19 +69,24 @@ def launch(program: str, import_path: str, *, extra: str, abrupt: bool = False) 
     sys.exit(code)
 
 
-def _run_out(program: str, import_path: str, *, extra: str) -> str | int | None:
+def _run_out(program: str, import_path: str, *, extra: str, ending: Ending) -> str | int | None:
     """`_run`, with all that it said written."""
     try:
         code = _run(program, import_path, extra=extra)
         if sys.stdout is not None:
             sys.stdout.flush()
     except BrokenPipeError:
-        _discard_stdout()
+        _discard(sys.stdout)
         code = 1
     except OSError as error:
-        if error.errno != errno.ENOSPC:
+        gone = (
+            error.errno == errno.EIO and ending.number is not None
+        )  # the terminal, which sent SIGHUP before
+        if error.errno != errno.ENOSPC and not gone:
             raise
-        _discard_stdout()
+        _discard(sys.stdout)
+        if gone:
+            return INTERRUPTED
         _say(f"{program}: error: {error}; make room and run it again")
         code = 1
     return code
@@ -143,12 +148,14 @@ def _missing_extra(error: ImportError, module: str, *, extra: str) -> MissingExt
 
 def _say(line: str) -> None:
     if sys.stderr is not None:
-        with contextlib.suppress(OSError):
+        try:
             sys.stderr.write(one_line(line) + "\n")
             sys.stderr.flush()
+        except OSError:
+            _discard(sys.stderr)
 
 
-def _discard_stdout() -> None:
-    """Let what is still in stdout's buffer go nowhere, or the interpreter complains at its exit."""
+def _discard(output: TextIO) -> None:
+    """Let what is still in its buffer go nowhere, or the interpreter complains at its exit."""
     with contextlib.suppress(OSError, ValueError, AttributeError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        os.dup2(os.open(os.devnull, os.O_WRONLY), output.fileno())

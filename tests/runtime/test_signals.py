@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import signal
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -213,6 +215,37 @@ def test_ignored_signals_stay_so(start: Start, tmp_path: Path, number: signal.Si
     returned, out, err = ended(process)
     assert (returned, err) == (0, "")
     assert re.search("^frames +9 *$", out, re.MULTILINE)
+
+
+def test_a_terminal_that_closes(child_env: Mapping[str, str], made_up_bundle: Path, tmp_path: Path) -> None:
+    """It takes with it what progress and summary are written to."""
+    ours, theirs = os.openpty()
+
+    def take_terminal() -> None:
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+    process = subprocess.Popen(
+        [sys.executable, "-c", RUN, str(made_up_bundle), str(tmp_path), "frame"],
+        env=dict(child_env),
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+        preexec_fn=take_terminal,
+    )
+    os.close(theirs)
+    try:
+        said = b""
+        while b"there" not in said:
+            said += os.read(ours, 1000)
+    finally:
+        os.close(ours)
+    try:
+        assert process.wait(20) == 129
+    finally:
+        process.kill()
+        process.wait()
+    assert written(tmp_path)[0] == 5
 
 
 # As PID 1, for which the kernel knows no default actions

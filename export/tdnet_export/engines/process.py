@@ -56,7 +56,7 @@ def run_child(
 ) -> ChildResult:
     """Build in a process of its own; its files lie in a temporary folder, of which nothing stays.
 
-    Ctrl-C and SIGTERM end it at once, and raise KeyboardInterrupt and SystemExit here.
+    Ctrl-C, SIGTERM and SIGHUP end it at once, and raise here what `sigterm_as_exit` says.
 
     Args:
         request: what to build.
@@ -153,6 +153,7 @@ def _death(request: Request, folder: Path, code: int) -> BaseException:
     if -code in (
         signal.SIGINT,
         signal.SIGTERM,
+        signal.SIGHUP,
     ):  # someone stopped the build, or Polygraphy passed on a Ctrl-C
         return KeyboardInterrupt()
     lines = (folder / _OUTPUT).read_text(errors="replace").split("\n")
