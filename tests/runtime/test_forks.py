@@ -333,6 +333,121 @@ backend.close = halting(real_close)
 print("close", while_inside(segmenter.close))
 """
 
+# Outputs and inputs that are open: the child's end must neither finish, cut, remove nor advance them.
+FILES = """
+import gc, tempfile
+from fractions import Fraction
+from pathlib import Path
+from tdnet_runtime import MediaError
+from tdnet_runtime.atomic_file import atomic_file
+from tdnet_runtime.media import camera
+from tdnet_runtime.media.frames import SourceFrame
+from tdnet_runtime.media.overlay import OverlayWriter
+from tdnet_runtime.media.sinks import LabelWriter
+from tdnet_runtime.media.video import VideoSource
+folder = Path(FOLDER)
+labels = numpy.zeros((64, 96), numpy.uint8)
+SIZE = {"size_hw": (64, 96), "fps": Fraction(25), "colors": [(1, 2, 3)]}
+
+
+def frame(index):
+    return SourceFrame(image=numpy.full((64, 96, 3), 10 * index, numpy.uint8), name=str(index), stamp_ns=0)
+
+
+def video(name, forks):
+    with OverlayWriter(folder / name, **SIZE) as writer:
+        for index in range(12):
+            writer.write(frame(index), labels)
+            if forks and index == 5:
+                print("overlay left", ends(lambda: sys.exit(3)))
+                print("overlay closed", ends(writer.close))
+                print("overlay used", ends(lambda: refused(lambda: writer.write(frame(6), labels), MediaError)))
+                with LabelWriter(folder / "labels") as images:
+                    print("labels", ends(lambda: images.write(frame(1), labels)))
+    return (folder / name).read_bytes()
+
+
+print("the same video", video("a.mp4", True) == video("b.mp4", False))
+
+with VideoSource(folder / "a.mp4") as source:
+    frames = iter(source)
+    read = [next(frames).image for _ in range(3)]
+    print("video left", ends(lambda: sys.exit(4)))
+    print("video closed", ends(source.close))
+    print("video read", ends(lambda: refused(lambda: next(frames), MediaError)))
+    print("video begun", ends(lambda: refused(lambda: next(iter(source)), MediaError)))
+    read += [each.image for each in frames]
+with VideoSource(folder / "b.mp4") as source:
+    print("the same frames", [(a == b.image).all() for a, b in zip(read, source, strict=True)].count(True))
+
+
+class Capture:  # OpenCV's, which would stop the parent's camera
+    def release(self):
+        (folder / "released").write_text(str(os.getpid()))
+
+    def read(self):
+        return True, numpy.zeros((64, 96, 3), numpy.uint8)
+
+    def __del__(self):
+        self.release()
+
+
+its = camera.CameraSource.__new__(camera.CameraSource)
+its._capture, its.size_hw, its.description = Capture(), (64, 96), "a camera"
+print("camera", ends(lambda: refused(lambda: next(iter(its)), MediaError)), ends(its.close), ends(lambda: sys.exit(2)))
+print("released", (folder / "released").exists())
+its.close()
+print("released by", (folder / "released").read_text() == str(os.getpid()))
+
+for name, do in {
+    "left": lambda: sys.exit(5),
+    "error": lambda: os.dup2(os.open(os.devnull, os.O_WRONLY), 2) and 1 / 0,
+    "ended": lambda: None,
+}.items():
+    with atomic_file(folder / name) as file:
+        file.write(b"one ")
+        print(name, ends(do))
+        file.write(b"two")
+    print((folder / name).read_text())
+child = None
+with atomic_file(folder / "through") as file:  # the child leaves the block as if all were well
+    file.write(b"half")
+    sys.stdout.flush()
+    child = os.fork()
+    if not child:
+        signal.alarm(30)
+    else:
+        print("through", watched(child))
+        print((folder / "through").exists())
+        file.write(b" and half")
+if not child:
+    sys.exit(6)
+print((folder / "through").read_text(), sorted(path.name for path in folder.glob("*.partial")))
+"""
+FILES_SAID = """overlay left 3
+overlay closed 0
+overlay used 0
+labels 0
+the same video True
+video left 4
+video closed 0
+video read 0
+video begun 0
+the same frames 12
+camera 0 0 2
+released False
+released by True
+left 5
+one two
+error 1
+one two
+ended 0
+one two
+through 6
+False
+half and half []
+"""
+
 Parent = Callable[..., str]
 
 
@@ -393,3 +508,7 @@ def test_forked_while_another_thread_is_inside(
 ) -> None:
     calls = ("push", "stream", "open", "close")
     assert parent(AT_WORK, plan_for(backend), backend) == "".join(f"{call} (0, 0)\n" for call in calls)
+
+
+def test_open_files_and_cameras_stay_the_parents(parent: Parent, made_up_bundle: Path) -> None:
+    assert parent(FILES, made_up_bundle, "fake") == FILES_SAID
