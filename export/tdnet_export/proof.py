@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +21,7 @@ from tdnet_models import Network
 from tdnet_runtime.backends import openvino
 from tdnet_runtime.bundle_writer import write_bundle
 from tdnet_runtime.manifest import GraphSpec, Manifest
+from tdnet_runtime.temporary_folder import temporary_folder
 
 __all__ = ["prove"]
 
@@ -99,8 +99,8 @@ def _probing_bundle(
         outputs = (*graph.outputs, *extra) if graph.name in final else graph.outputs
         return msgspec.structs.replace(graph, outputs=outputs, members={precision: _member(graph.name)})
 
-    with tempfile.TemporaryDirectory(prefix="tdnet-export-") as folder:
-        path = Path(folder) / "proof.plan"
+    with temporary_folder("tdnet-export-") as folder:
+        path = folder / "proof.plan"
         dtypes = {key: value for key, value in manifest.dtypes.items() if key == precision}
         graphs = tuple(map(probed, manifest.graphs))
         write_bundle(path, msgspec.structs.replace(manifest, graphs=graphs, dtypes=dtypes), members)

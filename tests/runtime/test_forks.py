@@ -335,7 +335,6 @@ print("close", while_inside(segmenter.close))
 
 # Outputs and inputs that are open: the child's end must neither finish, cut, remove nor advance them.
 FILES = """
-import gc, tempfile
 from fractions import Fraction
 from pathlib import Path
 from tdnet_runtime import MediaError
@@ -345,6 +344,7 @@ from tdnet_runtime.media.frames import SourceFrame
 from tdnet_runtime.media.overlay import OverlayWriter
 from tdnet_runtime.media.sinks import LabelWriter
 from tdnet_runtime.media.video import VideoSource
+from tdnet_runtime.temporary_folder import temporary_folder
 folder = Path(FOLDER)
 labels = numpy.zeros((64, 96), numpy.uint8)
 SIZE = {"size_hw": (64, 96), "fps": Fraction(25), "colors": [(1, 2, 3)]}
@@ -409,6 +409,9 @@ for name, do in {
         print(name, ends(do))
         file.write(b"two")
     print((folder / name).read_text())
+with temporary_folder("of-the-parent-") as scratch:
+    print("folder", ends(lambda: sys.exit(7)), ends(lambda: None), scratch.is_dir())
+print(scratch.exists())
 child = None
 with atomic_file(folder / "through") as file:  # the child leaves the block as if all were well
     file.write(b"half")
@@ -443,6 +446,8 @@ error 1
 one two
 ended 0
 one two
+folder 7 0 True
+False
 through 6
 False
 half and half []
