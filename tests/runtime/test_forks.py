@@ -517,3 +517,69 @@ def test_forked_while_another_thread_is_inside(
 
 def test_open_files_and_cameras_stay_the_parents(parent: Parent, made_up_bundle: Path) -> None:
     assert parent(FILES, made_up_bundle, "fake") == FILES_SAID
+
+
+ROOT = Path(__file__).parents[2]
+GPU = (
+    f"""
+sys.path.insert(0, {str(ROOT)!r})
+from tests.runtime.gpu.conftest import device_stream, frame, host_stream, made_backend
+from tests.runtime.gpu.fake_device import FakeDevice
+from tests.runtime.test_stream import hand_made
+"""
+    """
+from tdnet_runtime import BackendError, forks
+from tdnet_runtime.backends import open_backend
+with Bundle.open(PLAN) as bundle:
+    manifest = hand_made(bundle.manifest, 2)
+device = FakeDevice()
+backend = made_backend(device, manifest)
+on_host, on_gpu = host_stream(backend, manifest), device_stream(backend, manifest)
+labels = on_gpu.push(frame(1)).labels
+on_host.push(frame(1))
+
+
+def untouched():
+    raise AssertionError("the child touches the parent's GPU")
+
+
+def dead():
+    device.current = untouched
+    for stream in (on_host, on_gpu):
+        assert refused(lambda: stream.push(frame(2)))
+        stream.close()
+    assert refused(on_gpu.synchronize)
+    assert refused(backend.session, BackendError)
+    backend.close()
+    for use in (lambda: labels.address, lambda: labels.__cuda_array_interface__, labels.__dlpack__):
+        try:
+            use()
+        except StreamError as error:
+            assert "this one was forked from it" in str(error)
+        else:
+            raise AssertionError("it was given")
+
+
+def no_gpu():
+    with Bundle.open(PLAN) as bundle:
+        for name in ("cuda", "tensorrt", "tensorrt-rtx"):
+            try:
+                open_backend(name, bundle)
+            except BackendError as error:
+                assert f"process {os.getppid()} used a GPU and forked this one" in str(error), error
+            else:
+                raise AssertionError("it was opened")
+    assert ends(lambda: sys.exit("used a GPU" not in forks.obstacle_to_gpus())) == 0
+
+
+print(ends(dead))
+forks.note_gpu()
+print(ends(no_gpu), forks.obstacle_to_gpus())
+on_host.push(frame(2)), on_gpu.push(frame(2)), on_gpu.synchronize()
+on_host.close(), on_gpu.close(), backend.close()
+"""
+)
+
+
+def test_a_gpu_is_left_alone(parent: Parent, made_up_bundle: Path) -> None:
+    assert parent(GPU, made_up_bundle, "fake") == "0\n0 None\n"
