@@ -37,6 +37,7 @@ from tdnet_models.digest import checkpoint_sha256
 from tdnet_runtime.bundle_writer import write_bundle
 from tdnet_runtime.errors import MissingExtraError, OptionError
 from tdnet_runtime.manifest import Manifest
+from tdnet_runtime.temporary_folder import temporary_folder
 
 __all__ = ["ExportSummary", "Progress", "bundle_from_checkpoint"]
 
@@ -124,7 +125,8 @@ def bundle_from_checkpoint(
         preprocessing_from="assumed" if options.preprocessing is None else "user",
         size_from="assumed" if options.size_hw is None else "user",
     )
-    with MemberFolder() as folder:
+    with temporary_folder("tdnet-export-") as path:
+        folder = MemberFolder(path)
         graph_seconds, proof = _write_and_prove(
             network, contract, manifest, frames, clips, folder, options, on_progress
         )

@@ -19,7 +19,7 @@ __all__ = ["app", "run"]
 
 _EPILOG = (
     "Exit codes: 0 every question was answered; 1 an error, such as no GPU; 2 wrong usage; 3 something failed or was "
-    "left out, the document says what; 130 interrupted."
+    "left out, the document says what; 130 interrupted; 143, 129 terminated."
 )
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)

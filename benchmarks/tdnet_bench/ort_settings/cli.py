@@ -18,7 +18,9 @@ from tdnet_runtime.extras import one_line
 
 __all__ = ["app", "run"]
 
-_EPILOG = "Exit codes: 0 everything was measured; 1 an error; 2 wrong usage; 130 interrupted."
+_EPILOG = (
+    "Exit codes: 0 everything was measured; 1 an error; 2 wrong usage; 130 interrupted; 143, 129 terminated."
+)
 _FRAMES = 20
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)

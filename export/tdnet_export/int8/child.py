@@ -1,7 +1,7 @@
-"""The process that quantises: `python -m tdnet_export.int8.child FOLDER`, started by `process.py`.
+"""The process that quantises: `python -m tdnet_export.int8.child FOLDER PARENT`, started by `process.py`.
 
-It reads FOLDER/jobs.json and `<graph>.onnx`, writes `<graph>.int8.onnx`, and prints each graph's name on standard
-output when it is done; all else that NNCF has to say goes to standard error.
+It ends with the process PARENT. It reads FOLDER/jobs.json and `<graph>.onnx`, writes `<graph>.int8.onnx`, and prints
+each graph's name on standard output when it is done; all else that NNCF has to say goes to standard error.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import onnx
 
 from tdnet_export.int8.process import Job
 from tdnet_export.int8.samples import load_sample
+from tdnet_export.termination import end_with
 from tdnet_runtime.backends.no_telemetry import import_without_telemetry
 
 __all__ = ["main"]
@@ -40,4 +41,5 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
+    end_with(int(sys.argv[2]))
     main(Path(sys.argv[1]))

@@ -14,6 +14,7 @@ from tdnet_runtime.backends.graph_precision import graph_precision, no_graphs
 from tdnet_runtime.backends.ort_bound import OrtBoundBackend
 from tdnet_runtime.backends.ort_provider import Provider
 from tdnet_runtime.bundle import Bundle
+from tdnet_runtime.forks import note_gpu
 
 __all__ = ["CUDA", "PREFERRED", "open_bundle", "unavailable", "unsuited"]
 
@@ -87,6 +88,7 @@ def open_bundle(bundle: Bundle, *, precision: str | None, threads: int | None) -
             _GPU_WHEEL,
             _ANEW,
         )
+    note_gpu()
     return OrtBoundBackend(bundle, CUDA, name="cuda", precision=chosen)
 
 

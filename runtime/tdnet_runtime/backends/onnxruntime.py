@@ -22,6 +22,7 @@ from tdnet_runtime.backends.host import HostBuffer
 from tdnet_runtime.backends.ort_tensors import check_tensors
 from tdnet_runtime.bundle import Bundle
 from tdnet_runtime.errors import BackendError
+from tdnet_runtime.forks import ForkBound
 from tdnet_runtime.manifest import TensorSpec
 
 __all__ = [
@@ -184,7 +185,7 @@ def _bound_call(session: Any, binding: Any) -> Callable[[], None]:
     return lambda: session.run_with_iobinding(binding)
 
 
-class OnnxRuntimeBackend:
+class OnnxRuntimeBackend(ForkBound):
     """All graphs of a bundle in ONNX Runtime sessions on the CPU.
 
     Args:
@@ -193,6 +194,7 @@ class OnnxRuntimeBackend:
         threads: of each graph.
     """
 
+    fork_error = BackendError
     name = "onnxruntime"
 
     def __init__(self, bundle: Bundle, *, precision: str, threads: int) -> None:
@@ -211,8 +213,10 @@ class OnnxRuntimeBackend:
 
     def session(self) -> Session:
         """See `Backend.session`."""
+        self.require_own_process("session()")
         return HostSession(self._sessions, self._ort)
 
     def close(self) -> None:
         """See `Backend.close`."""
-        self._sessions = {}
+        if not self.stranded:
+            self._sessions = {}

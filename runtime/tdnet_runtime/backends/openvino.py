@@ -27,6 +27,7 @@ from tdnet_runtime.backends.no_telemetry import import_without_telemetry
 from tdnet_runtime.backends.onnxruntime import available_cores
 from tdnet_runtime.bundle import Bundle
 from tdnet_runtime.errors import BackendError
+from tdnet_runtime.forks import ForkBound
 from tdnet_runtime.manifest import GraphSpec, TensorSpec
 
 __all__ = ["PREFERRED", "OpenVinoBackend", "open_bundle", "unavailable", "unsuited"]
@@ -153,7 +154,7 @@ class OpenVinoSession:
         self._compiled = {}
 
 
-class OpenVinoBackend:
+class OpenVinoBackend(ForkBound):
     """All graphs of a bundle, compiled for the CPU.
 
     Args:
@@ -163,6 +164,7 @@ class OpenVinoBackend:
         threads: of each graph.
     """
 
+    fork_error = BackendError
     name = "openvino"
 
     def __init__(self, bundle: Bundle, *, graphs: str, precision: str, threads: int) -> None:
@@ -179,11 +181,13 @@ class OpenVinoBackend:
 
     def session(self) -> Session:
         """See `Backend.session`."""
+        self.require_own_process("session()")
         return OpenVinoSession(self._compiled, self._openvino.Tensor)
 
     def close(self) -> None:
         """See `Backend.close`."""
-        self._compiled = {}
+        if not self.stranded:
+            self._compiled = {}
 
 
 def _options(*, precision: str, threads: int) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from tdnet_runtime.backends.base import Binding, Buffer, Program, Session
 from tdnet_runtime.backends.ort_provider import GATE, LoadedGraph, Provider, checked, load_graph
 from tdnet_runtime.bundle import Bundle
 from tdnet_runtime.errors import BackendError
+from tdnet_runtime.forks import ForkBound
 from tdnet_runtime.manifest import IMAGE, TensorSpec
 
 __all__ = ["OrtBoundBackend", "OrtBoundSession"]
@@ -220,7 +221,7 @@ class OrtBoundSession:
         """See `Session.close`; the device's memory goes with the buffers."""
 
 
-class OrtBoundBackend:
+class OrtBoundBackend(ForkBound):
     """All graphs of a bundle in ONNX Runtime sessions on one provider; see `Backend`.
 
     Args:
@@ -233,6 +234,8 @@ class OrtBoundBackend:
         BackendError: ONNX Runtime refuses a graph, or does not run it on that provider.
         BundleError: the file was changed since it was opened.
     """
+
+    fork_error = BackendError
 
     def __init__(self, bundle: Bundle, provider: Provider, *, name: str, precision: str) -> None:
         import onnxruntime as ort  # an extra: imported where it is needed
@@ -253,11 +256,13 @@ class OrtBoundBackend:
 
     def session(self) -> Session:
         """See `Backend.session`."""
+        self.require_own_process("session()")
         return OrtBoundSession(self)
 
     def close(self) -> None:
         """See `Backend.close`."""
-        self.graphs = {}
+        if not self.stranded:
+            self.graphs = {}
 
     def run_options(self, graph_number: str) -> Any:
         """For a run with that number's captured graph, or without one."""

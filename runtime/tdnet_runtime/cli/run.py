@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tdnet_runtime.cli.frame_progress import FrameProgress
-from tdnet_runtime.cli.interrupt import stop_on_interrupt
+from tdnet_runtime.cli.interrupt import StopRequest, stop_on_interrupt
 from tdnet_runtime.cli.labelling_view import labelling, preprocessing
 from tdnet_runtime.cli.run_options import RunOptions
 from tdnet_runtime.extras import one_line
@@ -24,7 +24,6 @@ from tdnet_runtime.segmenter import Segmenter
 
 __all__ = ["app"]
 
-_INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 _SHORT_DIGEST = 12
 _EPILOG = """Examples:
 
@@ -70,7 +69,7 @@ def run(
 ) -> None:
     """Segment a video, a folder of images or a camera. Without an output it only measures.
 
-    Ctrl-C ends the run after the current frame and completes the files.
+    Ctrl-C, SIGTERM and SIGHUP end the run after the current frame and complete the files; a second one ends it at once.
     """
     options = RunOptions(
         engine=engine,
@@ -88,13 +87,12 @@ def run(
             options.engine, backend=options.backend, precision=options.precision, threads=options.threads
         ) as segmenter,
     ):
-        summary = _run(options, source, segmenter)
+        summary, stop = _run(options, source, segmenter)
         _show(options, source, segmenter, summary)
-    if summary.interrupted:
-        raise typer.Exit(_INTERRUPTED)
+        stop.leave_stuck()
 
 
-def _run(options: RunOptions, source: FrameSource, segmenter: Segmenter) -> RunSummary:
+def _run(options: RunOptions, source: FrameSource, segmenter: Segmenter) -> tuple[RunSummary, StopRequest]:
     """Run with the sinks that `options` ask for, closed on return."""
     totals = [n for n in (options.max_frames, source.frame_count) if n is not None]
     progress = FrameProgress(Console(stderr=True), total=min(totals, default=None))
@@ -108,14 +106,16 @@ def _run(options: RunOptions, source: FrameSource, segmenter: Segmenter) -> RunS
             overlay = OverlayWriter(options.overlay, size_hw=source.size_hw, fps=source.fps, colors=colors)
             sinks.append(stack.enter_context(overlay))
         stack.enter_context(progress)
-        return run_video(
+        summary = run_video(
             segmenter,
             source,
             sinks,
             max_frames=options.max_frames,
             on_frame=progress.update,
             should_stop=should_stop,
+            read=should_stop.frames,
         )
+    return summary, should_stop
 
 
 def _show(options: RunOptions, source: FrameSource, segmenter: Segmenter, summary: RunSummary) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 
 from tdnet_runtime.closeable import Closeable
 from tdnet_runtime.errors import MediaError
+from tdnet_runtime.forks import ForkBound
 from tdnet_runtime.media.frames import SourceFrame
 from tdnet_runtime.media.native_stderr import held_stderr
 
@@ -33,13 +34,14 @@ def camera_index(spec: str) -> int | None:
     return None if match is None else int(match[1])
 
 
-class CameraSource(Closeable):
+class CameraSource(Closeable, ForkBound):
     """A camera's frames as they arrive, without end; see `FrameSource`.
 
     A frame that comes while nobody asks is dropped by the driver, so `fps` is None: what counts is
     `SourceFrame.stamp_ns`.
     """
 
+    fork_error = MediaError
     fps: Fraction | None = None
     frame_count: int | None = None
 
@@ -69,8 +71,8 @@ class CameraSource(Closeable):
         self.size_hw: tuple[int, int] = (first.shape[0], first.shape[1])
 
     def close(self) -> None:
-        """Release the camera. Safe to call twice."""
-        if self._capture is not None:
+        """Release the camera. Safe to call twice; nothing in a forked child, or the parent's would stop."""
+        if self._capture is not None and not self.stranded:
             self._capture.release()
             self._capture = None
 
@@ -78,6 +80,7 @@ class CameraSource(Closeable):
         """See `FrameSource`; ends only by raising MediaError, when the camera goes away."""
         index = 0
         while self._capture is not None:
+            self.require_own_process("reading frames")
             ok, bgr = self._capture.read()
             stamp_ns = time.monotonic_ns()
             if not ok:

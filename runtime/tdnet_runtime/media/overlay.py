@@ -23,6 +23,7 @@ from av.video.stream import VideoStream
 
 from tdnet_runtime.closeable import Closeable
 from tdnet_runtime.errors import MediaError
+from tdnet_runtime.forks import ForkBound
 from tdnet_runtime.media.append_file import AppendFile
 from tdnet_runtime.media.blend import blend, color_table
 from tdnet_runtime.media.frames import SourceFrame, reason
@@ -40,12 +41,13 @@ _NS = 1_000_000_000
 _BT709 = 1  # as ITU-T H.273 numbers it: matrix, primaries and transfer alike
 
 
-class OverlayWriter(Closeable):
+class OverlayWriter(Closeable, ForkBound):
     """Writes an H.264 video (fragmented MP4, yuv420p, BT.709) that can be read while it grows.
 
     At least once in a second, by the video's time and by the clock, what was written becomes readable
     and stays so whatever happens to the process. Sides of odd length get one more row or column, a copy
-    of the last. The file is begun, and one that exists is overwritten, with the first frame.
+    of the last. The file is begun, and one that exists is overwritten, with the first frame. A child that is forked
+    meanwhile can neither write to it nor finish it.
 
     Args:
         path: of the file, in an existing folder.
@@ -56,6 +58,8 @@ class OverlayWriter(Closeable):
     Raises:
         MediaError: `path` cannot be written to, or PyAV is without the encoder.
     """
+
+    fork_error = MediaError
 
     def __init__(
         self,
@@ -97,6 +101,7 @@ class OverlayWriter(Closeable):
 
     def write(self, frame: SourceFrame, labels: npt.NDArray[np.uint8]) -> None:
         """See `Sink`."""
+        self.require_own_process("write()")
         if self._ended:
             raise MediaError(f"writing the overlay: it was finished before and takes no more: '{self.path}'")
         height, width = self._picture.shape[:2]
@@ -112,12 +117,12 @@ class OverlayWriter(Closeable):
         self.written += 1
 
     def close(self) -> None:
-        """Finish the file. Safe to call twice.
+        """Finish the file. Safe to call twice; nothing in a forked child.
 
         Raises:
             MediaError: its end could not be written; what is readable is said.
         """
-        if self._ended or self._container is None or self._file is None:
+        if self.stranded or self._ended or self._container is None or self._file is None:
             return
         try:
             self._mux(self._stream.encode(None))

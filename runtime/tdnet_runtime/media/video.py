@@ -18,6 +18,7 @@ from av.video.stream import VideoStream
 
 from tdnet_runtime.closeable import Closeable
 from tdnet_runtime.errors import MediaError
+from tdnet_runtime.forks import ForkBound
 from tdnet_runtime.media.frames import SourceFrame, reason
 
 __all__ = ["VideoSource"]
@@ -26,13 +27,15 @@ _NS = 1_000_000_000
 _TOLERANCE_S = Fraction(1, 4)  # by which headers overstate the length of whole files
 
 
-class VideoSource(Closeable):
+class VideoSource(Closeable, ForkBound):
     """The first video stream of a file; see `FrameSource`.
 
     Rotation marks are ignored: pixels are as stored. Reading stops at the first packet that does not
     decode. A file that ends before its header says, or with damage that the decoder patched up, is read
     to its end and then reported.
     """
+
+    fork_error = MediaError
 
     def __init__(self, path: Path) -> None:
         self.description = f"video '{path}'"
@@ -56,11 +59,13 @@ class VideoSource(Closeable):
         self.frame_count: int | None = self._stream.frames or _frames_from_duration(self._container, self.fps)
 
     def close(self) -> None:
-        """Close the file. Safe to call twice."""
-        self._container.close()
+        """Close the file. Safe to call twice; nothing in a forked child."""
+        if not self.stranded:
+            self._container.close()
 
     def __iter__(self) -> Iterator[SourceFrame]:
         """See `FrameSource`; what was given once is not given again."""
+        self.require_own_process("reading frames")
         period_ns = int(_NS / self.fps) if self.fps else 40_000_000
         for frame in self._frames:
             index = self._given
@@ -76,6 +81,7 @@ class VideoSource(Closeable):
             image = np.ascontiguousarray(frame.to_ndarray(format="rgb24"), dtype=np.uint8)
             self._given += 1
             yield SourceFrame(image=image, name=f"{index:06d}", stamp_ns=stamp_ns)
+            self.require_own_process("reading frames")
 
     def _decode(self) -> Iterator[VideoFrame]:
         """The decoder's frames; MediaError where they end for another reason than the file's end."""
