@@ -32,7 +32,8 @@ class SourceFrame:
         stamp_ns: strictly increasing for cameras, as the file says for videos. Video: presentation time.
             Camera: `time.monotonic_ns()` when the frame arrived. Folder: as though taken at 25 frames/s.
         orientation: by which the stored pixels were made upright.
-        begins: it is the first of a sequence: no stream may remember what came before.
+        begins: it is the first of a sequence after another one: no stream may remember what came before, and
+            its size may be another.
     """
 
     image: npt.NDArray[np.uint8]
