@@ -219,6 +219,28 @@ def test_earlier_sequences(tmp_path, network, tdnet_run, folder):
     assert files(labels) == ["a/0.png", "b/0.png"]
 
 
+def test_refused_before_the_engine_is_loaded(tmp_path, network, tdnet_run, folder):
+    arguments = ("--input", folder(), "--labels", tmp_path / "l", "--colors", tmp_path / "c")
+    assert tdnet_run(*arguments[:2], *arguments[4:])[0] == 0
+    del network.opened_with
+    assert "writing colour images to" in error_line(*tdnet_run(*arguments))
+    assert not hasattr(network, "opened_with")
+    assert not (tmp_path / "l").exists()
+
+
+def test_sequences_without_a_usable_image_are_passed_over(tmp_path, network, tdnet_run, folder):
+    for name in ("in/a", "in/c"):
+        folder(name, 2)
+        for path in (tmp_path / name).iterdir():
+            path.write_bytes(b"damaged")
+    folder("in/b", 2), folder("in/d", 1)
+    outputs = ("--labels", tmp_path / "l", "--overlay", tmp_path / "o.mp4")
+    code, _, err = tdnet_run("--input", tmp_path / "in", *outputs)
+    assert (code, err.startswith("tdnet-run: 4 damaged frames left out: ")) == (0, True)
+    assert files(tmp_path / "l") == ["b/0.png", "b/1.png", "d/0.png"]
+    assert network.log == [(20, 30), (20, 30), "reset", (20, 30)]
+
+
 def test_two_runs_at_once(tmp_path, source_frame_of):
     labels = np.zeros((4, 4), np.uint8)
     with LabelWriter(tmp_path / "l") as first, LabelWriter(tmp_path / "l", overwrite=True) as second:
@@ -272,6 +294,14 @@ def test_a_summary_replaces_a_summary_and_nothing_else(tmp_path, network, tdnet_
     line = error_line(*tdnet_run("--input", path, "--json", summary))
     assert "--json would replace a file that is no summary of tdnet-run" in line
     assert summary.read_text() == '{"settings": 1}'
+
+
+def test_a_failed_run_leaves_no_earlier_summary(tmp_path, network, tdnet_run, folder):
+    path, summary = folder(), tmp_path / "s.json"
+    assert tdnet_run("--input", path, "--json", summary)[0] == 0
+    (path / "2.png").write_bytes(b"damaged")
+    assert "not an image" in error_line(*tdnet_run("--input", path, "--json", summary, "--on-damage", "fail"))
+    assert not summary.exists()
 
 
 BAD = {

@@ -11,9 +11,9 @@ from rich.console import Console
 
 from tdnet_runtime.cli.frame_progress import FrameProgress
 from tdnet_runtime.cli.interrupt import stop_on_interrupt
-from tdnet_runtime.cli.run_document import run_document, write_run_document
+from tdnet_runtime.cli.run_document import forget_run_document, run_document, write_run_document
 from tdnet_runtime.cli.run_options import STDOUT, LabelOrientation, RunOptions, parse_camera_size
-from tdnet_runtime.cli.run_outputs import check_against_source, open_sinks
+from tdnet_runtime.cli.run_outputs import check_outputs, open_sinks
 from tdnet_runtime.cli.run_view import damage_words, show_run
 from tdnet_runtime.extras import one_line
 from tdnet_runtime.media.bit_depth import BIT_DEPTHS
@@ -140,20 +140,15 @@ def run(
         precision=precision,
         threads=threads,
     )
-    with (
-        open_source(
-            options.input,
-            on_damage=options.on_damage,
-            bit_depth=options.bit_depth,
-            camera=options.camera,
-        ) as source,
-        Segmenter.open(
+    with open_source(
+        options.input, on_damage=options.on_damage, bit_depth=options.bit_depth, camera=options.camera
+    ) as source:
+        check_outputs(options, source)
+        with Segmenter.open(
             options.engine, backend=options.backend, precision=options.precision, threads=options.threads
-        ) as segmenter,
-    ):
-        check_against_source(options, source)
-        summary = _run(options, source, segmenter)
-        _tell(options, source, segmenter, summary)
+        ) as segmenter:
+            summary = _run(options, source, segmenter)
+            _tell(options, source, segmenter, summary)
     if summary.interrupted:
         raise typer.Exit(_INTERRUPTED)
 
@@ -165,6 +160,8 @@ def _run(options: RunOptions, source: FrameSource, segmenter: Segmenter) -> RunS
     with ExitStack() as stack:
         should_stop = stack.enter_context(stop_on_interrupt())
         sinks = open_sinks(stack, options, source, segmenter)
+        if options.json is not None and options.json != STDOUT:
+            forget_run_document(options.json)
         stack.enter_context(progress)
         return run_video(
             segmenter,

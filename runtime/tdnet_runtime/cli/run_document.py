@@ -16,7 +16,7 @@ from tdnet_runtime.segmenter import Segmenter
 if TYPE_CHECKING:
     from tdnet_runtime.cli.run_options import RunOptions  # which looks for earlier documents here
 
-__all__ = ["is_run_document", "run_document", "write_run_document"]
+__all__ = ["forget_run_document", "is_run_document", "run_document", "write_run_document"]
 
 _KEY = "tdnet_run"
 _SCHEMA = 1
@@ -84,6 +84,18 @@ def write_run_document(text: str, path: Path) -> None:
             file.write(text.encode())
     except OSError as error:
         raise MediaError(f"writing the summary: {reason(error)}; name another --json: '{path}'") from error
+
+
+def forget_run_document(path: Path) -> None:
+    """Remove an earlier run's summary, which must not pass for that of a run that fails.
+
+    Raises:
+        MediaError: it cannot be removed.
+    """
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise MediaError(f"removing the earlier summary: {reason(error)}: '{path}'") from error
 
 
 def is_run_document(path: Path) -> bool:

@@ -13,23 +13,24 @@ from tdnet_runtime.media.overlay import OverlayWriter
 from tdnet_runtime.media.sinks import LabelForm, LabelWriter, Sink
 from tdnet_runtime.segmenter import Segmenter
 
-__all__ = ["check_against_source", "open_sinks"]
+__all__ = ["check_outputs", "open_sinks"]
 
 
-def check_against_source(options: RunOptions, source: FrameSource) -> None:
-    """Check the outputs of a run over several sequences.
+def check_outputs(options: RunOptions, source: FrameSource) -> None:
+    """Check the outputs, with what is known of the source, before the engine is loaded.
 
     Raises:
         OptionError: one overlay would have frames of different sizes, or an output folder would be taken for
             a sequence by the next run.
+        MediaError: an output folder holds PNGs already.
     """
-    if not _sequences(source):
-        return
+    sequences = _sequences(source)
     for name, path in options.folders:
-        if Path(options.input).resolve() in path.resolve().parents:
+        if sequences and Path(options.input).resolve() in path.resolve().parents:
             raise OptionError(
                 f"{name} lies in --input, whose folders are sequences; name a folder elsewhere: '{path}'"
             )
+        LabelWriter(path, form=_form(name, options), sequences=sequences, overwrite=options.overwrite).close()
     if options.overlay is not None and isinstance(source, ImageFolderSource):
         sizes = sorted(source.sizes_hw())
         if len(sizes) > 1:
@@ -49,15 +50,11 @@ def open_sinks(
         MediaError: one of them cannot be written.
     """
     class_colors = [spec.color for spec in segmenter.manifest.classes]
-    forms = {
-        "--labels": LabelForm.PALETTE if options.palette else LabelForm.GREY,
-        "--colors": LabelForm.COLOR,
-    }
     sinks: list[Sink] = []
     for name, path in options.folders:
         writer = LabelWriter(
             path,
-            form=forms[name],
+            form=_form(name, options),
             colors=class_colors,
             as_stored=options.orientation is LabelOrientation.STORED,
             sequences=_sequences(source),
@@ -68,6 +65,12 @@ def open_sinks(
         overlay = OverlayWriter(options.overlay, size_hw=source.size_hw, fps=source.fps, colors=class_colors)
         sinks.append(stack.enter_context(overlay))
     return sinks
+
+
+def _form(option: str, options: RunOptions) -> LabelForm:
+    if option == "--colors":
+        return LabelForm.COLOR
+    return LabelForm.PALETTE if options.palette else LabelForm.GREY
 
 
 def _sequences(source: FrameSource) -> list[str]:
