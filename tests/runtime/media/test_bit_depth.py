@@ -39,6 +39,12 @@ def test_one_depth_for_all_images_dark_ones_too(tmp_path):
     assert [frame.image.max() for frame in frames] == [12, 12, 249, 12]
 
 
+def test_left_aligned_samples_have_their_place_already(tmp_path):
+    write(tmp_path, {"0.png": ramp(200) << 4})
+    (frame,) = ImageFolderSource(tmp_path)
+    assert frame.image.max() == 12
+
+
 def test_one_depth_for_all_sequences(tmp_path):
     for name, full in (("night", 900), ("noon", 4000)):
         (tmp_path / name).mkdir()
