@@ -131,12 +131,12 @@ class CameraSource(Closeable):
         while self._capture is not None:
             with held_stderr(DECODER_NOISE) as noise:
                 image = self._read()
-            stamp_ns = time.monotonic_ns()
-            if image is None:
-                raise MediaError(
-                    f"reading {self.description}: it stopped after {index} frames, {_FAILED_READS} reads in a row "
-                    "failed; unplugged?"
-                )
+                stamp_ns = time.monotonic_ns()
+                if image is None:
+                    raise MediaError(
+                        f"reading {self.description}: it stopped after {index} frames, {_FAILED_READS} reads in a row "
+                        "failed; unplugged?"
+                    )
             damage = damage_in(noise)
             name = f"{index:06d}"
             index += 1
