@@ -188,17 +188,11 @@ def _image_paths(folder: Path) -> list[Path]:
 
 
 def _largest_sample(paths: list[Path]) -> int:
-    """Of the 16-bit images among the first, the last and some between them; that of 16 bits if left-aligned.
-
-    Packed 10 and 12 bits, which libtiff's readers shift up, leave the lowest bits 0 in all samples.
-    """
-    largest = used_bits = 0
-    for index in np.linspace(0, len(paths) - 1, min(len(paths), _SAMPLED)).round().astype(int):
-        bgr = read_image(paths[index]).bgr
-        if bgr is not None and bgr.dtype == np.uint16:
-            largest = max(largest, int(bgr.max()))
-            used_bits |= int(np.bitwise_or.reduce(bgr, axis=None))
-    return 0xFFFF if used_bits and used_bits % 4 == 0 else largest
+    """Of the 16-bit images among the first, the last and some between them."""
+    count = min(len(paths), _SAMPLED)
+    chosen = np.linspace(0, len(paths) - 1, count).round().astype(int)
+    images = (read_image(paths[index]).bgr for index in chosen)
+    return max((int(bgr.max()) for bgr in images if bgr is not None and bgr.dtype == np.uint16), default=0)
 
 
 def _upright_rgb(file: ImageFile, bit_depth: BitDepth, path: Path) -> npt.NDArray[np.uint8]:
