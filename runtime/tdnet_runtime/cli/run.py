@@ -14,6 +14,7 @@ from tdnet_runtime.cli.frame_progress import FrameProgress
 from tdnet_runtime.cli.interrupt import stop_on_interrupt
 from tdnet_runtime.cli.run_options import RunOptions
 from tdnet_runtime.extras import one_line
+from tdnet_runtime.media.damage import OnDamage
 from tdnet_runtime.media.frames import FrameSource
 from tdnet_runtime.media.overlay import OverlayWriter
 from tdnet_runtime.media.pipeline import RunSummary, run_video
@@ -54,6 +55,10 @@ def run(
         Path | None,
         typer.Option(metavar="OUT.mp4", help="Write a video of the frames with the classes in colour."),
     ] = None,
+    on_damage: Annotated[
+        OnDamage,
+        typer.Option(help="Damaged frames: leave out and count, end there, or use what was decoded of them."),
+    ] = OnDamage.SKIP,
     max_frames: Annotated[int | None, typer.Option(min=1, help="Stop after so many frames.")] = None,
     backend: Annotated[str, typer.Option(help="Inference engine; auto is the best one present.")] = "auto",
     precision: Annotated[
@@ -76,13 +81,14 @@ def run(
         input=input,
         labels=labels,
         overlay=overlay,
+        on_damage=on_damage,
         max_frames=max_frames,
         backend=backend,
         precision=precision,
         threads=threads,
     )
     with (
-        open_source(options.input) as source,
+        open_source(options.input, on_damage=options.on_damage) as source,
         Segmenter.open(
             options.engine, backend=options.backend, precision=options.precision, threads=options.threads
         ) as segmenter,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tdnet_runtime.errors import OptionError
+from tdnet_runtime.media.damage import OnDamage
 from tdnet_runtime.media.overlay import check_output
 from tdnet_runtime.media.sinks import check_folder
 
@@ -21,6 +22,7 @@ class RunOptions:
         input: see `open_source`.
         labels: folder for label images; None for none.
         overlay: overlay video; None for none.
+        on_damage: what becomes of damaged frames.
         max_frames: stop after so many; None for all.
         backend: see `Segmenter.open`.
         precision: see `Segmenter.open`.
@@ -35,6 +37,7 @@ class RunOptions:
     input: str
     labels: Path | None = None
     overlay: Path | None = None
+    on_damage: OnDamage = OnDamage.SKIP
     max_frames: int | None = None
     backend: str = "auto"
     precision: str | None = None

@@ -13,7 +13,8 @@ import numpy as np
 
 from tdnet_runtime.closeable import Closeable
 from tdnet_runtime.errors import MediaError
-from tdnet_runtime.media.frames import SourceFrame
+from tdnet_runtime.media.damage import DamageLog, OnDamage
+from tdnet_runtime.media.frames import Fact, SourceFrame
 from tdnet_runtime.media.native_stderr import held_stderr
 
 __all__ = ["CameraSource", "camera_index"]
@@ -45,6 +46,8 @@ class CameraSource(Closeable):
 
     def __init__(self, index: int) -> None:
         self.description = f"camera {index}"
+        self.damage = DamageLog(OnDamage.SKIP)
+        self.facts: dict[str, Fact] = {"reader": f"OpenCV {cv2.__version__}", "orientation": "as stored"}
         device = Path(f"/dev/video{index}")
         if not device.exists():
             present = sorted(str(path) for path in device.parent.glob("video*")) or ["none"]

@@ -13,7 +13,8 @@ import numpy.typing as npt
 
 from tdnet_runtime.closeable import Closeable
 from tdnet_runtime.errors import MediaError
-from tdnet_runtime.media.frames import SourceFrame, reason
+from tdnet_runtime.media.damage import DamageLog, OnDamage
+from tdnet_runtime.media.frames import Fact, SourceFrame, reason
 from tdnet_runtime.media.native_stderr import held_stderr
 
 __all__ = ["IMAGE_SUFFIXES", "ImageFolderSource", "natural_key", "sequence_folders"]
@@ -35,8 +36,10 @@ class ImageFolderSource(Closeable):
 
     fps: Fraction | None = None
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, on_damage: OnDamage = OnDamage.SKIP) -> None:
         self.description = f"images in '{folder}'"
+        self.damage = DamageLog(on_damage)
+        self.facts: dict[str, Fact] = {"reader": f"OpenCV {cv2.__version__}", "orientation": "as stored"}
         self._paths = _image_paths(folder)
         self.frame_count: int | None = len(self._paths)
         height, width, _ = _read_rgb(self._paths[0]).shape

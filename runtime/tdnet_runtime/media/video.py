@@ -18,7 +18,8 @@ from av.video.stream import VideoStream
 
 from tdnet_runtime.closeable import Closeable
 from tdnet_runtime.errors import MediaError
-from tdnet_runtime.media.frames import SourceFrame, reason
+from tdnet_runtime.media.damage import DamageLog, OnDamage
+from tdnet_runtime.media.frames import Fact, SourceFrame, reason
 
 __all__ = ["VideoSource"]
 
@@ -34,8 +35,10 @@ class VideoSource(Closeable):
     to its end and then reported.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, on_damage: OnDamage = OnDamage.SKIP) -> None:
         self.description = f"video '{path}'"
+        self.damage = DamageLog(on_damage)
+        self.facts: dict[str, Fact] = {"reader": f"PyAV {av.__version__}", "orientation": "as stored"}
         self._path = path
         self._given = 0
         self._damaged = 0
