@@ -23,10 +23,12 @@ def display_matrix(frame: VideoFrame) -> tuple[float, float, float, float]:
     `VideoFrame.rotation` of PyAV (18.1) tells the angle alone and nothing of the mirror.
     """
     try:
-        data = frame.side_data.get(Type.DISPLAYMATRIX)
+        data = next((item for item in frame.side_data.values() if item.type is Type.DISPLAYMATRIX), None)
     except ValueError:  # PyAV 18.1: one kind of side data that it does not know hides all others
         if frame.rotation:
-            raise MediaError("its mark of rotation cannot be read, for side data that this PyAV does not know") from None
+            raise MediaError(
+                "its mark of rotation cannot be read, for side data that this PyAV does not know"
+            ) from None
         data = None
     if data is None:
         return NO_MATRIX

@@ -122,7 +122,9 @@ class OverlayWriter(Closeable):
             packets = self._stream.encode(self._timed_picture())
             duration_ticks = self._step_ticks if frame.duration_ns is None else self._ticks(frame.duration_ns)
             for packet in packets:
-                packet.duration = max(1, duration_ticks)  # only the last one's counts: the others end with the next
+                packet.duration = max(
+                    1, duration_ticks
+                )  # only the last one's counts: the others end with the next
             self._mux(packets)
         except (av.error.FFmpegError, OSError) as error:
             raise self._failure(error) from error

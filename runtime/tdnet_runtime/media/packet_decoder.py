@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import av.error
-from av.codec.context import Flags
 from av.logging import Capture
 from av.packet import Packet
 from av.video.frame import VideoFrame
@@ -21,29 +20,32 @@ __all__ = ["DecodedFrame", "PacketDecoder"]
 
 
 class DecodedFrame(NamedTuple):
-    """One frame, and its index among all that the packets should give, the damaged ones included."""
+    """One frame, and its number from 0 among all that the packets should give, the damaged ones included."""
 
-    index: int
+    number: int
     frame: VideoFrame
 
 
-class _Origin(NamedTuple):
-    """Where a packet stands in the file; its frame carries it through the decoder's reordering."""
+class _Sent(NamedTuple):
+    """A packet that no frame has come of yet.
 
-    number: int
+    Attributes:
+        time: of presentation, by which its frame is known, in the stream's ticks.
+        group: of the keyframe that it depends on.
+        damage: what is wrong with its data.
+    """
+
     time: int | None
-
-
-class _Suspect(NamedTuple):
-    time: int | None
-    why: str
+    group: int
+    damage: str | None
 
 
 class PacketDecoder(Closeable):
     """Decodes one stream and goes on after damage.
 
-    A frame counts as damaged where its packet is marked so by the container, where its decoder fails, marks
-    the frame or complains; later frames that are predicted from it are not counted.
+    A frame counts as damaged where the container marks its packet so, where its decoder fails, marks the
+    frame or complains, and where no frame comes of its packet after that, up to the next keyframe. Later
+    frames that are predicted from a damaged one and do come are not counted.
 
     Args:
         stream: not decoded from before.
@@ -53,10 +55,12 @@ class PacketDecoder(Closeable):
     def __init__(self, stream: VideoStream, damage: DamageLog) -> None:
         self._stream = stream
         self._damage = damage
-        self._suspects: dict[int, _Suspect] = {}
-        self._index = 0
+        self._sent: list[_Sent] = []
+        self._group = 0
+        self._troubled: dict[int, str] = {}
+        self._number = 0
         self._messages = DecoderMessages()
-        stream.codec_context.flags |= int(Flags.copy_opaque)
+        stream.codec_context.options = {"err_detect": "crccheck"}  # reported, where the data hold checksums
 
     def close(self) -> None:
         """Safe to call twice."""
@@ -72,62 +76,77 @@ class PacketDecoder(Closeable):
         Raises:
             MediaError: from `damage`.
         """
-        source = enumerate(packets)
         failure: Exception | None = None
+        source = iter(packets)
         while failure is None:
             try:
-                number, packet = next(source)
+                packet = next(source)
             except StopIteration:
                 break
             except (av.error.FFmpegError, OSError) as error:
                 failure = error
-                break
-            for frame in self._decode(number, packet):
-                yield from self._account(frame)
+            else:
+                yield from self._accounted(self._decode(packet))
         if failure is not None:
-            for frame in self._decode(-1, None):
-                yield from self._account(frame)
-        self._lose(before=None)
+            yield from self._accounted(self._decoded(None)[0])
+        self._give_up(before=None)
         if failure is not None:
             raise failure
 
-    def _decode(self, number: int, packet: Packet[VideoStream] | None) -> list[VideoFrame]:
-        """The frames that one packet sets free; it becomes a suspect where anything speaks of damage."""
-        why = None
-        time = None
-        if packet is not None:
-            time = packet.pts if packet.pts is not None else packet.dts
-            packet.opaque = _Origin(number, time)
-            why = "the container marks its data as damaged" if packet.is_corrupt else None
+    def _decode(self, packet: Packet[VideoStream]) -> list[VideoFrame]:
+        before = self._group
+        if packet.is_keyframe:
+            self._group += 1
+        frames, failure, complaint = self._decoded(packet)
+        damage = complaint or ("its data are marked as damaged" if packet.is_corrupt else None)
+        if failure or damage:
+            trouble = complaint or failure or str(damage)
+            self._troubled[self._group] = self._troubled[before] = trouble  # dav1d tells of it a packet late
+        if packet.size and not packet.is_discard:
+            self._sent.append(_Sent(packet.pts, self._group, damage))
+        return frames
+
+    def _decoded(self, packet: Packet[VideoStream] | None) -> tuple[list[VideoFrame], str | None, str | None]:
+        """Frames, why there are none, and what the decoder complains of."""
+        failure = None
         frames: list[VideoFrame] = []
         with Capture() as messages:
             try:
                 frames = self._stream.decode(packet)
             except (av.error.FFmpegError, OSError) as error:
-                why = reason(error)
-        why = first_error(messages) or why
-        if why is not None and packet is not None and packet.size:
-            self._suspects[number] = _Suspect(time, why)
-        return frames
+                failure = reason(error)
+        return frames, failure, first_error(messages)
 
-    def _account(self, frame: VideoFrame) -> Iterator[DecodedFrame]:
-        why = None
-        if isinstance(frame.opaque, _Origin):
-            self._lose(before=frame.opaque.time)
-            suspect = self._suspects.pop(frame.opaque.number, None)
-            why = None if suspect is None else suspect.why
-        if why is None and frame.is_corrupt:
-            why = "the decoder filled in damaged parts"
-        index = self._index
-        self._index += 1
-        if why is None or self._damage.meet(f"frame {index}: {why}", usable=True):
-            yield DecodedFrame(index, frame)
+    def _accounted(self, frames: Iterable[VideoFrame]) -> Iterator[DecodedFrame]:
+        for frame in frames:
+            damage = self._damage_of(frame)
+            if frame.pts is not None:
+                self._give_up(before=frame.pts)
+            number = self._number
+            self._number += 1
+            if damage is None or self._damage.meet(f"frame {number} is damaged ({damage})", usable=True):
+                yield DecodedFrame(number, frame)
 
-    def _lose(self, *, before: int | None) -> None:
-        """Give up suspects of an earlier time, or all: nothing came of them."""
-        for number, suspect in list(self._suspects.items()):
-            if before is None or (suspect.time is not None and suspect.time < before):
-                del self._suspects[number]
-                index = self._index
-                self._index += 1
-                self._damage.meet(f"frame {index}: {suspect.why}", usable=False)
+    def _damage_of(self, frame: VideoFrame) -> str | None:
+        """What is wrong with a frame; its packet has been answered."""
+        own = [sent for sent in self._sent if sent.time == frame.pts]
+        own = own or [sent for sent in self._sent if sent.time is None]  # some files name no times
+        filled_in = "the decoder filled in for it" if frame.is_corrupt else None
+        if not own:
+            return filled_in
+        self._sent.remove(own[0])
+        return own[0].damage or filled_in
+
+    def _give_up(self, *, before: int | None) -> None:
+        """No frame will come of packets of an earlier time, or of any where None."""
+        pending: list[_Sent] = []
+        for sent in self._sent:
+            if before is not None and (sent.time is None or sent.time >= before):
+                pending.append(sent)
+            # In a whole group it may be half of a frame, or a picture that is not meant to be shown.
+            elif sent.group in self._troubled:
+                number = self._number
+                self._number += 1
+                why = sent.damage or self._troubled[sent.group]
+                self._damage.meet(f"frame {number} is lost ({why})", usable=False)
+        self._sent = pending

@@ -88,7 +88,7 @@ class VideoSource(Closeable):
     def __iter__(self) -> Iterator[SourceFrame]:
         """See `FrameSource`; what was given once is not given again."""
         aspect = self._stream.sample_aspect_ratio or Fraction(1)
-        for index, frame in self._frames:
+        for number, frame in self._frames:
             size_hw = self._upright_hw(frame)
             if size_hw != self.size_hw:
                 raise self._stopped(
@@ -102,7 +102,7 @@ class VideoSource(Closeable):
             orientation, _ = self._orientation(frame)
             image = SourceFrame(
                 image=orientation.apply(stored),
-                name=f"{index:06d}",
+                name=f"{number:06d}",
                 stamp_ns=self._stamps.next(frame),
                 orientation=orientation,
                 duration_ns=self._stamps.duration_ns(frame),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from fractions import Fraction
-from itertools import count, islice
+from itertools import chain, count, islice
 from operator import sub
 from pathlib import Path
 from statistics import median_low
@@ -89,14 +89,13 @@ def look_ahead(
     except (av.error.FFmpegError, OSError) as error:
         failure = error
 
-    def everything() -> Iterator[Packet[VideoStream]]:
+    def seen() -> Iterator[Packet[VideoStream]]:
         yield from ahead
         if failure is not None:
             raise failure
-        for packet in source:  # `yield from` fails on PyAV 18.1's generators once they have ended
-            yield packet
 
-    return ahead, everything()
+    # Not `yield from source`, which fails on PyAV 18.1's generators once they have ended.
+    return ahead, chain(seen(), source)
 
 
 def frame_rate(stream: VideoStream, ahead: list[Packet[VideoStream]]) -> Fraction | None:
