@@ -52,7 +52,7 @@ class DamageLog:
             MediaError: `what`, as an error that ends reading, where the policy is to fail.
         """
         if self.policy is OnDamage.FAIL:
-            raise MediaError(f"{what}; --on-damage skip goes on without it")
+            raise MediaError(what)
         if len(self.examples) < _EXAMPLES:
             self.examples.append(what)
         if usable and self.policy is OnDamage.USE:

@@ -23,7 +23,7 @@ def display_matrix(frame: VideoFrame) -> tuple[float, float, float, float]:
     `VideoFrame.rotation` of PyAV (18.1) tells the angle alone and nothing of the mirror.
     """
     try:
-        data = next((item for item in frame.side_data.values() if item.type is Type.DISPLAYMATRIX), None)
+        data = next((item for item in frame.side_data if item.type is Type.DISPLAYMATRIX), None)
     except ValueError:  # PyAV 18.1: one kind of side data that it does not know hides all others
         if frame.rotation:
             raise MediaError(

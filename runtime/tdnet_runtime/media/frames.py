@@ -32,7 +32,8 @@ class SourceFrame:
         stamp_ns: strictly increasing. Video: presentation time by the file. Camera: `time.monotonic_ns()`
             when the frame arrived. Folder: as though taken at 25 frames/s.
         orientation: by which the stored pixels were made upright.
-        begins: it is the first of a sequence: no stream may remember what came before.
+        begins: it is the first of a sequence after another one: no stream may remember what came before, and
+            its size may be another.
         duration_ns: for how long it is shown, by the file; None where nothing says so.
         pixel_aspect: width of one pixel of `image` by its height.
     """
