@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import struct
+from typing import cast
 
-from av.sidedata.sidedata import Type
+from av.sidedata.sidedata import SideDataContainer, Type
 from av.video.frame import VideoFrame
 
 from tdnet_runtime.errors import MediaError
@@ -23,14 +24,17 @@ def display_matrix(frame: VideoFrame) -> tuple[float, float, float, float]:
     `VideoFrame.rotation` of PyAV (18.1) tells the angle alone and nothing of the mirror.
     """
     try:
-        data = next((item for item in frame.side_data if item.type is Type.DISPLAYMATRIX), None)
+        data = cast(SideDataContainer, frame.side_data)[
+            Type.DISPLAYMATRIX
+        ]  # PyAV 18.1's stub has another type
+    except KeyError:
+        return NO_MATRIX
     except ValueError:  # PyAV 18.1: one kind of side data that it does not know hides all others
         if frame.rotation:
             raise MediaError(
-                "its mark of rotation cannot be read, for side data that this PyAV does not know"
+                "its mark of rotation cannot be read for other side data that this PyAV does not know; remove the "
+                "mark or the other data with ffmpeg"
             ) from None
-        data = None
-    if data is None:
         return NO_MATRIX
     a, b, _, c, d, *_ = struct.unpack("=9i", bytes(data))
     return a / 65536, b / 65536, c / 65536, d / 65536

@@ -50,10 +50,14 @@ class PacketDecoder(Closeable):
     Args:
         stream: not decoded from before.
         damage: told of every damaged frame; says which are given.
+        marks_early: the container's marks of damage come with the packet before the damaged one, as FFmpeg's
+            parsers have it (8.0) that cut MPEG-TS into frames.
     """
 
-    def __init__(self, stream: VideoStream, damage: DamageLog) -> None:
+    def __init__(self, stream: VideoStream, damage: DamageLog, *, marks_early: bool = False) -> None:
         self._stream = stream
+        self._marks_early = marks_early
+        self._marks_next = False
         self._damage = damage
         self._sent: list[_Sent] = []
         self._group = 0
@@ -98,7 +102,10 @@ class PacketDecoder(Closeable):
         if packet.is_keyframe:
             self._group += 1
         frames, failure, complaint = self._decoded(packet)
-        damage = complaint or ("its data are marked as damaged" if packet.is_corrupt else None)
+        marked = packet.is_corrupt
+        if self._marks_early:
+            marked, self._marks_next = self._marks_next, marked
+        damage = complaint or ("the container marks its data as damaged" if marked else None)
         if failure or damage:
             trouble = complaint or failure or str(damage)
             self._troubled[self._group] = self._troubled[before] = trouble  # dav1d tells of it a packet late

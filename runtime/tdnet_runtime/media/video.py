@@ -67,7 +67,9 @@ class VideoSource(Closeable):
             self.fps: Fraction | None = frame_rate(stream, ahead)
             self.frame_count: int | None = expected_frames(self._container, stream, self.fps)
             self._stamps = TimeStamps(self.fps)
-            self._decoder = PacketDecoder(stream, self.damage)
+            self._decoder = PacketDecoder(
+                stream, self.damage, marks_early=self._container.format.name == "mpegts"
+            )
             frames = self._decode(self._decoder, packets)
             first = next(frames, None)
             if first is None:

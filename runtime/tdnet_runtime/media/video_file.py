@@ -54,7 +54,7 @@ def open_container(path: Path) -> InputContainer:
 
 
 def best_stream(container: InputContainer, path: Path) -> VideoStream:
-    """The stream that FFmpeg takes for the best: of several the largest picture; no cover of a song.
+    """The stream that FFmpeg takes for the best, of several that with the most bits a second; no song's cover.
 
     Raises:
         MediaError: there is none, or no decoder for it.
@@ -114,9 +114,9 @@ def frame_rate(stream: VideoStream, ahead: list[Packet[VideoStream]]) -> Fractio
     mean = (len(times) - 1) / (span * stream.time_base)
     usual = 1 / (median_low(map(sub, times[1:], times)) * stream.time_base)
     for seen in (mean, usual):
-        nearest = min(named, key=lambda rate: abs(rate - seen), default=seen)
-        if abs(nearest - seen) <= seen * _SAME_RATE:
-            return nearest
+        agreeing = [rate for rate in named if abs(rate - seen) <= seen * _SAME_RATE]
+        if agreeing:
+            return min(agreeing, key=lambda rate: abs(rate - seen))
     # The simplest rate that the clock's ticks do not contradict.
     slack = mean / span
     return next(rate for rate in map(mean.limit_denominator, count(1)) if abs(rate - mean) <= slack)
