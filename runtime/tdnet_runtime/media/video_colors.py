@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 from av.video.frame import VideoFrame
-from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
+from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 
 from tdnet_runtime.errors import MediaError
 
@@ -26,6 +26,8 @@ _MATRICES: Final = {
 _UNTAGGED: Final = (0, 2, 3)  # "RGB", "unspecified" and "reserved": none says how YUV is meant
 _REFUSED: Final = {8: "YCgCo", 10: "BT.2020 constant luminance", 14: "ICtCp"}
 _TRANSFERS: Final = {16: "PQ", 18: "HLG"}
+# Without whole colour samples in each row, 10 bits come out two levels too dark (swscale of FFmpeg 8.0).
+_INTERPOLATION: Final = Interpolation.BILINEAR | Interpolation.FULL_CHR_H_INT
 _LIMITED, _FULL = int(ColorRange.MPEG), int(ColorRange.JPEG)
 _GREY_FROM_LIMITED = np.clip((np.arange(256) - 16) * (255 / 219) + 0.5, 0, 255).astype(np.uint8)
 
@@ -72,6 +74,7 @@ class RgbConverter:
         rgb = self._reformatter.reformat(
             frame,
             format="rgb24",
+            interpolation=_INTERPOLATION,
             src_colorspace=rule.matrix,
             src_color_range=rule.range,
             dst_color_range=_FULL,

@@ -54,7 +54,7 @@ def open_container(path: Path) -> InputContainer:
 
 
 def best_stream(container: InputContainer, path: Path) -> VideoStream:
-    """The stream that FFmpeg takes for the best, of several that with the most bits a second; no song's cover.
+    """The stream that FFmpeg takes for the best: one marked as default, with most bits a second; no cover.
 
     Raises:
         MediaError: there is none, or no decoder for it.

@@ -262,7 +262,7 @@ def test_a_transport_stream_that_begins_in_mid_group(tmp_path, clip):
     packets = transport_packets(data)
     path = tmp_path / "clip.ts"
     path.write_bytes(b"".join(packets[:3] + packets[len(packets) // 3 :]))
-    found, frames, damage, message = read(path)
+    found, _, damage, message = read(path)
     assert message is None
     assert 20 <= len(found) <= 35
     assert found == [f"{damage.skipped + index:06d}" for index in range(len(found))]

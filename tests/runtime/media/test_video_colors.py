@@ -15,7 +15,7 @@ NAMES = {1: "BT.709", 4: "FCC", 5: "BT.601", 6: "BT.601", 7: "SMPTE 240M", 9: "B
 LIMITED, FULL, UNTAGGED = 1, 2, 0
 SAMPLES = [(128, 128, 128), (60, 120, 140), (180, 116, 134), (100, 150, 110), (140, 105, 150), (90, 140, 141)]
 # swscale's short cut for 8-bit YUV with shared colour samples counts in steps of about two levels.
-TOLERANCE = 4.0
+TOLERANCE = 3.5
 
 
 def rgb_by_hand(sample, *, matrix, full, bits=8):

@@ -111,11 +111,22 @@ def write_streams(path, sizes):
     return path
 
 
-def test_of_two_video_streams_the_richer_is_read_and_told(tmp_path):
-    with VideoSource(write_streams(tmp_path / "clip.mp4", [(32, 48), (64, 96)])) as source:
+def test_of_two_equal_video_streams_the_richer_is_read_and_told(tmp_path):
+    path = write_streams(tmp_path / "clip.mov", [(32, 48), (64, 96)])
+    data = bytearray(path.read_bytes())
+    second = data.index(b"tkhd", data.index(b"tkhd") + 1)
+    data[second + 7] |= 1  # enabled, as FFmpeg leaves the first alone
+    path.write_bytes(data)
+    with VideoSource(path) as source:
         assert source.size_hw == (64, 96)
         assert source.facts["stream"] == "1, mpeg4, the best of 2 video streams"
         assert len(list(source)) == 5
+
+
+def test_of_two_video_streams_the_one_marked_as_default_is_read(tmp_path):
+    with VideoSource(write_streams(tmp_path / "clip.mov", [(32, 48), (64, 96)])) as source:
+        assert source.size_hw == (32, 48)
+        assert source.facts["stream"] == "0, mpeg4, the best of 2 video streams"
 
 
 def test_a_song_with_a_cover_is_no_video(tmp_path):
