@@ -18,6 +18,9 @@ from tdnet_runtime.media.frames import reason
 
 __all__ = ["DecodedFrame", "PacketDecoder"]
 
+_END_OF_IMAGE = b"\xff\xd9"  # no two bytes of a JPEG's coded pixels are these
+_END_BYTES = 64
+
 
 class DecodedFrame(NamedTuple):
     """One frame, and its number from 0 among all that the packets should give, the damaged ones included."""
@@ -58,6 +61,7 @@ class PacketDecoder(Closeable):
         self._stream = stream
         self._marks_early = marks_early
         self._marks_next = False
+        self._ends = False
         self._damage = damage
         self._sent: list[_Sent] = []
         self._group = 0
@@ -106,6 +110,11 @@ class PacketDecoder(Closeable):
         if self._marks_early:
             marked, self._marks_next = self._marks_next, marked
         damage = complaint or ("the container marks its data as damaged" if marked else None)
+        if self._stream.codec_context.name == "mjpeg" and packet.size:
+            ended = _END_OF_IMAGE in bytes(packet).rstrip(b"\0")[-_END_BYTES:]
+            self._ends |= ended
+            if self._ends and not ended:  # cameras that never write the mark leave nothing to tell
+                damage = damage or "its end is missing"
         if failure or damage:
             trouble = complaint or failure or str(damage)
             self._troubled[self._group] = self._troubled[before] = trouble  # dav1d tells of it a packet late

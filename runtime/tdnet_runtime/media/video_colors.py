@@ -8,26 +8,27 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 from av.video.frame import VideoFrame
-from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
+from av.video.reformatter import ColorRange, VideoReformatter
 
 from tdnet_runtime.errors import MediaError
 
 __all__ = ["RgbConverter"]
 
-# By the numbers of ITU-T H.273, which FFmpeg uses: matrix coefficients.
+# By the numbers of ITU-T H.273, which FFmpeg uses: name, and swscale's own number (PyAV 17.0 names not all).
+_BT601: Final = ("BT.601", 5)
 _MATRICES: Final = {
-    1: ("BT.709", Colorspace.ITU709),
-    4: ("FCC", Colorspace.FCC),
-    5: ("BT.601", Colorspace.ITU601),
-    6: ("BT.601", Colorspace.ITU601),
-    7: ("SMPTE 240M", Colorspace.SMPTE240M),
-    9: ("BT.2020", Colorspace.BT2020),
+    1: ("BT.709", 1),
+    4: ("FCC", 4),
+    5: _BT601,
+    6: _BT601,
+    7: ("SMPTE 240M", 7),
+    9: ("BT.2020", 9),
 }
 _UNTAGGED: Final = (0, 2, 3)  # "RGB", "unspecified" and "reserved": none says how YUV is meant
 _REFUSED: Final = {8: "YCgCo", 10: "BT.2020 constant luminance", 14: "ICtCp"}
 _TRANSFERS: Final = {16: "PQ", 18: "HLG"}
 # Without whole colour samples in each row, 10 bits come out two levels too dark (swscale of FFmpeg 8.0).
-_INTERPOLATION: Final = Interpolation.BILINEAR | Interpolation.FULL_CHR_H_INT
+_INTERPOLATION: Final = 0x2 | 0x2000  # SWS_BILINEAR, SWS_FULL_CHR_H_INT
 _LIMITED, _FULL = int(ColorRange.MPEG), int(ColorRange.JPEG)
 _GREY_FROM_LIMITED = np.clip((np.arange(256) - 16) * (255 / 219) + 0.5, 0, 255).astype(np.uint8)
 
@@ -44,7 +45,7 @@ class _Tags(NamedTuple):
 class _Rule(NamedTuple):
     """How frames of some tags are converted, and the facts about it."""
 
-    matrix: Colorspace
+    matrix: int
     range: int
     expands_grey: bool
     facts: dict[str, str]
@@ -102,11 +103,11 @@ def _rule(frame: VideoFrame, tags: _Tags) -> _Rule:
     if frame.format.is_rgb or frame.format.has_palette or grey:
         limited = grey and tags.range == _LIMITED  # swscale takes every grey for full range
         facts |= {"color_matrix": "none", "color_range": "limited" if limited else "full"}
-        return _Rule(Colorspace.ITU601, _FULL, limited, facts)
+        return _Rule(_BT601[1], _FULL, limited, facts)
     if tags.matrix in _MATRICES:
         name, matrix = _MATRICES[tags.matrix]
     elif tags.matrix in _UNTAGGED:
-        name, matrix = "BT.601 (assumed: untagged)", Colorspace.ITU601
+        name, matrix = "BT.601 (assumed: untagged)", _BT601[1]
     else:
         kind = _REFUSED.get(tags.matrix, f"number {tags.matrix} of ITU-T H.273")
         raise MediaError(

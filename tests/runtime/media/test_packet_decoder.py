@@ -218,6 +218,17 @@ def test_the_same_fault_twice_counts_twice(tmp_path, clip):
     assert (found, damage.skipped) == (names(missing=[3, 4]), 2)
 
 
+def test_images_of_a_camera_that_never_marks_their_end_are_whole(tmp_path, clip):
+    data = clip("mjpeg", "avi").read_bytes()
+    for packet in packets_of(clip("mjpeg", "avi")):
+        assert packet.endswith(b"\xff\xd9")
+        data = data.replace(packet, packet[:-2] + b"\0\0")
+    path = tmp_path / "clip.avi"
+    path.write_bytes(data)
+    found, _, damage, message = read(path)
+    assert (found, damage.skipped, message) == (names(), 0, None)
+
+
 def test_damage_in_the_first_and_the_last_frame(tmp_path, clip):
     first = hit(clip("mjpeg", "avi"), tmp_path / "first.avi", end_missing, packet=0)
     path = hit(first, tmp_path / "both.avi", all_zero, packet=FRAMES - 1)
