@@ -15,11 +15,9 @@ from tdnet_runtime.closeable import Closeable
 from tdnet_runtime.media.damage import DamageLog
 from tdnet_runtime.media.decoder_messages import DecoderMessages, first_error
 from tdnet_runtime.media.frames import reason
+from tdnet_runtime.media.silent_damage import SilentDamage
 
 __all__ = ["DecodedFrame", "PacketDecoder"]
-
-_END_OF_IMAGE = b"\xff\xd9"  # no two bytes of a JPEG's coded pixels are these
-_END_BYTES = 64
 
 
 class DecodedFrame(NamedTuple):
@@ -47,21 +45,19 @@ class PacketDecoder(Closeable):
     """Decodes one stream and goes on after damage.
 
     A frame counts as damaged where the container marks its packet so, where its decoder fails, marks the
-    frame or complains, and where no frame comes of its packet after that, up to the next keyframe. Later
-    frames that are predicted from a damaged one and do come are not counted.
+    frame or complains, where no frame comes of its packet after that, up to the next keyframe, and where its
+    data tell what decoders keep silent about: a JPEG without its end, an H.264 picture whose reference is
+    missing. Later frames that are predicted from a damaged one and do come are not counted.
 
     Args:
         stream: not decoded from before.
         damage: told of every damaged frame; says which are given.
-        marks_early: the container's marks of damage come with the packet before the damaged one, as FFmpeg's
-            parsers have it (8.0) that cut MPEG-TS into frames.
+        marks_early: see `SilentDamage`.
     """
 
     def __init__(self, stream: VideoStream, damage: DamageLog, *, marks_early: bool = False) -> None:
         self._stream = stream
-        self._marks_early = marks_early
-        self._marks_next = False
-        self._ends = False
+        self._silent = SilentDamage(stream, marks_early=marks_early)
         self._damage = damage
         self._sent: list[_Sent] = []
         self._group = 0
@@ -106,15 +102,8 @@ class PacketDecoder(Closeable):
         if packet.is_keyframe:
             self._group += 1
         frames, failure, complaint = self._decoded(packet)
-        marked = packet.is_corrupt
-        if self._marks_early:
-            marked, self._marks_next = self._marks_next, marked
-        damage = complaint or ("the container marks its data as damaged" if marked else None)
-        if self._stream.codec_context.name == "mjpeg" and packet.size:
-            ended = _END_OF_IMAGE in bytes(packet).rstrip(b"\0")[-_END_BYTES:]
-            self._ends |= ended
-            if self._ends and not ended:  # cameras that never write the mark leave nothing to tell
-                damage = damage or "its end is missing"
+        silent = self._silent.of(packet, known=self._group in self._troubled) if packet.size else None
+        damage = complaint or silent
         if failure or damage:
             trouble = complaint or failure or str(damage)
             self._troubled[self._group] = self._troubled[before] = trouble  # dav1d tells of it a packet late

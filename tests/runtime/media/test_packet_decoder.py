@@ -279,6 +279,52 @@ def test_a_transport_stream_that_begins_in_mid_group(tmp_path, clip):
     assert found == [f"{damage.skipped + index:06d}" for index in range(len(found))]
 
 
+def without_packet(path, out, place):
+    """The clip as a recorder writes it that lost a packet on the way."""
+    with av.open(str(path)) as source, av.open(str(out), "w") as container:
+        stream = container.add_stream_from_template(source.streams.video[0])
+        for index, packet in enumerate(source.demux(video=0)):
+            if packet.size and index != place:
+                packet.stream = stream
+                container.mux(packet)
+    return out
+
+
+@pytest.mark.parametrize("place", [11, 15, 17, 25])
+@pytest.mark.parametrize("suffix", ["mp4", "mkv", "ts"])
+def test_an_h264_picture_whose_reference_was_lost_is_damaged(tmp_path, clip, suffix, place):
+    """FFmpeg (8.0) decodes it without a word. The packet is no part of this file, so it has no number."""
+    path = without_packet(clip("libx264", "mp4"), tmp_path / f"clip.{suffix}", place)
+    found, frames, damage, message = read(path)
+    assert message is None
+    assert damage.examples == [f"frame {place} is damaged (pictures before it are missing)"]
+    assert found == [f"{index:06d}" for index in range(FRAMES - 1) if index != place]
+    assert damage.skipped == 1
+    gap_s = max(np.diff([frame.stamp_ns for frame in frames])) / 1e9
+    assert gap_s == pytest.approx(3 / 25, abs=2e-3)  # the lost one and the one that is left out
+
+
+def test_a_lost_h264_keyframe(tmp_path, clip):
+    path = without_packet(clip("libx264", "mp4"), tmp_path / "clip.mp4", 20)
+    with av.open(str(clip("libx264", "mp4"))) as container:
+        assert [packet.is_keyframe for packet in container.demux(video=0)][20]
+    found, frames, damage, message = read(path)
+    assert message is None
+    assert damage.skipped >= 1
+    assert len(found) + damage.skipped == FRAMES - 1
+    whole = read(clip("libx264", "mp4"))[1]
+    assert np.array_equal(frames[-GROUP].image, whole[-GROUP].image)
+
+
+def test_a_lost_packet_that_no_other_needs_is_a_gap_in_time_alone(tmp_path, clip):
+    path = without_packet(clip("mjpeg", "avi"), tmp_path / "clip.mkv", 15)
+    with VideoSource(path) as source:
+        assert len(list(source)) == FRAMES - 1
+        assert source.damage.skipped == 0
+        assert source.facts["shortest_step_s"] == pytest.approx(0.04, abs=2e-3)
+        assert source.facts["longest_step_s"] == pytest.approx(0.08, abs=2e-3)
+
+
 def test_cut_short_in_a_frame(tmp_path, clip):
     with (
         av.open(str(clip("libx264", "mp4"))) as source,

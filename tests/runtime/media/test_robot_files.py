@@ -135,7 +135,7 @@ def test_what_comes(clip):
 
 
 def test_the_overlay_lasts_as_long_and_frames_keep_their_times(clip):
-    path, expected, frames, _, _, _, overlay = clip
+    _, expected, frames, _, _, _, overlay = clip
     with av.open(str(overlay)) as container:
         stream = container.streams.video[0]
         assert float(stream.duration * stream.time_base) == pytest.approx(expected.span_s, abs=1e-3)
