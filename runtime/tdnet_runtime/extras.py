@@ -15,7 +15,7 @@ import sys
 from types import ModuleType
 from typing import NoReturn
 
-from tdnet_runtime.errors import MissingExtraError, TdnetError
+from tdnet_runtime.errors import MissingExtraError, OptionError, TdnetError
 
 __all__ = ["BRINGS", "launch", "one_line", "require"]
 
@@ -53,6 +53,8 @@ def launch(program: str, import_path: str, *, extra: str) -> NoReturn:
     `<program>: error: ...` in one line on stderr and exit code 1; so do a missing optional package, which
     `extra` or the extra that brings it would install, and a full disk below stdout. Ctrl-C becomes
     `<program>: interrupted` and exit code 130, and a closed pipe ends the program quietly with exit code 1.
+    An empty argument, as an unset variable of a script leaves it, is an OptionError whatever it is for: an
+    empty path would mean the current folder.
     Any other exception is a defect and keeps its traceback.
     """
     try:
@@ -88,6 +90,7 @@ def _run(program: str, import_path: str, *, extra: str) -> str | int | None:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a terminal without Unicode shows '?', not a traceback
     try:
+        _refuse_empty(sys.argv[1:])
         try:
             getattr(importlib.import_module(module), function)()
         except ImportError as error:
@@ -101,6 +104,20 @@ def _run(program: str, import_path: str, *, extra: str) -> str | int | None:
     except SystemExit as error:
         return error.code
     return 0
+
+
+def _refuse_empty(arguments: list[str]) -> None:
+    """Raise OptionError where an argument or an option's value is empty."""
+    for before, argument in zip(["", *arguments], arguments, strict=False):
+        option, equals, value = argument.partition("=")
+        if not argument.strip():
+            option = before
+        elif not (equals and option.startswith("--") and not value.strip()):
+            continue
+        what = f"{option} was given an empty value" if option.startswith("-") else "an argument is empty"
+        raise OptionError(
+            f"{what}; is a variable unset? Leave the option out, or name what is meant (. is this folder)"
+        )
 
 
 def _optional_package(error: ImportError) -> str | None:

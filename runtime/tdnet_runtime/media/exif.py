@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from tdnet_runtime.media.orientation import Orientation
 
-__all__ = ["is_cut_jpeg", "orientation_and_unmarked"]
+__all__ = ["is_cut_jpeg", "orientation_and_unmarked", "png_chunks"]
 
 _ORIENTATION_TAG = 274
 _FORMATS = {1: "B", 3: "H", 4: "I"}  # BYTE, SHORT, LONG
@@ -62,7 +62,7 @@ def _exif_blocks(data: bytes) -> Iterator[bytes]:
             if marker == _APP1 and data.startswith(_EXIF, start)
         )
     elif data.startswith(_PNG):
-        blocks = (data[start:end] for kind, start, end in _png_chunks(data) if kind == b"eXIf")
+        blocks = (data[start:end] for kind, start, end in png_chunks(data) if kind == b"eXIf")
     elif data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         blocks = (data[start:end] for kind, start, end in _riff_chunks(data) if kind == b"EXIF")
     else:
@@ -90,7 +90,8 @@ def _jpeg_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
             place = end
 
 
-def _png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+def png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """(kind, start, end) of the content of each chunk of a PNG."""
     place = len(_PNG)
     while place + 12 <= len(data):
         end = place + 8 + int.from_bytes(data[place : place + 4], "big")

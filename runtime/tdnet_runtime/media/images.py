@@ -32,6 +32,10 @@ def natural_key(name: str) -> tuple[list[str | int], str]:
     return [int(part) if i % 2 else part.casefold() for i, part in enumerate(parts)], name
 
 
+class _NoneUsableError(MediaError):
+    """All images are damaged."""
+
+
 class ImageFolderSource(Closeable):
     """The images of a folder in natural order, upright and of 8 bits; see `FrameSource`.
 
@@ -63,7 +67,7 @@ class ImageFolderSource(Closeable):
         self.frame_count: int | None = len(paths)
         self._bit_depth = BitDepth(bit_depth, lambda: _largest_sample(paths))
         self._orientations: set[Orientation] = set()
-        self.size_hw = self._size_of(self._folders[0])
+        self.size_hw = self._size_of(paths)
 
     @property
     def facts(self) -> dict[str, Fact]:
@@ -81,19 +85,25 @@ class ImageFolderSource(Closeable):
         return facts
 
     def sizes_hw(self) -> set[tuple[int, int]]:
-        """(H, W) of the first frame of each sequence; decodes these.
+        """(H, W) of the sequences that have frames; decodes the first of each.
 
         Raises:
-            MediaError: as the constructor.
+            MediaError: one of these is damaged, where that is to fail, or cannot be read.
         """
-        return {self._size_of(paths) for paths in self._folders}
+        sizes = set()
+        for paths in self._folders:
+            try:
+                sizes.add(self._size_of(paths))
+            except _NoneUsableError:
+                continue
+        return sizes
 
     def close(self) -> None:
         """Nothing is held between two images."""
 
     def __iter__(self) -> Iterator[SourceFrame]:
         """See `FrameSource`."""
-        index = 0
+        index = given = 0
         prefixes = [f"{name}/" for name in self.sequences] or [""]
         for paths, prefix in zip(self._folders, prefixes, strict=True):
             size_hw: tuple[int, int] | None = None
@@ -109,7 +119,7 @@ class ImageFolderSource(Closeable):
                 image = _upright_rgb(file, self._bit_depth, path)
                 self._orientations.add(file.orientation)
                 height, width, _ = image.shape
-                begins = size_hw is None and paths is not self._folders[0]
+                begins = size_hw is None and given > 0
                 size_hw = size_hw or (height, width)
                 if (height, width) != size_hw:
                     raise MediaError(
@@ -123,6 +133,7 @@ class ImageFolderSource(Closeable):
                     orientation=file.orientation,
                     begins=begins,
                 )
+                given += 1
 
     def _size_of(self, paths: list[Path]) -> tuple[int, int]:
         """Of the first image that can be used."""
@@ -135,8 +146,8 @@ class ImageFolderSource(Closeable):
                 return (width, height) if file.orientation.swaps_sides else (height, width)
             first_damage = first_damage or _message(file.damage or "", path)
             if self.damage.policy is OnDamage.FAIL:
-                break
-        raise MediaError(first_damage)
+                raise MediaError(first_damage)
+        raise _NoneUsableError(first_damage)
 
 
 def sequence_folders(folder: Path) -> list[Path]:

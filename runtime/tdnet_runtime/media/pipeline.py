@@ -31,6 +31,9 @@ class FrameStream(Protocol):
     ) -> object:
         """Segment one frame into `out`."""
 
+    def reset(self) -> None:
+        """Forget all frames."""
+
 
 class FrameSegmenter(Protocol):
     """What the loop needs of `tdnet_runtime.Segmenter`."""
@@ -71,7 +74,7 @@ def run_video(
     on_frame: Callable[[int], None] = lambda frames: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> RunSummary:
-    """Segment the frames of `source` in one stream and write each to all `sinks`.
+    """Segment the frames of `source` in one stream, reset before each further sequence; write each to all `sinks`.
 
     Holds one frame and one array of labels at a time. Opens and closes nothing but the stream.
 
@@ -95,6 +98,9 @@ def run_video(
             if should_stop():
                 interrupted = True
                 break
+            if frame.begins:
+                stream.reset()
+                labels = np.empty(frame.image.shape[:2], dtype=np.uint8)
             push_ns = time.perf_counter_ns()
             stream.push(frame.image, stamp_ns=frame.stamp_ns, out=labels)
             latency_ns.append(time.perf_counter_ns() - push_ns)
