@@ -7,7 +7,7 @@ from collections.abc import Iterator
 __all__ = ["H264Numbers"]
 
 _SLICE, _KEYFRAME_SLICE, _SEQUENCE, _PICTURE = 1, 5, 7, 8
-_HEADER_BYTES = 64  # more than the part of a slice header or of parameters that is read here
+_HEADER_BYTES = 32  # more than the part of a slice header or of parameters that is read here
 _CHROMA_PROFILES = (44, 83, 86, 100, 110, 118, 122, 128, 134, 135, 138, 139, 244)
 
 
@@ -16,7 +16,7 @@ class _Bits:
 
     def __init__(self, payload: bytes) -> None:
         data = payload.replace(b"\0\0\3", b"\0\0")  # bytes that keep start codes out
-        self._text = "".join(f"{byte:08b}" for byte in data)
+        self._text = f"{int.from_bytes(data, 'big'):0{8 * len(data)}b}" if data else ""
         self._at = 0
 
     def take(self, count: int) -> int:

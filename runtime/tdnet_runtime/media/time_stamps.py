@@ -40,7 +40,7 @@ class TimeStamps:
         if frame.pts is None or frame.time_base is None:
             stamp_ns = following_ns
         else:
-            stamp_ns = round(frame.pts * frame.time_base * _NS) + self._shift_ns
+            stamp_ns = _ns_from_ticks(frame.pts, frame.time_base) + self._shift_ns
             if last_ns is not None and stamp_ns <= last_ns:
                 self.disorder += 1
                 if last_ns - stamp_ns > _DISCONTINUITY_NS:
@@ -58,7 +58,7 @@ class TimeStamps:
         """For how long `frame` is shown: by the file, or one period where it says nothing or next to nothing."""
         if frame.time_base is None:
             return self.period_ns
-        told_ns = round(frame.duration * frame.time_base * _NS)
+        told_ns = _ns_from_ticks(frame.duration, frame.time_base)
         return told_ns if 2 * told_ns >= self.period_ns else self.period_ns
 
     @property
@@ -71,3 +71,9 @@ class TimeStamps:
         if self.disorder:
             facts["frames_out_of_time_order"] = self.disorder
         return facts
+
+
+def _ns_from_ticks(ticks: int, time_base: Fraction) -> int:
+    """To the nearest; in whole numbers, since fractions take a tenth of the time that decoding takes."""
+    den = time_base.denominator
+    return (2 * ticks * time_base.numerator * _NS + den) // (2 * den)

@@ -56,7 +56,7 @@ class VideoSource(Closeable):
         self.damage = DamageLog(on_damage)
         self._path = path
         self._given = 0
-        self._end_s = Fraction(0)
+        self._end = 0  # of the last packet so far, in the stream's ticks
         self._rgb = RgbConverter()
         self._orientations: dict[tuple[float, float, float, float], tuple[Orientation, str]] = {}
         self._decoder: PacketDecoder | None = None
@@ -75,7 +75,7 @@ class VideoSource(Closeable):
             if first is None:
                 examples = f" ({self.damage.examples[0]})" if self.damage.examples else ""
                 raise MediaError(f"opening the video: there is not a single frame in it{examples}: '{path}'")
-            self.size_hw: tuple[int, int] = self._upright_hw(first.frame)
+            _, self.size_hw = self._upright(first.frame)
         except BaseException:
             self.close()
             raise
@@ -91,7 +91,7 @@ class VideoSource(Closeable):
         """See `FrameSource`; what was given once is not given again."""
         aspect = self._stream.sample_aspect_ratio or Fraction(1)
         for number, frame in self._frames:
-            size_hw = self._upright_hw(frame)
+            orientation, size_hw = self._upright(frame)
             if size_hw != self.size_hw:
                 raise self._stopped(
                     f"the next one is {size_hw[0]}x{size_hw[1]}, the first was "
@@ -101,7 +101,6 @@ class VideoSource(Closeable):
                 stored = self._rgb(frame)
             except (MediaError, av.error.FFmpegError, OSError) as error:
                 raise self._stopped(reason(error)) from error
-            orientation, _ = self._orientation(frame)
             image = SourceFrame(
                 image=orientation.apply(stored),
                 name=f"{number:06d}",
@@ -128,7 +127,7 @@ class VideoSource(Closeable):
             **self._stamps.facts,
         }
         if self.fps is not None:
-            facts["mean_fps"] = float(self.fps)
+            facts["mean_fps"] = round(float(self.fps), 4)
         if stream.sample_aspect_ratio not in (None, 0, 1):
             facts["pixel_aspect_as_stored"] = str(stream.sample_aspect_ratio)
         for tag, value in stream.metadata.items():
@@ -136,18 +135,17 @@ class VideoSource(Closeable):
                 facts["mark_not_followed"] = f"{tag}: {value}"
         return facts
 
-    def _orientation(self, frame: VideoFrame) -> tuple[Orientation, str]:
-        matrix = display_matrix(frame)
-        if matrix not in self._orientations:
-            self._orientations[matrix] = orientation_from_matrix(matrix)
-        return self._orientations[matrix]
-
-    def _upright_hw(self, frame: VideoFrame) -> tuple[int, int]:
+    def _upright(self, frame: VideoFrame) -> tuple[Orientation, tuple[int, int]]:
+        """What makes a frame upright, and its (H, W) then."""
         try:
-            orientation, _ = self._orientation(frame)
+            matrix = display_matrix(frame)
+            if matrix not in self._orientations:
+                self._orientations[matrix] = orientation_from_matrix(matrix)
         except MediaError as error:
             raise self._stopped(str(error)) from None
-        return (frame.width, frame.height) if orientation.swaps_sides else (frame.height, frame.width)
+        orientation, _ = self._orientations[matrix]
+        size_hw = frame.height, frame.width
+        return orientation, size_hw[::-1] if orientation.swaps_sides else size_hw
 
     def _decode(
         self, decoder: PacketDecoder, packets: Iterator[Packet[VideoStream]]
@@ -159,16 +157,16 @@ class VideoSource(Closeable):
             raise self._stopped(f"{reason(error)}; the file is damaged or cut short") from error
         except MediaError as error:
             raise self._stopped(str(error)) from error
-        missing_s = promised_end_s(self._stream, self._container.format.name) - self._end_s
+        end_s = self._end * (self._stream.time_base or 0)
+        missing_s = promised_end_s(self._stream, self._container.format.name) - end_s
         if missing_s > _TOLERANCE_S:
             raise self._stopped(
                 f"the file is cut short, {float(missing_s):.1f} s before the end that it claims"
             )
 
     def _noted(self, packet: Packet[VideoStream]) -> Packet[VideoStream]:
-        if packet.pts is not None and packet.time_base is not None:
-            end = (packet.pts + (packet.duration or 0)) * packet.time_base
-            self._end_s = max(self._end_s, Fraction(end))
+        if packet.pts is not None:
+            self._end = max(self._end, packet.pts + (packet.duration or 0))
         return packet
 
     def _stopped(self, why: str) -> MediaError:

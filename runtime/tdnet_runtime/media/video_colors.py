@@ -29,6 +29,7 @@ _REFUSED: Final = {8: "YCgCo", 10: "BT.2020 constant luminance", 14: "ICtCp"}
 _TRANSFERS: Final = {16: "PQ", 18: "HLG"}
 # Without whole colour samples in each row, 10 bits come out two levels too dark (swscale of FFmpeg 8.0).
 _INTERPOLATION: Final = 0x2 | 0x2000  # SWS_BILINEAR, SWS_FULL_CHR_H_INT
+_THREADS: Final = 2  # the other cores are the network's
 _LIMITED, _FULL = int(ColorRange.MPEG), int(ColorRange.JPEG)
 _GREY_FROM_LIMITED = np.clip((np.arange(256) - 16) * (255 / 219) + 0.5, 0, 255).astype(np.uint8)
 
@@ -79,7 +80,7 @@ class RgbConverter:
             src_colorspace=rule.matrix,
             src_color_range=rule.range,
             dst_color_range=_FULL,
-            threads=1,  # sliced among threads it takes longer, and the cores are the network's
+            threads=_THREADS,
         )
         # Rows of odd widths come padded, hence the copy.
         image = np.ascontiguousarray(rgb.to_ndarray(), dtype=np.uint8)
