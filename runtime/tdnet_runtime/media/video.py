@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from array import array
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -57,6 +58,7 @@ class VideoSource(Closeable):
         self._path = path
         self._given = 0
         self._end = 0  # of the last packet so far, in the stream's ticks
+        self._decoding_times = array("q")
         self._rgb = RgbConverter()
         self._orientations: dict[tuple[float, float, float, float], tuple[Orientation, str]] = {}
         self._decoder: PacketDecoder | None = None
@@ -67,6 +69,7 @@ class VideoSource(Closeable):
             self.fps: Fraction | None = frame_rate(stream, ahead)
             self.frame_count: int | None = expected_frames(self._container, stream, self.fps)
             self._stamps = TimeStamps(self.fps)
+            self._lacks_times = self._container.format.name == "avi"  # FFmpeg counts its chunks instead
             self._decoder = PacketDecoder(
                 stream, self.damage, marks_early=self._container.format.name == "mpegts"
             )
@@ -101,6 +104,9 @@ class VideoSource(Closeable):
                 stored = self._rgb(frame)
             except (MediaError, av.error.FFmpegError, OSError) as error:
                 raise self._stopped(reason(error)) from error
+            if self._lacks_times and number < len(self._decoding_times):
+                # Frames stored in another order come with guesses that run to and fro.
+                frame.pts = self._decoding_times[number]
             image = SourceFrame(
                 image=orientation.apply(stored),
                 name=f"{number:06d}",
@@ -167,6 +173,9 @@ class VideoSource(Closeable):
     def _noted(self, packet: Packet[VideoStream]) -> Packet[VideoStream]:
         if packet.pts is not None:
             self._end = max(self._end, packet.pts + (packet.duration or 0))
+        if packet.size and packet.dts is not None and not packet.is_discard:
+            self._decoding_times.append(packet.dts)
+            self._lacks_times |= packet.pts is None
         return packet
 
     def _stopped(self, why: str) -> MediaError:

@@ -105,10 +105,11 @@ def frame_rate(stream: VideoStream, ahead: list[Packet[VideoStream]]) -> Fractio
     `average_rate` alone is 1000 for some Matroska files of 30 frames/s.
     """
     named = [rate for rate in (stream.average_rate, stream.guessed_rate, stream.base_rate) if rate]
-    times = sorted({packet.pts for packet in ahead if packet.pts is not None and not packet.is_discard})
+    looked_at = [packet for packet in ahead if packet.size and not packet.is_discard]
+    times = sorted({packet.pts for packet in looked_at if packet.pts is not None})
     if ahead and ahead[-1].size:  # more come
         times = times[: max(2, len(times) - _REORDERED)]
-    if len(times) < 2 or stream.time_base is None:
+    if len(times) < 2 or stream.time_base is None or any(packet.pts is None for packet in looked_at):
         return named[0] if named else None
     span = times[-1] - times[0]
     mean = (len(times) - 1) / (span * stream.time_base)

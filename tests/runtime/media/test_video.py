@@ -62,6 +62,19 @@ def test_the_matrix_that_the_file_names_is_used(tmp_path):
     assert np.abs(frame.image.astype(int) - red).max() <= 6
 
 
+def test_frames_stored_in_another_order_without_times(tmp_path, draw, encode):
+    """H.264 with B-frames in AVI, which names no times of presentation."""
+    path = encode(tmp_path / "clip.avi", [draw(i) for i in range(30)], codec="libx264")
+    with av.open(str(path)) as container:
+        assert not np.all(np.diff([frame.pts for frame in container.decode(video=0)]) > 0)
+    with VideoSource(path) as source:
+        assert source.fps == 25
+        frames = list(source)
+        assert "frames_out_of_time_order" not in source.facts
+    stamps_ms = np.array([frame.stamp_ns for frame in frames]) / 1e6
+    assert np.diff(stamps_ms) == pytest.approx([40] * 29, abs=1e-3)
+
+
 def test_facts_of_a_video(tmp_path, draw, encode):
     with VideoSource(encode(tmp_path / "clip.mp4", [draw(i) for i in range(3)])) as source:
         frames = list(source)
