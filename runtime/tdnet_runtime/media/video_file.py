@@ -22,6 +22,7 @@ from tdnet_runtime.media.frames import reason
 
 __all__ = ["best_stream", "expected_frames", "frame_rate", "look_ahead", "open_container", "promised_end_s"]
 
+_OLDEST_PYAV = 17
 _LOOK_AHEAD_PACKETS = 48
 _LOOK_AHEAD_BYTES = 16 << 20
 _REORDERED = 8  # of the packets looked at, the last may lack neighbours that come after them in the file
@@ -33,8 +34,13 @@ def open_container(path: Path) -> InputContainer:
     """The file, opened.
 
     Raises:
-        MediaError: FFmpeg cannot read it, or it is a text.
+        MediaError: FFmpeg cannot read it, it is a text, or PyAV is too old.
     """
+    if int(av.__version__.partition(".")[0]) < _OLDEST_PYAV:
+        raise MediaError(
+            f"opening the video: PyAV {av.__version__} takes full-range colours for limited ones; expected "
+            f"{_OLDEST_PYAV} or later: pip install 'av>={_OLDEST_PYAV}': '{path}'"
+        )
     try:
         # `file:` because FFmpeg takes `a:b.mp4` for a protocol; the list, so that a playlist stays local.
         container = av.open(

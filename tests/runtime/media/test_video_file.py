@@ -1,6 +1,7 @@
 """Streams, rates and lengths as files tell them."""
 
 from fractions import Fraction
+from pathlib import Path
 from types import SimpleNamespace
 
 import av
@@ -167,3 +168,14 @@ def test_words_in_another_coding_are_no_fault(tmp_path, draw, encode):
     path.write_bytes(data.replace(b"Strasse@@", b"Stra\xdfe\xe4\xf6\xfc"))
     with VideoSource(path) as source:
         assert len(list(source)) == 1
+
+
+def test_a_pyav_that_gets_colours_wrong_is_refused(tmp_path, draw, encode, monkeypatch):
+    path = encode(tmp_path / "clip.mp4", [draw(0)])
+    monkeypatch.setattr(av, "__version__", "16.1.0")
+    with pytest.raises(
+        MediaError, match=r"PyAV 16\.1\.0 takes .* expected 17 or later: pip install 'av>=17'"
+    ):
+        VideoSource(path)
+    setup = (Path(__file__).parents[3] / "setup.cfg").read_text()
+    assert "\n    av>=17\n" in setup
