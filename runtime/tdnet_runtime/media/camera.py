@@ -94,13 +94,14 @@ class CameraSource(Closeable):
                 "Is it plugged in, and passed into the container?"
             )
         try:
-            self._capture = _open(camera, request or CameraRequest())
-            first = self._read()
-            if first is None:
-                raise MediaError(
-                    f"opening {camera}: {camera.device} gives no frames. Another program may be using it, "
-                    "it may be no capture device, or you may lack the right to read it (group video)."
-                )
+            with held_stderr(DECODER_NOISE):
+                self._capture = _open(camera, request or CameraRequest())
+                first = self._read()
+                if first is None:
+                    raise MediaError(
+                        f"opening {camera}: {camera.device} gives no frames. Another program may be using it, "
+                        "it may be no capture device, or you may lack the right to read it (group video)."
+                    )
             self.size_hw: tuple[int, int] = (first.shape[0], first.shape[1])
             self._given = _given(self._capture)
             self._check(camera, request or CameraRequest())
@@ -130,12 +131,12 @@ class CameraSource(Closeable):
         while self._capture is not None:
             with held_stderr(DECODER_NOISE) as noise:
                 image = self._read()
-            stamp_ns = time.monotonic_ns()
-            if image is None:
-                raise MediaError(
-                    f"reading {self.description}: it stopped after {index} frames, {_FAILED_READS} reads in a row "
-                    "failed; unplugged?"
-                )
+                stamp_ns = time.monotonic_ns()
+                if image is None:
+                    raise MediaError(
+                        f"reading {self.description}: it stopped after {index} frames, {_FAILED_READS} reads in a row "
+                        "failed; unplugged?"
+                    )
             damage = damage_in(noise)
             name = f"{index:06d}"
             index += 1
@@ -190,17 +191,16 @@ class CameraSource(Closeable):
 
 
 def _open(camera: CameraName, request: CameraRequest) -> cv2.VideoCapture:
-    with held_stderr():
-        named = (camera.device, cv2.CAP_V4L2) if camera.index is None else (camera.index,)
-        capture = cv2.VideoCapture(*named)
-        capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)  # a new frame rather than every frame
-        if request.pixel_format is not None:  # before the size: what sizes there are depends on it
-            capture.set(cv2.CAP_PROP_FOURCC, int.from_bytes(request.pixel_format.encode(), "little"))
-        if request.size_hw is not None:
-            capture.set(cv2.CAP_PROP_FRAME_WIDTH, request.size_hw[1])
-            capture.set(cv2.CAP_PROP_FRAME_HEIGHT, request.size_hw[0])
-        if request.fps is not None:
-            capture.set(cv2.CAP_PROP_FPS, request.fps)
+    named = (camera.device, cv2.CAP_V4L2) if camera.index is None else (camera.index,)
+    capture = cv2.VideoCapture(*named)
+    capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)  # a new frame rather than every frame
+    if request.pixel_format is not None:  # before the size: what sizes there are depends on it
+        capture.set(cv2.CAP_PROP_FOURCC, int.from_bytes(request.pixel_format.encode(), "little"))
+    if request.size_hw is not None:
+        capture.set(cv2.CAP_PROP_FRAME_WIDTH, request.size_hw[1])
+        capture.set(cv2.CAP_PROP_FRAME_HEIGHT, request.size_hw[0])
+    if request.fps is not None:
+        capture.set(cv2.CAP_PROP_FPS, request.fps)
     return capture
 
 

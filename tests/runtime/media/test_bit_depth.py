@@ -39,6 +39,14 @@ def test_one_depth_for_all_images_dark_ones_too(tmp_path):
     assert [frame.image.max() for frame in frames] == [12, 12, 249, 12]
 
 
+def test_twelve_bits_made_of_eight(tmp_path):
+    """Their lowest bits are 0, which does not make them left-aligned."""
+    samples = np.arange(240, dtype=np.uint16).reshape(12, 20) << 4
+    write(tmp_path, {"0.png": samples})
+    (frame,) = ImageFolderSource(tmp_path)
+    assert frame.image.max() == round(239 * 16 * 255 / 4095)
+
+
 def test_one_depth_for_all_sequences(tmp_path):
     for name, full in (("night", 900), ("noon", 4000)):
         (tmp_path / name).mkdir()

@@ -105,11 +105,12 @@ def test_failed_reads_are_tried_again_and_counted(plug_in, draw):
     assert opened.facts["failed_reads"] == 9 + 1 + 9 + 10
 
 
-def test_a_device_without_frames(plug_in):
-    capture = plug_in([])
+def test_a_device_without_frames(plug_in, capfd):
+    capture = plug_in([], noise={0: b"[ WARN] can't open camera by index\n"})
     with pytest.raises(MediaError, match=r"opening camera 0: /dev/video0 gives no frames. Another program"):
         source()
     assert capture.released
+    assert capfd.readouterr().err == ""
 
 
 def test_a_change_of_size(plug_in, draw):
