@@ -19,6 +19,8 @@ from tdnet_runtime.media.silent_damage import SilentDamage
 
 __all__ = ["DecodedFrame", "PacketDecoder"]
 
+_LONGEST_REORDERING = 17  # H.264 and HEVC hold back 16 frames at most
+
 
 class DecodedFrame(NamedTuple):
     """One frame, and its number from 0 among all that the packets should give, the damaged ones included."""
@@ -31,11 +33,13 @@ class _Sent(NamedTuple):
     """A packet that no frame has come of yet.
 
     Attributes:
+        place: in the file.
         time: of presentation, by which its frame is known, in the stream's ticks.
         group: of the keyframe that it depends on.
         damage: what is wrong with its data.
     """
 
+    place: int
     time: int | None
     group: int
     damage: str | None
@@ -53,9 +57,20 @@ class PacketDecoder(Closeable):
         stream: not decoded from before.
         damage: told of every damaged frame; says which are given.
         marks_early: see `SilentDamage`.
+        times_as_stored: the container numbers packets as they are stored, which says nothing of their frames'
+            order; a frame that is lost is then told up to 16 frames late.
     """
 
-    def __init__(self, stream: VideoStream, damage: DamageLog, *, marks_early: bool = False) -> None:
+    def __init__(
+        self,
+        stream: VideoStream,
+        damage: DamageLog,
+        *,
+        marks_early: bool = False,
+        times_as_stored: bool = False,
+    ) -> None:
+        self._times_as_stored = times_as_stored
+        self._packets = 0
         self._stream = stream
         self._silent = SilentDamage(stream, marks_early=marks_early)
         self._damage = damage
@@ -107,8 +122,9 @@ class PacketDecoder(Closeable):
         if failure or damage:
             trouble = complaint or failure or str(damage)
             self._troubled[self._group] = self._troubled[before] = trouble  # dav1d tells of it a packet late
+        self._packets += 1
         if packet.size and not packet.is_discard:
-            self._sent.append(_Sent(packet.pts, self._group, damage))
+            self._sent.append(_Sent(self._packets, packet.pts, self._group, damage))
         return frames
 
     def _decoded(self, packet: Packet[VideoStream] | None) -> tuple[list[VideoFrame], str | None, str | None]:
@@ -146,7 +162,10 @@ class PacketDecoder(Closeable):
         """No frame will come of packets of an earlier time, or of any where None."""
         pending: list[_Sent] = []
         for sent in self._sent:
-            if before is not None and (sent.time is None or sent.time >= before):
+            may_come = before is not None and (sent.time is None or sent.time >= before)
+            if before is not None and self._times_as_stored:
+                may_come = sent.place > self._packets - _LONGEST_REORDERING
+            if may_come:
                 pending.append(sent)
             # In a whole group it may be half of a frame, or a picture that is not meant to be shown.
             elif sent.group in self._troubled:

@@ -71,7 +71,10 @@ class VideoSource(Closeable):
             self._stamps = TimeStamps(self.fps)
             self._lacks_times = self._container.format.name == "avi"  # FFmpeg counts its chunks instead
             self._decoder = PacketDecoder(
-                stream, self.damage, marks_early=self._container.format.name == "mpegts"
+                stream,
+                self.damage,
+                marks_early=self._container.format.name == "mpegts",
+                times_as_stored=self._lacks_times and stream.codec_context.has_b_frames,
             )
             frames = self._decode(self._decoder, packets)
             first = next(frames, None)

@@ -211,6 +211,31 @@ def test_frames_that_are_stored_in_another_order(tmp_path):
     assert damage.examples[0].startswith(f"frame {min(set(range(FRAMES)) - set(map(int, found)))} is ")
 
 
+@pytest.mark.parametrize("spoil", [all_zero, end_missing])
+@pytest.mark.parametrize("packet", [3, 15, 28])
+def test_frames_stored_in_another_order_without_times_are_counted_right(tmp_path, packet, spoil):
+    """H.264 with B-frames in AVI: numbers may be late, counts are not."""
+    path = tmp_path / "whole.avi"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(
+            "libx264", rate=25, options={"x264-params": "bframes=3:b-adapt=0:scenecut=0"}
+        )
+        stream.height, stream.width = SIZE_HW
+        stream.pix_fmt, stream.gop_size = "yuv420p", GROUP
+        for index in range(FRAMES):
+            frame = av.VideoFrame.from_ndarray(picture(index), format="rgb24")
+            frame.pts, frame.time_base = index, Fraction(1, 25)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    for policy in OnDamage:
+        assert read(path, policy)[2].skipped == 0
+    found, _, damage, message = read(hit(path, tmp_path / "clip.avi", spoil, packet=packet))
+    assert message is None
+    assert 1 <= damage.skipped <= GROUP
+    assert len(found) + damage.skipped == FRAMES
+    assert len(set(found)) == len(found)
+
+
 def test_the_same_fault_twice_counts_twice(tmp_path, clip):
     first = hit(clip("mjpeg", "avi"), tmp_path / "first.avi", end_missing, packet=3)
     path = hit(first, tmp_path / "second.avi", end_missing, packet=4)
