@@ -29,11 +29,13 @@ class SourceFrame:
         name: for a file made from this frame; unique within the source. The stem of an image's file name,
             after `<folder>/` where a source has several; otherwise the frame's index from 0 in at least six
             digits. A frame left out as damaged keeps its index to itself.
-        stamp_ns: strictly increasing for cameras, as the file says for videos. Video: presentation time.
-            Camera: `time.monotonic_ns()` when the frame arrived. Folder: as though taken at 25 frames/s.
+        stamp_ns: strictly increasing. Video: presentation time by the file. Camera: `time.monotonic_ns()`
+            when the frame arrived. Folder: as though taken at 25 frames/s.
         orientation: by which the stored pixels were made upright.
         begins: it is the first of a sequence after another one: no stream may remember what came before, and
             its size may be another.
+        duration_ns: for how long it is shown, by the file; None where nothing says so.
+        pixel_aspect: width of one pixel of `image` by its height.
     """
 
     image: npt.NDArray[np.uint8]
@@ -41,6 +43,8 @@ class SourceFrame:
     stamp_ns: int
     orientation: Orientation = Orientation.AS_STORED
     begins: bool = False
+    duration_ns: int | None = None
+    pixel_aspect: Fraction = Fraction(1)
 
 
 class FrameSource(AbstractContextManager["FrameSource"], Protocol):
@@ -55,7 +59,7 @@ class FrameSource(AbstractContextManager["FrameSource"], Protocol):
 
     @property
     def fps(self) -> Fraction | None:
-        """Exact frames per second of a video; None where frames come without a rate of their own."""
+        """Mean frames per second of a video; None where frames come without a rate of their own."""
 
     @property
     def frame_count(self) -> int | None:
