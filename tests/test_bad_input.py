@@ -76,7 +76,7 @@ def inputs(tmp_path_factory, tiny_checkpoint, tiny_bundle):
     (folder / "flipped.plan").write_bytes(flipped)
     (folder / "engine.plan").write_bytes(b"ftrt" + bytes(100))
     (folder / "version.plan").write_bytes(plan)
-    edit_manifest(folder / "version.plan", b'"schema_version": 2', b'"schema_version": 9')
+    edit_manifest(folder / "version.plan", b'"schema_version": 3', b'"schema_version": 9')
     (folder / "kinds.plan").write_bytes(plan)
     edit_manifest(folder / "kinds.plan", b'"stride": 3', b'"stride": {}')
     (folder / "text.mp4").write_text("not a video")
@@ -106,13 +106,13 @@ def edit_manifest(path, old, new):
 CHECKPOINTS = [
     ("absent.pth", "No such file or directory"),
     ("folder", "Is a directory"),
-    ("empty.pth", "empty"),
-    ("text.pth", "not a PyTorch file"),
+    ("empty.pth", "it is empty (0 bytes)"),
+    ("text.pth", "it is text"),
     ("cut.pth", "damaged"),
     ("module.pth", "code"),
     ("list.pth", "holds a list"),
-    ("numbers.pth", "'epoch' is a int"),
-    ("other.pth", "unexpected: conv.weight"),
+    ("numbers.pth", "'epoch' (int)"),
+    ("other.pth", "conv.weight"),
     ("nan.pth", "NaN or infinite values in 1 of 616 tensors (enc1.w_vs.0.conv.bias)"),
     ("shape.pth", "enc2.w_vs.0.conv.bias [7] instead of [16]"),
 ]
@@ -173,7 +173,7 @@ BUNDLES = [
     ("flipped.plan", "it was damaged or changed"),
     ("engine.plan", "TensorRT"),
     ("good.pth", "checkpoint"),
-    ("version.plan", "schema version 9; this version of tdnet-deploy reads 1 to 2"),
+    ("version.plan", "schema version 9; this version of tdnet-deploy reads 1 to 3"),
     ("kinds.plan", "stride"),
 ]
 

@@ -43,6 +43,14 @@ def export(
             show_default=False,
         ),
     ] = None,
+    weights: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KEY",
+            help="Where the checkpoint holds several networks: which one, such as ema or model_state.",
+            show_default=False,
+        ),
+    ] = None,
     size: Annotated[
         str | None,
         typer.Option(
@@ -122,6 +130,7 @@ def export(
         others: dict[str, object] = {
             "--ckpt": checkpoint,
             "--out": out,
+            "--weights": weights,
             "--size": size,
             "--memory-stride": memory_stride,
         }
@@ -142,6 +151,7 @@ def export(
     options = ExportOptions(
         checkpoint=checkpoint,
         out=out,
+        weights=weights,
         size_hw=None if size is None else parse_size(size),
         memory_stride=memory_stride,
         names=names,

@@ -31,6 +31,7 @@ from tdnet_export.termination import sigterm_as_exit
 from tdnet_export.weights import Weights
 from tdnet_models import Network, load_checkpoint
 from tdnet_models.digest import checkpoint_sha256
+from tdnet_models.provenance import Provenance
 from tdnet_runtime.bundle_writer import write_bundle
 from tdnet_runtime.errors import MissingExtraError
 from tdnet_runtime.manifest import Manifest
@@ -60,6 +61,7 @@ class ExportSummary:
     Attributes:
         path: the bundle.
         manifest: as written.
+        provenance: what of the checkpoint was taken, and what was left.
         reports: the proofs, by precision.
         graph_seconds: time to write and check all graphs, by precision.
         proof_seconds: of the proof, by precision.
@@ -68,6 +70,7 @@ class ExportSummary:
 
     path: Path
     manifest: Manifest
+    provenance: Provenance
     reports: dict[str, ParityReport]
     graph_seconds: dict[str, float]
     proof_seconds: dict[str, float]
@@ -92,7 +95,8 @@ def bundle_from_checkpoint(
     started = perf_counter()
     _require_tools(options)
     on_progress("load checkpoint", 0, 1)
-    network = load_checkpoint(options.checkpoint, size=options.size_hw)
+    network = load_checkpoint(options.checkpoint, size=options.size_hw, weights=options.weights)
+    assert network.provenance is not None  # it comes from a checkpoint
     digest = checkpoint_sha256(options.checkpoint)
     out = options.out or Path(f"{network.spec.name}.plan")
     options.check_out(out)
@@ -142,6 +146,7 @@ def bundle_from_checkpoint(
     return ExportSummary(
         path=out,
         manifest=manifest,
+        provenance=network.provenance,
         reports=reports,
         graph_seconds={precision: graph_seconds[precision] for precision in reports},
         proof_seconds=proof_seconds,

@@ -32,7 +32,7 @@ def write_trunk(
     first = "leaky" if fanet else "relu"
     with writer.scope("trunk"):
         x = _write_stem(
-            writer, image, weights=weights, prefix=prefix, deep=spec.variant.bottleneck, activation=first
+            writer, image, weights=weights, prefix=prefix, deep=spec.variant.deep_stem, activation=first
         )
         x = writer.op("MaxPool", x, kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1])
         outputs = []

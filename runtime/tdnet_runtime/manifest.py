@@ -49,7 +49,7 @@ __all__ = [
     "encode_manifest",
 ]
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 OLDEST_SCHEMA_VERSION = 1
 
 # A nesting of thousands of brackets ends in RecursionError.
@@ -62,7 +62,7 @@ class Manifest(Strict, frozen=True, kw_only=True):
 
     Attributes:
         schema_version: of this file; see `SCHEMA_VERSION`.
-        network: `td2-psp50`, `td4-psp18`, `td2-fa18` or `psp101`.
+        network: such as `td2-psp50`, `td4-psp18`, `td2-fa18` or `psp101`.
         widths: channel widths of the network by name, for making one of the same shapes.
         input: what frames must be.
         feature_size: (h, w) of the feature maps.
@@ -72,6 +72,7 @@ class Manifest(Strict, frozen=True, kw_only=True):
         state: the state contract.
         graphs: all graphs of the bundle.
         checkpoint_sha256: of the checkpoint file that the weights came from.
+        weights: where in that file they were: names of entries and prefixes, joined by dots; empty where nothing says.
         tools: versions of what made the bundle.
         parity: by precision, the proof's outcome.
         members: every member but the manifest itself, by name; empty only until the bundle is written.
@@ -95,6 +96,7 @@ class Manifest(Strict, frozen=True, kw_only=True):
     members: dict[str, MemberSpec]
     dtypes: dict[str, dict[str, str]] = msgspec.field(default_factory=dict)
     engines: tuple[EngineSpec, ...] = ()
+    weights: str = ""
 
     def __post_init__(self) -> None:
         if not SHA256.fullmatch(self.checkpoint_sha256):

@@ -95,7 +95,7 @@ def network_for(manifest: Manifest, ckpt: Path | None) -> Network:
 
     Args:
         manifest: of the bundle.
-        ckpt: the weights; None for made-up ones in the same shapes.
+        ckpt: the weights, the ones in it that the bundle has; None for made-up ones in the same shapes.
 
     Raises:
         CheckpointError: `ckpt` cannot be loaded.
@@ -103,7 +103,9 @@ def network_for(manifest: Manifest, ckpt: Path | None) -> Network:
     from tdnet_models import load_checkpoint, synthetic_network  # need torch
 
     if ckpt is not None:
-        return load_checkpoint(ckpt, size=(manifest.input.height, manifest.input.width))
+        return load_checkpoint(
+            ckpt, size=(manifest.input.height, manifest.input.width), weights=manifest.weights or None
+        )
     return synthetic_network(
         manifest.network,
         classes=len(manifest.classes),

@@ -71,7 +71,8 @@ def _network(bundle: Bundle) -> Table:
         "mean": ", ".join(f"{value:g}" for value in frame.mean) + " (inside the graphs)",
         "std": ", ".join(f"{value:g}" for value in frame.std) + " (inside the graphs)",
         "precisions": ", ".join(manifest.precisions),
-        "checkpoint": manifest.checkpoint_sha256,
+        "checkpoint": manifest.checkpoint_sha256
+        + (f", weights {manifest.weights!r}" if manifest.weights else ""),
         "schema": str(manifest.schema_version),
     }
     for name, value in rows.items():
