@@ -67,7 +67,7 @@ def load_checkpoint(
         for key in expected
         if key.endswith("num_batches_tracked") and key not in state  # written since PyTorch 0.4.1 only
     }
-    error = misfit_error(state, expected, spec, name)
+    error = misfit_error(state, expected, spec, name, provenance)
     if error is not None:
         raise error
     resampled = False

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from tdnet_models.provenance import SHOWN, shown
+from tdnet_models.provenance import SHOWN, Provenance, shown
 from tdnet_models.variants import DEPTHS, VARIANTS, NetworkSpec, Shapes, Variant, final_convolution
 from tdnet_runtime.errors import CheckpointError
 
@@ -89,7 +89,7 @@ def _refused(path: str, cause: str) -> CheckpointError:
 
 
 def misfit_error(
-    state: Mapping[str, torch.Tensor], expected: Shapes, spec: NetworkSpec, path: str
+    state: Mapping[str, torch.Tensor], expected: Shapes, spec: NetworkSpec, path: str, provenance: Provenance
 ) -> CheckpointError | None:
     """What does not fit between a state dict and the network whose names it has; None where all does."""
     missing = [key for key in expected if key not in state]
@@ -112,7 +112,7 @@ def misfit_error(
     keys = "; ".join(
         f"{len(found)} {what} ({shown(found, most=SHOWN // len(lists))})" for what, found in lists.items()
     )
-    causes = "; ".join(_causes(state, expected, spec, missing, unexpected, other)[:2])
+    causes = "; ".join(_causes(state, expected, spec, provenance, missing, unexpected, other)[:2])
     fitting = len(expected) - len(missing) - len(other)
     if fitting < _WORTH_NAMING * len(expected | state.keys()):
         what = (
@@ -130,6 +130,7 @@ def _causes(
     state: Mapping[str, torch.Tensor],
     expected: Shapes,
     spec: NetworkSpec,
+    provenance: Provenance,
     missing: list[str],
     unexpected: list[str],
     other: Mapping[str, tuple[tuple[int, ...], tuple[int, ...]]],
@@ -153,11 +154,13 @@ def _causes(
         causes.append(
             "the statistics of its BatchNorms are missing, as in an average of the parameters alone"
         )
-    turned = [key for key, (came, shape) in other.items() if len(shape) > 1 and sorted(came) == sorted(shape)]
-    if len(turned) > len(other) / 2:
-        causes.append(
-            f"{len(turned)} weights have their axes in another order, as other frameworks keep them"
-        )
+    stem, kernel = ("conv1.0", 3) if spec.variant.deep_stem else ("conv1", 7)
+    first = tuple(state.get(f"{spec.variant.prefix(1)}.{stem}.weight", torch.empty(0)).shape)
+    turned = [key for key, (came, shape) in other.items() if len(shape) > 1 and _sides(came) == _sides(shape)]
+    if len(first) == 4 and first[1:] == (first[1], kernel, kernel) and first[1] != 3:
+        causes.append(f"its first convolution takes {first[1]} channels, a frame has 3")
+    elif len(turned) > len(other) / 2 or (len(first) == 4 and first[2:] != (kernel, kernel)):
+        causes.append("its weights have their axes in another order than PyTorch's, or have lost some")
     if spec.variant.deep_stem and f"{spec.variant.prefix(1)}.conv1.weight" in state:
         causes.append(
             f"its ResNet-{spec.variant.depth} begins with one 7×7 convolution (torchvision's); the public code's has "
@@ -169,9 +172,16 @@ def _causes(
     known = {name.partition(".")[0] for name in expected}
     if foreign := dict.fromkeys(name for key in unexpected if (name := key.partition(".")[0]) not in known):
         causes.append(
-            f"it has entries that {spec.name} has not ({shown(foreign)}), and may compute something else"
+            f"it has entries that {spec.name} has not ({shown(foreign)}) and may compute something else; if they are no "
+            f"part of it, --weights {provenance.key} leaves them"
         )
+
     return causes
+
+
+def _sides(shape: tuple[int, ...]) -> list[int]:
+    """What stays of a shape when axes are exchanged, or those of length 1 dropped."""
+    return sorted(side for side in shape if side != 1)
 
 
 def foreign_error(content: object, path: str) -> CheckpointError:

@@ -33,7 +33,9 @@ class Provenance:
     def __str__(self) -> str:
         where = "the file itself" if self.key == TOP else repr(self.key)
         off = f", prefix {shown(map(repr, self.prefixes))} taken off" if self.prefixes else ""
-        left = shown(f"{name} ({count} tensors)" if count > 1 else name for name, count in self.left)
+        left = shown(
+            f"{name} ({count} tensor{'s' * (count > 1)})" if count else name for name, count in self.left
+        )
         return f"{self.tensors} tensors of {where}{off}; left: {left or 'nothing'}"
 
 
