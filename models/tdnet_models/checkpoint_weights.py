@@ -29,7 +29,7 @@ _UNUSED = re.compile(r"auxlayer\d*|total_ops|total_params")
 _TRAINING = re.compile(
     r"(.*_)?(loss|losses|criterion|criteria)(_.*|\d+)?|teacher.*|n_averaged|total_ops|total_params"
 )
-_NO_NETWORK = re.compile(r"optim|sched|scaler|grad", re.IGNORECASE)
+_NO_NETWORK = re.compile(r"(^|[_.-])(optim|(lr_?)?sched|scaler|grad)", re.IGNORECASE)
 _DEEPEST = 6
 _MOST_MAPPINGS = 10_000  # a file may hold one mapping under many names
 
@@ -180,6 +180,8 @@ def _candidates(wrappers: tuple[str, ...], mapping: Mapping[Any, Any]) -> list[_
 
 
 def _chosen(found: list[_Candidate], weights: str | None, path: str) -> _Candidate | None:
+    if not found:
+        return None
     if weights is None:
         found = [candidate for candidate in found if not candidate.is_teacher]
     else:
@@ -202,7 +204,7 @@ def _named(found: list[_Candidate], weights: str, path: str) -> list[_Candidate]
     exact = [candidate for candidate in found if weights in candidate.names]
     within = [candidate for candidate in found if candidate.key.startswith(f"{weights}.")]
     if not exact and not within:
-        keys = shown(repr(candidate.key) for candidate in found) or "none that this toolkit knows"
+        keys = shown(repr(candidate.key) for candidate in found)
         raise OptionError(f"--weights is {weights!r}; the networks in the checkpoint {path!r} are: {keys}")
     return exact or within
 
