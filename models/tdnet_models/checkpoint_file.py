@@ -31,7 +31,7 @@ _FORMATS: tuple[tuple[re.Pattern[bytes], str, str], ...] = tuple(
             "fetch that with: git lfs pull",
         ),
         (
-            rb"\s*(<!doctype|<html|<\?xml)",
+            rb"\s*(<!doctype|<html)",
             "a web page",
             "download the file itself, not the page that offers it",
         ),
@@ -45,6 +45,8 @@ _FORMATS: tuple[tuple[re.Pattern[bytes], str, str], ...] = tuple(
             "an ONNX model",
             "give the checkpoint that it was exported from; the graphs are written anew",
         ),
+        (rb"\s*<\?xml", "XML (a model of OpenVINO?)", "give the checkpoint that it was made from"),
+        (rb".{4}TFL3", "a TensorFlow Lite model", "give the checkpoint that it was made from"),
         (rb"\x89HDF\r\n", "an HDF5 file (Keras, MATLAB)", "give a checkpoint that PyTorch saved"),
         (rb"\x93NUMPY", "a NumPy array", "give a checkpoint that PyTorch saved"),
         (
