@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from tdnet_models.checkpoint_weights import named_mappings
 from tdnet_models.provenance import SHOWN, Provenance, shown
 from tdnet_models.variants import DEPTHS, VARIANTS, NetworkSpec, Shapes, Variant, final_convolution
 from tdnet_runtime.errors import CheckpointError
@@ -46,12 +47,15 @@ def variant_from_names(names: Iterable[str], path: str) -> Variant:
     numbers = sorted({match[1] for name in names if (match := re.match(r"pretrained(\d*)\.", name))})
     paths = 1 if numbers == [""] else len(numbers)
     if paths > 1 and (paths not in (2, 4) or numbers != [str(index + 1) for index in range(paths)]):
-        trunks = ", ".join(f"pretrained{number}" for number in numbers)
+        trunks = shown(f"pretrained{number}" for number in numbers)
         raise _refused(
             path, f"it has the trunks {trunks}; expected pretrained1 and 2, 1 to 4, or one `pretrained`"
         )
     if paths == 1 and numbers != [""]:
-        raise _refused(path, f"pretrained{numbers[0]} is its only trunk; the other sub-networks are missing")
+        raise _refused(
+            path,
+            f"{shown([f'pretrained{numbers[0]}'])} is its only trunk; the other sub-networks are missing",
+        )
     if paths == 1 and any(name.startswith("group") for name in names):
         raise _refused(path, "it is the teacher that training makes of a psp101; name the psp101 itself")
     depths = {number or "": _depth(names, f"pretrained{number}", path) for number in numbers}
@@ -115,9 +119,7 @@ def misfit_error(
     causes = "; ".join(_causes(state, expected, spec, provenance, missing, unexpected, other)[:2])
     fitting = len(expected) - len(missing) - len(other)
     if fitting < _WORTH_NAMING * len(expected | state.keys()):
-        what = (
-            f"is no {spec.name}: {fitting} of its {len(expected)} parameters are there and have their shapes"
-        )
+        what = f"is no {spec.name} ({fitting} of its {len(expected)} parameters are there and have the right shape)"
     else:
         maps = f", LayerNorm maps {list(spec.feature_size)}" if spec.variant.temporal else ""
         what = f"does not fit any network; it came nearest to {spec.name} ({spec.classes} classes{maps})"
@@ -148,11 +150,12 @@ def _causes(
     if len(set(norms.values())) > 1:
         sizes = {name.partition(".")[0]: list(shape) for name, shape in norms.items()}
         causes.append(
-            f"its LayerNorm maps have different sizes ({', '.join(f'{n} {s}' for n, s in sizes.items())})"
+            f"its LayerNorm maps have different sizes ({shown(f'{n} {s}' for n, s in sizes.items())})"
         )
     if missing and all(re.search(r"\.running_(mean|var)$", key) for key in missing):
         causes.append(
-            "the statistics of its BatchNorms are missing, as in an average of the parameters alone"
+            "the statistics of its BatchNorms are missing, as in an average of the parameters alone; load it into the "
+            "network and save that one's whole state dict"
         )
     stem, kernel = ("conv1.0", 3) if spec.variant.deep_stem else ("conv1", 7)
     first = tuple(state.get(f"{spec.variant.prefix(1)}.{stem}.weight", torch.empty(0)).shape)
@@ -198,37 +201,38 @@ def _foreign(content: object) -> str:
         return f"holds a {type(content).__name__}, expected a state dict: names and tensors; {_SAVE}"
     if not content:
         return f"holds a {type(content).__name__} with nothing in it, expected a state dict; {_SAVE}"
-    if "param_groups" in content:
-        return f"holds the state of an optimizer alone, no weights; {_SAVE}"
-    names = list(_tensor_names(content))
+    names = _tensor_names(content)
     entries = shown(f"{str(key)!r} ({_kind(value)})" for key, value in content.items())
+    if not names and any(
+        isinstance(m, Mapping) and "param_groups" in m for m in (content, *content.values())
+    ):
+        return f"holds the state of an optimizer and no weights; its entries are {entries}; {_SAVE}"
     if not names:
-        return f"holds no tensors; its entries are {entries}; {_SAVE}"
+        return f"holds no named tensors; its entries are {entries}; {_SAVE}"
     for pattern, what in _FOREIGN:
         if any(re.fullmatch(pattern, name) for name in names):
             return f"is {what}, no TDNet; its first tensors are {shown(names)}. {_KNOWN}"
     if all(re.search(r"n_averaged|total_ops|total_params|loss|criterion", name) for name in names):
         return f"holds only what training keeps beside the weights ({shown(names)}); {_SAVE}"
     return (
-        f"does not fit any network: it has no tensors of a trunk (`pretrained...`); {len(names)} tensors: "
+        f"does not fit any network: it has no tensors of a trunk (`pretrained...`); its tensors are "
         f"{shown(names)}. {_KNOWN}"
     )
 
 
 def _kind(value: Any) -> str:
-    return (
-        f"tensor {list(value.shape)}"
-        if isinstance(value, torch.Tensor)
-        else type(value).__name__ + (", empty" if value == {} else "")
+    if isinstance(value, torch.Tensor):
+        return f"tensor {list(value.shape)}"
+    name = type(value).__name__
+    return {"_reconstruct": "NumPy array", "scalar": "NumPy number"}.get(name, name) + ", empty" * (
+        value == {}
     )
 
 
-def _tensor_names(content: Mapping[Any, Any], depth: int = 0) -> list[str]:
+def _tensor_names(content: Mapping[Any, Any]) -> list[str]:
     """Names of the tensors in the mapping that has most of them, without what wraps them for training."""
-    own = [
-        re.sub(r"\b(module|_orig_mod)\.", "", str(key))
-        for key, value in content.items()
-        if isinstance(value, torch.Tensor)
-    ]
-    inner = [_tensor_names(v, depth + 1) for v in content.values() if isinstance(v, Mapping) and depth < 3]
-    return max([own, *inner], key=len)
+    most: list[str] = []
+    for _, mapping in named_mappings(content):
+        names = [str(key) for key, value in mapping.items() if isinstance(value, torch.Tensor)]
+        most = max(most, names, key=len)
+    return [re.sub(r"\b(module|_orig_mod)\.", "", name) for name in most]

@@ -12,6 +12,7 @@ from typing import IO, Any
 
 import torch
 
+from tdnet_models.provenance import shown
 from tdnet_models.safetensors_file import is_safetensors, read_safetensors
 from tdnet_runtime.errors import CheckpointError
 
@@ -195,8 +196,8 @@ def _require_pytorch_zip(path: Path, file: IO[bytes]) -> None:
         raise _error(path, "it is a program of torch.export, not weights alone", _SAVE)
     if names and all(name.endswith(".npy") for name in names):
         raise _error(path, "it holds NumPy arrays (.npz)", _SAVE)
-    shown = ", ".join(names[:4]) or "nothing"
-    raise _error(path, f"it is a zip archive that PyTorch did not write; in it: {shown}", "unpack it first")
+    inside = shown(names) or "nothing"
+    raise _error(path, f"it is a zip archive that PyTorch did not write; in it: {inside}", "unpack it first")
 
 
 def _require_protocol(path: Path, start: bytes) -> None:
@@ -212,8 +213,8 @@ def _require_protocol(path: Path, start: bytes) -> None:
 def _holds(path: Path, culprit: str) -> str:
     """How a class that is not taken sits in the file."""
     if _class_of_all(path) == culprit:
-        return f"holds {culprit!r}, a whole network pickled with its class"
-    return f"holds {culprit!r} among its entries"
+        return f"holds {shown([repr(culprit)])}, a whole network pickled with its class"
+    return f"holds {shown([repr(culprit)])} among its entries"
 
 
 def _class_of_all(path: Path) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,7 +14,7 @@ import torch
 from tdnet_models.provenance import TOP, Provenance, shown
 from tdnet_runtime.errors import CheckpointError, OptionError
 
-__all__ = ["choose_weights"]
+__all__ = ["choose_weights", "named_mappings"]
 
 State = dict[str, torch.Tensor]
 
@@ -89,8 +90,11 @@ def choose_weights(
         OptionError: `weights` names none of them.
         CheckpointError: several; the message names them.
     """
-    mappings = itertools.islice(_mappings(content), _MOST_MAPPINGS)
-    found = [candidate for wrappers, mapping in mappings for candidate in _candidates(wrappers, mapping)]
+    found = [
+        candidate
+        for wrappers, mapping in named_mappings(content)
+        for candidate in _candidates(wrappers, mapping)
+    ]
     chosen = _chosen(found, weights, path)
     if chosen is None:
         return None
@@ -126,10 +130,14 @@ def _unused_label(parts: list[str], *, own: bool) -> str | None:
     return next((part for part in parts if part not in _WRAPPING and known.fullmatch(part)), None)
 
 
+def named_mappings(content: Mapping[Any, Any]) -> Iterator[tuple[tuple[str, ...], Mapping[Any, Any]]]:
+    """Every mapping in the file with the names that lead to it, but not what optimizers and schedulers keep."""
+    return itertools.islice(_mappings(content), _MOST_MAPPINGS)
+
+
 def _mappings(
     content: Mapping[Any, Any], wrappers: tuple[str, ...] = ()
 ) -> Iterator[tuple[tuple[str, ...], Mapping[Any, Any]]]:
-    """Every mapping in the file, with the names that lead to it; not into what optimizers and schedulers keep."""
     yield wrappers, content
     if len(wrappers) == _DEEPEST:
         return
@@ -194,7 +202,7 @@ def _chosen(found: list[_Candidate], weights: str | None, path: str) -> _Candida
         choices = shown(f"{c.key!r} ({len(c.state)} tensors)" for c in different)
         raise CheckpointError(
             f"the checkpoint {path!r} holds {len(different)} networks with different weights: {choices}; say which "
-            f"one with --weights KEY, for instance --weights {different[-1].key}"
+            f"one with --weights KEY, for instance --weights {shown([shlex.quote(different[-1].key)])}"
         )
     return different[0] if different else None
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 __all__ = ["SHOWN", "TOP", "Provenance", "shown"]
 
+_LONGEST = 80
 SHOWN = 8
 """How many keys a message names."""
 
@@ -31,7 +32,7 @@ class Provenance:
     left: tuple[tuple[str, int], ...]
 
     def __str__(self) -> str:
-        where = "the file itself" if self.key == TOP else repr(self.key)
+        where = "the file itself" if self.key == TOP else shown([repr(self.key)])
         off = f", prefix {shown(map(repr, self.prefixes))} taken off" if self.prefixes else ""
         left = shown(
             f"{name} ({count} tensor{'s' * (count > 1)})" if count else name for name, count in self.left
@@ -40,6 +41,7 @@ class Provenance:
 
 
 def shown(names: Iterable[str], *, most: int = SHOWN) -> str:
-    """The first names, and how many more there are."""
-    first = [name if len(name) <= 80 else f"{name[:77]}..." for name in names]
+    """The first names and how many more there are, on one line: names come from strangers."""
+    printable = ("".join(c if c.isprintable() else "?" for c in name) for name in names)
+    first = [name if len(name) <= _LONGEST else f"{name[: _LONGEST - 3]}..." for name in printable]
     return ", ".join(first[:most]) + (f" and {len(first) - most} more" if len(first) > most else "")

@@ -306,19 +306,19 @@ BAD = {
     "empty dict": (lambda path: torch.save({}, path), r"holds a dict with nothing in it"),
     "empty training": (
         lambda path: torch.save(training({}), path),
-        r"holds no tensors; its entries are .*'model_state' \(dict, empty\)",
+        r"holds no named tensors; its entries are .*'model_state' \(dict, empty\)",
     ),
     "no tensors": (
         lambda path: torch.save({"epoch": 3, "weights": [1, 2]}, path),
-        r"holds no tensors; its entries are 'epoch' \(int\), 'weights' \(list\); save model\.state_dict",
+        r"holds no named tensors; its entries are 'epoch' \(int\), 'weights' \(list\); save model\.state_dict",
     ),
     "numbers as keys": (
         lambda path: torch.save({3: torch.ones(1)}, path),
-        r"does not fit any network.*1 tensors: 3\. Known",
+        r"does not fit any network.*its tensors are 3\. Known",
     ),
     "nothing known": (
         lambda path: torch.save({"conv.weight": torch.ones(1)}, path),
-        r"does not fit any network: it has no tensors of a trunk .*: conv\.weight\. Known networks: td2-psp, td4-psp",
+        r"does not fit any network: it has no tensors of a trunk .* are conv\.weight\. Known networks: td2-psp, td4-psp",
     ),
     "NaN": (
         lambda path: damaged(path, head1__conv_out__weight=torch.full((5, 8, 1, 1), torch.nan)),

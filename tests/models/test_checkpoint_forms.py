@@ -276,7 +276,7 @@ WRAPPERS = {
         content(lambda: torch.nn.Parameter(torch.ones(2))),
     ],
     "list of tensors": content(lambda: [torch.ones(1), torch.ones(2)]),
-    "optimizer alone": content(optimizer),
+    "optimizer alone": [content(optimizer), content(lambda: {"epoch": 3, "optimizer_state": optimizer()})],
     "SWA's counter alone": content(lambda: {"n_averaged": torch.tensor(3)}),
     "nothing but numbers and names": content(lambda: {"epoch": 3, "arch": "td2_fa", "lr": [0.1]}),
 }
@@ -513,3 +513,61 @@ def test_safetensors_of_odd_kinds(tmp_path):
     path.write_bytes(struct.pack("<Q", len(header)) + header + bytes(8))
     with pytest.raises(CheckpointError, match="damaged safetensors"):
         load_checkpoint(path)
+
+
+def itself():
+    """A mapping that holds itself under many names."""
+    made = {}
+    made |= {f"again{n}": made for n in range(300)}
+    return made
+
+
+LONG = "a" * 5000
+STRANGE = {
+    "itself": (itself, r"holds no named tensors; its entries are 'again0' \(dict\)"),
+    "control characters": (lambda: {"a\nb\x1b[31m": torch.ones(1)}, r"its tensors are a\?b\?\[31m\. Known"),
+    "control characters beside": (lambda: state() | {"x\ny.w": torch.ones(2, 2)}, r"has not \(x\?y\)"),
+    "long names": (lambda: {LONG: torch.ones(1)}, r"its tensors are a{77}\.{4} Known"),
+    "long names of two": (lambda: {LONG: state(), "b" * 5000: other()}, r"holds 2 networks"),
+    "many trunks": (
+        lambda: {f"pretrained{n}.layer1.0.conv1.weight": torch.ones(1) for n in range(500)},
+        r"it has the trunks (pretrained\d+, ){7}pretrained\d+ and 492 more; expected",
+    ),
+    "many dimensions": (lambda: dict.fromkeys(state(), torch.ones([1] * 60)), r"is no td2-fa18 \(0 of its"),
+    "no channels": (lambda: dict.fromkeys(state(), torch.ones(0)), r"of another shape"),
+    "axes of TensorFlow": (
+        lambda: {k: v.permute(tuple(reversed(range(v.dim())))).clone() for k, v in state().items()},
+        r"its weights have their axes in another order than PyTorch's",
+    ),
+    "matrices": (
+        lambda: {k: v.squeeze() for k, v in state().items()},
+        r"axes in another order .* or have lost some",
+    ),
+    "infrared beside colour": (
+        lambda: state() | {f"pretrained{p}.conv1.weight": torch.ones(8, 4, 7, 7) for p in (1, 2)},
+        r"its first convolution takes 4 channels, a frame has 3",
+    ),
+    "NumPy arrays": (
+        lambda: {k: v.numpy() for k, v in state().items()},
+        r"holds no named tensors; its entries are 'pretrained1\.conv1\.weight' \(NumPy array\)",
+    ),
+    "optimizer": (
+        lambda: {"opt": optimizer()},
+        r"holds the state of an optimizer and no weights; .*'opt' \(dict\)",
+    ),
+    "averaged parameters": (
+        lambda: {"ema": {"shadow": without("running_|num_batches")}},
+        r"the statistics of its BatchNorms are missing, as in an average of the parameters alone; load it into",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", STRANGE)
+def test_what_strangers_may_send_ends_in_one_short_line(case, saved):
+    make, message = STRANGE[case]
+    path = saved(make())
+    with pytest.raises(CheckpointError, match=message) as caught:
+        load_checkpoint(path)
+    text = str(caught.value)
+    assert text.isprintable()
+    assert len(text) - len(str(path)) < 1500
