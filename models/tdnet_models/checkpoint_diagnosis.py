@@ -223,10 +223,10 @@ def _foreign(content: object) -> str:
 def _kind(value: Any) -> str:
     if isinstance(value, torch.Tensor):
         return f"tensor {list(value.shape)}"
+    if isinstance(value, Mapping) and not value:
+        return f"{type(value).__name__}, empty"
     name = type(value).__name__
-    return {"_reconstruct": "NumPy array", "scalar": "NumPy number"}.get(name, name) + ", empty" * (
-        value == {}
-    )
+    return {"_reconstruct": "NumPy array", "scalar": "NumPy number"}.get(name, name)
 
 
 def _tensor_names(content: Mapping[Any, Any]) -> list[str]:

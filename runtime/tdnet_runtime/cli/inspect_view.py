@@ -72,7 +72,7 @@ def _network(bundle: Bundle) -> Table:
         "std": ", ".join(f"{value:g}" for value in frame.std) + " (inside the graphs)",
         "precisions": ", ".join(manifest.precisions),
         "checkpoint": manifest.checkpoint_sha256
-        + (f", weights {manifest.weights!r}" if manifest.weights else ""),
+        + (f", weights {manifest.weights!r}" if manifest.weights.strip(".") else ""),
         "schema": str(manifest.schema_version),
     }
     for name, value in rows.items():
