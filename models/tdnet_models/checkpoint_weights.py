@@ -59,7 +59,7 @@ class _Candidate:
     @property
     def names(self) -> set[str]:
         """All that a user may call it."""
-        return {self.key} | {".".join((*self.wrappers, *prefix)) for prefix in self.prefixes}
+        return {self.key} | {".".join((*self.wrappers, *prefix)) or TOP for prefix in self.prefixes}
 
     @property
     def is_teacher(self) -> bool:
@@ -117,7 +117,7 @@ def choose_weights(
         if label is None and not own and (weights is not None or before in others or value.dim() == 0):
             label = key if name is None or not before else before[0]
         if label is None:
-            state[name if name is not None and own else key] = value
+            _put(state, name if name is not None and own else key, key, value)
         else:
             left[label] = left.get(label, 0) + 1
     prefixes = {"".join(f"{part}." for part in prefix) for prefix in chosen.prefixes} - {""}
@@ -155,6 +155,11 @@ def _split(key: str) -> tuple[tuple[str, ...], str | None]:
     return (), None
 
 
+def _put(state: State, name: str, key: str, value: torch.Tensor) -> None:
+    """Keep `value` under `name`; under its whole `key`, which no network has, where another value has that name."""
+    state[name if name not in state or _equal(state[name], value) else key] = value
+
+
 def _unwrapped(parts: Iterable[str]) -> tuple[str, ...]:
     return tuple(part for part in parts if part not in _WRAPPING)
 
@@ -168,8 +173,7 @@ def _candidates(wrappers: tuple[str, ...], mapping: Mapping[Any, Any]) -> list[_
         before, name = _split(key)
         if name is None:
             continue
-        state = states.setdefault(before, {})
-        state[name if name not in state or _equal(state[name], value) else key] = value
+        _put(states.setdefault(before, {}), name, key, value)
     merged: list[_Candidate] = []
     for before, state in states.items():
         new = _Candidate(wrappers, _unwrapped(before), frozenset({before}), state)
@@ -210,7 +214,7 @@ def _chosen(found: list[_Candidate], weights: str | None, path: str) -> _Candida
 def _named(found: list[_Candidate], weights: str, path: str) -> list[_Candidate]:
     """The candidates that a user can mean."""
     exact = [candidate for candidate in found if weights in candidate.names]
-    within = [candidate for candidate in found if candidate.key.startswith(f"{weights}.")]
+    within = [candidate for candidate in found if weights and candidate.key.startswith(f"{weights}.")]
     if not exact and not within:
         keys = shown(repr(candidate.key) for candidate in found)
         raise OptionError(f"--weights is {weights!r}; the networks in the checkpoint {path!r} are: {keys}")
@@ -218,9 +222,12 @@ def _named(found: list[_Candidate], weights: str, path: str) -> list[_Candidate]
 
 
 def _equal(one: torch.Tensor, other: torch.Tensor) -> bool:
-    """True for the same values; NaN equals NaN, as in two names of one diverged network."""
+    """True for the same bits; False for kinds of tensors that show none, such as sparse or quantised ones."""
     if one is other:
         return True
-    if one.layout is not torch.strided or one.shape != other.shape or one.dtype != other.dtype:
+    if one.shape != other.shape or one.dtype != other.dtype:
         return False
-    return other.layout is torch.strided and bool(torch.equal(torch.nan_to_num(one), torch.nan_to_num(other)))
+    try:
+        return torch.equal(one.reshape(-1).view(torch.uint8), other.reshape(-1).view(torch.uint8))
+    except RuntimeError:
+        return False

@@ -468,6 +468,12 @@ def test_a_choice_that_is_not_there_names_those_that_are(choice, saved):
         load_checkpoint(path, weights=choice)
 
 
+def test_an_empty_choice_is_none(saved):
+    """As of a variable of the shell that is not set."""
+    with pytest.raises(OptionError, match=r"--weights is ''; the networks .* are: '\.'$"):
+        load_checkpoint(saved(state()), weights="")
+
+
 def test_a_choice_within_which_there_are_two_is_asked_again(saved):
     path = saved({"a": {"model": state(), "ema": other()}, "b": other(0.25)})
     with pytest.raises(CheckpointError, match=r"'a\.model' \(616 tensors\), 'a\.ema' \(616 tensors\)"):
@@ -554,6 +560,16 @@ STRANGE = {
     "optimizer": (
         lambda: {"opt": optimizer()},
         r"holds the state of an optimizer and no weights; .*'opt' \(dict\)",
+    ),
+    "a name twice, once compiled": (
+        lambda: state() | {"pretrained1._orig_mod.conv1.weight": torch.ones(8, 3, 7, 7)},
+        r"1 unexpected \(pretrained1\._orig_mod\.conv1\.weight\)",
+    ),
+    "sparse weights in two wrappers": (
+        lambda: {
+            k: state() | {"pretrained1.bn1.weight": torch.ones(8).to_sparse()} for k in ("model", "ema")
+        },
+        r"holds 2 networks with different weights: 'model' .*, 'ema' ",
     ),
     "averaged parameters": (
         lambda: {"ema": {"shadow": without("running_|num_batches")}},
