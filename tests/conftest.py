@@ -64,12 +64,11 @@ def published_shapes(name):
     return json.loads((DATA / "reference" / f"{name}.keys.json").read_text())
 
 
-def small_state(name):
-    """The deterministic weights behind `small_reference(name)`."""
+def small_state(name, size_hw=None):
+    """The deterministic weights behind the outputs at `size_hw`; those of `small_reference(name)` if not given."""
     from tdnet_models.sizes import feature_size_from_input
-    from tdnet_models.variants import VARIANTS
 
-    features = list(feature_size_from_input(VARIANTS[name], SMALL_SIZE[name]))
+    features = list(feature_size_from_input(size_hw or SMALL_SIZE[name]))
     shapes = {k: features if k.startswith("layer_norm") else s for k, s in published_shapes(name).items()}
     return _recipe().make_state_dict(shapes)
 
@@ -78,13 +77,15 @@ def tiny_state(name):
     """Deterministic weights of a network of the design of `name`, 5 classes, a few channels wide."""
     import torch
 
+    from tdnet_models.sizes import suggested_size
     from tdnet_models.tdnet import build_network
-    from tdnet_models.variants import PUBLISHED, spec_from_widths
+    from tdnet_models.variants import PUBLISHED, VARIANTS, spec_from_widths
 
     widths = PUBLISHED[name].widths | {"stem": 8, "planes": (8, 16, 32, 64), "head": 8}
     widths |= {key: small for key, small in (("value", 16), ("neck", 8), ("auxiliary", 4)) if widths[key]}
     widths["classifier"] = min(widths["classifier"], 10)
-    spec = spec_from_widths(name, classes=5, feature_size=TINY_FEATURES[name], widths=widths)
+    size_hw = suggested_size(VARIANTS[name], TINY_FEATURES[name])
+    spec = spec_from_widths(name, classes=5, input_size=size_hw, widths=widths)
     with torch.device("meta"):
         shapes = {key: list(value.shape) for key, value in build_network(spec).state_dict().items()}
     return _recipe().make_state_dict(shapes)

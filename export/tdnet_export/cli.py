@@ -21,7 +21,7 @@ _EPILOG = """Examples:
 
     tdnet-export --ckpt best.pth
 
-    tdnet-export --ckpt best.pth --out td4.plan --size 385x769 --frames drive.mp4
+    tdnet-export --ckpt best.pth --out td4.plan --size 512x1024 --frames drive.mp4
 
     tdnet-export --ckpt best.pth --precision fp16 --backend tensorrt-rtx
 
@@ -55,7 +55,8 @@ def export(
         str | None,
         typer.Option(
             metavar="HxW",
-            help="Input size, height first; another than the checkpoint's is an approximation.",
+            help="Input size of the training, height first: a checkpoint leaves eight heights and eight widths "
+            "open. Outside them it is an approximation. [default: a guess, which the summary tells]",
             show_default=False,
         ),
     ] = None,

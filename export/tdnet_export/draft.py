@@ -21,15 +21,17 @@ def draft_manifest(
     classes: tuple[ClassSpec, ...],
     digest: str,
     precisions: tuple[str, ...],
+    *,
+    size_from: str,
 ) -> Manifest:
-    """The manifest, without parity, engines and members."""
+    """The manifest, without parity, engines and members; `size_from` as in `InputSpec`."""
     height, width = network.spec.input_size
     tools = {name: version(name) for name in ("torch", "onnx", "onnxruntime", "numpy")}
     return Manifest(
         schema_version=SCHEMA_VERSION,
         network=network.spec.name,
         widths=network.spec.widths,
-        input=InputSpec(height=height, width=width, mean=MEAN, std=STD),
+        input=InputSpec(height=height, width=width, mean=MEAN, std=STD, size_from=size_from),
         feature_size=network.spec.feature_size,
         size_resampled=network.resampled,
         classes=classes,

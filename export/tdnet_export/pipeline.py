@@ -62,6 +62,7 @@ class ExportSummary:
         path: the bundle.
         manifest: as written.
         provenance: what of the checkpoint was taken, and what was left.
+        resampled_from: (h, w) of the checkpoint's LayerNorm maps where they were resampled, else None.
         reports: the proofs, by precision.
         graph_seconds: time to write and check all graphs, by precision.
         proof_seconds: of the proof, by precision.
@@ -71,6 +72,7 @@ class ExportSummary:
     path: Path
     manifest: Manifest
     provenance: Provenance
+    resampled_from: tuple[int, int] | None
     reports: dict[str, ParityReport]
     graph_seconds: dict[str, float]
     proof_seconds: dict[str, float]
@@ -107,7 +109,10 @@ def bundle_from_checkpoint(
     clips = _clips(options, network)
     on_progress("load checkpoint", 1, 1)
 
-    manifest = draft_manifest(network, contract, classes, digest, options.wanted_precisions)
+    size_from = "assumed" if options.size_hw is None else "user"
+    manifest = draft_manifest(
+        network, contract, classes, digest, options.wanted_precisions, size_from=size_from
+    )
     members: dict[str, bytes] = {}
     single, single_seconds = _write_graphs(network, contract, on_progress)
     graphs, graph_seconds = {"fp32": single}, {"fp32": single_seconds}
@@ -147,6 +152,7 @@ def bundle_from_checkpoint(
         path=out,
         manifest=manifest,
         provenance=network.provenance,
+        resampled_from=network.resampled_from,
         reports=reports,
         graph_seconds={precision: graph_seconds[precision] for precision in reports},
         proof_seconds=proof_seconds,

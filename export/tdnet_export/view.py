@@ -15,6 +15,8 @@ from rich.table import Table
 
 from tdnet_export.options import SCENE
 from tdnet_export.parity_report import UNBOUNDED
+from tdnet_models.sizes import exact_sizes
+from tdnet_runtime.cli.size_remark import size_remark
 from tdnet_runtime.closeable import Closeable
 
 if TYPE_CHECKING:
@@ -77,8 +79,15 @@ def show_summary(summary: ExportSummary, console: Console) -> None:
     table.add_row("weights", escape(str(summary.provenance)))
     size = f"{manifest.input.height}x{manifest.input.width}"
     table.add_row("input", f"{size}, memory stride {manifest.state.stride}")
-    if manifest.size_resampled:
-        note = "APPROXIMATE: the LayerNorm maps were resampled from the checkpoint's size; check the accuracy"
+    if summary.resampled_from is not None:
+        (heights, widths), (h, w) = exact_sizes(summary.resampled_from), summary.resampled_from
+        note = (
+            f"APPROXIMATE: the LayerNorm maps were resampled from the checkpoint's {h}x{w}; check the accuracy. Exact "
+            f"are heights {heights[0]} to {heights[-1]} and widths {widths[0]} to {widths[-1]}."
+        )
+        table.add_row("", note, style="yellow")
+    elif manifest.input.size_from == "assumed":
+        note = f"{size_remark(manifest)}; where it was trained at another, name that one: --size HxW"
         table.add_row("", note, style="yellow")
     for precision, report in reports.items():
         seconds = summary.graph_seconds[precision]

@@ -16,7 +16,7 @@ from tdnet_models.checkpoint_diagnosis import foreign_error, misfit_error, varia
 from tdnet_models.checkpoint_file import read_checkpoint
 from tdnet_models.checkpoint_weights import choose_weights
 from tdnet_models.provenance import Provenance, shown
-from tdnet_models.sizes import feature_size_from_input
+from tdnet_models.sizes import checked_size
 from tdnet_models.tdnet import Network, build_network
 from tdnet_models.variants import NetworkSpec, Variant, spec_from_shapes
 from tdnet_runtime.errors import CheckpointError
@@ -29,13 +29,14 @@ _State = dict[str, torch.Tensor]
 def load_checkpoint(
     path: str | os.PathLike[str], *, size: tuple[int, int] | None = None, weights: str | None = None
 ) -> Network:
-    """Load a trained TDNet; network, widths, classes and feature size are read off keys and shapes.
+    """Load a trained TDNet; network, widths and classes are read off keys and shapes.
 
     Args:
         path: a state dict, alone or within a training checkpoint, as `torch.save` or safetensors writes it;
             docs/checkpoints.md has all forms. Loaded with `weights_only=True` onto the CPU, wherever it was trained.
-        size: input (H, W); None for the one that the LayerNorm maps fix (psp101: 769×1537). Another
-            size resamples those maps, which is an approximation: `network.resampled` is then True.
+        size: input (H, W). Exact where ⌈H/8⌉×⌈W/8⌉ is the size of the LayerNorm maps, and for psp101, which has
+            none. Another size resamples the maps, which is an approximation: `network.resampled` is then True.
+            None for a guess: of the 64 exact sizes the one that the published sizes suggest (psp101: 769×1537).
         weights: which of several networks in the file, by the names of the entries and prefixes that lead to it,
             joined by dots: `ema`, `state_dict.model`; None where there is only one.
 
@@ -47,7 +48,7 @@ def load_checkpoint(
         CheckpointError: unreadable, not weights alone, several networks of which none was named, or none of the known
             ones; the message has the cause and the first keys.
         OptionError: `weights` names no network in the file.
-        SizeError: `size`, or the checkpoint's own, cannot be the network's.
+        SizeError: `size`, or what the maps suggest, is outside the limits.
     """
     name = os.fspath(path)
     content = read_checkpoint(Path(path))
@@ -70,15 +71,15 @@ def load_checkpoint(
     error = misfit_error(state, expected, spec, name, provenance)
     if error is not None:
         raise error
-    resampled = False
-    wanted = feature_size_from_input(variant, size or spec.input_size)
-    if wanted != spec.feature_size:
-        state, resampled = _resample_norms(state, wanted), variant.temporal
-        spec = replace(spec, feature_size=wanted)
+    maps = spec.feature_size if variant.temporal else None
+    spec = replace(spec, input_size=checked_size(variant, size or spec.input_size, maps=maps))
+    resampled_from = None if maps == spec.feature_size else maps
+    if resampled_from is not None:
+        state = _resample_norms(state, spec.feature_size)
     with torch.device("meta"):
         network = build_network(spec)
     network.load_state_dict(state, strict=True, assign=True)
-    network.resampled = resampled
+    network.resampled_from = resampled_from
     network.provenance = provenance
     return network.requires_grad_(False).eval()
 

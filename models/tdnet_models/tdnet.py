@@ -56,14 +56,15 @@ class TemporalNetwork(nn.Module):
 
     Attributes:
         spec: its shapes.
-        resampled: True where the LayerNorm maps were resampled to another size: approximate.
+        resampled_from: (h, w) of the checkpoint's LayerNorm maps where they were resampled: approximate; else None.
         provenance: what of a checkpoint its weights are; None where they come from none.
     """
+
+    resampled_from: tuple[int, int] | None = None
 
     def __init__(self, spec: NetworkSpec) -> None:
         super().__init__()
         self.spec = spec
-        self.resampled = False
         self.provenance: Provenance | None = None
         variant = spec.variant
         for path in range(1, variant.paths + 1):
@@ -82,6 +83,11 @@ class TemporalNetwork(nn.Module):
             for read in read_order(variant.paths, path):
                 self.add_module(hop_name(variant.paths, path, read), Propagation(spec.value))
             self.add_module(f"layer_norm{path}", SpatialNorm(spec.feature_size))
+
+    @property
+    def resampled(self) -> bool:
+        """True where the network is an approximation; see `resampled_from`."""
+        return self.resampled_from is not None
 
     def features(self, path: int, image: torch.Tensor) -> torch.Tensor:
         """Normalised image [1, 3, H, W] → features x [1, C, h, w] of sub-network `path`."""
@@ -124,12 +130,14 @@ class TemporalNetwork(nn.Module):
 
 
 class PerFrameNetwork(nn.Module):
-    """A per-frame PSPNet: psp101, the baseline and the teacher, and its smaller siblings."""
+    """psp101, the baseline and the teacher, and its smaller siblings. It has no LayerNorm maps: any size is exact."""
+
+    resampled_from: tuple[int, int] | None = None
+    resampled = False
 
     def __init__(self, spec: NetworkSpec) -> None:
         super().__init__()
         self.spec = spec
-        self.resampled = False
         self.provenance: Provenance | None = None
         self.pretrained = ResNet(spec)
         pooling = PyramidPooling(spec.trunk_channels[3], group=None)

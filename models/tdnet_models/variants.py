@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 
+from tdnet_models.sizes import feature_size_from_input, suggested_size
 from tdnet_runtime.errors import OptionError
 
 __all__ = ["DEPTHS", "KEY_WIDTH", "PUBLISHED", "VARIANTS", "NetworkSpec", "Variant", "final_convolution"]
@@ -102,7 +103,7 @@ class NetworkSpec:
     Attributes:
         variant: which network.
         classes: K.
-        feature_size: (h, w) of the LayerNorm maps, and so of the features.
+        input_size: (H, W) of the image.
         stem: channels of the first convolution.
         planes: channels of the blocks of layer1 to layer4 (before a bottleneck's expansion by 4).
         value: d_v; 0 for per-frame networks.
@@ -114,7 +115,7 @@ class NetworkSpec:
 
     variant: Variant
     classes: int
-    feature_size: tuple[int, int]
+    input_size: tuple[int, int]
     stem: int
     planes: tuple[int, int, int, int]
     value: int
@@ -149,12 +150,9 @@ class NetworkSpec:
         return pooled // 2 if self.variant.groups else pooled
 
     @property
-    def input_size(self) -> tuple[int, int]:
-        """(H, W) whose features are exactly `feature_size`."""
-        h, w = self.feature_size
-        if self.variant.family == "fanet":
-            return 8 * h, 8 * w
-        return 8 * (h - 1) + 1, 8 * (w - 1) + 1
+    def feature_size(self) -> tuple[int, int]:
+        """(h, w) of the features, and so of the LayerNorm maps."""
+        return feature_size_from_input(self.input_size)
 
     @property
     def widths(self) -> dict[str, int | tuple[int, ...]]:
@@ -173,7 +171,7 @@ def _public_spec(variant: Variant) -> NetworkSpec:
     return NetworkSpec(
         variant=variant,
         classes=19,
-        feature_size=(96, 192) if fanet else (97, 193),
+        input_size=(768, 1536) if fanet else (769, 1537),
         stem=64,
         planes=(64, 128, 256, 512),
         value=256 if fanet else value,
@@ -192,7 +190,7 @@ def spec_from_widths(
     name: str,
     *,
     classes: int,
-    feature_size: tuple[int, int],
+    input_size: tuple[int, int],
     widths: Mapping[str, int | tuple[int, ...]],
 ) -> NetworkSpec:
     """The spec that `NetworkSpec.widths` was read from.
@@ -203,7 +201,7 @@ def spec_from_widths(
     if name not in PUBLISHED:
         raise OptionError(f"no network is called {name!r}; known are {', '.join(PUBLISHED)}")
     known = {key: widths[key] for key in _WIDTHS}
-    return replace(PUBLISHED[name], classes=classes, feature_size=feature_size, **known)  # type: ignore[arg-type]
+    return replace(PUBLISHED[name], classes=classes, input_size=input_size, **known)  # type: ignore[arg-type]
 
 
 def final_convolution(variant: Variant, path: int = 1) -> str:
@@ -214,7 +212,7 @@ def final_convolution(variant: Variant, path: int = 1) -> str:
 
 
 def spec_from_shapes(variant: Variant, shapes: Shapes) -> NetworkSpec:
-    """Read widths, classes and feature size off a state dict's shapes.
+    """Read widths and classes off a state dict's shapes, and the input size that its LayerNorm maps suggest.
 
     Where a telling key is absent or has the wrong number of dimensions the published value stands
     in, so that the comparison of all keys that follows can name what is wrong.
@@ -235,10 +233,11 @@ def spec_from_shapes(variant: Variant, shapes: Shapes) -> NetworkSpec:
     elif not variant.temporal:
         middle = "head.conv5.1.weight"
     norm = "layer_norm1.ln.weight"
+    maps = width(norm, published.feature_size[0]), width(norm, published.feature_size[1], axis=1)
     return replace(
         published,
         classes=width(final, published.classes),
-        feature_size=(width(norm, published.feature_size[0]), width(norm, published.feature_size[1], axis=1)),
+        input_size=suggested_size(variant, maps),
         stem=stem,
         planes=planes,  # type: ignore[arg-type]  # four of them, from the four layers above
         value=width("enc1.w_vs.0.conv.weight", published.value),

@@ -26,13 +26,14 @@ from tdnet_runtime.manifest_parts import (
     Strict,
     TensorSpec,
 )
-from tdnet_runtime.manifest_rules import IMAGE, LABELS, WARM, check_manifest
+from tdnet_runtime.manifest_rules import IMAGE, LABELS, SIZE_FROM_SINCE, WARM, check_manifest
 
 __all__ = [
     "IMAGE",
     "LABELS",
     "OLDEST_SCHEMA_VERSION",
     "SCHEMA_VERSION",
+    "SIZE_FROM_SINCE",
     "WARM",
     "ClassSpec",
     "EngineMember",
@@ -65,7 +66,7 @@ class Manifest(Strict, frozen=True, kw_only=True):
         network: such as `td2-psp50`, `td4-psp18`, `td2-fa18` or `psp101`.
         widths: channel widths of the network by name, for making one of the same shapes.
         input: what frames must be.
-        feature_size: (h, w) of the feature maps.
+        feature_size: (h, w) of the feature maps: ⌈height/8⌉, ⌈width/8⌉.
         size_resampled: True where the LayerNorm maps were resampled from another size: approximate.
         classes: in the order of their indices.
         paths: in the order of their indices, 1 to m.

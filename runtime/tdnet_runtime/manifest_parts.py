@@ -88,6 +88,7 @@ class InputSpec(Strict, frozen=True, kw_only=True):
     """What a sub-network takes as `image`: uint8 RGB, [1, height, width, 3]; it normalises by itself.
 
     `mean` and `std` are those of the graph, on the scale 0–1, for the reader's information.
+    `size_from` says who chose the size: the `user`, or the exporter, which `assumed` it.
     """
 
     height: int
@@ -97,12 +98,15 @@ class InputSpec(Strict, frozen=True, kw_only=True):
     color_order: str = "RGB"
     layout: str = "NHWC"
     resize: str = "bilinear, half-pixel centres, no antialiasing"
+    size_from: str = "assumed"
 
     def __post_init__(self) -> None:
         if not (1 <= self.height <= _MAX_SIDE and 1 <= self.width <= _MAX_SIDE):
             raise ValueError(f"input size {self.height}x{self.width} is outside 1..{_MAX_SIDE}")
         if self.color_order != "RGB" or self.layout != "NHWC":
             raise ValueError(f"input is {self.color_order} {self.layout}, only RGB NHWC is known")
+        if self.size_from not in ("user", "assumed"):
+            raise ValueError(f"the input size is from {self.size_from!r}, expected user or assumed")
         if min(self.std) <= 0:
             raise ValueError(f"input has standard deviations {self.std}, expected positive ones")
 

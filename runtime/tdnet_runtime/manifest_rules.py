@@ -12,11 +12,13 @@ if TYPE_CHECKING:
     from tdnet_runtime.manifest import Manifest
     from tdnet_runtime.manifest_parts import EngineMember, EngineSpec, GraphSpec, PathSpec, TensorSpec
 
-__all__ = ["IMAGE", "LABELS", "WARM", "check_manifest"]
+__all__ = ["IMAGE", "LABELS", "SIZE_FROM_SINCE", "WARM", "check_manifest"]
 
 IMAGE = "image"
 LABELS = "labels"
 WARM = "warm"
+SIZE_FROM_SINCE = 3
+"""Schema version since which a manifest says where its input size comes from, and sizes follow one rule."""
 
 _SLOT = re.compile(r"slot[0-9]+_")
 _MAX_CHANNELS = 1 << 16
@@ -33,6 +35,11 @@ def check_manifest(manifest: Manifest) -> None:
     if not (1 <= manifest.feature_size[0] <= height and 1 <= manifest.feature_size[1] <= width):
         raise ValueError(
             f"feature size {manifest.feature_size} does not fit the input size {(height, width)}"
+        )
+    expected = -(-height // 8), -(-width // 8)
+    if manifest.schema_version >= SIZE_FROM_SINCE and manifest.feature_size != expected:
+        raise ValueError(
+            f"feature size {manifest.feature_size} is not that of the input size {(height, width)}: {expected}"
         )
     for name, channels in manifest.widths.items():
         each = (channels,) if isinstance(channels, int) else channels

@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import os
+import re
 import shlex
 import signal
 import tempfile
@@ -210,7 +211,7 @@ def test_a_graph_that_is_not_valid_leaves_nothing(options, folders, monkeypatch)
 @pytest.mark.parametrize(
     ("changes", "error", "message"),
     [
-        ({"size_hw": (65, 97)}, SizeError, "nearest: 64x96 or 72x104"),
+        ({"size_hw": (30, 97)}, SizeError, "sides are 41 to 8192; .*nearest: 57x96"),
         ({"checkpoint": Path("absent.pth")}, CheckpointError, "No such file"),
         ({"names": Path("absent.txt")}, OptionError, "--names cannot be read"),
         ({"frames": "absent.mp4"}, MediaError, "no such video file"),
@@ -359,6 +360,7 @@ def test_int8_is_calibrated_gated_and_run(tiny_checkpoint, tmp_path, clip):
         checkpoint=tiny_checkpoint("td2-fa18"),
         out=tmp_path / "a.plan",
         precisions=("fp32", "int8"),
+        size_hw=(61, 93),  # neither 8k+1 nor 8k
         calibration=clip(10),
         max_loss=0.6,
     )
@@ -453,6 +455,65 @@ def test_another_size_and_stride_are_marked_and_proven(tiny_checkpoint, tmp_path
     assert (manifest.state.stride, summary.reports["fp32"].memory_stride) == (3, 3)
     assert {spec.shape[1] for spec in manifest.state.entry} == {3 * 5}
     assert max(frame.errors["logits"] for frame in summary.reports["fp32"].frames) < 2e-3
+    note = shown(summary)
+    assert "APPROXIMATE: the LayerNorm maps were resampled from the checkpoint's 9x13;" in note
+    assert "Exact are heights 65 to 72 and widths 97 to 104." in note
+    assert "assumed" not in note
+
+
+def shown(summary):
+    """The summary on a wide terminal, in one line."""
+    text = io.StringIO()
+    show_summary(summary, Console(file=text, width=500))
+    return " ".join(text.getvalue().split())
+
+
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [
+        ("td4-psp18", (68, 101)),
+        ("td4-psp18", (72, 104)),
+        ("td2-psp50", (51, 66)),
+        ("td2-fa18", (57, 89)),
+        ("td2-fa18", (63, 91)),
+        ("psp101", (50, 71)),
+        ("psp101", (48, 41)),
+    ],
+    ids=str,
+)
+def test_every_size_that_the_maps_fit_is_exact(name, size, tiny_checkpoint, tmp_path):
+    """Named by the user, proven in both precisions, and nothing is called an approximation or assumed."""
+    options = ExportOptions(
+        checkpoint=tiny_checkpoint(name), out=tmp_path / "a.plan", size_hw=size, precisions=("fp32", "fp16")
+    )
+    summary = bundle_from_checkpoint(options)
+    manifest = summary.manifest
+    assert (manifest.input.height, manifest.input.width, manifest.input.size_from) == (*size, "user")
+    assert manifest.feature_size == (-(-size[0] // 8), -(-size[1] // 8))
+    assert not manifest.size_resampled
+    assert summary.reports["fp32"].logits_error < 2e-3
+    assert not re.search("APPROXIMATE|assumed", shown(summary))
+    with Segmenter.open(options.out) as segmenter, segmenter.stream() as stream:
+        assert stream.push(render(0, height=size[0], width=size[1])).labels.shape == size
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "heights", "widths"),
+    [
+        ("td4-psp18", (65, 97), "65 to 72", "97 to 104"),
+        ("td2-psp50", (49, 65), "49 to 56", "65 to 72"),
+        ("td2-fa18", (64, 96), "57 to 64", "89 to 96"),
+    ],
+)
+def test_a_size_that_nobody_named_is_told_as_a_guess(name, size, heights, widths, tiny_checkpoint, tmp_path):
+    summary = bundle_from_checkpoint(ExportOptions(checkpoint=tiny_checkpoint(name), out=tmp_path / "a.plan"))
+    given = summary.manifest.input
+    assert (given.height, given.width, given.size_from) == (*size, "assumed")
+    assert (
+        f"{size[0]}x{size[1]}, memory stride {summary.manifest.state.stride} "
+        f"assumed: heights {heights} and widths {widths} fit the checkpoint alike; where it was trained at another, "
+        "name that one: --size HxW"
+    ) in shown(summary)
 
 
 def test_names_and_classes_are_in_the_bundle(tiny_checkpoint, tmp_path):

@@ -16,6 +16,7 @@ from tests.models.conftest import NETWORKS, unchanged
 from torch.nn import functional as F
 
 from tdnet_models import ReferenceStream, load_checkpoint
+from tdnet_models.sizes import exact_sizes, suggested_size
 from tdnet_models.tdnet import build_network
 from tdnet_models.variants import PUBLISHED, VARIANTS, spec_from_widths
 from tdnet_runtime.errors import CheckpointError, SizeError
@@ -170,7 +171,8 @@ def state_of(name, *, classes=3, feature_size=(6, 7), **widths):
     small |= {"value": 8, "neck": 4, "auxiliary": 2}
     published = PUBLISHED[name].widths
     chosen = {key: widths.get(key, small[key] if published[key] else 0) for key in published}
-    spec = spec_from_widths(name, classes=classes, feature_size=feature_size, widths=chosen)
+    size_hw = suggested_size(VARIANTS[name], feature_size)
+    spec = spec_from_widths(name, classes=classes, input_size=size_hw, widths=chosen)
     with torch.device("meta"):
         shapes = {key: value.shape for key, value in build_network(spec).state_dict().items()}
     return spec, {key: torch.ones(shape) for key, shape in shapes.items()}
@@ -205,6 +207,7 @@ def test_another_size_resamples_the_maps_and_says_so(name, tiny_checkpoint):
     assert own.spec.feature_size == TINY_FEATURES[name]
     assert (other.spec.feature_size, other.spec.input_size) == (features, wanted)
     assert (own.resampled, other.resampled) == (False, True)
+    assert (own.resampled_from, other.resampled_from) == (None, TINY_FEATURES[name])
     for key, value in own.state_dict().items():
         expected = value
         if key.startswith("layer_norm"):
@@ -216,15 +219,28 @@ def test_another_size_resamples_the_maps_and_says_so(name, tiny_checkpoint):
 
 
 @pytest.mark.parametrize("name", ["td2-psp50", "td4-psp18", "td2-fa18"])
-def test_the_checkpoints_own_size_resamples_nothing(name, tiny_checkpoint):
+def test_every_size_that_the_maps_fit_resamples_nothing(name, tiny_checkpoint):
+    """Eight heights and eight widths; the ninth of either side is an approximation."""
     own = load_checkpoint(tiny_checkpoint(name))
-    named = load_checkpoint(tiny_checkpoint(name), size=own.spec.input_size)
-    assert not named.resampled
-    assert torch.equal(named.state_dict()[NORM], own.state_dict()[NORM])
+    heights, widths = exact_sizes(TINY_FEATURES[name])
+    assert own.spec.input_size == (
+        (heights[-1], widths[-1]) if name == "td2-fa18" else (heights[0], widths[0])
+    )
+    for size in zip(heights, reversed(widths), strict=True):
+        named = load_checkpoint(tiny_checkpoint(name), size=size)
+        assert (named.spec.input_size, named.resampled) == (size, False)
+        assert torch.equal(named.state_dict()[NORM], own.state_dict()[NORM])
+    for size in (
+        (heights[0] - 1, widths[0]),
+        (heights[-1] + 1, widths[0]),
+        (heights[0], widths[0] - 1),
+        (heights[0], widths[-1] + 1),
+    ):
+        assert load_checkpoint(tiny_checkpoint(name), size=size).resampled
 
 
 @pytest.mark.parametrize(
-    ("size", "features"), [(None, (97, 193)), ((49, 65), (7, 9)), ((193, 385), (25, 49))]
+    ("size", "features"), [(None, (97, 193)), ((49, 65), (7, 9)), ((200, 383), (25, 48)), ((47, 48), (6, 6))]
 )
 def test_psp101_has_no_size_of_its_own(size, features, tiny_checkpoint):
     network = load_checkpoint(tiny_checkpoint("psp101"), size=size)
@@ -400,20 +416,22 @@ def test_two_networks_sizes_in_one_checkpoint(saved):
 @pytest.mark.parametrize(
     ("name", "size", "nearest"),
     [
-        ("td4-psp18", (770, 1537), "769x1537 or 777x1537"),
-        ("td2-fa18", (769, 1537), "768x1536 or 776x1544"),
-        ("psp101", (768, 1536), "761x1529 or 769x1537"),
-        ("td2-fa18", (0, -8), "48x48"),
+        ("td4-psp18", (40, 1537), "kept at heights 65 to 72 and widths 97 to 104 alone, nearest: 65x104"),
+        ("td2-fa18", (0, -8), "kept at heights 57 to 64 and widths 89 to 96 alone, nearest: 57x89"),
+        ("psp101", (8193, 1536), "sides are 41 to 8192; nearest: 8192x1536"),
     ],
 )
 def test_impossible_sizes_are_refused(name, size, nearest, tiny_checkpoint):
-    with pytest.raises(SizeError, match=rf"{name} cannot take .*nearest: {nearest}$"):
+    with pytest.raises(SizeError, match=rf"{name} cannot take .*{nearest}$"):
         load_checkpoint(tiny_checkpoint(name), size=size)
 
 
 def test_maps_too_small_for_the_network(saved):
     _, state = state_of("td2-fa18", feature_size=(5, 7))
-    with pytest.raises(SizeError, match=r"td2-fa18 cannot take an input of 40x56.*nearest: 48x56"):
+    with pytest.raises(
+        SizeError,
+        match=r"td2-fa18 cannot take .* 40x56.*nearest: 41x56; .* heights 33 to 40 and widths 49 to 56 alone$",
+    ):
         load_checkpoint(saved(state))
 
 

@@ -182,4 +182,4 @@ def test_what_is_no_such_network_is_refused_with_the_cause(case, saved):
 
 def test_names_of_manifests_are_checked():
     with pytest.raises(OptionError, match=r"no network is called 'td8-psp18'; known are td2-psp18, "):
-        synthetic_network("td8-psp18", classes=2, feature_size=(6, 6), widths={})
+        synthetic_network("td8-psp18", classes=2, input_size=(48, 48), widths={})

@@ -10,7 +10,7 @@ import sys
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 import pytest
@@ -129,7 +129,7 @@ def test_everything_is_shown(made_up_bundle: Path) -> None:
     for expected in (
         "td2-fa18, 2 classes, 2 paths",
         "value 3, stages 4-8",
-        "4x8 (the checkpoint's own); features 1x2",
+        "4x8 (assumed: heights 1 to 8 and widths 1 to 8 fit the",
         "uint8 RGB, [1, 4, 8, 3] (NHWC)",
         "0.485, 0.456, 0.406",
         digest,
@@ -165,6 +165,38 @@ def test_a_resampled_size_is_the_first_thing_said(
     assert "4x8 (APPROXIMATE: resampled)" in text
 
 
+@pytest.mark.parametrize(
+    ("changes", "size_from", "expected"),
+    [
+        ({}, "user", "4x8 (named by the user); features 1x1"),
+        (
+            {},
+            "assumed",
+            "4x8 (assumed: heights 1 to 8 and widths 1 to 8 fit the checkpoint alike); features 1x1",
+        ),
+        (
+            {"schema_version": 2},
+            "assumed",
+            "4x8 (assumed, not recorded before schema 3: heights 1 to 8 and widths 1 to 8 fit the checkpoint alike)",
+        ),
+        ({"size_resampled": True}, "user", "4x8 (APPROXIMATE: resampled)"),
+    ],
+    ids=["named", "assumed", "old", "resampled"],
+)
+def test_where_the_size_comes_from(
+    changes: dict[str, Any],
+    size_from: str,
+    expected: str,
+    tmp_path: Path,
+    tiny_manifest: Manifest,
+    tiny_members: Mapping[str, bytes],
+) -> None:
+    chosen = msgspec.structs.replace(tiny_manifest.input, size_from=size_from)
+    path = tmp_path / "x.plan"
+    write_bundle(path, msgspec.structs.replace(tiny_manifest, input=chosen, **changes), tiny_members)
+    assert expected in _shown(path, width=160)
+
+
 def test_classes_have_swatches_only_where_there_is_colour(made_up_bundle: Path) -> None:
     swatch = "48;2;128;64;128m"
     assert swatch in _shown(made_up_bundle, force_terminal=True, color_system="truecolor")
@@ -193,6 +225,7 @@ def test_a_per_frame_network_and_no_proof(tmp_path: Path, tiny_manifest: Manifes
     write_bundle(path, manifest, {"g": b"x" * 2000, "h": b"x", "i": b"x" * (3 << 20)})
     text = _shown(path)
     assert "State of a stream: none, each frame stands alone" in text
+    assert "4x8 (assumed: this network takes any size); features 1x1" in text
     assert "Parity with PyTorch: not proven" in text
     assert "fp32 2.0 KiB" in text
     assert "fp16 1 bytes" in text

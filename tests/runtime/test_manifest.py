@@ -188,6 +188,15 @@ def test_members_are_compared_only_once_they_are_listed(tiny_manifest: Manifest,
         _decode(tree)
 
 
+@pytest.mark.parametrize("version", [1, 2])
+def test_an_old_manifest_says_nothing_of_where_its_size_comes_from(tree: Tree, version: int) -> None:
+    """And its feature size is not held to the rule."""
+    tree["schema_version"] = version
+    del tree["input"]["size_from"]
+    tree["feature_size"] = [1, 2]
+    assert _decode(tree).input.size_from == "assumed"
+
+
 @pytest.mark.parametrize("version", [0, 4, -1, 10**15])
 def test_an_unknown_schema_names_the_range_that_is_read(tree: Tree, version: int) -> None:
     tree["schema_version"] = version
@@ -256,6 +265,11 @@ MEMBER = {"size": 1, "sha256": DIGEST}
         (_set("widths", "stages", to=[4, 1 << 20]), "width 'stages' is .* expected 0 to"),
         (_set("feature_size", to=[0, 2]), "feature size .* does not fit the input size"),
         (_set("feature_size", to=[1, 9]), "feature size .* does not fit the input size"),
+        (
+            _set("feature_size", to=[1, 2]),
+            r"feature size \(1, 2\) is not that of the input size .*: \(1, 1\)",
+        ),
+        (_set("input", "size_from", to="checkpoint"), "size is from 'checkpoint', expected user or assumed"),
         (_set("classes", to=[]), "0 classes"),
         (_set("classes", to=[{"name": "x", "color": [0, 0, 0]}] * 257), "257 classes"),
         (_set("classes", 0, "name", to=""), "empty name"),

@@ -38,13 +38,14 @@ class FakeSegmenter:
     opened_with: dict[str, object]
     before_push = staticmethod(lambda index: None)
     size_resampled = False
+    size_from = "user"
 
     def __init__(self):
         self.bundle = SimpleNamespace(path=Path("town.plan"), digest="0123456789abcdef" * 4)
         self.backend = SimpleNamespace(name="fake", description="paint", precision="fp32")
         self.manifest = SimpleNamespace(
             network="td2-fa18",
-            input=SimpleNamespace(height=24, width=32),
+            input=SimpleNamespace(height=24, width=32, size_from=self.size_from),
             classes=[SimpleNamespace(color=color) for color in COLORS],
             size_resampled=self.size_resampled,
         )
@@ -191,6 +192,13 @@ def test_a_resampled_bundle_is_called_approximate(network, clip, tdnet_run):
     assert code == 0
     assert "td2-fa18, 24x32 (APPROXIMATE)" in out
     assert "APPROXIMATE: the LayerNorm maps of this bundle were resampled" in out
+
+
+def test_an_assumed_size_is_told(network, clip, tdnet_run):
+    network.size_from = "assumed"
+    code, out, _ = tdnet_run("--engine", "x", "--input", clip)
+    assert code == 0
+    assert "td2-fa18, 24x32 (assumed size: see tdnet-inspect)" in " ".join(out.split())
 
 
 def test_ctrl_c_finishes_the_files(tmp_path, network, clip, tdnet_run):

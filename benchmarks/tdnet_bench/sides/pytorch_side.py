@@ -102,14 +102,13 @@ def network_for(manifest: Manifest, ckpt: Path | None) -> Network:
     """
     from tdnet_models import load_checkpoint, synthetic_network  # need torch
 
+    size_hw = (manifest.input.height, manifest.input.width)
     if ckpt is not None:
-        return load_checkpoint(
-            ckpt, size=(manifest.input.height, manifest.input.width), weights=manifest.weights or None
-        )
+        return load_checkpoint(ckpt, size=size_hw, weights=manifest.weights or None)
     return synthetic_network(
         manifest.network,
         classes=len(manifest.classes),
-        feature_size=manifest.feature_size,
+        input_size=size_hw,
         widths=manifest.widths,
     )
 

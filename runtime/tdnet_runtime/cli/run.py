@@ -145,8 +145,10 @@ def _rows(
     if summary.latency_ms is not None:
         figures = ", ".join(f"{name} {value:.1f} ms" for name, value in summary.latency_ms.items())
         rows["latency"] = f"{figures} (from frame to labels, cold start included)"
-    size = f"{manifest.input.height}x{manifest.input.width}"
-    rows["network"] = f"{manifest.network}, {size}{' (APPROXIMATE)' if manifest.size_resampled else ''}"
+    remark = "" if manifest.input.size_from == "user" else " (assumed size: see tdnet-inspect)"
+    if manifest.size_resampled:
+        remark = " (APPROXIMATE)"
+    rows["network"] = f"{manifest.network}, {manifest.input.height}x{manifest.input.width}{remark}"
     rows["bundle"] = f"{bundle.path}, digest {bundle.digest[:_SHORT_DIGEST]}"
     rows["backend"] = f"{backend.name}: {backend.description}"
     rows["precision"] = backend.precision

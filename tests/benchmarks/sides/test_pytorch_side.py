@@ -12,6 +12,8 @@ pytest.importorskip("torch")
 import torch
 
 from tdnet_bench.sides.pytorch_side import PYTORCH_SIDES, PyTorchSide, network_for
+from tdnet_export.options import ExportOptions
+from tdnet_export.pipeline import bundle_from_checkpoint
 from tdnet_models import ReferenceStream
 from tdnet_runtime.errors import BackendError
 from tdnet_runtime.manifest import Manifest
@@ -102,5 +104,18 @@ def test_what_torch_compile_cannot_do_is_a_reason_and_no_traceback(
 
 def test_the_reference_has_the_bundles_shapes(manifest: Manifest) -> None:
     spec = network_for(manifest, None).spec
-    assert (spec.name, spec.classes, spec.feature_size) == ("td2-fa18", 5, (6, 6))
+    assert (spec.name, spec.classes, spec.input_size) == ("td2-fa18", 5, (48, 48))
     assert spec.widths == manifest.widths
+
+
+def test_the_reference_has_the_bundles_size_whatever_it_is(
+    tiny_checkpoint: Callable[[str], Path], tmp_path: Path
+) -> None:
+    """The features' size leaves eight heights and eight widths open."""
+    checkpoint = tiny_checkpoint("td2-fa18")
+    options = ExportOptions(checkpoint=checkpoint, out=tmp_path / "a.plan", size_hw=(61, 90))
+    manifest = bundle_from_checkpoint(options).manifest
+    for ckpt in (checkpoint, None):
+        network = network_for(manifest, ckpt)
+        assert network.spec.input_size == (61, 90)
+        assert not network.resampled

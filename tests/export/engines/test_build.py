@@ -93,6 +93,27 @@ def test_all_networks_build_in_the_precision_that_was_asked(name, precision, sma
             build_engines({"apm1": graphs["apm1"]}, backend=RTX, precision="fp16")
 
 
+@pytest.mark.parametrize("precision", ["fp16", "fp32"])
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [
+        ("td4-psp18", (200, 383)),
+        ("td2-psp50", (200, 383)),
+        ("td2-fa18", (203, 391)),
+        ("psp101", (203, 391)),
+        pytest.param("td4-psp18", (256, 512), marks=pytest.mark.slow),
+        pytest.param("td2-psp50", (256, 512), marks=pytest.mark.slow),
+    ],
+    ids=str,
+)
+def test_sizes_of_every_kind_build(name, size, precision, small_graphs):
+    """Not 8k+1, not 8k, no grid of the pyramid a divisor: Resize and the matrices have sizes of their own there."""
+    graphs = small_graphs(name, precision, size)
+    spec, _ = build_engines(graphs, backend=RTX, precision=precision)
+    assert list(spec.graphs) == list(graphs)
+    assert all((engine.half_share > 0.97) == (precision == "fp16") for engine in spec.graphs.values())
+
+
 def test_an_fp32_graph_cannot_pass_as_fp16():
     with pytest.raises(ExportError, match=r"graph 'toy'.*FP16 was asked, and 0\.0% .*FP32 are toy/"):
         build_engines({"toy": toy_graph("float32")}, backend=RTX, precision="fp16")
