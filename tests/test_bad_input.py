@@ -106,13 +106,13 @@ def edit_manifest(path, old, new):
 CHECKPOINTS = [
     ("absent.pth", "No such file or directory"),
     ("folder", "Is a directory"),
-    ("empty.pth", "empty"),
-    ("text.pth", "not a PyTorch file"),
+    ("empty.pth", "it is empty (0 bytes)"),
+    ("text.pth", "it is text"),
     ("cut.pth", "damaged"),
     ("module.pth", "code"),
     ("list.pth", "holds a list"),
-    ("numbers.pth", "'epoch' is a int"),
-    ("other.pth", "unexpected: conv.weight"),
+    ("numbers.pth", "'epoch' (int)"),
+    ("other.pth", "conv.weight"),
     ("nan.pth", "NaN or infinite values in 1 of 616 tensors (enc1.w_vs.0.conv.bias)"),
     ("shape.pth", "enc2.w_vs.0.conv.bias [7] instead of [16]"),
 ]

@@ -51,6 +51,14 @@ def export(
             show_default=False,
         ),
     ] = None,
+    weights: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KEY",
+            help="Where the checkpoint holds several networks: which one, such as ema or model_state.",
+            show_default=False,
+        ),
+    ] = None,
     size: Annotated[
         str | None,
         typer.Option(
@@ -179,6 +187,7 @@ def export(
     others: dict[str, object] = {
         "--ckpt": checkpoint,
         "--out": out,
+        "--weights": weights,
         "--size": size,
         "--memory-stride": memory_stride,
     }
@@ -206,6 +215,7 @@ def export(
     options = ExportOptions(
         checkpoint=checkpoint,
         out=out,
+        weights=weights,
         size_hw=None if size is None else parse_size(size),
         memory_stride=memory_stride,
         names=names,

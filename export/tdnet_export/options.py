@@ -33,6 +33,7 @@ class ExportOptions:
     Attributes:
         checkpoint: the trained network's file.
         out: the bundle to write; None for `<network>.plan` in the current folder.
+        weights: which of several networks in the checkpoint, see `load_checkpoint`; None where there is only one.
         size_hw: input (H, W); None for a guess among those that the checkpoint leaves open.
         memory_stride: n of spec §1; None for the network's deployment default.
         names: file with class names; None for known or numbered ones.
@@ -53,6 +54,7 @@ class ExportOptions:
 
     checkpoint: Path
     out: Path | None = None
+    weights: str | None = None
     size_hw: tuple[int, int] | None = None
     memory_stride: int | None = None
     names: Path | None = None

@@ -34,6 +34,7 @@ from tdnet_export.termination import sigterm_as_exit
 from tdnet_export.weights import Weights
 from tdnet_models import Network, load_checkpoint
 from tdnet_models.digest import checkpoint_sha256
+from tdnet_models.provenance import Provenance
 from tdnet_runtime.bundle_writer import write_bundle
 from tdnet_runtime.errors import MissingExtraError, OptionError
 from tdnet_runtime.manifest import Manifest
@@ -64,6 +65,7 @@ class ExportSummary:
     Attributes:
         path: the bundle.
         manifest: as written.
+        provenance: what of the checkpoint was taken, and what was left.
         resampled_from: (h, w) of the checkpoint's LayerNorm maps where they were resampled, else None.
         reports: the proofs, by precision.
         graph_seconds: time to write and check all graphs, by precision.
@@ -74,6 +76,7 @@ class ExportSummary:
 
     path: Path
     manifest: Manifest
+    provenance: Provenance
     resampled_from: tuple[int, int] | None
     reports: dict[str, ParityReport]
     graph_seconds: dict[str, float]
@@ -100,7 +103,8 @@ def bundle_from_checkpoint(
     started = perf_counter()
     _require_tools(options)
     on_progress("load checkpoint", 0, 1)
-    network = load_checkpoint(options.checkpoint, size=options.size_hw)
+    network = load_checkpoint(options.checkpoint, size=options.size_hw, weights=options.weights)
+    assert network.provenance is not None  # it comes from a checkpoint
     digest = checkpoint_sha256(options.checkpoint)
     out = options.out or Path(f"{network.spec.name}.plan")
     options.check_out(out)
@@ -130,7 +134,7 @@ def bundle_from_checkpoint(
         graph_seconds, proof = _write_and_prove(
             network, contract, manifest, frames, clips, folder, options, on_progress
         )
-        resampled_from = network.resampled_from
+        provenance, resampled_from = network.provenance, network.resampled_from
         del network  # hundreds of MB
         manifest, members, never_run = _with_engines(manifest, folder, options, on_progress)
         on_progress("write bundle", 0, 1)
@@ -140,6 +144,7 @@ def bundle_from_checkpoint(
     return ExportSummary(
         path=out,
         manifest=manifest,
+        provenance=provenance,
         resampled_from=resampled_from,
         reports=proof.reports,
         graph_seconds=graph_seconds,

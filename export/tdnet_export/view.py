@@ -78,6 +78,7 @@ def show_summary(summary: ExportSummary, console: Console) -> None:
     table.add_row(
         "network", f"{manifest.network}, {len(manifest.classes)} classes, {len(manifest.paths)} path(s)"
     )
+    table.add_row("weights", escape(str(summary.provenance)))
     size = f"{manifest.input.height}x{manifest.input.width}"
     table.add_row("input", f"{size}, memory stride {manifest.state.stride}")
     if summary.resampled_from is not None:

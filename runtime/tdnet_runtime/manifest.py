@@ -65,7 +65,7 @@ class Manifest(Strict, frozen=True, kw_only=True):
 
     Attributes:
         schema_version: of this file; see `SCHEMA_VERSION`.
-        network: `td2-psp50`, `td4-psp18`, `td2-fa18` or `psp101`.
+        network: such as `td2-psp50`, `td4-psp18`, `td2-fa18` or `psp101`.
         widths: channel widths of the network by name, for making one of the same shapes.
         input: what frames must be.
         feature_size: (h, w) of the feature maps: ⌈height/8⌉, ⌈width/8⌉.
@@ -75,6 +75,7 @@ class Manifest(Strict, frozen=True, kw_only=True):
         state: the state contract.
         graphs: all graphs of the bundle.
         checkpoint_sha256: of the checkpoint file that the weights came from.
+        weights: where in that file they were: names of entries and prefixes, joined by dots; empty where nothing says.
         tools: versions of what made the bundle.
         parity: by precision, the proof's outcome.
         members: every member but the manifest itself, by name; empty only until the bundle is written.
@@ -101,6 +102,7 @@ class Manifest(Strict, frozen=True, kw_only=True):
     dtypes: dict[str, dict[str, str]] = msgspec.field(default_factory=dict)
     engines: tuple[EngineSpec, ...] = ()
     threshold: float | None = None
+    weights: str = ""
 
     def __post_init__(self) -> None:
         if not SHA256.fullmatch(self.checkpoint_sha256):

@@ -105,7 +105,7 @@ def network_for(manifest: Manifest, ckpt: Path | None) -> Network:
 
     Args:
         manifest: of the bundle.
-        ckpt: the weights; None for made-up ones in the same shapes.
+        ckpt: the weights, the ones in it that the bundle has; None for made-up ones in the same shapes.
 
     Raises:
         CheckpointError: `ckpt` cannot be loaded.
@@ -114,7 +114,7 @@ def network_for(manifest: Manifest, ckpt: Path | None) -> Network:
 
     size_hw = (manifest.input.height, manifest.input.width)
     if ckpt is not None:
-        return load_checkpoint(ckpt, size=size_hw)
+        return load_checkpoint(ckpt, size=size_hw, weights=manifest.weights or None)
     return synthetic_network(
         manifest.network,
         classes=manifest.channels,
