@@ -173,7 +173,7 @@ BUNDLES = [
     ("flipped.plan", "it was damaged or changed"),
     ("engine.plan", "TensorRT"),
     ("good.pth", "checkpoint"),
-    ("version.plan", "schema version 9; this version of tdnet-deploy reads 1 to 2"),
+    ("version.plan", "schema version 9; this version of tdnet-deploy reads 1 to 3"),
     ("kinds.plan", "stride"),
 ]
 
