@@ -23,6 +23,7 @@ SCENE = "rendered moving scene"
 
 _SIZE = re.compile(r"(\d{1,5})[x×](\d{1,5})")
 _MAX_STRIDE = 16
+_THRESHOLD = 0.5  # where nobody names one: what a sigmoid head is trained around
 _THRESHOLDS = (1e-4, 1 - 1e-4)  # beyond them FP32 tells no probabilities apart
 
 
@@ -127,6 +128,21 @@ class ExportOptions:
         """(backend, precision) of each set of engines: the best precision among those of the graphs."""
         present = [precision for precision in PREFERRED if precision in self.wanted_precisions]
         return tuple((backend, present[0]) for backend in dict.fromkeys(self.backends))
+
+    def threshold_for(self, classes: int) -> float | None:
+        """Of the labels of a network of so many classes; None for the class of the largest logit.
+
+        Raises:
+            OptionError: there is more than one, and a threshold was named.
+        """
+        if classes == 1:
+            return _THRESHOLD if self.threshold is None else self.threshold
+        if self.threshold is not None:
+            raise OptionError(
+                f"--threshold goes with a network of one class; the checkpoint has {classes}, and labels are the class of "
+                "the largest logit: leave it out"
+            )
+        return None
 
     def check_out(self, out: Path) -> None:
         """Raise OptionError where a bundle cannot be written to `out`."""

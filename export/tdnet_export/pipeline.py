@@ -36,14 +36,13 @@ from tdnet_models import Network, load_checkpoint
 from tdnet_models.digest import checkpoint_sha256
 from tdnet_models.provenance import Provenance
 from tdnet_runtime.bundle_writer import write_bundle
-from tdnet_runtime.errors import MissingExtraError, OptionError
+from tdnet_runtime.errors import MissingExtraError
 from tdnet_runtime.manifest import Manifest
 from tdnet_runtime.temporary_folder import temporary_folder
 
 __all__ = ["ExportSummary", "Progress", "bundle_from_checkpoint"]
 
 INT8_REPORT = "reports/int8.json"
-_THRESHOLD = 0.5  # where nobody names one: what a sigmoid head is trained around
 
 Models = dict[str, onnx.ModelProto]
 """Graphs of one precision by name."""
@@ -114,7 +113,7 @@ def bundle_from_checkpoint(
         memory_stride=options.memory_stride or network.spec.variant.memory_stride,
         logits=options.logits,
         preprocessing=options.wanted_preprocessing,
-        threshold=_threshold(options, network),
+        threshold=options.threshold_for(network.spec.classes),
     )
     frames = _proof_frames(options, network)
     clips = _clips(options, network)
@@ -245,18 +244,6 @@ def _require_tools(options: ExportOptions) -> None:
     reason = int8_unavailable() if "int8" in options.wanted_precisions else None
     if reason is not None:
         raise MissingExtraError(reason)
-
-
-def _threshold(options: ExportOptions, network: Network) -> float | None:
-    """Of a sigmoid head's labels; None for an argmax. Raises OptionError where it is named for an argmax."""
-    if network.spec.classes == 1:
-        return _THRESHOLD if options.threshold is None else options.threshold
-    if options.threshold is not None:
-        raise OptionError(
-            f"--threshold goes with a network of one class; the checkpoint has {network.spec.classes}, and labels are "
-            "the class of the largest logit: leave it out"
-        )
-    return None
 
 
 def _clips(options: ExportOptions, network: Network) -> list[list[Frame]]:
