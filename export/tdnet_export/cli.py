@@ -11,6 +11,7 @@ from rich.console import Console
 from tdnet_export.engines import ENGINE_BACKENDS
 from tdnet_export.options import PRECISIONS, ExportOptions, RebuildOptions, parse_size
 from tdnet_export.view import StageProgress, show_rebuild, show_summary
+from tdnet_runtime.backends.cpu_count import usable_cpus
 from tdnet_runtime.errors import OptionError
 
 __all__ = ["app"]
@@ -152,7 +153,11 @@ def export(
         calibration=calibration,
         max_loss=max_loss,
     )
-    from tdnet_export.pipeline import bundle_from_checkpoint  # takes seconds: wrong options need not wait
+    import torch  # takes seconds, as does the pipeline: wrong options need not wait
+
+    from tdnet_export.pipeline import bundle_from_checkpoint
+
+    torch.set_num_threads(min(torch.get_num_threads(), usable_cpus()))  # PyTorch 2.13 knows of no CPU quota
 
     with StageProgress(Console(stderr=True)) as progress:
         summary = bundle_from_checkpoint(options, on_progress=progress)
