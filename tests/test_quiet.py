@@ -1,5 +1,6 @@
 """No command asks a host, nor writes anything but what it was asked for: see docs/quiet.md."""
 
+import ast
 import configparser
 import importlib.util
 import subprocess
@@ -181,6 +182,29 @@ def test_a_command_asks_nobody_and_leaves_nothing(case: Case, library, given, tm
     seen = watched(library, tmp_path / "watched", command, allowed=allowed)
     assert seen.done.returncode == 0, seen.done.stderr
     assert (seen.asked, seen.astray, seen.left) == ([], [], [])
+
+
+REPORTING = {"onnxruntime", "openvino", "nncf"}
+
+
+def test_what_reports_is_imported_in_one_place() -> None:
+    """An import that goes past `import_without_telemetry` may be the process's first."""
+    past = []
+    for folder in ("models", "runtime", "export", "benchmarks"):
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.Import):
+                    names = [alias.name for alias in node.names]
+                elif isinstance(node, ast.ImportFrom):
+                    names = [node.module or ""]
+                elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith(
+                    ("import_module", "require")
+                ):
+                    names = [str(a.value) for a in node.args[:1] if isinstance(a, ast.Constant)]
+                else:
+                    continue
+                past += [f"{path}:{node.lineno}" for name in names if name.partition(".")[0] in REPORTING]
+    assert past == []
 
 
 def test_every_console_script_is_watched() -> None:

@@ -24,6 +24,10 @@ _FOLDERS = {
 }
 """By environment variable; read by these libraries when they are imported, or when they first write."""
 
+_HEADERS = (
+    "TORCHINDUCTOR_CPP_CACHE_PRECOMPILE_HEADERS"  # kept in /tmp whatever the cache's folder is (2.13.0)
+)
+
 
 @functools.cache
 def use_private_caches() -> None:
@@ -47,6 +51,7 @@ def use_private_caches() -> None:
     atexit.register(_remove, folder, os.getpid())
     for variable, name in missing.items():
         os.environ[variable] = str(folder / name)
+    os.environ.setdefault(_HEADERS, "0")
     (folder / "matplotlib").mkdir()  # Matplotlib would complain
 
 
