@@ -90,7 +90,7 @@ CASES = (
     Case(
         "rebuild",
         "tdnet-export",
-        lambda given: ["--rebuild", given.bundle, "--backend", "tensorrt-rtx"],
+        lambda given: ["--rebuild", given.bundle, "--backend", "tensorrt-rtx", "--precision", "fp32"],
         needs=("tensorrt_rtx", "polygraphy"),
     ),
     Case("inspect", "tdnet-inspect", lambda given: [given.bundle, "--extract", "members"]),
@@ -122,9 +122,18 @@ CASES = (
                 "--json",
                 "run.json",
             ),
-            *("--roofline",),
         ],
         needs=("matplotlib", "jinja2", "onnxruntime"),
+    ),
+    Case(
+        "bench-roofline",
+        "tdnet-bench",
+        lambda given: [
+            *("--engine", given.bundle, "--input", given.images, "--frames", "2"),
+            *("--backend", "onnxruntime", "--peer", "none", "--roofline"),
+        ],
+        needs=("onnxruntime", "onnx"),
+        slow=True,
     ),
     Case(
         "bench-compile",
@@ -212,7 +221,7 @@ def test_every_console_script_is_watched() -> None:
 
 
 @pytest.mark.parametrize("home", [None, "/proc/nobody"], ids=["unset", "cannot be made"])
-@pytest.mark.parametrize("name", ["export", "run-auto", "bench"])
+@pytest.mark.parametrize("name", ["run-auto", "bench"])
 def test_no_home_is_needed(name: str, home: str | None, library, given, tmp_path) -> None:
     case = next(case for case in CASES if case.name == name)
     require(case)
