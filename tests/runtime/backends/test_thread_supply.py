@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -140,3 +141,20 @@ def test_how_many(
     assert [("threads is 5, and 4 can compute at once" in message) for message in caplog.messages] == [
         True
     ] * told
+
+
+@needs_linux
+def test_a_providers_graphs_have_no_pools() -> None:
+    """A GPU computes; ONNX Runtime would make a pool of all cores for each graph, had it not been told."""
+    ort = pytest.importorskip("onnxruntime")
+    from tdnet_runtime.backends.ort_provider import Provider, _session
+
+    made: list[object] = []
+
+    def session(data: bytes, options: object, **_: object) -> SimpleNamespace:
+        made.append(options)
+        return SimpleNamespace(get_providers=lambda: ["P"])
+
+    fake = SimpleNamespace(SessionOptions=ort.SessionOptions, InferenceSession=session)
+    _session(fake, Provider("P", "cpu"), "graph", b"", {})
+    assert [options.intra_op_num_threads for options in made] == [1]  # type: ignore[attr-defined]
