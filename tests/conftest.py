@@ -12,6 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tdnet_bench.machine.private_caches import use_private_caches
+
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # tests import onnxruntime by themselves, too
+use_private_caches()
+
 DATA = Path(__file__).parent / "data"
 SMALL_SIZE = {
     "td2-psp50": (193, 385),

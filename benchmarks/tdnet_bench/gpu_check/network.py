@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
+from tdnet_bench.machine.private_caches import use_private_caches
+
 if TYPE_CHECKING:
     from tdnet_models import Network
     from tdnet_models.preprocessing import Preprocessing
@@ -27,6 +29,7 @@ def prepared(network: Network, *, device: Any, half: bool) -> Network:
 
 def compiled(network: Network) -> Network:
     """The network with its steps compiled by torch.compile with its defaults. It is changed."""
+    use_private_caches()
     import torch  # only in the parts that run PyTorch
 
     for part in _TEMPORAL_PARTS if hasattr(network, "encode") else ("forward",):

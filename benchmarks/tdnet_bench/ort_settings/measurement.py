@@ -19,6 +19,7 @@ from tdnet_bench.ort_settings.variants import Variant, variants_for
 from tdnet_bench.ort_settings.workload import PRECISION, Workload, workload_of
 from tdnet_bench.sides.side import Phase
 from tdnet_runtime import Segmenter
+from tdnet_runtime.backends.no_telemetry import import_without_telemetry
 from tdnet_runtime.extras import require
 
 __all__ = ["measure_settings"]
@@ -129,6 +130,4 @@ def _forms(workload: Workload, *, threads: int, repeats: int, phase: Phase) -> l
 
 
 def _ort() -> Any:
-    import onnxruntime  # an extra: the runtime has said by then if it is missing
-
-    return onnxruntime
+    return import_without_telemetry("onnxruntime")  # the runtime has said by then if it is missing

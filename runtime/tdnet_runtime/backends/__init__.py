@@ -59,7 +59,7 @@ def open_backend(
         name: of the backend, or `auto`.
         bundle: verified.
         precision: to compute the bundle in; None for the best of its graphs' that the backend runs unasked.
-        threads: of the CPU; None for all that this process may use.
+        threads: of the CPU; None for as many as can compute at once: this process's cores, and its CPU quota.
 
     Raises:
         OptionError: no such backend or precision, or a thread count below 1.

@@ -23,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tdnet_runtime.backends.base import Binding, Buffer, Program, Session
+from tdnet_runtime.backends.no_telemetry import import_without_telemetry
 from tdnet_runtime.backends.ort_provider import GATE, LoadedGraph, Provider, checked, load_graph
 from tdnet_runtime.bundle import Bundle
 from tdnet_runtime.errors import BackendError
@@ -238,8 +239,7 @@ class OrtBoundBackend(ForkBound):
     fork_error = BackendError
 
     def __init__(self, bundle: Bundle, provider: Provider, *, name: str, precision: str) -> None:
-        import onnxruntime as ort  # an extra: imported where it is needed
-
+        ort = import_without_telemetry("onnxruntime")
         # CUDA's own wheels lie where the system's loader does not look.
         if importlib.util.find_spec("nvidia") is not None and hasattr(ort, "preload_dlls"):
             ort.preload_dlls(directory="")

@@ -63,7 +63,7 @@ def endless(tmp_path, monkeypatch):
         monkeypatch.setattr(sys, "path", [str(folder.parent), *sys.path])
         monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
         monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
-        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+        monkeypatch.setenv("TDNET_TIMING_CACHE", str(tmp_path / "cache"))
         monkeypatch.setenv("TEST_PID_FILE", str(tmp_path / "pid"))
         return tmp_path / "pid"
 
