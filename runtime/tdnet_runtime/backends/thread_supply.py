@@ -23,18 +23,22 @@ _SETTLED_S = 1.0
 
 
 def thread_count(asked: int | None) -> int:
-    """Threads for an engine: `usable_cpus`, or as many as are asked for; more than can compute at once are told."""
+    """Threads for an engine: `usable_cpus`, or as many as are asked for; never more than can compute at once.
+
+    ONNX Runtime has a pool for each graph: threads beyond that would be hundreds, which only wait for each other.
+    """
     usable = usable_cpus()
     if asked is None:
         return usable
     if asked > usable:
         logger.warning(
             "threads is %d, and %d can compute at once here (the cores that this process may use, and the CPU quota "
-            "of its container): more wait for each other, and cost time",
+            "of its container): %d are used",
             asked,
             usable,
+            usable,
         )
-    return asked
+    return min(asked, usable)
 
 
 def require_threads(count: int, *, engine: str, purpose: str) -> None:
