@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt
 DEMO := demo
 CHECKPOINT := models/zoo/td2-fa18-w32-camvid.pth
+# Files are handed out to processes; the order is random, and its seed is printed (again: --randomly-seed N).
+PYTEST_JOBS ?= --numprocesses auto --maxprocesses 4 --dist loadfile
 PYTEST_ARGS ?=
 GPU_VENV := .venv-gpu
 GPU_CHECK_ARGS ?=
@@ -22,7 +24,7 @@ demo: $(VENV)/.demo $(DEMO)/bikes.mp4
 	@echo "bundle is $(DEMO)/td2-fa18.plan (tdnet-inspect shows it), the figures are in $(DEMO)/bench.json."
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest $(PYTEST_JOBS) $(PYTEST_ARGS)
 
 # What takes long: packaging, measurements, and the full-size reference outputs where they are at hand.
 test-slow: $(VENV)/.dev
