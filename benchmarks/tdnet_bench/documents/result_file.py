@@ -16,7 +16,7 @@ from tdnet_runtime.errors import OptionError
 
 __all__ = ["check_result_path", "read_result", "records_as_json", "write_result"]
 
-AnyDocument = TypeVar("AnyDocument", bound=Record)
+AnyDocument = TypeVar("AnyDocument", bound=msgspec.Struct)
 
 
 def check_result_path(path: Path, *, option: str) -> None:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tdnet_bench.gpu_check.records import OUR_STREAM, GpuCheck, Measurement
-from tdnet_bench.published.markdown import Link, number
+from tdnet_bench.published.markdown import Link, markdown_table, number
 from tdnet_bench.published.results import GpuResult, Results
 from tdnet_bench.views.formats import ABSENT
-from tdnet_bench.views.markdown import markdown_table
 
 __all__ = ["gpu_table"]
 

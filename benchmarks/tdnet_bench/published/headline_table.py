@@ -6,6 +6,7 @@ from tdnet_bench.published.markdown import (
     Link,
     agreement_cell,
     file_cell,
+    markdown_table,
     network_cell,
     p50_cell,
     size_cell,
@@ -15,7 +16,6 @@ from tdnet_bench.published.results import Result, Results
 from tdnet_bench.published.speed_tables import times_faster
 from tdnet_bench.records.config import PYTORCH
 from tdnet_bench.views.formats import ABSENT
-from tdnet_bench.views.markdown import markdown_table
 
 __all__ = ["headline_table"]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
@@ -16,6 +16,7 @@ __all__ = [
     "Link",
     "agreement_cell",
     "file_cell",
+    "markdown_table",
     "network_cell",
     "number",
     "p50_cell",
@@ -29,6 +30,16 @@ Link: TypeAlias = Callable[[Path], str]
 
 BUSY, APPROXIMATE = "†", "‡"
 """Marks of a row; `with_notes` says what they mean."""
+
+
+def markdown_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table; every row has a cell for each column. No line end after the last row."""
+    lines = [_line(columns), "|" + "---|" * len(columns)]
+    return "\n".join([*lines, *(_line(row) for row in rows)])
+
+
+def _line(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
 
 
 def with_notes(made: str, results: Sequence[Result]) -> str:

@@ -8,6 +8,7 @@ from tdnet_bench.published.markdown import (
     Link,
     agreement_cell,
     file_cell,
+    markdown_table,
     network_cell,
     p50_cell,
     size_cell,
@@ -17,7 +18,6 @@ from tdnet_bench.published.results import Machine, Result
 from tdnet_bench.records.config import PYTORCH
 from tdnet_bench.statistics.quality import Accuracy
 from tdnet_bench.views.formats import ABSENT, format_percent
-from tdnet_bench.views.markdown import markdown_table
 
 __all__ = ["camvid_class_table", "camvid_table", "points_cell"]
 

@@ -12,7 +12,6 @@ from tdnet_bench.documents.result_file import read_result
 from tdnet_bench.gpu_check.records import KIND as GPU_CHECK
 from tdnet_bench.gpu_check.records import GpuCheck
 from tdnet_bench.machine.load import BUSY_SHARE
-from tdnet_bench.ort_settings import document as ort_settings
 from tdnet_bench.records.config import PYTORCH
 from tdnet_bench.statistics.ratios import Ratio
 
@@ -21,6 +20,7 @@ __all__ = ["SPLITS", "GpuResult", "Machine", "Result", "Results", "read_machines
 SPLITS = ("val", "test")
 """Of CamVid; a machine's folder has `camvid-val` and `camvid-test`."""
 
+_SETTINGS = "onnxruntime settings"
 _PUBLISHED_PLANES = "planes 64-128-256-512"
 """Of all four networks."""
 
@@ -77,13 +77,13 @@ class Machine:
         name: of the folder.
         speed: documents that lie in it.
         camvid: those with CamVid's label images, by split; a split that was not measured is missing.
-        settings: ONNX Runtime's, with their files.
+        settings: files about ONNX Runtime's; see `settings_tables.py`.
     """
 
     name: str
     speed: tuple[Result, ...]
     camvid: dict[str, tuple[Result, ...]]
-    settings: tuple[tuple[Path, ort_settings.SettingsDocument], ...] = ()
+    settings: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,11 +145,7 @@ def _machine(folder: Path) -> Machine:
         name=folder.name,
         speed=_results(folder),
         camvid={split: results for split, results in camvid.items() if results},
-        settings=tuple(
-            (path, ort_settings.read(path))
-            for path in sorted(folder.glob("*.json"))
-            if _kind(path) == ort_settings.KIND
-        ),
+        settings=tuple(path for path in sorted(folder.glob("*.json")) if _kind(path) == _SETTINGS),
     )
 
 

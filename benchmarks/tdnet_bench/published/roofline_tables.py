@@ -9,6 +9,7 @@ from tdnet_bench.published.markdown import (
     BUSY,
     Link,
     file_cell,
+    markdown_table,
     network_cell,
     number,
     size_cell,
@@ -17,7 +18,6 @@ from tdnet_bench.published.markdown import (
 from tdnet_bench.published.results import Machine, Result
 from tdnet_bench.roofline.model import Roofline
 from tdnet_bench.views.formats import ABSENT
-from tdnet_bench.views.markdown import markdown_table
 
 __all__ = ["roofline_table"]
 

@@ -8,6 +8,7 @@ from tdnet_bench.published.markdown import (
     Link,
     agreement_cell,
     file_cell,
+    markdown_table,
     network_cell,
     number,
     p50_cell,
@@ -18,7 +19,6 @@ from tdnet_bench.published.results import Machine, Result
 from tdnet_bench.records.config import PYTORCH
 from tdnet_bench.statistics.ratios import CONFIDENCE, Ratio
 from tdnet_bench.views.formats import ABSENT, format_percent
-from tdnet_bench.views.markdown import markdown_table
 
 __all__ = ["sizes_table", "speed_table", "times_faster"]
 
