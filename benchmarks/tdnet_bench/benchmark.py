@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
 
@@ -77,11 +78,12 @@ def run_benchmark(options: BenchOptions, *, phase: Phase, pace: Pace = DEFAULT_P
         lineup = Lineup(
             options.engine, ckpt=asked.ckpt, threads=options.threads, stack=stack, warm_up=pace.warm_up
         )
-        segmenter, rivals = lineup.open_subject(asked.rivals)
+        subject, rivals = lineup.open_subject(asked.rivals)
+        segmenter = subject.segmenter
         manifest = segmenter.manifest
         digest = None if options.ckpt is None else checked_digest(options.ckpt, manifest)
         parts = _parts(options, segmenter, phase=phase, pace=pace)
-        config = _config(options, segmenter, parts, checkpoint_sha256=digest)
+        config = _config(options, subject, parts, checkpoint_sha256=digest)
         if options.json is not None:
             refuse_other_run(options.json, config)
         images = parts.images()
@@ -102,11 +104,16 @@ def run_benchmark(options: BenchOptions, *, phase: Phase, pace: Pace = DEFAULT_P
             left_out=(*asked.left_out, *lineup.left_out),
             environment=environment,
             setup=lineup.setup,
-            notes=tuple(notes_before(manifest, reference.note, lineup.repeated)),
+            notes=tuple(notes_before(manifest, reference.note, lineup.repeated, no_gpu=lineup.no_gpu)),
         )
         path = None if options.json is None else journal_path(options.json)
         journal = stack.enter_context(Journal(path, header))
         measured = parts.measure(lineup.sides, images, judge=judge, write=journal.write)
+        obstacles = [
+            f"device compute of {side.name} was NOT measured: {side.obstacle}"
+            for side in lineup.sides
+            if isinstance(side, BundleSide) and side.obstacle is not None
+        ]
         unused = unused_labels(options.labels, label_images.used if label_images is not None else 0)
         peak_rss = peak_rss_mib()  # before the roofline, which takes memory of its own
         features = feature_errors(lineup.sides, images)
@@ -125,6 +132,7 @@ def run_benchmark(options: BenchOptions, *, phase: Phase, pace: Pace = DEFAULT_P
             peak_rss=peak_rss,
             features=features,
             limits=limits,
+            obstacles=obstacles,
         )
         colors = tuple(spec.color for spec in manifest.classes)
         return Run(document=document, picture=judge.picture, class_colors=colors)
@@ -169,6 +177,7 @@ def _document(
     peak_rss: float | None,
     features: dict[str, FeatureErrors],
     limits: Limits | None,
+    obstacles: Iterable[str],
 ) -> Document:
     document = document_from_header(header, records)
     left_out = (*document.left_out, *unused)
@@ -185,7 +194,7 @@ def _document(
         environment=msgspec.structs.replace(document.environment, gpus=measured.gpus),
         run_peak_rss_mib=peak_rss,
         other_busy_cores=measured.other_busy_cores,
-        notes=(*document.notes, *after, *(limits.notes if limits is not None else ())),
+        notes=(*document.notes, *after, *obstacles, *(limits.notes if limits is not None else ())),
         exit_code=exit_code(document.summary, left_out),
         ceilings=limits.ceilings if limits is not None else None,
         rooflines=limits.rooflines if limits is not None else {},
@@ -194,9 +203,10 @@ def _document(
 
 
 def _config(
-    options: BenchOptions, segmenter: Segmenter, parts: Parts, *, checkpoint_sha256: str | None
+    options: BenchOptions, subject: BundleSide, parts: Parts, *, checkpoint_sha256: str | None
 ) -> RunConfig:
     """Before the sides are known; the reference is filled in later."""
+    segmenter = subject.segmenter
     manifest = segmenter.manifest
     return RunConfig(
         engine=options.engine.name,
@@ -217,7 +227,7 @@ def _config(
         labels=options.labels.name if options.labels is not None else None,
         fps=parts.fps,
         requested=(*options.backends, *options.peers),
-        subject=BundleSide(segmenter).name,
+        subject=subject.name,
         reference=None,
         reference_note="",
         checkpoint_sha256=checkpoint_sha256,

@@ -16,8 +16,7 @@ from tdnet_bench.documents.exit_codes import EXIT_CODES
 from tdnet_bench.documents.journal import complete, journal_path, read_run
 from tdnet_bench.machine.environment import usable_cores
 from tdnet_bench.options import DEFAULT_FRAMES, BenchOptions
-from tdnet_bench.sides.pytorch_side import PYTORCH_SIDES
-from tdnet_bench.sides.requests import NO_PEERS
+from tdnet_bench.sides.requests import NO_PEERS, PYTORCH_SIDES
 from tdnet_bench.views.compare_report import report_from_comparison
 from tdnet_bench.views.html.page import require_libraries, write_page
 from tdnet_bench.views.progress import progress_bars

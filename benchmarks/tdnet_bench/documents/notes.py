@@ -14,15 +14,20 @@ from tdnet_runtime.manifest import Manifest
 __all__ = ["busy_note", "notes_after", "notes_before", "unused_labels"]
 
 
-def notes_before(manifest: Manifest, reference_note: str, repeated: Mapping[str, str]) -> Iterator[str]:
+def notes_before(
+    manifest: Manifest, reference_note: str, repeated: Mapping[str, str], *, no_gpu: str | None = None
+) -> Iterator[str]:
     """What is known when all sides are open.
 
     Args:
         manifest: of the bundle.
         reference_note: see `RunConfig`.
         repeated: see `Lineup`.
+        no_gpu: see `Lineup`.
     """
     yield reference_note
+    if no_gpu is not None:
+        yield f"device compute was NOT measured: {no_gpu}"
     if manifest.size_resampled:
         yield "the bundle is an approximation: its LayerNorm maps were resampled from another size"
     if any(tensor.name == "logits" for graph in manifest.graphs for tensor in graph.outputs):

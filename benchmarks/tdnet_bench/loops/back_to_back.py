@@ -16,6 +16,7 @@ from tdnet_bench.loops.schedule import Schedule, turn_order
 from tdnet_bench.quality.judge import Judgement
 from tdnet_bench.records.frames import FrameRecord
 from tdnet_bench.sides.side import Array, Clock, Side, Sleep, Tick, Write
+from tdnet_runtime.errors import BackendError
 
 __all__ = ["PAUSE_MS", "Judging", "WarmUp", "measure", "warm_up"]
 
@@ -49,6 +50,7 @@ def warm_up(
     frames: Sequence[Array],
     schedule: Schedule,
     *,
+    classes: int | None = None,
     floor_ns: int = _WARM_UP_FLOOR_NS,
     clock: Clock = time.perf_counter_ns,
     tick: Tick = lambda: None,
@@ -59,21 +61,32 @@ def warm_up(
         side: the side to warm up.
         frames: at least one; repeated as needed.
         schedule: of the network.
+        classes: that labels may name; None for any.
         floor_ns: whole rounds of m frames are added until this much time has passed.
         clock: monotonic, in nanoseconds.
         tick: called after each frame.
+
+    Raises:
+        BackendError: a label that is no class, as of an engine that computes nonsense.
     """
     source = cycle(frames)
     started_ns = clock()
     with side.stream() as push:
-        push(next(source))
+        mask = push(side.feed(next(source)))
         first_mask_ns = clock() - started_ns
-        tick()
         count = 1
-        while count < schedule.warm_up_frames or count % schedule.paths or clock() - started_ns < floor_ns:
-            push(next(source))
-            count += 1
+        while True:
+            if classes is not None and (largest := int(mask.labels.max())) >= classes:
+                raise BackendError(
+                    f"{side.name} gave a label {largest}, but the network has {classes} classes: what it runs is not this "
+                    "network; build its engines anew (tdnet-export --rebuild)"
+                )
             tick()
+            done = count >= schedule.warm_up_frames and count % schedule.paths == 0
+            if done and clock() - started_ns >= floor_ns:
+                break
+            mask = push(side.feed(next(source)))
+            count += 1
     return WarmUp(count, first_mask_ns)
 
 
@@ -116,11 +129,12 @@ def measure(
             labels: dict[str, Array] = {}
             for place in turn_order(index, paths=schedule.paths, sides=len(sides)):
                 name = sides[place].name
+                given = sides[place].feed(frame.image)
                 sleep(pause_ms / 1e3)
                 started_ns = clock()
-                mask = pushes[place](frame.image)
+                mask = pushes[place](given)
                 spent_ns[name] = clock() - started_ns
-                device_ns[name], labels[name] = mask.device_compute_ns, mask.labels
+                labels[name], device_ns[name] = mask.labels, mask.device_compute_ns
             judged = judge(frame, labels)
             for turn, name in enumerate(spent_ns):
                 worth = judged.get(name, Judgement())

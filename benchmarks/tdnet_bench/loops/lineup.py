@@ -14,12 +14,14 @@ from tdnet_bench.machine.environment import peak_rss_mib
 from tdnet_bench.machine.gpus import process_gpu_memory_mib
 from tdnet_bench.records.config import LeftOut, SideSpec
 from tdnet_bench.records.setup import SideSetup
-from tdnet_bench.sides.bundle_side import BundleSide
+from tdnet_bench.sides.bundle_side import GPU_BACKENDS, BundleSide
+from tdnet_bench.sides.gpu import Gpu
 from tdnet_bench.sides.pytorch_side import PyTorchSide, network_for
-from tdnet_bench.sides.requests import Request
+from tdnet_bench.sides.requests import HOST, Request
 from tdnet_bench.sides.side import Array, Tick
 from tdnet_bench.statistics.latency import NS_PER_MS
 from tdnet_runtime import Segmenter
+from tdnet_runtime.backends.base import DeviceBackend
 from tdnet_runtime.errors import BackendError, MissingExtraError, TdnetError
 from tdnet_runtime.manifest import Manifest
 
@@ -44,6 +46,7 @@ class Lineup:
         setup: by name, what each took.
         left_out: requests that could not be opened or failed on the warm-up, and why.
         repeated: requests that turned out to be a side that was there already, and its name.
+        no_gpu: why nothing tells the device's time, where a side has a device; None until then.
     """
 
     def __init__(
@@ -59,12 +62,14 @@ class Lineup:
         self._stack, self._warm_up = stack, warm_up
         self._subject: tuple[BundleSide, int] | None = None
         self._manifest: Manifest | None = None
+        self._found_gpu: Gpu | None = None
+        self.no_gpu: str | None = None
         self.sides: list[AnySide] = []
         self.setup: dict[str, SideSetup] = {}
         self.left_out: list[LeftOut] = []
         self.repeated: dict[str, str] = {}
 
-    def open_subject(self, rivals: Sequence[Request]) -> tuple[Segmenter, tuple[Request, ...]]:
+    def open_subject(self, rivals: Sequence[Request]) -> tuple[BundleSide, tuple[Request, ...]]:
         """Open the bundle on the first of `rivals` that can run it here.
 
         Returns:
@@ -78,21 +83,23 @@ class Lineup:
         for place, request in enumerate(rivals):
             started_ns = time.perf_counter_ns()
             try:
-                segmenter = self._stack.enter_context(self._open_bundle(request))
+                with ExitStack() as stack:
+                    side = self._bundle_side(request, stack)
+                    self._stack.push(stack.pop_all())
             except _UNUSABLE as error:
                 errors.append(error)
                 self._leave_out(request, error)
                 continue
-            self._subject = (BundleSide(segmenter), time.perf_counter_ns() - started_ns)
-            self._manifest = segmenter.manifest
-            return segmenter, tuple(rivals[place + 1 :])
+            self._subject = (side, time.perf_counter_ns() - started_ns)
+            self._manifest = side.segmenter.manifest
+            return side, tuple(rivals[place + 1 :])
         raise errors[0]
 
     def warm_up_subject(self, frames: Sequence[Array], schedule: Schedule, *, tick: Tick) -> None:
         """Warm the subject up; see `back_to_back.warm_up`."""
         assert self._subject is not None  # open_subject came first
         side, load_ns = self._subject
-        self._keep(side, load_ns, self._warm_up(side, frames, schedule, tick=tick))
+        self._keep(side, load_ns, self._warm_up(side, frames, schedule, classes=self._classes, tick=tick))
 
     def add(self, request: Request, frames: Sequence[Array], schedule: Schedule, *, tick: Tick) -> None:
         """Open another side and warm it up, or note why it cannot be.
@@ -108,7 +115,7 @@ class Lineup:
                 if side.name in self.setup:
                     self.repeated[str(request)] = side.name
                     return
-                warmed = self._warm_up(side, frames, schedule, tick=tick)
+                warmed = self._warm_up(side, frames, schedule, classes=self._classes, tick=tick)
             except _UNUSABLE as error:
                 self._leave_out(request, error)
                 return
@@ -119,22 +126,52 @@ class Lineup:
         """The sides by name; `camera` where camera to mask is measured, too."""
         return {side.name: side.spec(camera=camera) for side in self.sides}
 
-    def _open_bundle(self, request: Request) -> Segmenter:
-        return Segmenter.open(
-            self._engine, backend=request.name, precision=request.precision, threads=self._threads
+    @property
+    def _classes(self) -> int:
+        assert self._manifest is not None  # open_subject came first
+        return len(self._manifest.classes)
+
+    def _bundle_side(self, request: Request, stack: ExitStack) -> BundleSide:
+        segmenter = stack.enter_context(
+            Segmenter.open(
+                self._engine, backend=request.name, precision=request.precision, threads=self._threads
+            )
         )
+        backend = segmenter.backend
+        gpu = self._gpu() if backend.name in GPU_BACKENDS else None
+        if request.resident and not isinstance(backend, DeviceBackend):
+            raise BackendError(
+                f"the backend {backend.name} leaves neither frames nor labels in a GPU's memory"
+            )
+        if request.resident and gpu is None:
+            raise BackendError(f"frames cannot be put into the GPU's memory: {self.no_gpu}")
+        if not request.graphs:
+            if not hasattr(backend, "use_graphs"):
+                raise BackendError(f"the backend {backend.name} has no CUDA graphs that it could go without")
+            backend.use_graphs = False
+        return BundleSide(segmenter, gpu=gpu, resident=request.resident, marks=request.marks)
+
+    def _gpu(self) -> Gpu | None:
+        """The GPU, for its events; looked for once."""
+        if self._found_gpu is None and self.no_gpu is None:
+            try:
+                self._found_gpu = Gpu.open()
+            except BackendError as error:
+                self.no_gpu = str(error)
+        return self._found_gpu
 
     def _open(self, request: Request, stack: ExitStack) -> AnySide:
         if not request.is_pytorch:
-            return BundleSide(stack.enter_context(self._open_bundle(request)))
+            return self._bundle_side(request, stack)
         manifest = self._manifest
         assert manifest is not None  # open_subject came first
         return PyTorchSide(
-            request.name,
+            request,
             network_for(manifest, self._ckpt),
             memory_stride=manifest.state.stride if manifest.state.slots else None,
             threads=self._threads,
             weights="synthetic" if self._ckpt is None else "checkpoint",
+            gpu=None if request.device == HOST else self._gpu(),
         )
 
     def _leave_out(self, request: Request, error: TdnetError) -> None:

@@ -130,7 +130,7 @@ class Parts:
         if isinstance(self.footage, FileFootage):
             with self.phase("camera to mask", self.count) as tick:
                 measure_camera(
-                    [side for side in sides if isinstance(side, BundleSide)],
+                    [side for side in sides if isinstance(side, BundleSide) and not side.resident],
                     self.footage.open,
                     self.count,
                     self.schedule,

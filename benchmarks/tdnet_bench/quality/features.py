@@ -67,9 +67,9 @@ def feature_errors(sides: Sequence[object], images: Sequence[Array]) -> dict[str
 
 
 def relative_error(values: npt.NDArray[np.floating], expected: npt.NDArray[np.floating]) -> float:
-    """‖values − expected‖ over ‖expected − its mean‖, over all elements; both of one shape."""
+    """‖values − expected‖ over ‖expected − its mean‖ (1 where that is 0), over all elements; both of one shape."""
     exact = expected.astype(np.float64)
-    return float(np.linalg.norm(values - exact) / np.linalg.norm(exact - exact.mean()))
+    return float(np.linalg.norm(values - exact) / (np.linalg.norm(exact - exact.mean()) or 1.0))
 
 
 def _features(side: BundleSide, images: Sequence[Array]) -> list[npt.NDArray[np.floating]]:

@@ -7,6 +7,7 @@ from tdnet_bench.records.record import Record
 __all__ = [
     "CAMERA_TO_MASK",
     "DEVICE_COMPUTE",
+    "EAGER",
     "HOST_CALL",
     "PYTORCH",
     "Clock",
@@ -20,7 +21,9 @@ CAMERA_TO_MASK = "camera to mask"
 DEVICE_COMPUTE = "device compute"
 HOST_CALL = "host call"
 PYTORCH = "pytorch"
-"""Name of the side in eager PyTorch, the public code's own way."""
+"""Name of the side in eager PyTorch on the CPU, the public code's own way."""
+EAGER = (PYTORCH, f"{PYTORCH}:cuda", f"{PYTORCH}:cuda@device")
+"""Names of the sides that are eager PyTorch in FP32; what others are compared with is the first that there is."""
 
 
 class Clock(Record, frozen=True, kw_only=True):

@@ -38,8 +38,8 @@ class FrameRecord(Record, frozen=True, kw_only=True, tag_field="kind", tag="fram
         cold: True where no attention was applied, since the memory was not yet full.
         turn: 0 where this side was the first one to get the frame.
         host_call_ns: from handing the frame in to usable labels.
-        device_compute_ns: of it, the device's own time between its first and last kernel; None where the
-            backend does not report it (CPUs).
+        device_compute_ns: the device's own time between events before and after its work; see `sides/device_spans.py`
+            on sides whose labels are on the host. None on a CPU, and where there are no events.
         agreement: share (0 to 1) of pixels whose label equals the reference's on this frame; None
             for the reference itself, and where it was not measured.
         temporal_consistency: of these labels with the same side's on the frame before; see
@@ -98,7 +98,7 @@ class PacedRecord(Record, frozen=True, kw_only=True, tag_field="kind", tag="pace
         arrival_ns: when the frame was there, after the first one's arrival.
         started_ns: when it was handed in, on the same scale.
         done_ns: when its labels were usable, on the same scale.
-        device_compute_ns: see `FrameRecord`.
+        device_compute_ns: of files that have it; nobody asks for it between two arrivals any more.
     """
 
     fps: float

@@ -13,6 +13,7 @@ STEPS = (
     "resize",
     "copy in",
     "H2D",
+    "copy on device",
     "normalise",
     "network",
     "argmax",
@@ -22,7 +23,7 @@ STEPS = (
 )
 """In their order. H2D and D2H are copies between host and device; a CPU has none."""
 
-_DEVICE_STEPS = ("H2D", "D2H")
+_DEVICE_STEPS = ("H2D", "copy on device", "D2H")
 _GRAPH_STEPS = ("normalise", "network", "argmax")
 
 
@@ -44,12 +45,29 @@ def clock(inside: Iterable[str], *, on_device: bool, cuda_graph: bool = False) -
     )
 
 
-def clocks_of_bundle(*, on_device: bool, cuda_graph: bool, camera: bool) -> dict[str, Clock]:
-    """The clocks of a side that runs the bundle; `camera` where frames come from a file."""
-    call = ("copy in", "H2D", *_GRAPH_STEPS, "D2H", "copy out")
+def clocks_of_bundle(
+    *,
+    on_device: bool,
+    cuda_graph: bool,
+    camera: bool,
+    resident: bool = False,
+    device: tuple[str, ...] | None = (),
+) -> dict[str, Clock]:
+    """The clocks of a side that runs the bundle.
+
+    Args:
+        on_device: False for a CPU.
+        cuda_graph: see `clock`.
+        camera: frames come from a file, too.
+        resident: frames and labels are in the device's memory.
+        device: what is inside its device compute besides the graphs; None where that is not measured.
+    """
+    call: tuple[str, ...] = ("copy in", "H2D", *_GRAPH_STEPS, "D2H", "copy out")
+    if resident:
+        call = ("copy on device", *_GRAPH_STEPS)
     inside: dict[str, tuple[str, ...]] = {HOST_CALL: call}
-    if on_device:
-        inside = {DEVICE_COMPUTE: _GRAPH_STEPS, **inside}
+    if on_device and device is not None:
+        inside = {DEVICE_COMPUTE: (*device, *_GRAPH_STEPS), **inside}
     if camera:
         inside[CAMERA_TO_MASK] = ("decode", "resize", *call, "resize back")
     return {
@@ -58,6 +76,10 @@ def clocks_of_bundle(*, on_device: bool, cuda_graph: bool, camera: bool) -> dict
     }
 
 
-def clocks_of_pytorch() -> dict[str, Clock]:
-    """The clock of a side in PyTorch on the CPU: the host call alone."""
-    return {HOST_CALL: clock(("copy in", *_GRAPH_STEPS, "copy out"), on_device=False)}
+def clocks_of_pytorch(
+    *, on_device: bool = False, resident: bool = False, timed: bool = False
+) -> dict[str, Clock]:
+    """The clocks of a side in PyTorch: the host call; with `timed` its device's as well."""
+    call = _GRAPH_STEPS if resident else ("copy in", "H2D", *_GRAPH_STEPS, "D2H", "copy out")
+    inside = {DEVICE_COMPUTE: _GRAPH_STEPS} if timed else {}
+    return {name: clock(steps, on_device=on_device) for name, steps in (inside | {HOST_CALL: call}).items()}

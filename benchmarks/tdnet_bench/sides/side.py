@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import NamedTuple, Protocol, TypeAlias
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -34,20 +35,31 @@ Write: TypeAlias = Callable[[AnyRecord], None]
 """Keeps a record."""
 
 
-class Mask(NamedTuple):
-    """What a side makes of a frame.
+@dataclass(frozen=True, slots=True)
+class Mask:
+    """What a side makes of a frame; to be asked outside the clocks, before the stream's next frame.
 
     Attributes:
-        labels: uint8 [H, W], the receiver's own array.
-        device_compute_ns: see `FrameRecord`; None where the side does not tell.
+        fetch: gives `labels`.
+        span: gives `device_compute_ns`; not to be asked of some of a stream's frames only.
     """
 
-    labels: Array
-    device_compute_ns: int | None = None
+    fetch: Callable[[], Array]
+    span: Callable[[], int | None] = lambda: None
+
+    @property
+    def labels(self) -> Array:
+        """uint8 [H, W], the receiver's own array; copied from the device where the side leaves them there."""
+        return self.fetch()
+
+    @property
+    def device_compute_ns(self) -> int | None:
+        """See `FrameRecord`; None where the side does not tell."""
+        return self.span()
 
 
-Push: TypeAlias = Callable[[Array], Mask]
-"""One frame, uint8 RGB [H, W, 3], to its mask. This call is what is timed."""
+Push: TypeAlias = Callable[[Any], Mask]
+"""A frame as `Side.feed` gives it to its mask. This call is what is timed."""
 
 
 class Side(Protocol):
@@ -61,3 +73,9 @@ class Side(Protocol):
 
     def stream(self) -> AbstractContextManager[Push]:
         """A new stream, at its first frame; it ends with the context."""
+
+    def feed(self, image: Array) -> Any:
+        """The image, uint8 RGB [H, W, 3], where this side takes it from; outside the clocks.
+
+        One that is in the device's memory is valid until the next call.
+        """

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeVar
 
-from tdnet_bench.records.config import PYTORCH, SideSpec
+from tdnet_bench.records.config import EAGER, SideSpec
 from tdnet_bench.records.frames import AnyRecord, CameraRecord, FrameRecord, PacedRecord
 from tdnet_bench.records.record import Record
 from tdnet_bench.statistics.latency import (
@@ -153,8 +153,9 @@ def _pairs(frames: Iterable[str], sides: Mapping[str, SideSpec]) -> list[tuple[s
     """Who is compared with whom; `frames` names the sides that were measured."""
     measured = list(frames)
     pairs = [(measured[0], peer) for peer in measured[1:]]
-    if PYTORCH in measured:
-        pairs += [(side, PYTORCH) for side in measured[1:] if sides[side].kind == "bundle"]
+    eager = next((name for name in EAGER if name in measured), None)
+    if eager is not None:
+        pairs += [(side, eager) for side in measured[1:] if sides[side].kind == "bundle"]
     return pairs
 
 

@@ -26,6 +26,7 @@ __all__ = [
     "Capturing",
     "DeviceBackend",
     "DeviceSession",
+    "NO_GRAPHS_WANTED",
     "MemoryUse",
     "Program",
     "Session",
@@ -117,6 +118,10 @@ class Capturing(Protocol):
     """
 
     captured: bool
+
+
+NO_GRAPHS_WANTED = "the application wants none"
+"""Why a stream's programs are not captured where its backend's `use_graphs` was False."""
 
 
 @runtime_checkable

@@ -28,6 +28,9 @@ class GpuBackend:
         precision: of the graphs.
         description: engine, version and device in one line.
 
+    Attributes:
+        use_graphs: streams that are opened from now on use CUDA graphs where those work; True at first.
+
     Raises:
         BackendError: an engine's tensors are not those that the manifest states.
     """
@@ -45,6 +48,7 @@ class GpuBackend:
         self.name = name
         self.precision = precision
         self.description = description
+        self.use_graphs = True
         self._device = device
         self._engines = {engine.graph: engine for engine in engines}
         for graph in manifest.graphs:
@@ -56,7 +60,13 @@ class GpuBackend:
 
     def device_session(self, *, labels_to_host: bool = True, cuda_stream: object | None = None) -> GpuSession:
         """See `DeviceBackend.device_session`."""
-        return GpuSession(self._device, self._engines, labels_to_host=labels_to_host, cuda_stream=cuda_stream)
+        return GpuSession(
+            self._device,
+            self._engines,
+            labels_to_host=labels_to_host,
+            cuda_stream=cuda_stream,
+            use_graphs=self.use_graphs,
+        )
 
     def close(self) -> None:
         """See `Backend.close`."""

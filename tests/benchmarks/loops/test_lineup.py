@@ -30,8 +30,8 @@ def _lineup(engine: Path, stack: ExitStack) -> Lineup:
 def test_the_first_backend_that_can_run_it_is_the_subject(engine: Path) -> None:
     with ExitStack() as stack:
         lineup = _lineup(engine, stack)
-        segmenter, rest = lineup.open_subject([ABSENT, FAKE, Request("onnxruntime")])
-        assert segmenter.backend.name == "fake"
+        subject, rest = lineup.open_subject([ABSENT, FAKE, Request("onnxruntime")])
+        assert subject.segmenter.backend.name == "fake"
         assert rest == (Request("onnxruntime"),)
         (left,) = lineup.left_out
         assert left.what == "fake:fp16"
