@@ -20,6 +20,7 @@ from tdnet_bench.documents.journal import (
 from tdnet_bench.documents.notes import notes_after, notes_before, unused_labels
 from tdnet_bench.inputs.footage import FileFootage, SceneFootage
 from tdnet_bench.inputs.label_images import LabelImages
+from tdnet_bench.loops.further_streams import measure_streams
 from tdnet_bench.loops.lineup import Lineup
 from tdnet_bench.loops.parts import DEFAULT_PACE, Measured, Pace, Parts
 from tdnet_bench.loops.schedule import Schedule
@@ -29,11 +30,12 @@ from tdnet_bench.quality.features import FeatureErrors, feature_errors
 from tdnet_bench.quality.judge import Judge, Picture
 from tdnet_bench.quality.reference import checked_digest, choose_reference, judged_sides
 from tdnet_bench.records.config import LeftOut, RunConfig, widths_text
-from tdnet_bench.records.frames import AnyRecord
+from tdnet_bench.records.setup import StreamMemory
 from tdnet_bench.roofline.limits import Limits, measure_limits
 from tdnet_bench.sides.bundle_side import BundleSide
 from tdnet_bench.sides.requests import Request, plan_requests
 from tdnet_bench.sides.side import Array, Phase
+from tdnet_bench.statistics.summary import Summary
 from tdnet_runtime import Segmenter
 from tdnet_runtime.extras import require
 
@@ -117,15 +119,19 @@ def run_benchmark(options: BenchOptions, *, phase: Phase, pace: Pace = DEFAULT_P
         unused = unused_labels(options.labels, label_images.used if label_images is not None else 0)
         peak_rss = peak_rss_mib()  # before the roofline, which takes memory of its own
         features = feature_errors(lineup.sides, images)
+        document = document_from_header(header, journal.records)
         limits = None
         if options.roofline:
             with phase("what the machine can do", 1):
                 limits = measure_limits(
-                    lineup.sides, images, threads=options.threads, budget_s=pace.ceilings_s
+                    lineup.sides,
+                    images,
+                    threads=options.threads,
+                    budget_s=pace.ceilings_s,
+                    device_ms=_device_ms(document.summary),
                 )
-        document = _document(
-            header,
-            journal.records,
+        document = _completed(
+            document,
             measured,
             wanted=parts.count,
             unused=unused,
@@ -133,6 +139,7 @@ def run_benchmark(options: BenchOptions, *, phase: Phase, pace: Pace = DEFAULT_P
             features=features,
             limits=limits,
             obstacles=obstacles,
+            streams=_further_streams(lineup, images, options.streams, phase=phase),
         )
         colors = tuple(spec.color for spec in manifest.classes)
         return Run(document=document, picture=judge.picture, class_colors=colors)
@@ -167,9 +174,27 @@ def _warm_up(lineup: Lineup, others: tuple[Request, ...], images: list[Array], p
             lineup.add(request, images, schedule, tick=tick)
 
 
-def _document(
-    header: JournalHeader,
-    records: list[AnyRecord],
+def _device_ms(summary: Summary) -> dict[str, dict[int, float]]:
+    """p50 of the device compute, by side and path."""
+    return {
+        side: {path: stats.p50_ms for path, stats in figures.device_by_path.items()}
+        for side, figures in summary.sides.items()
+    }
+
+
+def _further_streams(
+    lineup: Lineup, images: list[Array], count: int, *, phase: Phase
+) -> dict[str, StreamMemory]:
+    bundles = [side for side in lineup.sides if isinstance(side, BundleSide)] if count else []
+    found = {}
+    for side in bundles:
+        with phase(f"streams of {side.name}", 1 + count) as tick:
+            found[side.name] = measure_streams(side, images, count, tick=tick)
+    return found
+
+
+def _completed(
+    document: Document,
     measured: Measured,
     *,
     wanted: int,
@@ -178,8 +203,9 @@ def _document(
     features: dict[str, FeatureErrors],
     limits: Limits | None,
     obstacles: Iterable[str],
+    streams: dict[str, StreamMemory],
 ) -> Document:
-    document = document_from_header(header, records)
+    """With what is known only when everything was measured."""
     left_out = (*document.left_out, *unused)
     after = notes_after(
         document.summary,
@@ -199,6 +225,7 @@ def _document(
         ceilings=limits.ceilings if limits is not None else None,
         rooflines=limits.rooflines if limits is not None else {},
         features=features,
+        streams=streams,
     )
 
 

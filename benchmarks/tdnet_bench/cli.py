@@ -99,9 +99,15 @@ def bench(
         bool,
         typer.Option(
             "--roofline",
-            help="Measure what this CPU can do, too (seconds), and what share of it each graph reaches.",
+            help="Measure what the subject's device can do, too (seconds), and what share of it each graph reaches.",
         ),
     ] = False,
+    streams: Annotated[
+        int,
+        typer.Option(
+            min=0, help="Open so many further streams of each bundle side in the end: their memory."
+        ),
+    ] = 0,
 ) -> None:
     """Time a bundle frame by frame beside its peers, on the same frames in one run."""
     if context.invoked_subcommand is not None:
@@ -121,6 +127,7 @@ def bench(
         backends=tuple(backend or ("auto",)),
         peers=tuple(peer or ()),
         roofline=roofline,
+        streams=streams,
     )
     if options.html is not None:
         require_libraries()  # before the run, not after it

@@ -35,6 +35,7 @@ class BenchOptions:
         backends: of the runtime, `NAME` or `NAME:PRECISION`; the first that can be used is the subject.
         peers: see `plan_requests` of `sides/requests.py`.
         roofline: measure what the machine can do, too, and hold each graph against it.
+        streams: further streams of each side that runs the bundle to open in the end, for their memory.
 
     Raises:
         OptionError: a number out of range, a file that is not there, or nowhere to put the document.
@@ -52,12 +53,15 @@ class BenchOptions:
     backends: tuple[str, ...] = ("auto",)
     peers: tuple[str, ...] = ()
     roofline: bool = False
+    streams: int = 0
 
     def __post_init__(self) -> None:
         if self.frames < 1:
             raise OptionError(f"--frames is {self.frames}, expected at least 1")
         if self.threads < 1:
             raise OptionError(f"--threads is {self.threads}, expected at least 1")
+        if self.streams < 0:
+            raise OptionError(f"--streams is {self.streams}, expected 0 or more")
         for rate in self.fps:
             if not (math.isfinite(rate) and 0 < rate <= _MAX_FPS):
                 raise OptionError(f"--fps is {rate:g}, expected more than 0 and at most {_MAX_FPS:g}")

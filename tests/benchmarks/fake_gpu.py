@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pytest
@@ -12,6 +13,8 @@ from tests.runtime.gpu.fake_device import FakeDevice, FakeStream
 from tests.runtime.gpu.fake_engine import fake_engines
 
 from tdnet_bench.loops import lineup
+from tdnet_bench.roofline import limits
+from tdnet_bench.roofline.gpu_limits import gpu_ceilings
 from tdnet_bench.sides import pytorch_side
 from tdnet_bench.sides.gpu import Gpu
 from tdnet_runtime.backends import cuda, tensorrt
@@ -115,6 +118,8 @@ class GpuHost:
             monkeypatch.setattr(module, "open_bundle", opened)
         monkeypatch.setattr(lineup.Gpu, "open", self._open)
         monkeypatch.setattr(pytorch_side, "_device", lambda request: "cpu")
+        small = partial(gpu_ceilings, device="cpu", products=[(8, 8, 8)], copy_bytes=1024)
+        monkeypatch.setattr(limits, "gpu_ceilings", small)
         monkeypatch.setattr(pytorch_side, "_cuda_name", lambda torch: "Fake GPU")
 
     def _open(self) -> FakeGpu:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.console import Console
 from tests.benchmarks.fake_gpu import SPAN_NS, GpuHost
 from tests.benchmarks.test_benchmark import QUICK, Phases
 
@@ -14,6 +15,8 @@ from tdnet_bench.benchmark import run_benchmark
 from tdnet_bench.documents.document import Document
 from tdnet_bench.options import BenchOptions
 from tdnet_bench.records.frames import FrameRecord
+from tdnet_bench.views.html.page import page_from_document
+from tdnet_bench.views.report import report_from_document
 
 torch = pytest.importorskip("torch")
 Tiny = Callable[[str], Path]
@@ -49,7 +52,8 @@ def whole(tiny_bundle: Tiny, tiny_checkpoint: Tiny) -> tuple[Document, GpuHost]:
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(torch, "compile", lambda function: function)
         host = GpuHost(patched)
-        return run(tiny_bundle("td2-fa18"), ckpt=tiny_checkpoint("td2-fa18"), peers=PEERS), host
+        settings = {"ckpt": tiny_checkpoint("td2-fa18"), "peers": PEERS, "roofline": True, "streams": 2}
+        return run(tiny_bundle("td2-fa18"), **settings), host
 
 
 def run(engine: Path, **options: object) -> Document:
@@ -108,6 +112,44 @@ def test_labels_are_the_same_wherever_they_are(whole: tuple[Document, GpuHost]) 
         ("tensorrt:fp32", "pytorch:cuda"),
         ("cuda:fp32", "pytorch:cuda"),
     }
+
+
+def test_memory_of_further_streams_by_the_drivers_count(whole: tuple[Document, GpuHost]) -> None:
+    document, _ = whole
+    bundles = {name for name, side in document.sides.items() if side.kind == "bundle"}
+    assert set(document.streams) == bundles
+    ours = document.streams["tensorrt:fp32"]
+    assert ours.on == "device"
+    assert ours.own_bytes is not None
+    assert ours.further_mib == (ours.own_bytes["device_bytes"] / 2**20,) * 2
+    assert document.streams["cuda:fp32"].further_mib == (0, 0)  # its memory is the CPU's here
+    host = document.streams["onnxruntime:fp32"]
+    assert (host.on, len(host.further_mib), host.own_bytes) == ("host", 2, None)
+    console = Console(width=120, record=True)
+    console.print(report_from_document(document))
+    text = console.export_text()
+    assert "each further stream of tensorrt:fp32 takes 0 MiB, 0 MiB on the GPU" in text
+    assert "each further stream of onnxruntime:fp32 takes" in text
+    page = page_from_document(document, picture=None)
+    assert "/streams/tensorrt:fp32/further_mib/1" in page
+
+
+def test_each_path_is_held_against_what_the_gpu_can_do(whole: tuple[Document, GpuHost]) -> None:
+    document, _ = whole
+    assert document.ceilings is not None
+    assert [(c.library, c.precision) for c in document.ceilings.compute] == [
+        ("torch", "fp16"),
+        ("torch", "fp32"),
+    ]
+    assert document.ceilings.compute[0].gflop_per_s == pytest.approx(2 * 8**3 / SPAN_NS)
+    assert document.ceilings.copies[0].gb_per_s == pytest.approx(1024 / SPAN_NS)
+    roofline = document.rooflines["tensorrt:fp32"]
+    assert [point.name for point in roofline.points] == ["path 1", "path 2"]
+    assert roofline.points[0].time_ms == pytest.approx(SPAN_NS / 1e6)
+    assert {"pytorch:cuda", "cuda:fp32"} < set(document.rooflines)
+    for without in ("onnxruntime:fp32", "pytorch:cuda:fp16"):  # no device compute; no graphs in FP16
+        assert without not in document.rooflines
+        assert any(note.startswith(f"{without} has no roofline") for note in document.notes)
 
 
 def test_frames_in_the_gpus_memory_at_a_cameras_rate(

@@ -12,7 +12,7 @@ from tdnet_bench.quality.features import FeatureErrors
 from tdnet_bench.records.config import LeftOut, RunConfig, SideSpec
 from tdnet_bench.records.frames import AnyRecord
 from tdnet_bench.records.record import Record
-from tdnet_bench.records.setup import SideSetup
+from tdnet_bench.records.setup import SideSetup, StreamMemory
 from tdnet_bench.roofline.model import Ceilings, Roofline
 from tdnet_bench.statistics.summary import Summary
 from tdnet_runtime.errors import OptionError
@@ -47,6 +47,7 @@ class Document(Record, frozen=True, kw_only=True):
         ceilings: what the machine can do; None where no roofline was asked for.
         rooflines: by side, how far each graph is from it.
         features: by side, how far its features are from FP32's.
+        streams: by side that runs the bundle, what further streams take; empty where nobody asked.
         records: the back-to-back ones by frame, then in the order of the calls; then camera to mask,
             likewise; then each paced part by frame.
     """
@@ -67,6 +68,7 @@ class Document(Record, frozen=True, kw_only=True):
     ceilings: Ceilings | None = None
     rooflines: dict[str, Roofline] = msgspec.field(default_factory=dict)
     features: dict[str, FeatureErrors] = msgspec.field(default_factory=dict)
+    streams: dict[str, StreamMemory] = msgspec.field(default_factory=dict)
 
 
 def write_document(document: Document, path: Path) -> None:

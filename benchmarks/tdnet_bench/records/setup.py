@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tdnet_bench.records.record import Record
 
-__all__ = ["SideSetup"]
+__all__ = ["SideSetup", "StreamMemory"]
 
 
 class SideSetup(Record, frozen=True, kw_only=True):
@@ -26,3 +26,17 @@ class SideSetup(Record, frozen=True, kw_only=True):
     warm_up_frames: int
     peak_rss_mib: float | None
     device_memory_mib: float | None
+
+
+class StreamMemory(Record, frozen=True, kw_only=True):
+    """What each further stream of a side took, after it ran every path once.
+
+    Attributes:
+        on: `device` by the driver's count of free memory, of all processes; `host` by this process's resident memory.
+        further_mib: by stream, the first one left out, which a side cannot do without.
+        own_bytes: what the last one says of itself, by kind; None where it says nothing.
+    """
+
+    on: str
+    further_mib: tuple[float, ...]
+    own_bytes: dict[str, int] | None = None

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import cycle, islice
+from typing import Any
 
 from tdnet_bench.roofline.ceilings import BUDGET_S, measure_ceilings
 from tdnet_bench.roofline.flops import bundle_costs
+from tdnet_bench.roofline.gpu_limits import GPU_TYPES, gpu_ceilings, path_costs
 from tdnet_bench.roofline.graph_times import graph_times_ms
 from tdnet_bench.roofline.libraries import LIBRARIES
 from tdnet_bench.roofline.model import Ceilings, Roofline, roofline_from_costs
 from tdnet_bench.sides.bundle_side import BundleSide
+from tdnet_bench.sides.gpu import Gpu
 from tdnet_bench.sides.side import Array
 from tdnet_runtime.backends.graph_precision import graphs_of
 from tdnet_runtime.errors import MissingExtraError
+from tdnet_runtime.extras import require
 
 __all__ = ["Limits", "measure_limits"]
 
@@ -44,18 +48,28 @@ class Limits:
 
 
 def measure_limits(
-    sides: Sequence[object], images: Sequence[Array], *, threads: int, budget_s: float = BUDGET_S
+    sides: Sequence[object],
+    images: Sequence[Array],
+    *,
+    threads: int,
+    budget_s: float = BUDGET_S,
+    device_ms: Mapping[str, Mapping[int, float]] | None = None,
 ) -> Limits:
-    """Time each graph of the sides that run the bundle on the CPU, and the CPU itself.
+    """Hold the sides against what their device can do: the subject's, and that of others on the same kind of device.
 
-    Takes seconds, and memory of its own: to be done after everything else was measured.
+    On a CPU each graph of the sides that run the bundle is timed by itself; on a GPU the device compute of each path is
+    what was measured already. Takes seconds, and memory of its own: to be done after everything else was measured.
 
     Args:
-        sides: of the run; others than bundles on the CPU are passed over with a note.
+        sides: of the run, the subject first; others are passed over, bundles with a note.
         images: uint8 RGB [H, W, 3] of the network's size; repeated as needed.
         threads: of the run.
         budget_s: see `measure_ceilings`.
+        device_ms: p50 of the device compute, by side and path.
     """
+    subject = sides[0] if sides else None
+    if isinstance(subject, BundleSide) and subject.gpu is not None:
+        return _gpu_limits(subject, subject.gpu, sides, device_ms or {})
     notes = []
     chosen: list[BundleSide] = []
     for side in sides:
@@ -80,6 +94,29 @@ def measure_limits(
     except MissingExtraError as error:
         return Limits(ceilings=None, rooflines={}, notes=(*notes, f"rooflines were left out: {error}"))
     return Limits(ceilings=ceilings, rooflines=rooflines, notes=(*notes, *ceilings.notes))
+
+
+def _gpu_limits(
+    subject: BundleSide, gpu: Gpu, sides: Sequence[Any], device_ms: Mapping[str, Mapping[int, float]]
+) -> Limits:
+    bundle, notes, found = subject.segmenter.bundle, [], {}
+    try:
+        ceilings = gpu_ceilings(gpu, require("torch", extra="export"))
+    except Exception as error:  # PyTorch without CUDA, a full GPU: the rest of the run does not depend on it
+        return Limits(ceilings=None, rooflines={}, notes=(f"rooflines were left out: {error}",))
+    for side in sides:
+        precision = side.spec(camera=False).precision
+        times = {f"path {path}": time_ms for path, time_ms in device_ms.get(side.name, {}).items()}
+        if not times or precision not in bundle.manifest.precisions:
+            notes.append(
+                f"{side.name} has no roofline: no device compute, or no graphs in {precision} to count"
+            )
+            continue
+        costs = path_costs(bundle.manifest, bundle_costs(bundle, precision=precision))
+        found[side.name] = roofline_from_costs(
+            costs, ceilings, times_ms=times, library="torch", precisions=GPU_TYPES
+        )
+    return Limits(ceilings=ceilings, rooflines=found, notes=tuple(notes))
 
 
 def _roofline(side: BundleSide, images: Sequence[Array], ceilings: Ceilings) -> Roofline:

@@ -166,6 +166,10 @@ def _paced_facts(document: Document) -> Iterator[str]:
 
 
 def _closing(document: Document) -> Iterator[str]:
+    for side, memory in document.streams.items():
+        each = ", ".join(format_mib(value) for value in memory.further_mib)
+        place = "on the GPU" if memory.on == "device" else "of the process's memory"
+        yield f"each further stream of {side} takes {each} {place}"
     yield from (f"LEFT OUT {left.what}: {left.reason}" for left in document.left_out)
     yield from document.notes
     if document.run_peak_rss_mib is not None:
