@@ -20,9 +20,9 @@ import sys
 import venv
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-__all__ = ["Group", "groups", "install", "join_parts", "main", "make_environment", "no_gpu"]
+__all__ = ["Group", "InstallError", "gpu_name", "groups", "install", "join_parts", "main", "make_environment"]
 
 _ROOT = Path(__file__).resolve().parents[3]
 _PART = re.compile(r"(.+\.whl)\.[a-z]{2,}")
@@ -49,6 +49,7 @@ def groups(setup_cfg: str) -> tuple[Group, ...]:
     base = _lines(parser["options"]["install_requires"])
     base += [line for line in extras["bench"] if _name(line) == "psutil"]
     bench = [line for line in extras["bench"] if line not in base]
+    bench += [line for line in extras["cli"] if _name(line) == "opencv-python-headless"]
     shown = [line for line in extras["cli"] if _name(line) in ("typer", "rich")]
     tests = [line for line in extras["dev"] if _name(line) in ("pytest", "hypothesis")]
     return (
@@ -61,18 +62,26 @@ def groups(setup_cfg: str) -> tuple[Group, ...]:
     )
 
 
-def no_gpu(load: Callable[[str], ctypes.CDLL] = ctypes.CDLL) -> str | None:
-    """Why the CUDA driver offers no GPU here; None where it offers one."""
+def gpu_name(load: Callable[[str], Any] = ctypes.CDLL) -> str:
+    """Name of the first GPU that the CUDA driver offers.
+
+    Raises:
+        InstallError: it offers none.
+    """
     try:
         driver = load("libcuda.so.1")
     except OSError as error:
-        return f"the CUDA driver does not load ({error})"
+        raise InstallError(f"the CUDA driver does not load ({error})") from error
     status = driver.cuInit(0)
     if status:
-        return f"the CUDA driver does not start (cuInit returns {status})"
-    count = ctypes.c_int(0)
+        raise InstallError(f"the CUDA driver does not start (cuInit returns {status})")
+    count, device, name = ctypes.c_int(0), ctypes.c_int(0), ctypes.create_string_buffer(256)
     driver.cuDeviceGetCount(ctypes.byref(count))
-    return None if count.value else "the CUDA driver finds no GPU"
+    if not count.value:
+        raise InstallError("the CUDA driver finds no GPU")
+    driver.cuDeviceGet(ctypes.byref(device), 0)
+    driver.cuDeviceGetName(name, len(name), device)
+    return name.value.decode(errors="replace") or "GPU"
 
 
 def join_parts(folder: Path, target: Path) -> list[str]:
@@ -116,9 +125,8 @@ def install(python: Path, group: Group, sources: Iterable[Path]) -> str | None:
     done = subprocess.run([*command, *group.requirements], capture_output=True, text=True)
     if done.returncode == 0:
         return None
-    errors = [
-        line for line in done.stderr.splitlines() if line.startswith("ERROR")
-    ] or done.stderr.splitlines()
+    lines = done.stderr.splitlines()
+    errors = [line for line in lines if line.startswith("ERROR")] or lines
     return errors[0] if errors else f"pip ended with {done.returncode}"
 
 
@@ -137,9 +145,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _prepare(folder: Path, wheels: Path | None) -> None:
-    obstacle = no_gpu()
-    if obstacle is not None:
-        raise InstallError(f"no GPU can be used here, and nothing was installed: {obstacle}")
+    try:
+        gpu_name()
+    except InstallError as error:
+        raise InstallError(f"no GPU can be used here, and nothing was installed: {error}") from error
     if wheels is not None and not wheels.is_dir():
         raise InstallError(f"WHEELS is no folder: {str(wheels)!r}")
     python = make_environment(folder, _host_folders())

@@ -32,7 +32,12 @@ _PACKAGES = (
     "openvino",
     "tensorrt",
     "tensorrt-rtx",
+    "polygraphy",
+    "cuda-core",
+    "cuda-bindings",
     "torch",
+    "nvidia-cudnn-cu13",
+    "nvidia-cudnn-cu12",
     "opencv-python-headless",
     "av",
 )

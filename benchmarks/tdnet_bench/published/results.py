@@ -1,4 +1,4 @@
-"""The committed documents, in the order in which tables show them: of `tdnet-bench` by machine, of `gpu_check`."""
+"""The committed documents, in the order in which tables show them."""
 
 from __future__ import annotations
 
@@ -8,18 +8,16 @@ from pathlib import Path
 import msgspec
 
 from tdnet_bench.documents.document import Document, read_document
-from tdnet_bench.documents.result_file import read_result
-from tdnet_bench.gpu_check.records import KIND as GPU_CHECK
-from tdnet_bench.gpu_check.records import GpuCheck
 from tdnet_bench.machine.load import BUSY_SHARE
 from tdnet_bench.records.config import PYTORCH
 from tdnet_bench.statistics.ratios import Ratio
 
-__all__ = ["SPLITS", "GpuResult", "Machine", "Result", "Results", "read_machines", "read_results"]
+__all__ = ["SPLITS", "Machine", "Result", "Results", "read_machines", "read_results"]
 
 SPLITS = ("val", "test")
 """Of CamVid; a machine's folder has `camvid-val` and `camvid-test`."""
 
+_GPU, _GPU_CHECK = "gpu", "gpu-check"
 _SETTINGS = "onnxruntime settings"
 _PUBLISHED_PLANES = "planes 64-128-256-512"
 """Of all four networks."""
@@ -87,24 +85,18 @@ class Machine:
 
 
 @dataclass(frozen=True, slots=True)
-class GpuResult:
-    """One document of `gpu_check`, and the file that it came from."""
-
-    path: Path
-    document: GpuCheck
-
-
-@dataclass(frozen=True, slots=True)
 class Results:
     """All that is published.
 
     Attributes:
         machines: a folder each, by name.
-        gpu_checks: files beside the folders, the oldest first.
+        gpu_checks: files of `gpu_check`'s version 1, beside the folders.
+        gpu_runs: files of `tdnet-bench` that `gpu_check` left in `gpu/*/`.
     """
 
     machines: tuple[Machine, ...]
-    gpu_checks: tuple[GpuResult, ...] = ()
+    gpu_checks: tuple[Path, ...] = ()
+    gpu_runs: tuple[Path, ...] = ()
 
 
 class _Head(msgspec.Struct):
@@ -119,14 +111,12 @@ def read_results(folder: Path) -> Results:
     Raises:
         OptionError: a file is no document of this version.
     """
-    decoder = msgspec.json.Decoder(GpuCheck)
-    checks = [
-        GpuResult(path, read_result(path, decoder.decode, what="gpu_check"))
-        for path in folder.glob("*.json")
-        if _kind(path) == GPU_CHECK
-    ]
-    checks.sort(key=lambda check: check.document.environment.started_at)
-    return Results(machines=read_machines(folder), gpu_checks=tuple(checks))
+    runs = sorted((folder / _GPU).glob("*/*.json"))
+    return Results(
+        machines=read_machines(folder),
+        gpu_checks=tuple(path for path in sorted(folder.glob("*.json")) if _kind(path) == _GPU_CHECK),
+        gpu_runs=tuple(path for path in runs if _kind(path) is None),
+    )
 
 
 def read_machines(folder: Path) -> tuple[Machine, ...]:
@@ -135,7 +125,7 @@ def read_machines(folder: Path) -> tuple[Machine, ...]:
     Raises:
         OptionError: a file is no document of this version.
     """
-    folders = sorted(path for path in folder.glob("*") if path.is_dir())
+    folders = sorted(path for path in folder.glob("*") if path.is_dir() and path.name != _GPU)
     return tuple(_machine(path) for path in folders)
 
 
