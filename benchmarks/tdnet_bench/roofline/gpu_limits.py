@@ -73,12 +73,9 @@ def path_costs(manifest: Manifest, costs: Iterable[GraphCost]) -> tuple[GraphCos
         found.append(
             GraphCost(
                 graph=f"path {path.index}",
-                stages=(),
                 uncounted=tuple(sorted({name for part in parts for name in part.uncounted})),
                 matrix_flops=dict(flops),
-                elementwise_flops=sum(part.elementwise_flops for part in parts),
                 compulsory_bytes=sum(part.compulsory_bytes for part in parts),
-                moved_bytes=sum(part.moved_bytes for part in parts),
             )
         )
     return tuple(found)

@@ -8,7 +8,7 @@ from itertools import cycle, islice
 from typing import Any
 
 from tdnet_bench.roofline.ceilings import BUDGET_S, measure_ceilings
-from tdnet_bench.roofline.flops import bundle_costs
+from tdnet_bench.roofline.costs import bundle_costs
 from tdnet_bench.roofline.gpu_limits import GPU_TYPES, gpu_ceilings, path_costs
 from tdnet_bench.roofline.graph_times import graph_times_ms
 from tdnet_bench.roofline.libraries import LIBRARIES

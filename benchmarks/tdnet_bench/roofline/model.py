@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from tdnet_bench.records.record import Record
-from tdnet_bench.roofline.costs import Cost, GraphCost
+from tdnet_bench.roofline.costs import GraphCost
 
 __all__ = [
     "Ceilings",
@@ -96,7 +96,7 @@ class RooflinePoint(Record, frozen=True, kw_only=True):
     Attributes:
         name: of the graph.
         gflop: 10⁹ FLOPs of matrix products.
-        compulsory_bytes: see `Cost`.
+        compulsory_bytes: see `GraphCost`.
         intensity: FLOPs for each of those bytes.
         peak_gflop_per_s: the ceiling for its types.
         bandwidth_gb_per_s: the ceiling for its traffic.
@@ -137,7 +137,13 @@ class Roofline(Record, frozen=True, kw_only=True):
 
 
 def roofline_point(
-    name: str, cost: Cost, ceilings: Ceilings, *, time_ms: float, library: str, precisions: Mapping[str, str]
+    name: str,
+    cost: GraphCost,
+    ceilings: Ceilings,
+    *,
+    time_ms: float,
+    library: str,
+    precisions: Mapping[str, str],
 ) -> RooflinePoint | None:
     """Where `cost`, done in `time_ms`, stands; None where a ceiling that it needs was not measured.
 

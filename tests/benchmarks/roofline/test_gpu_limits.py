@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from tests.benchmarks.fake_gpu import SPAN_NS, FakeGpu
 
-from tdnet_bench.roofline.flops import bundle_costs
+from tdnet_bench.roofline.costs import bundle_costs
 from tdnet_bench.roofline.gpu_limits import gpu_ceilings, path_costs
 from tdnet_runtime import Bundle
 
