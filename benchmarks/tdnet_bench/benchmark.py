@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import msgspec
 
 from tdnet_bench.documents.document import SCHEMA_VERSION, Document
-from tdnet_bench.documents.exit_codes import exit_code
 from tdnet_bench.documents.journal import (
     Journal,
     JournalHeader,
@@ -17,7 +16,7 @@ from tdnet_bench.documents.journal import (
     journal_path,
     refuse_other_run,
 )
-from tdnet_bench.documents.notes import notes_after, notes_before, unused_labels
+from tdnet_bench.documents.notes import exit_code, notes_after, notes_before, unused_labels
 from tdnet_bench.inputs.footage import FileFootage, SceneFootage
 from tdnet_bench.inputs.label_images import LabelImages
 from tdnet_bench.loops.further_streams import measure_streams
@@ -29,8 +28,7 @@ from tdnet_bench.options import BenchOptions
 from tdnet_bench.quality.features import FeatureErrors, feature_errors
 from tdnet_bench.quality.judge import Judge, Picture
 from tdnet_bench.quality.reference import checked_digest, choose_reference, judged_sides
-from tdnet_bench.records.config import LeftOut, RunConfig, widths_text
-from tdnet_bench.records.setup import StreamMemory
+from tdnet_bench.records.config import LeftOut, RunConfig, StreamMemory, widths_text
 from tdnet_bench.roofline.limits import Limits, measure_limits
 from tdnet_bench.sides.bundle_side import BundleSide
 from tdnet_bench.sides.requests import Request, plan_requests

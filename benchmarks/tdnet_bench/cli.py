@@ -12,15 +12,14 @@ from rich.console import Console
 from tdnet_bench.benchmark import Run, run_benchmark
 from tdnet_bench.documents.compare import compare_documents
 from tdnet_bench.documents.document import Document
-from tdnet_bench.documents.exit_codes import EXIT_CODES
 from tdnet_bench.documents.journal import complete, journal_path, read_run
+from tdnet_bench.documents.notes import EXIT_CODES
 from tdnet_bench.machine.environment import usable_cores
 from tdnet_bench.options import DEFAULT_FRAMES, BenchOptions
 from tdnet_bench.sides.requests import NO_PEERS, PYTORCH_SIDES
-from tdnet_bench.views.compare_report import report_from_comparison
 from tdnet_bench.views.html.page import require_libraries, write_page
 from tdnet_bench.views.progress import progress_bars
-from tdnet_bench.views.report import report_from_document
+from tdnet_bench.views.report import report_from_comparison, report_from_document
 from tdnet_runtime.extras import one_line
 
 __all__ = ["app"]

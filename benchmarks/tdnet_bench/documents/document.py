@@ -9,20 +9,16 @@ import msgspec
 from tdnet_bench.documents.result_file import read_result, records_as_json, write_result
 from tdnet_bench.machine.environment import Environment
 from tdnet_bench.quality.features import FeatureErrors
-from tdnet_bench.records.config import LeftOut, RunConfig, SideSpec
+from tdnet_bench.records.config import LeftOut, RunConfig, SideSetup, SideSpec, StreamMemory
 from tdnet_bench.records.frames import AnyRecord
 from tdnet_bench.records.record import Record
-from tdnet_bench.records.setup import SideSetup, StreamMemory
 from tdnet_bench.roofline.model import Ceilings, Roofline
 from tdnet_bench.statistics.summary import Summary
 from tdnet_runtime.errors import OptionError
 
 __all__ = [
-    "SCHEMA_VERSION",
-    "Document",
-    "read_document",
-    "write_document",
-]
+    "SCHEMA_VERSION", "Document", "read_document", "write_document",
+]  # fmt: skip
 
 SCHEMA_VERSION = 2
 

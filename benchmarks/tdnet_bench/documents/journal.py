@@ -13,28 +13,20 @@ from pathlib import Path
 
 import msgspec
 
-from tdnet_bench.documents.definitions import DEFINITIONS
 from tdnet_bench.documents.document import SCHEMA_VERSION, Document, read_document, write_document
+from tdnet_bench.documents.notes import DEFINITIONS
 from tdnet_bench.machine.environment import Environment
-from tdnet_bench.records.config import LeftOut, RunConfig, SideSpec
+from tdnet_bench.records.config import LeftOut, RunConfig, SideSetup, SideSpec
 from tdnet_bench.records.frames import AnyRecord
 from tdnet_bench.records.record import Record
-from tdnet_bench.records.setup import SideSetup
 from tdnet_bench.statistics.summary import summarise
 from tdnet_runtime.closeable import Closeable
 from tdnet_runtime.errors import OptionError
 
 __all__ = [
-    "JOURNAL_SUFFIX",
-    "Journal",
-    "JournalHeader",
-    "complete",
-    "document_from_header",
-    "document_from_journal",
-    "journal_path",
-    "read_run",
-    "refuse_other_run",
-]
+    "JOURNAL_SUFFIX", "Journal", "JournalHeader", "complete", "document_from_header", "document_from_journal",
+    "journal_path", "read_run", "refuse_other_run",
+]  # fmt: skip
 
 JOURNAL_SUFFIX = ".records.jsonl"
 

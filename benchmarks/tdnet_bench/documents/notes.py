@@ -1,17 +1,53 @@
-"""Sentences without which the figures of a run would mislead."""
+"""What a report says in words: sentences without which figures mislead, exit codes, and what each figure means."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from tdnet_bench.documents.exit_codes import MIN_AGREEMENT, disagreeing_sides
 from tdnet_bench.machine.load import BUSY_SHARE
-from tdnet_bench.records.config import LeftOut
+from tdnet_bench.records.config import CAMERA_TO_MASK, DEVICE_COMPUTE, HOST_CALL, LeftOut
+from tdnet_bench.statistics.latency import P99_MIN_SAMPLES
+from tdnet_bench.statistics.ratios import CONFIDENCE, RESAMPLES
 from tdnet_bench.statistics.summary import Summary
 from tdnet_runtime.manifest import Manifest
 
-__all__ = ["busy_note", "notes_after", "notes_before", "unused_labels"]
+__all__ = [
+    "ALL_MEASURED", "DEFINITIONS", "EXIT_CODES", "LEFT_OUT", "MIN_AGREEMENT", "REFERENCE_DISAGREES", "busy_note",
+    "disagreeing_sides", "exit_code", "notes_after", "notes_before", "unused_labels",
+]  # fmt: skip
+
+MIN_AGREEMENT = 0.95
+"""Mean label agreement with the reference below which a side is not taken for the same network."""
+
+ALL_MEASURED = 0
+LEFT_OUT = 3
+REFERENCE_DISAGREES = 4
+
+EXIT_CODES = {
+    ALL_MEASURED: "everything that was asked for was measured",
+    1: "an error; nothing was measured, or not to the end",
+    2: "wrong usage",
+    LEFT_OUT: "something that was asked for was left out; the notes say what and why",
+    REFERENCE_DISAGREES: f"a side's labels agree with the reference's by less than {MIN_AGREEMENT:.0%}",
+    130: "interrupted",
+}
+
+
+def disagreeing_sides(summary: Summary) -> tuple[str, ...]:
+    """Names of the sides whose mean label agreement is below `MIN_AGREEMENT`."""
+    return tuple(
+        side
+        for side, figures in summary.sides.items()
+        if figures.quality.agreement is not None and figures.quality.agreement.mean < MIN_AGREEMENT
+    )
+
+
+def exit_code(summary: Summary, left_out: Iterable[LeftOut]) -> int:
+    """Of a run that came to its end."""
+    if disagreeing_sides(summary):
+        return REFERENCE_DISAGREES
+    return LEFT_OUT if any(left_out) else ALL_MEASURED
 
 
 def notes_before(
@@ -80,3 +116,38 @@ def unused_labels(folder: Path | None, used: int) -> tuple[LeftOut, ...]:
             "was not measured",
         ),
     )
+
+
+DEFINITIONS = {
+    DEVICE_COMPUTE: "the device's own time from its first kernel of a frame to its last, as the backend "
+    "reports it; none on a CPU",
+    HOST_CALL: "from handing a frame of the network's size in to usable labels of that size, on the host's clock",
+    CAMERA_TO_MASK: "from the file's bytes to usable labels of the frame's own size: decode, resize, host "
+    "call, resize back",
+    "back to back": "every side gets a frame before any side gets the next one, in turns, with a pause "
+    "before each call",
+    "warm": "all frames but the first and the cold ones, which are listed by themselves; no other frame is "
+    "left out and no time is clipped",
+    "percentiles": f"interpolated linearly; p99 from {P99_MIN_SAMPLES} frames on",
+    "ripple": "p50 of the slowest path less p50 of the fastest",
+    "drift": "p50 of the last window of warm frames over p50 of the first, less 1; a window is the most whole "
+    "rounds of all paths that fit into a quarter of the frames",
+    "paced": "frames of the network's size arrive at a fixed rate, one is in flight, and a loop that falls "
+    "behind takes the newest",
+    "missed": "labels usable only after the next frame's arrival",
+    "dropped": "frames that arrived and were never processed, since a newer one was there",
+    "latency": "of a paced frame: from its arrival to usable labels, waiting included",
+    "jitter": "standard deviation of the gaps between consecutive labels of a paced stream",
+    "ratio": "median over the frames of the subject's host call over the peer's on the same frame, with a "
+    f"{CONFIDENCE:.0%} percentile bootstrap interval ({RESAMPLES} resamples of the frames, as pairs); it covers "
+    "this run's frames, not what changes from run to run",
+    "agreement": "share of the pixels with the reference's label, mean over all frames",
+    "features off": "the value features V of a side's sub-networks against those of the bundle's FP32 graphs on the "
+    "same frames, ‖difference‖ over ‖FP32 − its mean‖; the worst of the paths, each with one frame",
+    "mIoU": "intersection over union against the label images, counted over all labelled frames, mean over the "
+    "classes that occur; pixels whose label is no class (255, for one) are left out",
+    "temporal consistency": "mIoU of a frame's labels with the labels of the frame before, moved along the "
+    "optical flow (mTC of Varghese et al., CVPR workshops 2020; here with OpenCV's DIS flow between the two "
+    "frames, the same for all sides, and without pixels that come from outside the picture), mean over frames; "
+    "steady labels score high, right or wrong",
+}

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 
 import psutil
 
-from tdnet_bench.records.setup import StreamMemory
+from tdnet_bench.records.config import StreamMemory
 from tdnet_bench.sides.bundle_side import BundleSide
 from tdnet_bench.sides.side import Array, Tick
 

@@ -12,8 +12,7 @@ from tdnet_bench.loops.back_to_back import WarmUp, warm_up
 from tdnet_bench.loops.schedule import Schedule
 from tdnet_bench.machine.environment import peak_rss_mib
 from tdnet_bench.machine.gpus import process_gpu_memory_mib
-from tdnet_bench.records.config import LeftOut, SideSpec
-from tdnet_bench.records.setup import SideSetup
+from tdnet_bench.records.config import LeftOut, SideSetup, SideSpec
 from tdnet_bench.sides.bundle_side import GPU_BACKENDS, BundleSide
 from tdnet_bench.sides.gpu import Gpu
 from tdnet_bench.sides.pytorch_side import PyTorchSide, network_for

@@ -15,4 +15,4 @@ __all__ = ["main"]
 
 def main() -> None:
     """`python -m tdnet_bench.published`."""
-    launch("published", "tdnet_bench.published.command:run", extra="bench")
+    launch("published", "tdnet_bench.published.pages:run", extra="bench")

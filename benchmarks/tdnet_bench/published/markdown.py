@@ -12,18 +12,9 @@ from tdnet_bench.records.config import PYTORCH
 from tdnet_bench.views.formats import ABSENT, format_percent
 
 __all__ = [
-    "BUSY",
-    "Link",
-    "agreement_cell",
-    "file_cell",
-    "markdown_table",
-    "network_cell",
-    "number",
-    "p50_cell",
-    "share_cell",
-    "size_cell",
-    "with_notes",
-]
+    "BUSY", "Link", "agreement_cell", "file_cell", "markdown_table", "network_cell", "number", "p50_cell",
+    "share_cell", "size_cell", "with_notes",
+]  # fmt: skip
 
 Link: TypeAlias = Callable[[Path], str]
 """From a file's path to the target of a link to it."""

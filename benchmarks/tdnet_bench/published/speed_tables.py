@@ -1,4 +1,4 @@
-"""How fast: bundle sides beside eager PyTorch at the networks' own sizes, and over all sizes."""
+"""How fast: bundle sides beside eager PyTorch at the networks' own sizes, over all sizes, and the fastest ones."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from tdnet_bench.published.markdown import (
     size_cell,
     with_notes,
 )
-from tdnet_bench.published.results import Machine, Result
+from tdnet_bench.published.results import Machine, Result, Results
 from tdnet_bench.records.config import PYTORCH
 from tdnet_bench.statistics.ratios import CONFIDENCE, Ratio
 from tdnet_bench.views.formats import ABSENT, format_percent
 
-__all__ = ["sizes_table", "speed_table", "times_faster"]
+__all__ = ["headline_table", "sizes_table", "speed_table", "times_faster"]
 
 _SPEED_COLUMNS = (
     "network",
@@ -93,3 +93,47 @@ def sizes_table(machine: Machine, link: Link) -> str | None:
 def _size_entry(result: Result, side: str) -> str:
     p50, agreement = p50_cell(result, side), agreement_cell(result, side)
     return p50 if agreement == ABSENT else f"{p50} · {agreement}"
+
+
+_PRECISIONS = {"FP32": ("fp32",), "BF16": ("bf16",), "INT8": ("int8", "int8-bf16")}
+"""By column, the precisions of the sides that it is the fastest of."""
+
+_COLUMNS = ("network", "input", "machine", "eager PyTorch", *_PRECISIONS, "file")
+
+
+def headline_table(results: Results, link: Link) -> str | None:
+    """Networks at their own sizes that were measured beside eager PyTorch; None without any."""
+    found = [
+        (result.network, machine.name, result)
+        for machine in results.machines
+        for result in machine.speed
+        if not result.is_approximate and result.ratios_to_pytorch
+    ]
+    if not found:
+        return None
+    found.sort(key=lambda entry: entry[:2])
+    rows = [
+        (
+            network_cell(result),
+            size_cell(result),
+            machine,
+            p50_cell(result, PYTORCH),
+            *(_fastest(result, precisions) for precisions in _PRECISIONS.values()),
+            file_cell(result, link),
+        )
+        for _, machine, result in found
+    ]
+    return with_notes(markdown_table(_COLUMNS, rows), [result for _, _, result in found])
+
+
+def _fastest(result: Result, precisions: tuple[str, ...]) -> str:
+    """p50, times as fast as PyTorch, labels that are its own, and the side."""
+    sides = result.document.sides
+    ratios = {
+        side: ratio for side, ratio in result.ratios_to_pytorch.items() if sides[side].precision in precisions
+    }
+    if not ratios:
+        return ABSENT
+    side = min(ratios, key=lambda name: ratios[name].median_of_pairs)
+    faster = f"**{times_faster(ratios[side], interval=False)}**"
+    return " · ".join((p50_cell(result, side), faster, agreement_cell(result, side), side))

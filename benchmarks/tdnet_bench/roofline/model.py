@@ -15,15 +15,9 @@ from tdnet_bench.records.record import Record
 from tdnet_bench.roofline.costs import GraphCost
 
 __all__ = [
-    "Ceilings",
-    "ComputeCeiling",
-    "CopyRate",
-    "ProbeRate",
-    "Roofline",
-    "RooflinePoint",
-    "roofline_from_costs",
+    "Ceilings", "ComputeCeiling", "CopyRate", "ProbeRate", "Roofline", "RooflinePoint", "roofline_from_costs",
     "roofline_point",
-]
+]  # fmt: skip
 
 _TOLERANCE = 0.01  # of the ceiling, before a share above 1 is worth a note
 

@@ -12,21 +12,9 @@ from tdnet_runtime.backends import BACKENDS
 from tdnet_runtime.errors import OptionError
 
 __all__ = [
-    "AUTO",
-    "CHANNELS_LAST",
-    "COMPILED",
-    "CUDA",
-    "HOST",
-    "NO_PEERS",
-    "NO_TORCH",
-    "PYTORCH_PRECISIONS",
-    "PYTORCH_SIDES",
-    "Plan",
-    "Request",
-    "parse_request",
-    "plan_requests",
-    "torch_is_installed",
-]
+    "AUTO", "CHANNELS_LAST", "COMPILED", "CUDA", "HOST", "NO_PEERS", "NO_TORCH", "PYTORCH_PRECISIONS",
+    "PYTORCH_SIDES", "Plan", "Request", "parse_request", "plan_requests", "torch_is_installed",
+]  # fmt: skip
 
 CHANNELS_LAST = "pytorch-channels-last"
 COMPILED = "torch-compile"

@@ -9,14 +9,8 @@ import numpy as np
 from tdnet_bench.records.record import Record
 
 __all__ = [
-    "NS_PER_MS",
-    "P99_MIN_SAMPLES",
-    "Drift",
-    "LatencyStats",
-    "drift_stats",
-    "latency_stats",
-    "ripple_ms",
-]
+    "NS_PER_MS", "P99_MIN_SAMPLES", "Drift", "LatencyStats", "drift_stats", "latency_stats", "ripple_ms",
+]  # fmt: skip
 
 P99_MIN_SAMPLES = 100
 """Below this a p99 is nothing but the maximum under another name."""

@@ -25,14 +25,8 @@ from tdnet_bench.statistics.quality import Quality, quality_stats
 from tdnet_bench.statistics.ratios import Ratio, paired_ratio
 
 __all__ = [
-    "CameraSummary",
-    "Comparison",
-    "LeadInFrame",
-    "SideSummary",
-    "Summary",
-    "is_warm",
-    "summarise",
-]
+    "CameraSummary", "Comparison", "LeadInFrame", "SideSummary", "Summary", "is_warm", "summarise",
+]  # fmt: skip
 
 _R = TypeVar("_R", FrameRecord, CameraRecord)
 

@@ -24,17 +24,9 @@ from tdnet_bench.views.formats import (
 )
 
 __all__ = [
-    "ALL",
-    "camera_table",
-    "class_table",
-    "comparison_table",
-    "host_call_table",
-    "paced_table",
-    "quality_table",
-    "ratio_cells",
-    "roofline_table",
-    "table",
-]
+    "ALL", "camera_table", "class_table", "comparison_table", "host_call_table", "paced_table", "quality_table",
+    "ratio_cells", "roofline_table", "table",
+]  # fmt: skip
 
 ALL = "all"
 _FIGURES = ("p50", "p90", "p95", "p99", "max", "mean")

@@ -3,8 +3,15 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from tdnet_bench.documents.exit_codes import EXIT_CODES, MIN_AGREEMENT, disagreeing_sides, exit_code
-from tdnet_bench.documents.notes import busy_note, notes_after, notes_before
+from tdnet_bench.documents.notes import (
+    EXIT_CODES,
+    MIN_AGREEMENT,
+    busy_note,
+    disagreeing_sides,
+    exit_code,
+    notes_after,
+    notes_before,
+)
 from tdnet_bench.records.config import LeftOut, SideSpec
 from tdnet_bench.records.frames import FrameRecord
 from tdnet_bench.statistics.summary import Summary, summarise

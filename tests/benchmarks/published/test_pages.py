@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 from tests.benchmarks.published.conftest import Write
 
-from tdnet_bench.published.blocks import BLOCKS
-from tdnet_bench.published.pages import RESULTS, page_with_results, pages_of, publish
+from tdnet_bench.published.pages import BLOCKS, RESULTS, page_with_results, pages_of, publish
 from tdnet_bench.published.results import read_results
 from tdnet_runtime import TdnetError
 
@@ -137,8 +136,8 @@ def test_the_command(checkout: Path) -> None:
 
 _CALL = """
 from pathlib import Path
-from tdnet_bench.published import command, main
-command._ROOT = Path({root!r})
+from tdnet_bench.published import main, pages
+pages._ROOT = Path({root!r})
 main()
 """
 

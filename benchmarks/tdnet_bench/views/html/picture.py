@@ -15,13 +15,8 @@ from tdnet_runtime.errors import OptionError
 from tdnet_runtime.extras import require
 
 __all__ = [
-    "MAX_BYTES",
-    "ClassColors",
-    "PictureBlock",
-    "block_from_picture",
-    "color_image",
-    "disagreement_image",
-]
+    "MAX_BYTES", "ClassColors", "PictureBlock", "block_from_picture", "color_image", "disagreement_image",
+]  # fmt: skip
 
 MAX_BYTES = 1_500_000
 """Of all pictures together, as they stand in the page."""
