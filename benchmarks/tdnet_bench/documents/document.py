@@ -17,28 +17,43 @@ from tdnet_bench.statistics.summary import Summary
 from tdnet_runtime.errors import OptionError
 
 __all__ = [
-    "SCHEMA_VERSION", "Document", "read_document", "write_document",
+    "SCHEMA_VERSION", "Document", "RunStart", "read_document", "write_document",
 ]  # fmt: skip
 
 SCHEMA_VERSION = 2
 
 
-class Document(Record, frozen=True, kw_only=True):
-    """A whole run. `summary` follows from `config` and `records` alone; see `statistics/summary.py`.
+class RunStart(Record, frozen=True, kw_only=True):
+    """What is known of a run when all sides are open.
 
     Attributes:
-        schema_version: of this document.
+        schema_version: of the document.
         config: what was decided before the run.
         sides: what was measured, by name, the subject first, then the peers in the order asked for.
         left_out: what was asked for and not measured.
         environment: the machine at its start.
         setup: by side, in the order in which they were opened.
+        notes: sentences without which the figures would mislead.
+    """
+
+    schema_version: int
+    config: RunConfig
+    sides: dict[str, SideSpec]
+    left_out: tuple[LeftOut, ...]
+    environment: Environment
+    setup: dict[str, SideSetup]
+    notes: tuple[str, ...]
+
+
+class Document(RunStart, frozen=True, kw_only=True):
+    """A whole run. `summary` follows from `config` and `records` alone; see `statistics/summary.py`.
+
+    Attributes:
         run_peak_rss_mib: largest resident memory of the process, all sides included.
         other_busy_cores: cores that other programs kept busy while frames were timed, on average; None, as
             `run_peak_rss_mib`, for a run that was cut short.
-        notes: sentences without which the figures would mislead.
-        exit_code: of the command; see `exit_codes.py`.
-        definitions: what each figure means, by its name in the report; see `definitions.py`.
+        exit_code: of the command.
+        definitions: what each figure means, by its name in the report.
         summary: the figures.
         ceilings: what the machine can do; None where no roofline was asked for.
         rooflines: by side, how far each graph is from it.
@@ -48,15 +63,8 @@ class Document(Record, frozen=True, kw_only=True):
             likewise; then each paced part by frame.
     """
 
-    schema_version: int
-    config: RunConfig
-    sides: dict[str, SideSpec]
-    left_out: tuple[LeftOut, ...]
-    environment: Environment
-    setup: dict[str, SideSetup]
     run_peak_rss_mib: float | None
     other_busy_cores: float | None
-    notes: tuple[str, ...]
     exit_code: int
     definitions: dict[str, str]
     summary: Summary

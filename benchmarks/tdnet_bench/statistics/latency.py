@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from tdnet_bench.records.record import Record
 
 __all__ = [
-    "NS_PER_MS", "P99_MIN_SAMPLES", "Drift", "LatencyStats", "drift_stats", "latency_stats", "ripple_ms",
+    "NS_PER_MS", "P99_MIN_SAMPLES", "Drift", "LatencyStats", "drift_stats", "latency_stats", "ripple_ms", "stats_by_path",
 ]  # fmt: skip
 
 P99_MIN_SAMPLES = 100
@@ -70,6 +70,15 @@ def latency_stats(times_ns: Sequence[int]) -> LatencyStats | None:
         mean_ms=float(values.mean()),
         min_ms=float(values.min()),
     )
+
+
+def stats_by_path(times_ns: Iterable[tuple[int, int]]) -> dict[int, LatencyStats]:
+    """Of (path, time) pairs, the paths in their order."""
+    grouped: dict[int, list[int]] = {}
+    for path, time_ns in times_ns:
+        grouped.setdefault(path, []).append(time_ns)
+    stats = {path: latency_stats(of_path) for path, of_path in sorted(grouped.items())}
+    return {path: of_path for path, of_path in stats.items() if of_path is not None}
 
 
 def ripple_ms(by_path: dict[int, LatencyStats]) -> float | None:

@@ -17,7 +17,7 @@ import numpy as np
 
 from tdnet_bench.records.frames import PacedRecord
 from tdnet_bench.records.record import Record
-from tdnet_bench.statistics.latency import NS_PER_MS, LatencyStats, latency_stats
+from tdnet_bench.statistics.latency import NS_PER_MS, LatencyStats, latency_stats, stats_by_path
 
 __all__ = ["Gaps", "PacedSummary", "arrival_ns", "paced_stats"]
 
@@ -82,10 +82,6 @@ def paced_stats(records: Sequence[PacedRecord]) -> PacedSummary | None:
         return None
     fps = warm[0].fps
     arrived = warm[-1].frame - warm[0].frame + 1
-    by_path: dict[int, list[int]] = {}
-    for record in warm:
-        by_path.setdefault(record.path, []).append(record.done_ns - record.started_ns)
-    stats_by_path = {path: latency_stats(times_ns) for path, times_ns in sorted(by_path.items())}
     return PacedSummary(
         fps=fps,
         period_ms=1e3 / fps,
@@ -95,7 +91,7 @@ def paced_stats(records: Sequence[PacedRecord]) -> PacedSummary | None:
         missed=sum(record.done_ns > arrival_ns(record.frame + 1, fps) for record in warm),
         latency=latency,
         host_call=host_call,
-        host_call_by_path={path: stats for path, stats in stats_by_path.items() if stats is not None},
+        host_call_by_path=stats_by_path((r.path, r.done_ns - r.started_ns) for r in warm),
         gaps=_gaps([record.done_ns for record in warm]),
     )
 

@@ -19,6 +19,7 @@ from tdnet_bench.statistics.latency import (
     drift_stats,
     latency_stats,
     ripple_ms,
+    stats_by_path,
 )
 from tdnet_bench.statistics.paced import PacedSummary, paced_stats
 from tdnet_bench.statistics.quality import Quality, quality_stats
@@ -163,23 +164,18 @@ def _side_summary(records: Sequence[FrameRecord], paths: int) -> SideSummary:
     warm = [record for record in records if is_warm(record)]
     times = [(record.path, record.host_call_ns) for record in warm]
     device = [(r.path, r.device_compute_ns) for r in warm if r.device_compute_ns is not None]
-    by_path = _stats_by_path(times)
+    by_path = stats_by_path(times)
     lead_in = tuple(
-        LeadInFrame(
-            frame=record.frame,
-            path=record.path,
-            cold=record.cold,
-            host_call_ms=record.host_call_ns / NS_PER_MS,
-        )
-        for record in records
-        if not is_warm(record)
+        LeadInFrame(frame=r.frame, path=r.path, cold=r.cold, host_call_ms=r.host_call_ns / NS_PER_MS)
+        for r in records
+        if not is_warm(r)
     )
     return SideSummary(
         lead_in=lead_in,
         overall=latency_stats([time_ns for _, time_ns in times]),
         by_path=by_path,
         device=latency_stats([time_ns for _, time_ns in device]),
-        device_by_path=_stats_by_path(device),
+        device_by_path=stats_by_path(device),
         ripple_ms=ripple_ms(by_path),
         drift=drift_stats([time_ns for _, time_ns in times], paths=paths),
         quality=quality_stats(records),
@@ -190,7 +186,7 @@ def _camera_summary(records: Sequence[CameraRecord]) -> CameraSummary:
     warm = [record for record in records if is_warm(record)]
     return CameraSummary(
         overall=latency_stats([record.camera_to_mask_ns for record in warm]),
-        by_path=_stats_by_path([(record.path, record.camera_to_mask_ns) for record in warm]),
+        by_path=stats_by_path([(record.path, record.camera_to_mask_ns) for record in warm]),
         decode=latency_stats([record.decode_ns for record in warm]),
         push=latency_stats([record.push_ns for record in warm]),
     )
@@ -199,21 +195,13 @@ def _camera_summary(records: Sequence[CameraRecord]) -> CameraSummary:
 def _comparison(frames: dict[str, list[FrameRecord]], side: str, baseline: str) -> Comparison:
     ours, theirs = ([r for r in frames[name] if is_warm(r)] for name in (side, baseline))
     baseline_ns = {record.frame: record.host_call_ns for record in theirs}
-    by_path: dict[int, dict[int, int]] = {}
-    for record in ours:
-        by_path.setdefault(record.path, {})[record.frame] = record.host_call_ns
-    ratios = {path: paired_ratio(times_ns, baseline_ns) for path, times_ns in sorted(by_path.items())}
+    ratios = {
+        path: paired_ratio({r.frame: r.host_call_ns for r in ours if r.path == path}, baseline_ns)
+        for path in sorted({record.path for record in ours})
+    }
     return Comparison(
         side=side,
         baseline=baseline,
         overall=paired_ratio({record.frame: record.host_call_ns for record in ours}, baseline_ns),
         by_path={path: ratio for path, ratio in ratios.items() if ratio is not None},
     )
-
-
-def _stats_by_path(times: Iterable[tuple[int, int]]) -> dict[int, LatencyStats]:
-    grouped: dict[int, list[int]] = {}
-    for path, time_ns in times:
-        grouped.setdefault(path, []).append(time_ns)
-    stats = {path: latency_stats(times_ns) for path, times_ns in sorted(grouped.items())}
-    return {path: of_path for path, of_path in stats.items() if of_path is not None}
