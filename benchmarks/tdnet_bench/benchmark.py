@@ -61,11 +61,6 @@ def run_benchmark(options: BenchOptions, *, phase: Phase, pace: Pace = DEFAULT_P
     With `options.json` the records are in a journal beside it, which is left there: see
     `documents/journal.py`.
 
-    Args:
-        options: checked already.
-        phase: for a progress display.
-        pace: how patiently.
-
     Raises:
         TdnetError: the bundle, the checkpoint, the input or every backend asked for cannot be used, or
             `options.json` holds something else.

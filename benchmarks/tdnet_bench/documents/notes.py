@@ -53,14 +53,7 @@ def exit_code(summary: Summary, left_out: Iterable[LeftOut]) -> int:
 def notes_before(
     manifest: Manifest, reference_note: str, repeated: Mapping[str, str], *, no_gpu: str | None = None
 ) -> Iterator[str]:
-    """What is known when all sides are open.
-
-    Args:
-        manifest: of the bundle.
-        reference_note: see `RunConfig`.
-        repeated: see `Lineup`.
-        no_gpu: see `Lineup`.
-    """
+    """What is known when all sides are open: of the bundle, of the reference, and from the `Lineup`."""
     yield reference_note
     if no_gpu is not None:
         yield f"device compute was NOT measured: {no_gpu}"
@@ -75,15 +68,7 @@ def notes_before(
 def notes_after(
     summary: Summary, *, measured: int, wanted: int, other_busy_cores: float, usable_cores: int
 ) -> Iterator[str]:
-    """What is known when everything was measured.
-
-    Args:
-        summary: of the run.
-        measured: back-to-back frames, the first and the cold ones included.
-        wanted: likewise.
-        other_busy_cores: see `Document`.
-        usable_cores: that this process may run on.
-    """
+    """What is known when everything was measured; frames are back-to-back ones, the first and the cold ones included."""
     for side in disagreeing_sides(summary):
         agreement = summary.sides[side].quality.agreement
         assert agreement is not None  # it disagrees

@@ -190,12 +190,6 @@ def check(
 ) -> Checked:
     """Run all steps; what a GPU alone can answer comes first, for all bundles, since the time may run out.
 
-    Args:
-        options: of files and folders that are there.
-        launch: runs a command.
-        tell: shows a line of progress.
-        clock: monotonic, in seconds.
-
     Raises:
         BackendError: there is no GPU. Nothing was written.
         BundleError: a bundle cannot be trusted.

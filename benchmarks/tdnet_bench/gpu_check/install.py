@@ -38,7 +38,7 @@ class Group(NamedTuple):
 
     name: str
     requirements: tuple[str, ...]
-    needed: bool
+    needed: bool = False
 
 
 def groups(setup_cfg: str) -> tuple[Group, ...]:
@@ -46,19 +46,23 @@ def groups(setup_cfg: str) -> tuple[Group, ...]:
     parser = configparser.ConfigParser()
     parser.read_string(setup_cfg)
     extras = {name: _lines(text) for name, text in parser["options.extras_require"].items()}
-    base = _lines(parser["options"]["install_requires"])
-    base += [line for line in extras["bench"] if _name(line) == "psutil"]
-    bench = [line for line in extras["bench"] if line not in base]
-    bench += [line for line in extras["cli"] if _name(line) == "opencv-python-headless"]
-    shown = [line for line in extras["cli"] if _name(line) in ("typer", "rich")]
-    tests = [line for line in extras["dev"] if _name(line) in ("pytest", "hypothesis")]
+
+    def only(extra: str, *names: str) -> list[str]:
+        return [line for line in extras[extra] if _name(line) in names]
+
+    base = [
+        *_lines(parser["options"]["install_requires"]),
+        *only("bench", "psutil"),
+        *only("cli", "typer", "rich"),
+    ]
+    bench = [line for line in extras["bench"] if line not in base] + only("cli", "opencv-python-headless")
     return (
-        Group("the check", (*base, *shown), needed=True),
-        Group("tdnet-bench", tuple(bench), needed=False),
-        Group("tests", tuple(tests), needed=False),
-        Group("GPU access", tuple(extras["gpu"]), needed=False),
-        Group("ONNX Runtime for CUDA", tuple(extras["cuda"]), needed=False),
-        Group("TensorRT-RTX", tuple(extras["rtx"]), needed=False),
+        Group("the check", tuple(base), needed=True),
+        Group("tdnet-bench", tuple(bench)),
+        Group("tests", tuple(only("dev", "pytest", "hypothesis"))),
+        Group("GPU access", tuple(extras["gpu"])),
+        Group("ONNX Runtime for CUDA", tuple(extras["cuda"])),
+        Group("TensorRT-RTX", tuple(extras["rtx"])),
     )
 
 
@@ -86,17 +90,13 @@ def gpu_name(load: Callable[[str], Any] = ctypes.CDLL) -> str:
 
 def join_parts(folder: Path, target: Path) -> list[str]:
     """Join the wheels in `folder` that were cut into parts; the names of those now in `target`."""
-    parts: dict[str, list[Path]] = {}
+    names = set()
     for path in sorted(folder.iterdir()):
-        found = _PART.fullmatch(path.name)
-        if found:
-            parts.setdefault(found[1], []).append(path)
-    for name, pieces in parts.items():
-        with (target / name).open("wb") as whole:
-            for piece in pieces:
-                with piece.open("rb") as file:
-                    shutil.copyfileobj(file, whole)
-    return sorted(parts)
+        if found := _PART.fullmatch(path.name):
+            names.add(found[1])
+            with (target / found[1]).open("ab") as whole, path.open("rb") as piece:
+                shutil.copyfileobj(piece, whole)
+    return sorted(names)
 
 
 def make_environment(folder: Path, host: Iterable[str]) -> Path:

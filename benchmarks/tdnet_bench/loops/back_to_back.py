@@ -57,17 +57,10 @@ def warm_up(
 ) -> WarmUp:
     """Run a scratch stream over all paths, cold and warm, then close it; its numbers are not kept.
 
-    Args:
-        side: the side to warm up.
-        frames: at least one; repeated as needed.
-        schedule: of the network.
-        classes: that labels may name; None for any.
-        floor_ns: whole rounds of m frames are added until this much time has passed.
-        clock: monotonic, in nanoseconds.
-        tick: called after each frame.
+    `frames` are repeated as needed; whole rounds of m frames are added until `floor_ns` have passed.
 
     Raises:
-        BackendError: a label that is no class, as of an engine that computes nonsense.
+        BackendError: a label is none of so many `classes`, as of an engine that computes nonsense.
     """
     source = cycle(frames)
     started_ns = clock()
@@ -102,21 +95,11 @@ def measure(
     sleep: Sleep = time.sleep,
     tick: Tick = lambda: None,
 ) -> int:
-    """Push every frame through every side and write down what the clock showed.
+    """Push every frame through every side and write down what the clock showed; gives the number of frames.
 
-    Args:
-        sides: each gets a new stream where a sequence of frames begins.
-        frames: taken one at a time, outside the timed calls.
-        schedule: of the network.
-        write: gets one record for each frame and side, by frame, then in the order of the calls.
-        judge: called after all sides had a frame, outside the timed calls.
-        pause_ms: idle time before each timed call.
-        clock: monotonic, in nanoseconds.
-        sleep: pauses for so many seconds.
-        tick: called after each frame.
-
-    Returns:
-        Number of frames.
+    Each side gets a new stream where a sequence of frames begins, and is idle for `pause_ms` before each timed call.
+    Frames are taken, and labels judged after all sides had a frame, outside the timed calls. `write` gets one record
+    for each frame and side, by frame, then in the order of the calls.
     """
     count = 0
     with ExitStack() as stack:

@@ -20,15 +20,9 @@ _OWN = ("device_bytes", "scratch_bytes", "pinned_bytes")
 def measure_streams(
     side: BundleSide, images: Sequence[Array], count: int, *, tick: Tick = lambda: None
 ) -> StreamMemory:
-    """Open `count` streams after a first one, and run each of them through all paths.
+    """Open `count` streams after a first one, and run each of them through all paths, with m or more `images`.
 
     To be done after everything that is timed: what is opened takes memory.
-
-    Args:
-        side: of a bundle.
-        images: uint8 RGB [H, W, 3] of the network's size, m or more.
-        count: of the further ones.
-        tick: called after each.
     """
     frames = images[: len(side.segmenter.manifest.paths)]
     own = None

@@ -36,9 +36,6 @@ class Lineup:
     Args:
         engine: the bundle.
         ckpt: weights of the PyTorch sides; None for made-up ones.
-        threads: for each side.
-        stack: closes the sides.
-        warm_up: see `back_to_back.warm_up`.
 
     Attributes:
         sides: those that are warm, the subject first.

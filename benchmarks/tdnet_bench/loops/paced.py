@@ -32,16 +32,8 @@ def measure_paced(
 ) -> None:
     """Process frames of one new stream as they arrive, and write down what the clock showed.
 
-    Args:
-        side: the subject.
-        images: uint8 RGB [H, W, 3], at least one; played forwards and backwards in turn, by arrival.
-        fps: arrivals per second.
-        count: frames to process; those dropped in between do not count.
-        schedule: of the network.
-        write: gets one record for each processed frame.
-        clock: monotonic, in nanoseconds.
-        sleep: pauses for so many seconds.
-        tick: called after each processed frame.
+    `images` are played forwards and backwards in turn, by arrival. `count` frames are processed; those dropped in
+    between do not count. `write` gets one record for each processed frame.
     """
     with side.stream() as push:
         origin_ns = clock()

@@ -28,7 +28,6 @@ class Pace:
 
     Attributes:
         pause_ms: see `back_to_back.PAUSE_MS`.
-        warm_up: see `back_to_back.warm_up`.
         ceilings_s: see `measure_ceilings`.
     """
 
@@ -41,14 +40,7 @@ DEFAULT_PACE = Pace()
 
 
 class Measured(NamedTuple):
-    """What the records do not say.
-
-    Attributes:
-        frames: back to back, the first and the cold ones included.
-        gpus: right after the last of them.
-        other_busy_cores: see `Document`; over all parts.
-        usable_cores: that this process may run on.
-    """
+    """What the records do not say: back-to-back frames, the GPUs right after them, and how busy others kept the cores."""
 
     frames: int
     gpus: tuple[Gpu, ...]
@@ -62,11 +54,8 @@ class Parts:
 
     Attributes:
         footage: the frames.
-        schedule: of the network.
         warm_frames: frames to time in each part, after the lead-in.
         fps: rates of the paced parts.
-        pace: how patiently.
-        phase: for a progress display.
     """
 
     footage: FileFootage | SceneFootage

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
 from tdnet_bench.documents.document import Document, read_document
 from tdnet_bench.documents.result_file import read_result
-from tdnet_bench.machine.environment import Environment
-from tdnet_bench.machine.gpus import Gpu
 from tdnet_bench.published.markdown import Link, markdown_table, number
 from tdnet_bench.published.results import Results
 from tdnet_bench.records.config import DEVICE_COMPUTE, HOST_CALL, SideSpec
@@ -37,58 +35,14 @@ class SideRow(NamedTuple):
     p99: str
 
 
-class _Timed(msgspec.Struct):
-    method: str
-    overall: LatencyStats
+class _Source(NamedTuple):
+    """A file: when, the GPU, what drove it, and (network, input, row) of what was measured."""
 
-
-class _Measurement(msgspec.Struct):
-    side: str
-    precision: str
-    captured: bool | None
-    labels: str
-    clock: str
-    timed: _Timed
-
-
-class _Step(msgspec.Struct):
-    measurements: tuple[_Measurement, ...] = ()
-
-
-class _Part(msgspec.Struct):
-    bundle: str | None
-    steps: tuple[_Step, ...]
-
-
-class _Bundle(msgspec.Struct):
-    network: str
-    height: int
-    width: int
-
-
-class _OldCheck(msgspec.Struct):
-    """What the table shows of a check's document of version 1, which had the figures in itself."""
-
-    kind: Literal["gpu-check"]
-    schema_version: Literal[1]
-    complete: bool
-    gpu: dict[str, Any]
-    gpus: tuple[Gpu, ...]
-    environment: Environment
-    packages: dict[str, str]
-    bundles: dict[str, _Bundle]
-    parts: tuple[_Part, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _Source:
-    """A file: the GPU, with what drove it, when, and (network, input, row) of what was measured."""
-
-    path: Path
+    started_at: str
     gpu: str
     place: str
-    started_at: str
-    rows: tuple[tuple[str, str, SideRow], ...]
+    rows: list[tuple[str, str, SideRow]]
+    path: Path
 
 
 def gpu_table(results: Results, link: Link) -> str | None:
@@ -140,37 +94,40 @@ def _row(side: str, captured: bool | None, clock: str, labels: str, stats: Laten
 
 def _run(path: Path) -> _Source | None:
     document = read_document(path)
-    config, environment = document.config, document.environment
-    if document.exit_code == 1 or not environment.gpus:
+    config, machine = document.config, document.environment
+    if document.exit_code == 1 or not machine.gpus:
         return None
-    size = f"{config.height}×{config.width}"
-    return _Source(
-        path,
-        environment.gpus[0].name,
-        _place(environment.gpus[0].name, environment.gpus, environment.packages, environment.started_at),
-        environment.started_at,
-        tuple((config.network, size, row) for row in side_rows(document)),
-    )
+    gpu, size = machine.gpus[0].name, f"{config.height}×{config.width}"
+    place = _place(gpu, {found.driver for found in machine.gpus}, machine.packages, machine.started_at)
+    rows = [(config.network, size, row) for row in side_rows(document)]
+    return _Source(machine.started_at, gpu, place, rows, path)
 
 
 def _old_check(path: Path) -> _Source | None:
-    check = read_result(path, msgspec.json.Decoder(_OldCheck).decode, what="gpu_check")
-    rows = []
-    for part in check.parts if check.complete else ():
-        bundle = check.bundles.get(part.bundle or "")
-        for found in (found for step in part.steps for found in step.measurements):
-            as_applications_do = found.clock != HOST_CALL or not found.timed.method.endswith(_OUR_STREAM)
-            if bundle is not None and as_applications_do:
-                side = f"{found.side}:{found.precision}"
-                row = _row(side, found.captured, found.clock, found.labels, found.timed.overall)
-                rows.append((bundle.network, f"{bundle.height}×{bundle.width}", row))
-    gpu, started_at = str(check.gpu["name"]), check.environment.started_at
-    place = _place(gpu, check.gpus, check.packages, started_at)
-    return _Source(path, gpu, place, started_at, tuple(rows)) if check.complete else None
+    """A check's document of version 1, which had the figures in itself; None where it was cut short."""
+
+    def decode(data: bytes) -> _Source | None:
+        content = json.loads(data)
+        if content["schema_version"] != 1:
+            raise ValueError(f"schema version {content['schema_version']}, expected 1")
+        rows = []
+        for part in content["parts"]:
+            bundle = content["bundles"].get(part["bundle"])
+            for m in (m for step in part["steps"] for m in step.get("measurements", ())):
+                ours = m["clock"] == HOST_CALL and m["timed"]["method"].endswith(_OUR_STREAM)
+                if bundle is not None and not ours:
+                    stats = msgspec.convert(m["timed"]["overall"], LatencyStats)
+                    row = _row(f"{m['side']}:{m['precision']}", m["captured"], m["clock"], m["labels"], stats)
+                    rows.append((bundle["network"], f"{bundle['height']}×{bundle['width']}", row))
+        gpu, started_at = content["gpu"]["name"], content["environment"]["started_at"]
+        place = _place(gpu, {found["driver"] for found in content["gpus"]}, content["packages"], started_at)
+        return _Source(started_at, gpu, place, rows, path) if content["complete"] else None
+
+    return read_result(path, decode, what="gpu_check")
 
 
-def _place(gpu: str, gpus: tuple[Gpu, ...], packages: dict[str, str], started_at: str) -> str:
+def _place(gpu: str, drivers: set[str], packages: dict[str, str], started_at: str) -> str:
     """The GPU with what drove it, and the day."""
-    drivers = [f"driver {driver}" for driver in sorted({gpu.driver for gpu in gpus if gpu.driver})]
-    versions = [f"{name} {packages[name]}" for name in ("onnxruntime-gpu", "torch") if name in packages]
-    return f"{gpu} ({', '.join([*drivers, *versions])}) on {started_at[:10]}"
+    versions = [f"driver {driver}" for driver in sorted(filter(None, drivers))]
+    versions += [f"{name} {packages[name]}" for name in ("onnxruntime-gpu", "torch") if name in packages]
+    return f"{gpu} ({', '.join(versions)}) on {started_at[:10]}"

@@ -93,12 +93,7 @@ def pages_of(root: Path) -> tuple[Path, ...]:
 
 
 def page_with_results(text: str, results: Results, *, page: Path) -> str:
-    """`text` with what stands between the markers made anew.
-
-    Args:
-        text: of the page.
-        results: what was measured.
-        page: its file; links are relative to its folder.
+    """`text` of `page` with what stands between the markers made anew; links are relative to its folder.
 
     Raises:
         OptionError: see `publish`.

@@ -69,14 +69,7 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """A folder of results.
-
-    Attributes:
-        name: of the folder.
-        speed: documents that lie in it.
-        camvid: those with CamVid's label images, by split; a split that was not measured is missing.
-        settings: files about ONNX Runtime's; see `settings_tables.py`.
-    """
+    """A folder of results: its documents, those of CamVid by split, files about ONNX Runtime's settings."""
 
     name: str
     speed: tuple[Result, ...]
@@ -86,13 +79,7 @@ class Machine:
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """All that is published.
-
-    Attributes:
-        machines: a folder each, by name.
-        gpu_checks: files of `gpu_check`'s version 1, beside the folders.
-        gpu_runs: files of `tdnet-bench` that `gpu_check` left in `gpu/*/`.
-    """
+    """All that is published: machines by name, files of `gpu_check`'s version 1, and those of runs in `gpu/*/`."""
 
     machines: tuple[Machine, ...]
     gpu_checks: tuple[Path, ...] = ()

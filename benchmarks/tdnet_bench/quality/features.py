@@ -40,16 +40,9 @@ class FeatureErrors(Record, frozen=True, kw_only=True):
 
 
 def feature_errors(sides: Sequence[object], images: Sequence[Array]) -> dict[str, FeatureErrors]:
-    """Compare the value features of all bundle sides with those of the first one in FP32.
+    """Compare the value features of all bundle sides with those of the first one in FP32; empty without one, or attention.
 
-    Runs m frames through a new stream of each side: to be done after everything that is timed.
-
-    Args:
-        sides: of the run; others than bundles are passed over.
-        images: uint8 RGB [H, W, 3] of the network's size, m or more.
-
-    Returns:
-        By side, without the reference; empty where there is none, and for networks without attention.
+    Runs m frames, of m or more `images`, through a new stream of each side: to be done after everything that is timed.
     """
     bundles = [side for side in sides if isinstance(side, BundleSide)]
     reference = next((side for side in bundles if side.segmenter.backend.precision == _FULL_PRECISION), None)

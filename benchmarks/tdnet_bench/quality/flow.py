@@ -60,16 +60,9 @@ class BackwardFlow:
 
 
 def temporal_consistency(labels: Frame, before: Frame, flow: Flow, *, classes: int) -> float | None:
-    """Mean IoU of `labels` with the labels of the frame before, moved along `flow`.
+    """Mean IoU of `labels` with the labels of the frame before, moved along `flow` (see `BackwardFlow.next`).
 
-    Args:
-        labels: uint8 [H, W].
-        before: of the frame before, likewise.
-        flow: see `BackwardFlow.next`.
-        classes: number of classes; every label is below it.
-
-    Returns:
-        0 to 1; None where every pixel comes from outside the picture.
+    0 to 1; None where every pixel comes from outside the picture. Every label is below `classes`.
     """
     height, width = labels.shape
     rows = np.rint(flow[:, :, 1]).astype(np.int32) + np.arange(height, dtype=np.int32)[:, None]

@@ -47,7 +47,6 @@ class Judge:
 
     Args:
         sides: names of those to judge, the subject first; the others' weights are made up.
-        classes: number of classes.
         reference: the side whose labels are right by definition; None without one.
         label_images: None without any.
 
@@ -73,11 +72,7 @@ class Judge:
         self.picture: Picture | None = None
 
     def __call__(self, frame: FootageFrame, labels: Mapping[str, Array]) -> dict[str, Judgement]:
-        """Judge the next frame.
-
-        Args:
-            frame: of the network's size.
-            labels: uint8 [H, W] by side, of at least all sides to judge; kept until the next frame.
+        """Judge the next frame; `labels`, of at least all sides to judge, are kept until the one after it.
 
         Raises:
             MediaError: a label image cannot be used.

@@ -29,15 +29,7 @@ def gpu_ceilings(
     products: Sequence[tuple[int, int, int]] = PRODUCTS,
     copy_bytes: int = _COPY_BYTES,
 ) -> Ceilings:
-    """The fastest of some matrix products in each of `GPU_TYPES`, without TF32, and a copy within the GPU's memory.
-
-    Args:
-        gpu: whose events tell the time.
-        torch: the module.
-        device: for its tensors.
-        products: shapes.
-        copy_bytes: read and written by one copy.
-    """
+    """The fastest of some matrix products in each of `GPU_TYPES`, without TF32, and a copy within the GPU's memory."""
     torch.backends.cuda.matmul.allow_tf32 = False
     compute = []
     with Stopwatch(gpu) as watch:

@@ -22,10 +22,6 @@ class GraphClock:
 
     For engines that compute on the host. (Elsewhere a run is complete only for outputs that the host sees.)
 
-    Args:
-        session: whose buffers and programs they are; closed by `close`.
-        clock: monotonic, in nanoseconds.
-
     Attributes:
         times_ns: of every run since the start, by graph.
     """
@@ -74,11 +70,7 @@ def graph_times_ms(
 ) -> Mapping[str, float]:
     """Median milliseconds of each graph, over the frames after each path's first warm one.
 
-    Args:
-        backend: with the bundle's graphs loaded, as the run has it.
-        manifest: of the bundle.
-        frames: uint8 RGB [H, W, 3] of the network's size; 3m or more, so that each path has a run that counts.
-        clock: monotonic, in nanoseconds.
+    Frames are uint8 RGB [H, W, 3] of the network's size; 3m or more, so that each path has a run that counts.
     """
     paths, cold_frames = len(manifest.paths), manifest.state.cold_frames
     timer = GraphClock(backend.session(), clock=clock)

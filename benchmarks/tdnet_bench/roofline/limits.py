@@ -34,13 +34,7 @@ _TYPES = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What `measure_limits` finds.
-
-    Attributes:
-        ceilings: of the machine; None where nothing was held against them.
-        rooflines: by side.
-        notes: what is not there, and why.
-    """
+    """The machine's ceilings, where any side was held against them, rooflines by side, and notes."""
 
     ceilings: Ceilings | None
     rooflines: dict[str, Roofline]
@@ -57,15 +51,9 @@ def measure_limits(
 ) -> Limits:
     """Hold the sides against what their device can do: the subject's, and that of others on the same kind of device.
 
-    On a CPU each graph of the sides that run the bundle is timed by itself; on a GPU the device compute of each path is
-    what was measured already. Takes seconds, and memory of its own: to be done after everything else was measured.
-
-    Args:
-        sides: of the run, the subject first; others are passed over, bundles with a note.
-        images: uint8 RGB [H, W, 3] of the network's size; repeated as needed.
-        threads: of the run.
-        budget_s: see `measure_ceilings`.
-        device_ms: p50 of the device compute, by side and path.
+    On a CPU each graph of the sides that run the bundle is timed by itself, on `images` that are repeated as needed;
+    on a GPU the device compute of each path is what was measured already (`device_ms`: p50 by side and path). Takes
+    seconds, and memory of its own: to be done after everything else was measured.
     """
     subject = sides[0] if sides else None
     if isinstance(subject, BundleSide) and subject.gpu is not None:

@@ -141,13 +141,7 @@ def roofline_point(
 ) -> RooflinePoint | None:
     """Where `cost`, done in `time_ms`, stands; None where a ceiling that it needs was not measured.
 
-    Args:
-        name: for the result.
-        cost: of a graph or stage with at least one matrix product.
-        ceilings: of the device that it ran on.
-        time_ms: more than 0.
-        library: that it ran in.
-        precisions: by the graph's type (`float32`, `int8`, ...), the precision in which the library computes it.
+    `precisions` has, by the graph's type (`float32`, `int8`, ...), the precision in which `library` computes it.
 
     Raises:
         ValueError: nothing to hold against a roofline, or no time.
@@ -188,15 +182,10 @@ def roofline_from_costs(
     library: str,
     precisions: Mapping[str, str],
 ) -> Roofline:
-    """All graphs that were timed.
+    """All graphs that were timed; those without a time are left out, and a note says so.
 
-    Args:
-        costs: of the bundle's graphs.
-        ceilings: see `roofline_point`, as are `library` and `precisions`.
-        times_ms: by graph, the median of its runs. Graphs without a time are left out, and a note says so.
-        library: as `Ceilings.compute` has it.
-        precisions: `{"float32": "fp32"}` for FP32 graphs, `{"float32": "bf16"}` for the same run in BF16,
-            `{"float32": "bf16", "int8": "int8"}` for INT8 graphs whose rest is run in BF16.
+    `precisions` is `{"float32": "fp32"}` for FP32 graphs, `{"float32": "bf16"}` for the same run in BF16, and
+    `{"float32": "bf16", "int8": "int8"}` for INT8 graphs whose rest is run in BF16.
     """
     points, notes = [], []
     for cost in costs:

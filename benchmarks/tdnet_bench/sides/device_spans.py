@@ -1,8 +1,9 @@
 """Device compute of a bundle whose frames and labels are on the host, in a call of its own after the timed one.
 
-Around a call that waits for its labels events would see the host's copies and its waking up. So the frame goes through a
-second stream, which the clocks of the first do not know: on TensorRT one with frame and labels in the GPU's memory; in ONNX
-Runtime one on a CUDA stream of ours (`user_compute_stream`) with events around each graph, since it offers no other way.
+Around a call that waits for its labels events would see the host's copies and its waking up. So the frame goes
+through a second stream, which the clocks of the first do not know: on TensorRT one with frame and labels in the GPU's
+memory; in ONNX Runtime one on a CUDA stream of ours (`user_compute_stream`) with events around each graph, since it
+offers no other way.
 """
 
 from __future__ import annotations

@@ -179,11 +179,7 @@ def _cuda_name(torch: Any) -> str:
 
 
 def network_for(manifest: Manifest, ckpt: Path | None) -> Network:
-    """The PyTorch network that a bundle stands for.
-
-    Args:
-        manifest: of the bundle.
-        ckpt: the weights; None for made-up ones in the same shapes.
+    """The PyTorch network that a bundle stands for, with made-up weights where `ckpt` is None.
 
     Raises:
         CheckpointError: `ckpt` cannot be loaded.

@@ -162,5 +162,7 @@ def test_without_any(tmp_path: Path) -> None:
 
 def test_a_document_of_another_version_is_named(write_check: Callable[..., None], tmp_path: Path) -> None:
     write_check("g", measurement(1), day="01", version=3)
-    with pytest.raises(OptionError, match=r"no document of gpu_check \(Invalid enum value 3.*g\.json"):
+    with pytest.raises(
+        OptionError, match=r"no document of gpu_check \(schema version 3, expected 1\).*g\.json"
+    ):
         gpu_table(read_results(tmp_path), link)

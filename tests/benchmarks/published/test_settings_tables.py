@@ -90,5 +90,5 @@ def test_nothing_measured(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("change", [{"schema_version": 2}, {"summary": {}}, {"rounds": "many"}])
 def test_another_version_is_named(written: dict[str, Any], tmp_path: Path, change: dict[str, Any]) -> None:
-    with pytest.raises(OptionError, match=r"no document of ONNX Runtime's settings .*a\.json"):
+    with pytest.raises(OptionError, match=r"no document of the settings of ONNX Runtime .*a\.json"):
         tables(tmp_path, written | change)

@@ -36,11 +36,7 @@ def write_page(
 ) -> None:
     """Write the page of `document` to `path`, whole or not at all; an existing file is replaced.
 
-    Args:
-        document: of a run; its JSON may lie beside the page, and has the same figures.
-        path: of the page.
-        picture: of one frame of the run; None to show none.
-        class_colors: (R, G, B) of each class, for `picture`.
+    `picture` is of one frame of the run, if it is to be shown, in `class_colors` (R, G, B).
 
     Raises:
         MissingExtraError: jinja2, matplotlib or OpenCV is not installed.

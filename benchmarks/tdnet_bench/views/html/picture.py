@@ -36,15 +36,7 @@ Array = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PictureBlock:
-    """What the template shows; pictures are `data:` URIs.
-
-    Attributes:
-        frame: index in the stream.
-        image: the frame.
-        mask: the subject's labels in the classes' colours; None where they were not kept.
-        disagreement: None without a reference.
-        classes: index and CSS colour of the classes in the mask.
-    """
+    """What the template shows: index of the frame, pictures as `data:` URIs, index and CSS colour of the mask's classes."""
 
     frame: int
     image: str
@@ -56,13 +48,7 @@ class PictureBlock:
 def block_from_picture(
     picture: Picture, *, subject: str, reference: str | None, colors: ClassColors
 ) -> PictureBlock:
-    """Scaled down until it takes at most `MAX_BYTES`.
-
-    Args:
-        picture: of any size.
-        subject: side whose mask is shown.
-        reference: side that it is compared with; None without one.
-        colors: at least as many as there are classes in the mask.
+    """The frame, the subject's mask and where it is not the reference's, scaled down until they take at most `MAX_BYTES`.
 
     Raises:
         OptionError: a label without a colour.
