@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import msgspec
 
@@ -21,34 +20,26 @@ from tdnet_bench.inputs.footage import FileFootage, SceneFootage
 from tdnet_bench.inputs.label_images import LabelImages
 from tdnet_bench.loops.further_streams import measure_streams
 from tdnet_bench.loops.lineup import Lineup
-from tdnet_bench.loops.parts import DEFAULT_PACE, Measured, Pace, Parts
+from tdnet_bench.loops.parts import DEFAULT_PACE, Pace, Parts
 from tdnet_bench.loops.schedule import Schedule
 from tdnet_bench.machine.environment import capture_environment, peak_rss_mib
 from tdnet_bench.options import BenchOptions
-from tdnet_bench.quality.features import FeatureErrors, feature_errors
+from tdnet_bench.quality.features import feature_errors
 from tdnet_bench.quality.judge import Judge, Picture
 from tdnet_bench.quality.reference import checked_digest, choose_reference, judged_sides
-from tdnet_bench.records.config import LeftOut, RunConfig, StreamMemory, widths_text
+from tdnet_bench.records.config import RunConfig, StreamMemory, widths_text
 from tdnet_bench.roofline.limits import Limits, measure_limits
 from tdnet_bench.sides.bundle_side import BundleSide
 from tdnet_bench.sides.requests import Request, plan_requests
 from tdnet_bench.sides.side import Array, Phase
-from tdnet_bench.statistics.summary import Summary
 from tdnet_runtime import Segmenter
 from tdnet_runtime.extras import require
 
 __all__ = ["Run", "run_benchmark"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Run:
-    """What a run gives.
-
-    Attributes:
-        document: everything that it found.
-        picture: of one frame, for a report that shows it; see `Judge.picture`.
-        class_colors: (R, G, B) of each class in pictures, in the order of their indices.
-    """
+class Run(NamedTuple):
+    """What a run gives: its document, one frame for a report that shows it, and (R, G, B) of each class in that."""
 
     document: Document
     picture: Picture | None
@@ -113,7 +104,7 @@ def run_benchmark(options: BenchOptions, *, phase: Phase, pace: Pace = DEFAULT_P
         peak_rss = peak_rss_mib()  # before the roofline, which takes memory of its own
         features = feature_errors(lineup.sides, images)
         document = document_from_header(header, journal.records)
-        limits = None
+        limits = Limits()
         if options.roofline:
             with phase("what the machine can do", 1):
                 limits = measure_limits(
@@ -121,17 +112,27 @@ def run_benchmark(options: BenchOptions, *, phase: Phase, pace: Pace = DEFAULT_P
                     images,
                     threads=options.threads,
                     budget_s=pace.ceilings_s,
-                    device_ms=_device_ms(document.summary),
+                    figures=document.summary.sides,
                 )
-        document = _completed(
-            document,
-            measured,
+        after = notes_after(
+            document.summary,
+            measured=measured.frames,
             wanted=parts.count,
-            unused=unused,
-            peak_rss=peak_rss,
+            other_busy_cores=measured.other_busy_cores,
+            usable_cores=measured.usable_cores,
+        )
+        left_out = (*document.left_out, *unused)
+        document = msgspec.structs.replace(
+            document,
+            left_out=left_out,
+            environment=msgspec.structs.replace(environment, gpus=measured.gpus),
+            run_peak_rss_mib=peak_rss,
+            other_busy_cores=measured.other_busy_cores,
+            notes=(*document.notes, *after, *obstacles, *limits.notes),
+            exit_code=exit_code(document.summary, left_out),
+            ceilings=limits.ceilings,
+            rooflines=limits.rooflines,
             features=features,
-            limits=limits,
-            obstacles=obstacles,
             streams=_further_streams(lineup, images, options.streams, phase=phase),
         )
         colors = tuple(spec.color for spec in manifest.classes)
@@ -142,13 +143,11 @@ def _parts(options: BenchOptions, segmenter: Segmenter, *, phase: Phase, pace: P
     manifest = segmenter.manifest
     height, width = manifest.input.height, manifest.input.width
     schedule = Schedule(paths=len(manifest.paths), cold_frames=manifest.state.cold_frames)
-    footage: FileFootage | SceneFootage
-    if options.input is not None:
-        footage = FileFootage(options.input, height=height, width=width)
-    else:
-        footage = SceneFootage(height=height, width=width, count=schedule.lead_in_frames + options.frames)
+    count = schedule.lead_in_frames + options.frames
     return Parts(
-        footage=footage,
+        footage=SceneFootage(height=height, width=width, count=count)
+        if options.input is None
+        else FileFootage(options.input, height=height, width=width),
         schedule=schedule,
         warm_frames=options.frames,
         fps=tuple(sorted(set(options.fps))),
@@ -167,14 +166,6 @@ def _warm_up(lineup: Lineup, others: tuple[Request, ...], images: list[Array], p
             lineup.add(request, images, schedule, tick=tick)
 
 
-def _device_ms(summary: Summary) -> dict[str, dict[int, float]]:
-    """p50 of the device compute, by side and path."""
-    return {
-        side: {path: stats.p50_ms for path, stats in figures.device_by_path.items()}
-        for side, figures in summary.sides.items()
-    }
-
-
 def _further_streams(
     lineup: Lineup, images: list[Array], count: int, *, phase: Phase
 ) -> dict[str, StreamMemory]:
@@ -184,42 +175,6 @@ def _further_streams(
         with phase(f"streams of {side.name}", 1 + count) as tick:
             found[side.name] = measure_streams(side, images, count, tick=tick)
     return found
-
-
-def _completed(
-    document: Document,
-    measured: Measured,
-    *,
-    wanted: int,
-    unused: tuple[LeftOut, ...],
-    peak_rss: float | None,
-    features: dict[str, FeatureErrors],
-    limits: Limits | None,
-    obstacles: Iterable[str],
-    streams: dict[str, StreamMemory],
-) -> Document:
-    """With what is known only when everything was measured."""
-    left_out = (*document.left_out, *unused)
-    after = notes_after(
-        document.summary,
-        measured=measured.frames,
-        wanted=wanted,
-        other_busy_cores=measured.other_busy_cores,
-        usable_cores=measured.usable_cores,
-    )
-    return msgspec.structs.replace(
-        document,
-        left_out=left_out,
-        environment=msgspec.structs.replace(document.environment, gpus=measured.gpus),
-        run_peak_rss_mib=peak_rss,
-        other_busy_cores=measured.other_busy_cores,
-        notes=(*document.notes, *after, *obstacles, *(limits.notes if limits is not None else ())),
-        exit_code=exit_code(document.summary, left_out),
-        ceilings=limits.ceilings if limits is not None else None,
-        rooflines=limits.rooflines if limits is not None else {},
-        features=features,
-        streams=streams,
-    )
 
 
 def _config(

@@ -76,9 +76,7 @@ def path_costs(manifest: Manifest, costs: Iterable[GraphCost]) -> tuple[GraphCos
 def _fastest_ns(watch: Stopwatch, gpu: Gpu, torch: Any, work: Callable[[], object]) -> int:
     times = []
     for _ in range(_WARM_UP + _REPEATS):
-        stream = gpu.stream_of_torch(torch)
-        watch.start(stream)
-        work()
-        watch.stop(stream)
+        with watch.timing(gpu.stream_of_torch(torch)):
+            work()
         times.append(watch.ns())
     return max(min(times[_WARM_UP:]), 1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import cycle, islice
 from typing import Any
 
@@ -16,6 +16,7 @@ from tdnet_bench.roofline.probes import LIBRARIES
 from tdnet_bench.sides.bundle_side import BundleSide
 from tdnet_bench.sides.gpu import Gpu
 from tdnet_bench.sides.side import Array
+from tdnet_bench.statistics.summary import SideSummary
 from tdnet_runtime.backends.graph_precision import graphs_of
 from tdnet_runtime.errors import MissingExtraError
 from tdnet_runtime.extras import require
@@ -36,9 +37,9 @@ _TYPES = {
 class Limits:
     """The machine's ceilings, where any side was held against them, rooflines by side, and notes."""
 
-    ceilings: Ceilings | None
-    rooflines: dict[str, Roofline]
-    notes: tuple[str, ...]
+    ceilings: Ceilings | None = None
+    rooflines: dict[str, Roofline] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 def measure_limits(
@@ -47,17 +48,17 @@ def measure_limits(
     *,
     threads: int,
     budget_s: float = BUDGET_S,
-    device_ms: Mapping[str, Mapping[int, float]] | None = None,
+    figures: Mapping[str, SideSummary] | None = None,
 ) -> Limits:
     """Hold the sides against what their device can do: the subject's, and that of others on the same kind of device.
 
     On a CPU each graph of the sides that run the bundle is timed by itself, on `images` that are repeated as needed;
-    on a GPU the device compute of each path is what was measured already (`device_ms`: p50 by side and path). Takes
+    on a GPU the device compute of each path is what was measured already (by side, in `figures`). Takes
     seconds, and memory of its own: to be done after everything else was measured.
     """
     subject = sides[0] if sides else None
     if isinstance(subject, BundleSide) and subject.gpu is not None:
-        return _gpu_limits(subject, subject.gpu, sides, device_ms or {})
+        return _gpu_limits(subject, subject.gpu, sides, figures or {})
     notes = []
     chosen: list[BundleSide] = []
     for side in sides:
@@ -71,7 +72,7 @@ def measure_limits(
                 f"{side.name} has no roofline: only engines that compute on the CPU are timed by graph"
             )
     if not chosen:
-        return Limits(ceilings=None, rooflines={}, notes=tuple(notes))
+        return Limits(notes=tuple(notes))
     try:
         ceilings = measure_ceilings(
             tuple(dict.fromkeys(side.segmenter.backend.name for side in chosen)),
@@ -80,21 +81,22 @@ def measure_limits(
         )
         rooflines = {side.name: _roofline(side, images, ceilings) for side in chosen}
     except MissingExtraError as error:
-        return Limits(ceilings=None, rooflines={}, notes=(*notes, f"rooflines were left out: {error}"))
+        return Limits(notes=(*notes, f"rooflines were left out: {error}"))
     return Limits(ceilings=ceilings, rooflines=rooflines, notes=(*notes, *ceilings.notes))
 
 
 def _gpu_limits(
-    subject: BundleSide, gpu: Gpu, sides: Sequence[Any], device_ms: Mapping[str, Mapping[int, float]]
+    subject: BundleSide, gpu: Gpu, sides: Sequence[Any], figures: Mapping[str, SideSummary]
 ) -> Limits:
     bundle, notes, found = subject.segmenter.bundle, [], {}
     try:
         ceilings = gpu_ceilings(gpu, require("torch", extra="export"))
     except Exception as error:  # PyTorch without CUDA, a full GPU: the rest of the run does not depend on it
-        return Limits(ceilings=None, rooflines={}, notes=(f"rooflines were left out: {error}",))
+        return Limits(notes=(f"rooflines were left out: {error}",))
     for side in sides:
         precision = side.spec(camera=False).precision
-        times = {f"path {path}": time_ms for path, time_ms in device_ms.get(side.name, {}).items()}
+        device = figures[side.name].device_by_path if side.name in figures else {}
+        times = {f"path {path}": stats.p50_ms for path, stats in device.items()}
         if not times or precision not in bundle.manifest.precisions:
             notes.append(
                 f"{side.name} has no roofline: no device compute, or no graphs in {precision} to count"

@@ -115,9 +115,8 @@ class BundleSide:
             stream = stack.enter_context(self.segmenter.stream(labels="device", cuda_stream=own.handle))
 
             def push(frame: Any) -> Mask:
-                watch.start(own.handle)
-                result = stream.push(frame)
-                watch.stop(own.handle)
+                with watch.timing(own.handle):
+                    result = stream.push(frame)
                 stream.synchronize()
                 self._captured = result.captured
                 return Mask(lambda: shuttle.download(result.labels), watch.ns)

@@ -45,9 +45,8 @@ def _resident_frames(segmenter: Segmenter, gpu: Gpu) -> Iterator[Spans]:
 
         def span(frame: Array) -> int:
             given = shuttle.upload(frame)
-            watch.start(own.handle)
-            stream.push(given)
-            watch.stop(own.handle)
+            with watch.timing(own.handle):
+                stream.push(given)
             stream.synchronize()
             return watch.ns()
 
@@ -90,9 +89,8 @@ class _MarkedSession:
         self._session, self._watch, self._stream, self._marks = session, watch, stream, marks
 
     def run_with_iobinding(self, *arguments: Any) -> None:
-        self._watch.start(self._stream)
-        self._session.run_with_iobinding(*arguments)
-        self._watch.stop(self._stream)
+        with self._watch.timing(self._stream):
+            self._session.run_with_iobinding(*arguments)
         self._marks.append(self._watch.ns())  # which waits: results are fetched on another stream
 
     def __getattr__(self, name: str) -> Any:

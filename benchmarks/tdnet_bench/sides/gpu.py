@@ -84,26 +84,22 @@ class Stopwatch(Closeable):
         with gpu.device.current():
             self._events = [gpu.driver("cuEventCreate", 0) for _ in range(2)]
 
-    def start(self, stream: int) -> None:
-        """Mark the beginning on the stream with that handle."""
-        with self._gpu.device.current():
-            self._gpu.driver("cuEventRecord", self._events[0], stream)
-
-    def stop(self, stream: int) -> None:
-        """Mark the end."""
-        with self._gpu.device.current():
-            self._gpu.driver("cuEventRecord", self._events[1], stream)
-
-    def wait(self) -> None:
-        """Until the end has happened."""
-        with self._gpu.device.current():
-            self._gpu.driver("cuEventSynchronize", self._events[1])
+    @contextmanager
+    def timing(self, stream: int) -> Iterator[None]:
+        """Between the two events is what the block puts on the stream with that handle."""
+        self._record(0, stream)
+        yield
+        self._record(1, stream)
 
     def ns(self) -> int:
-        """From the beginning to the end, which is waited for."""
-        self.wait()
+        """From the first event to the second one, which is waited for."""
         with self._gpu.device.current():
+            self._gpu.driver("cuEventSynchronize", self._events[1])
             return round(float(self._gpu.driver("cuEventElapsedTime", *self._events)) * 1e6)
+
+    def _record(self, index: int, stream: int) -> None:
+        with self._gpu.device.current():
+            self._gpu.driver("cuEventRecord", self._events[index], stream)
 
     def close(self) -> None:
         """Let the events go."""
@@ -144,7 +140,8 @@ class Shuttle(Closeable):
         """The image on the GPU, in memory that the next one gets, too."""
         with self._device.current():
             if self._memory is None or self._memory.nbytes != image.nbytes:
-                self._release(self._memory)
+                if self._memory is not None:
+                    self._memory.close()
                 self._memory = self._device.allocate(image.nbytes, name="frame", stream=self._stream)
             pinned = self._pinned_of(image.nbytes)
             pinned.array[:] = image.reshape(-1)
@@ -165,14 +162,10 @@ class Shuttle(Closeable):
         """Free the memory."""
         with self._device.current():
             for memory in (self._memory, *self._pinned.values()):
-                self._release(memory)
+                if memory is not None:
+                    memory.close()
 
     def _pinned_of(self, nbytes: int) -> PinnedMemory:
         if nbytes not in self._pinned:
             self._pinned[nbytes] = self._device.allocate_pinned(nbytes, name="frame or labels")
         return self._pinned[nbytes]
-
-    @staticmethod
-    def _release(memory: DeviceMemory | PinnedMemory | None) -> None:
-        if memory is not None:
-            memory.close()

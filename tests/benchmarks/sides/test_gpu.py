@@ -23,13 +23,9 @@ def gpu() -> FakeGpu:
 def test_a_stopwatch_tells_the_time_between_its_events(gpu: FakeGpu) -> None:
     with gpu.stream() as stream, Stopwatch(gpu) as watch:
         for _ in range(2):  # again and again
-            watch.start(stream.handle)
-            watch.stop(stream.handle)
+            with watch.timing(stream.handle):
+                pass
             assert watch.ns() == SPAN_NS
-        watch.start(stream.handle)
-        watch.start(stream.handle)
-        watch.stop(stream.handle)
-        assert watch.ns() == SPAN_NS
     assert gpu.events.events == set()
     assert gpu.device.alive == set()
 
@@ -57,7 +53,8 @@ def test_free_memory_is_what_the_driver_says(gpu: FakeGpu) -> None:
 
 def test_a_failure_of_the_driver_is_named(gpu: FakeGpu) -> None:
     with gpu.stream() as stream, Stopwatch(gpu) as watch:
-        watch.start(stream.handle)
+        with watch.timing(stream.handle):
+            pass  # nobody has waited
         with pytest.raises(BackendError, match="cuEventElapsedTime: the CUDA driver reports 600"):
             gpu.driver("cuEventElapsedTime", *watch._events)
 
