@@ -20,22 +20,7 @@ _MAX_FPS = 1000.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BenchOptions:
-    """One run of the benchmark.
-
-    Attributes:
-        engine: the bundle.
-        ckpt: the checkpoint that it was exported from; None for PyTorch with made-up weights.
-        frames: warm frames to time in each part of the run, after the first and the cold ones.
-        input: video file or folder of images; None for the rendered scene.
-        labels: folder of label images, matched by the stems of the input's file names.
-        fps: rates of the paced parts; none for back-to-back frames only.
-        json: file for the document; see `documents/journal.py` on one that exists.
-        html: file for the page; None for none.
-        threads: for each side.
-        backends: of the runtime, `NAME` or `NAME:PRECISION`; the first that can be used is the subject.
-        peers: see `plan_requests` of `sides/requests.py`.
-        roofline: measure what the machine can do, too, and hold each graph against it.
-        streams: further streams of each side that runs the bundle to open in the end, for their memory.
+    """One run of the benchmark; the options are those of the same names in `cli.py`.
 
     Raises:
         OptionError: a number out of range, a file that is not there, or nowhere to put the document.

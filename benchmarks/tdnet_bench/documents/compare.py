@@ -39,14 +39,9 @@ _MACHINE = ("started_at", "cpu", "cpu_flags", "usable_cores", "governor", "gpus"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ComparedRuns:
-    """One side of a run over one side of another, by their host calls on warm frames.
+    """One side of a run over one side of another, by their host calls on warm frames, of the paths that both have.
 
-    Attributes:
-        side: of the first run.
-        baseline: of the second.
-        overall: None where a run has no warm frame.
-        by_path: of the paths that both have.
-        differences: what else was different: name, in the first run, in the second.
+    `differences` is what else was different: name, in the first run, in the second.
     """
 
     side: str

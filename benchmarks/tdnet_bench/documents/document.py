@@ -24,16 +24,9 @@ SCHEMA_VERSION = 2
 
 
 class RunStart(Record, frozen=True, kw_only=True):
-    """What is known of a run when all sides are open.
+    """What is known of a run when all sides are open, the subject first, then the peers in the order asked for.
 
-    Attributes:
-        schema_version: of the document.
-        config: what was decided before the run.
-        sides: what was measured, by name, the subject first, then the peers in the order asked for.
-        left_out: what was asked for and not measured.
-        environment: the machine at its start.
-        setup: by side, in the order in which they were opened.
-        notes: sentences without which the figures would mislead.
+    `left_out` was asked for and not measured; without `notes` the figures would mislead.
     """
 
     schema_version: int
@@ -52,13 +45,9 @@ class Document(RunStart, frozen=True, kw_only=True):
         run_peak_rss_mib: largest resident memory of the process, all sides included.
         other_busy_cores: cores that other programs kept busy while frames were timed, on average; None, as
             `run_peak_rss_mib`, for a run that was cut short.
-        exit_code: of the command.
         definitions: what each figure means, by its name in the report.
-        summary: the figures.
         ceilings: what the machine can do; None where no roofline was asked for.
-        rooflines: by side, how far each graph is from it.
-        features: by side, how far its features are from FP32's.
-        streams: by side that runs the bundle, what further streams take; empty where nobody asked.
+        rooflines: by side, as are features (how far from FP32's) and streams (what further ones take).
         records: the back-to-back ones by frame, then in the order of the calls; then camera to mask,
             likewise; then each paced part by frame.
     """

@@ -36,14 +36,9 @@ class JournalHeader(RunStart, frozen=True, kw_only=True, tag_field="kind", tag="
 
 
 class Journal(Closeable):
-    """The records of a run, in memory and, with a path, in a journal; its context closes the file.
+    """The records of a run, in memory and, with a path (see `journal_path`; replaced if it exists), in a journal.
 
-    Args:
-        path: see `journal_path`; an existing file is replaced. None for memory alone.
-        header: its first line.
-
-    Attributes:
-        records: written so far.
+    Its context closes the file.
 
     Raises:
         OptionError: the disk is full, or the file cannot be written.

@@ -19,13 +19,7 @@ _TAIL = 1500
 
 
 class Ended(NamedTuple):
-    """A process that is over.
-
-    Attributes:
-        how: `DONE`, or what ended it: the time limit, a signal, an exit code.
-        seconds: that it took.
-        said: the last of what it wrote.
-    """
+    """How a process ended (`DONE`, its time limit, a signal, an exit code), its seconds, and the last of what it wrote."""
 
     how: str
     seconds: float

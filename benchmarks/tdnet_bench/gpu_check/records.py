@@ -31,7 +31,6 @@ class CheckOptions:
         out: folder of results; the check makes `gpu/<gpu>-<date>` in it.
         minutes: for everything; steps that there is no time for are left out.
         limits_s: by part, where the default is not wanted.
-        skip: parts to leave out.
         frames: timed in each run of `tdnet-bench`; p99 from 100 on.
         pictures: different frames, played to and fro.
         commit: of the source tree, where it is no checkout.
@@ -53,10 +52,7 @@ class StepRun(Record, frozen=True, kw_only=True):
 
     Attributes:
         step: what it did; its part is the first word.
-        bundle: that it was about; None for steps that need none.
         ended: `done`, or what ended it: the time limit, a signal, an exit code; or why it was left out.
-        seconds: that it took.
-        limit_s: that it was given.
         said: the last of what it wrote; of tests, and of steps that did not end well.
         file: the document of `tdnet-bench` that it left beside this one.
     """
@@ -73,12 +69,7 @@ class StepRun(Record, frozen=True, kw_only=True):
 class GpuCheck(Record, frozen=True, kw_only=True):
     """Which step ended how; figures are in the files of the steps (version 1 had them in itself).
 
-    Attributes:
-        complete: False where the check was cut short.
-        gpu: its name.
-        environment: the machine and its software.
-        bundles: their digests, by name.
-        steps: in their order.
+    `bundles` has their digests, by name; `complete` is False where the check was cut short.
     """
 
     kind: Literal["gpu-check"] = "gpu-check"

@@ -36,11 +36,9 @@ class FootageFrame(NamedTuple):
 
 
 class Footage(Protocol):
-    """A supply of consecutive frames.
+    """A supply of consecutive frames, which had `size_hw` before they were brought to the network's size.
 
-    Attributes:
-        description: for the report; file names without their folders.
-        size_hw: (H, W) of the frames before they were brought to the network's size.
+    `description` is for the report: file names without their folders.
     """
 
     description: str
@@ -91,10 +89,7 @@ class SceneFootage:
 class FileFootage:
     """A video, a folder of images, or a folder of such folders: each of these is a sequence of its own.
 
-    Frames are resized (bilinear) where they have another size.
-
-    Attributes:
-        size_hw: of the first sequence.
+    Frames are resized (bilinear) where they have another size than the network's; `size_hw` is the first sequence's.
 
     Raises:
         MediaError: unreadable, or no frames.

@@ -34,12 +34,7 @@ Judging: TypeAlias = Callable[[FootageFrame, Mapping[str, Array]], Mapping[str, 
 
 
 class WarmUp(NamedTuple):
-    """A scratch stream that is over.
-
-    Attributes:
-        frames: that it had.
-        first_mask_ns: from opening it to its first labels.
-    """
+    """A scratch stream that is over: its frames, and nanoseconds from opening it to its first labels."""
 
     frames: int
     first_mask_ns: int

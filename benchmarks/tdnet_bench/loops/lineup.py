@@ -31,11 +31,7 @@ _UNUSABLE = (BackendError, MissingExtraError)
 
 
 class Lineup:
-    """Opens sides and keeps them open until `stack` is closed.
-
-    Args:
-        engine: the bundle.
-        ckpt: weights of the PyTorch sides; None for made-up ones.
+    """Opens sides and keeps them open until `stack` is closed; without `ckpt` PyTorch's weights are made up.
 
     Attributes:
         sides: those that are warm, the subject first.

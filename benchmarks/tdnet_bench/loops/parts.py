@@ -24,12 +24,7 @@ __all__ = ["DEFAULT_PACE", "Measured", "Pace", "Parts"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pace:
-    """How patiently a run measures; anything but `DEFAULT_PACE` is for tests.
-
-    Attributes:
-        pause_ms: see `back_to_back.PAUSE_MS`.
-        ceilings_s: see `measure_ceilings`.
-    """
+    """How patiently a run measures; anything but `DEFAULT_PACE` is for tests."""
 
     pause_ms: float = PAUSE_MS
     warm_up: Callable[..., WarmUp] = warm_up
@@ -50,13 +45,7 @@ class Measured(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
-    """What is measured, on what.
-
-    Attributes:
-        footage: the frames.
-        warm_frames: frames to time in each part, after the lead-in.
-        fps: rates of the paced parts.
-    """
+    """What is measured, on what: `warm_frames` in each part, after the lead-in, and paced ones at each rate of `fps`."""
 
     footage: FileFootage | SceneFootage
     schedule: Schedule

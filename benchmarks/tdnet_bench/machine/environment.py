@@ -59,16 +59,10 @@ class Environment(Record, frozen=True, kw_only=True):
 
     Attributes:
         started_at: UTC, ISO 8601.
-        cpu: model name.
         cpu_flags: of the instruction sets that matter here, those present.
-        physical_cores: of the machine.
-        logical_cores: of the machine.
         usable_cores: that this process may run on (affinity).
         governor: of the first core's clock, e.g. `performance`.
         load_1min: average number of running processes in the minute before.
-        memory_mib: of the machine.
-        os: system and release.
-        python: implementation and version.
         packages: versions of the installed ones that matter.
         thread_variables: environment variables set that govern thread pools.
         commit: of the source tree that ran, `+changes` appended where it was edited; None if installed.

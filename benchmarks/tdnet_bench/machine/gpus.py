@@ -25,15 +25,7 @@ _TIMEOUT_S = 10
 class Gpu(Record, frozen=True, kw_only=True):
     """One GPU, right after the last timed frame; None where it does not tell.
 
-    Attributes:
-        name: of the product.
-        driver: its version.
-        memory_mib: in all.
-        sm_clock_mhz: of the processors.
-        sm_clock_max_mhz: what they can run at.
-        memory_clock_mhz: of the memory.
-        power_limit_w: enforced.
-        throttle_reasons: NVML's bit mask of what held the clocks down, hexadecimal.
+    `throttle_reasons` is NVML's bit mask of what held the clocks down, hexadecimal.
     """
 
     name: str

@@ -23,12 +23,7 @@ _FULL_PRECISION = "fp32"
 
 
 class FeatureErrors(Record, frozen=True, kw_only=True):
-    """Of one side.
-
-    Attributes:
-        reference: the side in FP32 that it was compared with.
-        by_path: path 1 first; see `relative_error`. Each path saw one frame of its own.
-    """
+    """Of one side against `reference`, by path (each saw one frame of its own); see `relative_error`."""
 
     reference: str
     by_path: tuple[float, ...]

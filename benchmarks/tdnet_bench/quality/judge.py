@@ -29,13 +29,7 @@ class Judgement(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Picture:
-    """One frame of a run and what the sides made of it.
-
-    Attributes:
-        frame: its index.
-        image: uint8 RGB [H, W, 3] at the network's size.
-        labels: uint8 [H, W] by side; of the sides that are judged.
-    """
+    """One frame of a run, uint8 RGB [H, W, 3], and the labels of the sides that are judged, uint8 [H, W] each."""
 
     frame: int
     image: Array

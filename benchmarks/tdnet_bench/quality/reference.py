@@ -18,12 +18,7 @@ _FULL_PRECISION = "fp32"
 
 
 class ChosenReference(NamedTuple):
-    """A side of the run, or none.
-
-    Attributes:
-        side: its name; None where there is none.
-        note: what that means, in one sentence.
-    """
+    """Name of a side of the run, or None, and what that means in one sentence."""
 
     side: str | None
     note: str

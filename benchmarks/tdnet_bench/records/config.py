@@ -19,12 +19,7 @@ EAGER = (PYTORCH, f"{PYTORCH}:cuda", f"{PYTORCH}:cuda@device")
 
 
 class Clock(Record, frozen=True, kw_only=True):
-    """What one of a side's clocks covers, in the words of `sides/coverage.py`.
-
-    Attributes:
-        inside: steps that its time contains, in their order.
-        outside: steps that it does not contain.
-    """
+    """What one of a side's clocks covers, in the words of `sides/coverage.py`: steps inside and outside."""
 
     inside: tuple[str, ...]
     outside: tuple[str, ...]
@@ -64,20 +59,14 @@ class RunConfig(Record, frozen=True, kw_only=True):
     Two runs with equal configurations measure the same thing; see `refuse_other_run` of `documents/journal.py`.
 
     Attributes:
-        engine: file name of the bundle.
         bundle_digest: SHA-256 that covers all of the bundle's members.
-        network: as in the manifest.
-        widths: channel widths of the network, in one line.
         classes: names in the order of their indices.
         size_resampled: True where the bundle is an approximation, resampled from another size.
-        height: of the network's input.
-        width: see `height`.
+        height: of the network's input, as is `width`.
         paths: m.
         cold_frames: frames after the start for which there is no attention.
         memory_stride: n of the memory, for all sides.
-        threads: for each side.
         warm_frames_requested: frames to time after the lead-in, in each part of the run.
-        footage: where the frames came from.
         footage_size_hw: (H, W) of the frames themselves; the network's for the rendered scene.
         labels: name of the folder with label images; None where there was none.
         fps: rates of the paced parts, ascending; none for back-to-back frames only.

@@ -16,10 +16,7 @@ __all__ = ["AnyRecord", "CameraRecord", "ClassPixels", "FrameRecord", "PacedReco
 class ClassPixels(Record, frozen=True, kw_only=True):
     """Counts against the label image of one frame, by class index; pixels without a class are left out.
 
-    Attributes:
-        hits: pixels of the class that were labelled as it.
-        truth: pixels of the class in the label image.
-        labelled: pixels that were labelled as the class.
+    Pixels of the class that were labelled as it, of the class in the label image, and labelled as the class.
     """
 
     hits: tuple[int, ...]
@@ -60,14 +57,10 @@ class FrameRecord(Record, frozen=True, kw_only=True, tag_field="kind", tag="fram
 
 
 class CameraRecord(Record, frozen=True, kw_only=True, tag_field="kind", tag="camera"):
-    """One frame of a file from its bytes to its mask, at its own size, through one side.
+    """One frame of a file from its bytes to its mask, at its own size, through one side; see `FrameRecord`.
 
     Attributes:
         frame: index in the file, from 0; in the first one of several sequences.
-        side: see `FrameRecord`.
-        path: 1 to m.
-        cold: see `FrameRecord`.
-        turn: see `FrameRecord`.
         decode_ns: reading and decoding; 0 or so for frame 0, which opening the file decoded.
         push_ns: resizing, inference and resizing the labels back.
         camera_to_mask_ns: the whole, `decode_ns + push_ns`.
@@ -90,11 +83,8 @@ class PacedRecord(Record, frozen=True, kw_only=True, tag_field="kind", tag="pace
     has no record: it is missing from the sequence of `frame`.
 
     Attributes:
-        fps: rate of the arrivals.
         frame: index of the arrival, from 0; arrival i is at i/fps.
         push: index in the stream, from 0; `path` and `cold` follow from it.
-        path: 1 to m.
-        cold: see `FrameRecord`.
         arrival_ns: when the frame was there, after the first one's arrival.
         started_ns: when it was handed in, on the same scale.
         done_ns: when its labels were usable, on the same scale.

@@ -18,12 +18,9 @@ Clock = Callable[[], int]
 
 
 class GraphClock:
-    """A session whose programs run graph by graph and keep each one's time.
+    """A session whose programs run graph by graph and keep each one's time, of every run since the start.
 
     For engines that compute on the host. (Elsewhere a run is complete only for outputs that the host sees.)
-
-    Attributes:
-        times_ns: of every run since the start, by graph.
     """
 
     def __init__(self, session: Session, *, clock: Clock = time.perf_counter_ns) -> None:

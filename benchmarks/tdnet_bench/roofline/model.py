@@ -40,13 +40,7 @@ class ComputeCeiling(Record, frozen=True, kw_only=True):
 
 
 class CopyRate(Record, frozen=True, kw_only=True):
-    """The fastest copy of one size.
-
-    Attributes:
-        footprint_bytes: read plus written.
-        gb_per_s: those, in 10⁹ bytes per second.
-        method: the library, or `numpy`.
-    """
+    """The fastest copy of one size (read plus written), in 10⁹ bytes per second, and by which library, or `numpy`."""
 
     footprint_bytes: int
     gb_per_s: float
@@ -54,14 +48,7 @@ class CopyRate(Record, frozen=True, kw_only=True):
 
 
 class Ceilings(Record, frozen=True, kw_only=True):
-    """What one device can do; measured by `measure_ceilings`.
-
-    Attributes:
-        threads: of every measurement.
-        compute: by library and precision.
-        copies: by size, the smallest first.
-        notes: what is not there, and why.
-    """
+    """What one device can do, measured by `measure_ceilings`: by library and precision, and copies, the smallest first."""
 
     threads: int
     compute: tuple[ComputeCeiling, ...]
@@ -85,20 +72,16 @@ class Ceilings(Record, frozen=True, kw_only=True):
 
 
 class RooflinePoint(Record, frozen=True, kw_only=True):
-    """One graph (or stage) on the roofline.
+    """One graph, or path, on the roofline.
 
     Attributes:
-        name: of the graph.
         gflop: 10⁹ FLOPs of matrix products.
-        compulsory_bytes: see `GraphCost`.
-        intensity: FLOPs for each of those bytes.
+        compulsory_bytes: see `GraphCost`; `intensity` is FLOPs for each of them.
         peak_gflop_per_s: the ceiling for its types.
         bandwidth_gb_per_s: the ceiling for its traffic.
         attainable_gflop_per_s: min(peak, intensity · bandwidth).
         bound: `compute` or `memory`: which of the two it is.
-        time_ms: as measured.
         least_ms: at the attainable rate. For a path, add up its graphs' and divide by the sum of their times.
-        reached_gflop_per_s: as measured.
         share: reached over attainable, 0 to 1. Above 1 the ceiling is wrong.
     """
 
@@ -117,13 +100,7 @@ class RooflinePoint(Record, frozen=True, kw_only=True):
 
 
 class Roofline(Record, frozen=True, kw_only=True):
-    """All graphs of one side of a run.
-
-    Attributes:
-        library: whose ceilings they are held against.
-        points: in the order of the graphs.
-        notes: sentences without which the shares would mislead.
-    """
+    """All graphs of one side of a run, held against the ceilings of `library`."""
 
     library: str
     points: tuple[RooflinePoint, ...]

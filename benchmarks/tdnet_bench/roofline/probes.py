@@ -23,14 +23,9 @@ _SCALE = 0.04  # of quantised values, which are of the order of 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Probe:
-    """A chain of equal layers that keep their input's shape, so that what surrounds it weighs little.
+    """A chain of `depth` equal layers that keep their input's shape, so that what surrounds it weighs little.
 
-    Attributes:
-        name: for the report.
-        shape: [1, C, h, w] for convolutions, [rows, C] for products with a C×C matrix.
-        kernel: side of the kernel; 1 for products.
-        dilation: of the convolution.
-        depth: number of layers.
+    The shape is [1, C, h, w] for convolutions, [rows, C] for products with a C×C matrix, whose kernel is 1.
     """
 
     name: str
@@ -129,12 +124,9 @@ FloatArray: TypeAlias = npt.NDArray[np.float32]
 
 
 class Library(Protocol):
-    """An inference library on one device.
+    """An inference library on one device, called as the backend that uses it.
 
-    Attributes:
-        name: of the library, as the backend that uses it is called.
-        precisions: that it can compute in here: some of `fp32`, `bf16`, `int8`.
-        host_memory: True where its tensors lie in the host's memory.
+    It computes in some of `fp32`, `bf16`, `int8` here; `host_memory` where its tensors lie in the host's memory.
     """
 
     name: str

@@ -23,16 +23,16 @@ OpenSpans = Callable[[Segmenter, Gpu], AbstractContextManager[Spans]]
 
 
 class BundleSide:
-    """One opened bundle; takes frames of any size, on the device of the network's.
+    """One opened bundle, closed by whoever opened it; takes frames of any size, on the device of the network's.
 
     Args:
+        segmenter: opened.
         gpu: that it runs on; None for a CPU, and where nothing tells the device's time.
         resident: frames and labels are in the GPU's memory; needs `gpu`.
         marks: what its name ends in, after backend and precision; see `Request.marks`.
         spans: see `spans_of`.
 
     Attributes:
-        name: `onnxruntime:fp32`, `tensorrt:fp16@device`.
         obstacle: why its device compute is not measured, once that is known.
     """
 

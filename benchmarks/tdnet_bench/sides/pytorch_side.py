@@ -35,18 +35,9 @@ _TEMPORAL_PARTS = ("encode", "recompose", "classify")  # what ReferenceStream ca
 class PyTorchSide:
     """`ReferenceStream` in PyTorch; takes frames of the network's size.
 
-    On a GPU TF32 is off and cuDNN searches for its algorithms (`cudnn.benchmark`), for the whole process.
-
-    Args:
-        request: which of `PYTORCH_SIDES`, where, and in which precision.
-        network: see `network_for`; changed, so each side needs one of its own.
-        memory_stride: n of the bundle; None for a per-frame network.
-        threads: of PyTorch, for the whole process.
-        weights: as in `SideSpec`.
-        gpu: whose events tell the device's time; None for a CPU, and where there are none.
-
-    Attributes:
-        name: the request.
+    `network` (see `network_for`) is changed, so each side needs one of its own. `gpu` tells the device's time. The
+    number of threads is the process's; so is, on a GPU, that TF32 is off and cuDNN searches for its algorithms
+    (`cudnn.benchmark`).
 
     Raises:
         BackendError: no GPU that PyTorch can use, or no room on it.

@@ -82,14 +82,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What a run will try to measure.
-
-    Attributes:
-        rivals: of the bundle, in their order; the first that can be opened is the subject.
-        peers: after them.
-        left_out: what is known to be impossible already.
-        ckpt: weights of the PyTorch sides; None for made-up ones.
-    """
+    """What a run will try to measure: rivals in their order (the first that opens is the subject), peers after them."""
 
     rivals: tuple[Request, ...]
     peers: tuple[Request, ...]

@@ -39,9 +39,7 @@ Write: TypeAlias = Callable[[AnyRecord], None]
 class Mask:
     """What a side makes of a frame; to be asked outside the clocks, before the stream's next frame.
 
-    Attributes:
-        fetch: gives `labels`.
-        span: gives `device_compute_ns`; not to be asked of some of a stream's frames only.
+    `span` is to be asked of all of a stream's frames or of none.
     """
 
     fetch: Callable[[], Array]
@@ -63,11 +61,7 @@ Push: TypeAlias = Callable[[Any], Mask]
 
 
 class Side(Protocol):
-    """Something that can segment a video.
-
-    Attributes:
-        name: as in `FrameRecord.side`.
-    """
+    """Something that can segment a video."""
 
     name: str
 

@@ -20,12 +20,7 @@ _WINDOWS = 4
 
 
 class LatencyStats(Record, frozen=True, kw_only=True):
-    """Distribution of some times; percentiles interpolate linearly between neighbours.
-
-    Attributes:
-        samples: number of times.
-        p99_ms: None below `P99_MIN_SAMPLES` samples.
-    """
+    """Distribution of some times; percentiles interpolate linearly. There is a p99 from `P99_MIN_SAMPLES` samples on."""
 
     samples: int
     p50_ms: float
@@ -38,14 +33,9 @@ class LatencyStats(Record, frozen=True, kw_only=True):
 
 
 class Drift(Record, frozen=True, kw_only=True):
-    """How the times changed from the beginning of the warm frames to their end.
+    """How the p50 changed from the first window of the warm frames to the last: last over first, less 1.
 
-    Attributes:
-        window_frames: length of the first and of the last window: the most whole rounds of all paths that
-            fit into a quarter of the warm frames.
-        first_p50_ms: of the first window.
-        last_p50_ms: of the last one.
-        change: last over first, less 1; +0.1 where the last window is a tenth slower.
+    A window is the most whole rounds of all paths that fit into a quarter of the warm frames.
     """
 
     window_frames: int

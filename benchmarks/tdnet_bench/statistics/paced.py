@@ -27,11 +27,8 @@ _NS_PER_S = 1e9
 class Gaps(Record, frozen=True, kw_only=True):
     """Times from one frame's labels to the next one's.
 
-    Attributes:
-        count: one less than the processed warm frames.
-        jitter_ms: their standard deviation (over all of them, not an estimate for more).
-        shortest_ms: the least.
-        longest_ms: for so long a robot steered by the same labels.
+    Jitter is their standard deviation (over all of them, not an estimate for more); for the longest a robot steered
+    by the same labels.
     """
 
     count: int
@@ -44,15 +41,10 @@ class PacedSummary(Record, frozen=True, kw_only=True):
     """The warm part of one paced stream.
 
     Attributes:
-        fps: rate of the arrivals.
-        period_ms: from one arrival to the next.
         arrived: frames, `processed + dropped`.
-        processed: frames that have labels.
-        dropped: frames that have none.
         missed: processed frames whose labels came after the next arrival.
         latency: from arrival to usable labels, waiting included.
         host_call: from handing in to usable labels.
-        host_call_by_path: likewise.
         gaps: None below two processed frames.
     """
 

@@ -22,15 +22,10 @@ Values = npt.NDArray[np.float64]
 
 
 class Ratio(Record, frozen=True, kw_only=True):
-    """One side's time over another's on the same warm frames; below 1 the first is faster.
+    """One side's time over another's on the warm frames that both have; below 1 the first is faster.
 
-    Attributes:
-        pairs: frames that both sides have.
-        of_p50s: p50 over p50.
-        median_of_pairs: median of each frame's own ratio.
-        low: end of the interval of `median_of_pairs` (percentile bootstrap over the frames, as pairs;
-            `CONFIDENCE`); None below two pairs.
-        high: see `low`.
+    The interval is that of `median_of_pairs` (percentile bootstrap over the frames, as pairs; `CONFIDENCE`); None
+    below two pairs.
     """
 
     pairs: int

@@ -42,14 +42,12 @@ class LeadInFrame(Record, frozen=True, kw_only=True):
 
 
 class SideSummary(Record, frozen=True, kw_only=True):
-    """One side's back-to-back frames.
+    """One side's back-to-back frames; statistics are of the warm ones, and None or empty where there are none.
 
     Attributes:
         lead_in: first and cold frames, in their order; host call.
-        overall: host call of all warm frames; None where there were none.
-        by_path: of the warm frames of each path that has any.
-        device: device compute of all warm frames; None where it was not reported.
-        device_by_path: likewise.
+        overall: host call, as is `by_path`.
+        device: device compute, as is `device_by_path`.
         ripple_ms: p50 of the slowest path less p50 of the fastest; None for fewer than two paths.
         drift: from the first window to the last; None where there are too few frames.
         quality: of all frames, first and cold ones included.
@@ -66,14 +64,7 @@ class SideSummary(Record, frozen=True, kw_only=True):
 
 
 class CameraSummary(Record, frozen=True, kw_only=True):
-    """One side's warm frames from a file's bytes to the mask; None where there were none.
-
-    Attributes:
-        overall: the whole.
-        by_path: likewise.
-        decode: of it, reading and decoding.
-        push: of it, resizing, inference and resizing back.
-    """
+    """One side's warm frames from a file's bytes to the mask: the whole, and of it decoding, and what `push` does."""
 
     overall: LatencyStats | None
     by_path: dict[int, LatencyStats]
@@ -82,14 +73,7 @@ class CameraSummary(Record, frozen=True, kw_only=True):
 
 
 class Comparison(Record, frozen=True, kw_only=True):
-    """One side's host call over another's, on the same warm frames.
-
-    Attributes:
-        side: the subject, or another side that runs the bundle.
-        baseline: what it is held against.
-        overall: None where they share no warm frame.
-        by_path: of the paths that have any.
-    """
+    """One side's host call over another's, on the same warm frames; None where they share none."""
 
     side: str
     baseline: str

@@ -30,11 +30,9 @@ _MIB = 1 << 20
 
 
 class Value:
-    """One value of the document. Templates reach its members with `.name`, `[name]`, loops and `items()`.
+    """One value of the document, as `json.loads` gives it, and where it stands.
 
-    Attributes:
-        pointer: to it, from the document's root.
-        raw: as `json.loads` gives it.
+    Templates reach its members with `.name`, `[name]`, loops and `items()`.
     """
 
     __slots__ = ("pointer", "raw")
