@@ -24,29 +24,28 @@ from tdnet_runtime import Bundle
 from tdnet_runtime.backends.onnxruntime import load_graph, session_options
 
 PAUSE_S = 0.02  # threads of the call before come to rest
-THREADS = usable_cores()
 OWN_ALLOCATOR = {"session.use_env_allocators": "0"}
-VARIANTS: dict[str, tuple[int, str, dict[str, str], dict[str, bool]]] = {
-    "base": (THREADS, "ORT_ENABLE_ALL", {}, {}),
-    "1 thread": (1, "ORT_ENABLE_ALL", {}, {}),
-    "1 thread more": (THREADS + 1, "ORT_ENABLE_ALL", {}, {}),
-    "spinning": (THREADS, "ORT_ENABLE_ALL", {"session.intra_op.allow_spinning": "1"}, {}),
-    "denormals as zero": (THREADS, "ORT_ENABLE_ALL", {"session.set_denormal_as_zero": "1"}, {}),
-    "basic optimisation": (THREADS, "ORT_ENABLE_BASIC", {}, {}),
-    "extended optimisation": (THREADS, "ORT_ENABLE_EXTENDED", {}, {}),
-    "no arena": (THREADS, "ORT_ENABLE_ALL", OWN_ALLOCATOR, {"enable_cpu_mem_arena": False}),
-    "own arena, patterns": (THREADS, "ORT_ENABLE_ALL", OWN_ALLOCATOR, {"enable_mem_pattern": True}),
-    "no prepacking": (THREADS, "ORT_ENABLE_ALL", {"session.disable_prepacking": "1"}, {}),
+VARIANTS: dict[str, dict[str, Any]] = {
+    "base": {},
+    "1 thread": {"threads": 1},
+    "1 thread more": {"threads": usable_cores() + 1},
+    "spinning": {"entries": {"session.intra_op.allow_spinning": "1"}},
+    "denormals as zero": {"entries": {"session.set_denormal_as_zero": "1"}},
+    "basic optimisation": {"level": "ORT_ENABLE_BASIC"},
+    "extended optimisation": {"level": "ORT_ENABLE_EXTENDED"},
+    "no arena": {"entries": OWN_ALLOCATOR, "enable_cpu_mem_arena": False},
+    "own arena, patterns": {"entries": OWN_ALLOCATOR, "enable_mem_pattern": True},
+    "no prepacking": {"entries": {"session.disable_prepacking": "1"}},
 }
-"""Threads, level of optimisation, entries of the session's configuration, attributes of its options."""
+"""Threads, entries of the session's configuration, level of optimisation, further attributes of its options."""
 
 
 def session(name: str, data: bytes, variant: str) -> Any:
     """Of one graph with one variant's settings."""
-    threads, level, entries, attributes = VARIANTS[variant]
-    options = session_options(ort, threads, entries=entries)
-    options.graph_optimization_level = getattr(ort.GraphOptimizationLevel, level)
-    for attribute, value in attributes.items():
+    given = {"threads": usable_cores(), "entries": {}, "level": "ORT_ENABLE_ALL"} | VARIANTS[variant]
+    options = session_options(ort, given.pop("threads"), entries=given.pop("entries"))
+    options.graph_optimization_level = getattr(ort.GraphOptimizationLevel, given.pop("level"))
+    for attribute, value in given.items():
         setattr(options, attribute, value)
     return load_graph(ort, name, data, options)
 

@@ -13,27 +13,14 @@ from tdnet_runtime.errors import OptionError
 __all__ = ["MUST_BE_EQUAL", "ComparedRuns", "compare_documents"]
 
 MUST_BE_EQUAL = (
-    "network",
-    "widths",
-    "height",
-    "width",
-    "paths",
-    "cold_frames",
-    "memory_stride",
-    "footage",
-    "footage_size_hw",
+    "network", "widths", "height", "width", "paths", "cold_frames", "memory_stride", "footage", "footage_size_hw",
     "pause_ms",
-)
+)  # fmt: skip
 """Fields of `RunConfig` without which two runs did not do the same work."""
 
 _WORTH_SAYING = (
-    "engine",
-    "bundle_digest",
-    "checkpoint_sha256",
-    "threads",
-    "warm_frames_requested",
-    "requested",
-)
+    "engine", "bundle_digest", "checkpoint_sha256", "threads", "warm_frames_requested", "requested",
+)  # fmt: skip
 _MACHINE = ("started_at", "cpu", "cpu_flags", "usable_cores", "governor", "gpus", "packages", "commit")
 
 

@@ -71,7 +71,7 @@ class Lineup:
             BackendError: none can; of the first one.
             BundleError: the bundle cannot be trusted.
         """
-        errors: list[BackendError | MissingExtraError] = []
+        first: TdnetError | None = None
         for place, request in enumerate(rivals):
             started_ns = time.perf_counter_ns()
             try:
@@ -79,13 +79,14 @@ class Lineup:
                     side = self._bundle_side(request, stack)
                     self._stack.push(stack.pop_all())
             except _UNUSABLE as error:
-                errors.append(error)
+                first = first or error
                 self._leave_out(request, error)
                 continue
             self._subject = (side, time.perf_counter_ns() - started_ns)
             self._manifest = side.segmenter.manifest
             return side, tuple(rivals[place + 1 :])
-        raise errors[0]
+        assert first is not None  # there is a rival
+        raise first
 
     def warm_up_subject(self, frames: Sequence[Array], schedule: Schedule, *, tick: Tick) -> None:
         """Warm the subject up; see `back_to_back.warm_up`."""

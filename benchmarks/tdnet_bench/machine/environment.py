@@ -25,29 +25,12 @@ __all__ = ["Environment", "capture_environment", "peak_rss_mib", "usable_cores"]
 
 _MIB = 1 << 20
 _PACKAGES = (
-    "numpy",
-    "scipy",
-    "onnxruntime",
-    "onnxruntime-gpu",
-    "openvino",
-    "tensorrt",
-    "tensorrt-rtx",
-    "polygraphy",
-    "cuda-core",
-    "cuda-bindings",
-    "torch",
-    "nvidia-cudnn-cu13",
-    "nvidia-cudnn-cu12",
-    "opencv-python-headless",
-    "av",
-)
+    "numpy", "scipy", "onnxruntime", "onnxruntime-gpu", "openvino", "tensorrt", "tensorrt-rtx", "polygraphy",
+    "cuda-core", "cuda-bindings", "torch", "nvidia-cudnn-cu13", "nvidia-cudnn-cu12", "opencv-python-headless", "av",
+)  # fmt: skip
 _THREAD_VARIABLES = (
-    "OMP_NUM_THREADS",
-    "OMP_WAIT_POLICY",
-    "MKL_NUM_THREADS",
-    "GOMP_SPINCOUNT",
-    "KMP_BLOCKTIME",
-)
+    "OMP_NUM_THREADS", "OMP_WAIT_POLICY", "MKL_NUM_THREADS", "GOMP_SPINCOUNT", "KMP_BLOCKTIME",
+)  # fmt: skip
 _X86_FLAGS = {"avx2", "fma", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "avx512_fp16"}
 _X86_TILE_FLAGS = {"amx_tile", "amx_int8", "amx_bf16"}
 _ARM_FLAGS = {"asimd", "asimdhp", "asimddp", "i8mm", "bf16", "sve", "sve2"}

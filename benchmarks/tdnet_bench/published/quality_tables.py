@@ -22,18 +22,9 @@ from tdnet_bench.views.formats import ABSENT, format_percent
 __all__ = ["camvid_class_table", "camvid_table", "points_cell"]
 
 _COLUMNS = (
-    "network",
-    "split, frames",
-    "input",
-    "side",
-    "mIoU, %",
-    "to PyTorch, points",
-    "labels equal",
-    "worst frame",
-    "consistency, %",
-    "p50",
-    "file",
-)
+    "network", "split, frames", "input", "side", "mIoU, %", "to PyTorch, points", "labels equal", "worst frame",
+    "consistency, %", "p50", "file",
+)  # fmt: skip
 
 
 def camvid_table(machine: Machine, link: Link) -> str | None:

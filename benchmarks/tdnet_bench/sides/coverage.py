@@ -9,18 +9,9 @@ from tdnet_bench.records.config import CAMERA_TO_MASK, DEVICE_COMPUTE, HOST_CALL
 __all__ = ["STEPS", "clock", "clocks_of_bundle", "clocks_of_pytorch"]
 
 STEPS = (
-    "decode",
-    "resize",
-    "copy in",
-    "H2D",
-    "copy on device",
-    "normalise",
-    "network",
-    "argmax",
-    "D2H",
-    "copy out",
+    "decode", "resize", "copy in", "H2D", "copy on device", "normalise", "network", "argmax", "D2H", "copy out",
     "resize back",
-)
+)  # fmt: skip
 """In their order. H2D and D2H are copies between host and device; a CPU has none."""
 
 _DEVICE_STEPS = ("H2D", "copy on device", "D2H")
@@ -28,13 +19,7 @@ _GRAPH_STEPS = ("normalise", "network", "argmax")
 
 
 def clock(inside: Iterable[str], *, on_device: bool, cuda_graph: bool = False) -> Clock:
-    """A clock around the steps `inside`.
-
-    Args:
-        inside: of `STEPS`.
-        on_device: False for a CPU, which has no H2D and D2H.
-        cuda_graph: the steps run as one CUDA graph, which is said as a step of its own.
-    """
+    """A clock around the steps `inside`; a CPU, not `on_device`, has no copies, and a CUDA graph is a step of its own."""
     known = [step for step in STEPS if on_device or step not in _DEVICE_STEPS]
     chosen = set(inside)
     steps = tuple(step for step in known if step in chosen)
@@ -53,14 +38,10 @@ def clocks_of_bundle(
     resident: bool = False,
     device: tuple[str, ...] | None = (),
 ) -> dict[str, Clock]:
-    """The clocks of a side that runs the bundle.
+    """The clocks of a side that runs the bundle, on frames of a file too with `camera`; see `clock` for the rest.
 
-    Args:
-        on_device: False for a CPU.
-        cuda_graph: see `clock`.
-        camera: frames come from a file, too.
-        resident: frames and labels are in the device's memory.
-        device: what is inside its device compute besides the graphs; None where that is not measured.
+    Frames and labels are in the device's memory where it is `resident`. `device` is what is inside its device compute
+    besides the graphs; None where that is not measured.
     """
     call: tuple[str, ...] = ("copy in", "H2D", *_GRAPH_STEPS, "D2H", "copy out")
     if resident:
