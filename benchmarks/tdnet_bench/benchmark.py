@@ -18,8 +18,7 @@ from tdnet_bench.documents.journal import (
 from tdnet_bench.documents.notes import exit_code, notes_after, notes_before, unused_labels
 from tdnet_bench.inputs.footage import FileFootage, SceneFootage
 from tdnet_bench.inputs.label_images import LabelImages
-from tdnet_bench.loops.further_streams import measure_streams
-from tdnet_bench.loops.lineup import Lineup
+from tdnet_bench.loops.lineup import Lineup, measure_streams
 from tdnet_bench.loops.parts import DEFAULT_PACE, Pace, Parts
 from tdnet_bench.loops.schedule import Schedule
 from tdnet_bench.machine.environment import capture_environment, peak_rss_mib

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from tdnet_bench.machine.load import BUSY_SHARE
+from tdnet_bench.machine.environment import BUSY_SHARE
 from tdnet_bench.records.config import CAMERA_TO_MASK, DEVICE_COMPUTE, HOST_CALL, LeftOut
 from tdnet_bench.statistics.latency import P99_MIN_SAMPLES
 from tdnet_bench.statistics.ratios import CONFIDENCE, RESAMPLES

@@ -27,6 +27,7 @@ __all__ = ["Group", "InstallError", "gpu_name", "groups", "install", "join_parts
 _ROOT = Path(__file__).resolve().parents[3]
 _PART = re.compile(r"(.+\.whl)\.[a-z]{2,}")
 _OWN = "tdnet-deploy"
+_PIP = ("--no-index", "--disable-pip-version-check", "--quiet")
 
 
 class InstallError(Exception):
@@ -112,17 +113,8 @@ def make_environment(folder: Path, host: Iterable[str]) -> Path:
 def install(python: Path, group: Group, sources: Iterable[Path]) -> str | None:
     """Install a group from wheels alone; why not, or None."""
     found = [word for source in sources for word in ("--find-links", str(source))]
-    command = [
-        str(python),
-        "-m",
-        "pip",
-        "install",
-        "--no-index",
-        "--disable-pip-version-check",
-        "--quiet",
-        *found,
-    ]
-    done = subprocess.run([*command, *group.requirements], capture_output=True, text=True)
+    command = [str(python), "-m", "pip", "install", *_PIP, *found, *group.requirements]
+    done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode == 0:
         return None
     lines = done.stderr.splitlines()

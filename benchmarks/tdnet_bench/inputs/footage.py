@@ -59,13 +59,7 @@ def to_and_fro(index: int, count: int) -> int:
 
 
 class SceneFootage:
-    """The rendered street scene, played forwards and backwards in turn.
-
-    Args:
-        height: of the frames.
-        width: of the frames.
-        count: frames wanted; no more than those are rendered.
-    """
+    """The rendered street scene, played forwards and backwards in turn; no more than `count` frames are rendered."""
 
     def __init__(self, *, height: int, width: int, count: int) -> None:
         self._images: list[npt.NDArray[np.uint8]] = []

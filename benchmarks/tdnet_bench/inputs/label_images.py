@@ -20,9 +20,6 @@ Labels = npt.NDArray[np.uint8]
 class LabelImages:
     """PNGs of a folder and its sub-folders, 8-bit grey, a class index in each pixel; those of the frames' names are used.
 
-    Args:
-        folder: `--labels`.
-
     Raises:
         OptionError: no folder, or no PNG in it or in a folder in it.
     """
@@ -79,12 +76,10 @@ def _pngs(folder: Path) -> Iterator[Path]:
 
 
 def class_pixels(labels: Labels, truth: Labels, *, classes: int) -> ClassPixels:
-    """Counts of `labels` against the label image `truth`, at the latter's size.
+    """Counts of `labels`, uint8 [H, W], against the label image `truth`, uint8 [H', W'], at the latter's size.
 
-    Args:
-        labels: uint8 [H, W]; brought to the size of `truth` as the runtime does, by the nearest pixel.
-        truth: uint8 [H', W']; pixels whose value is no class (255, for one) are left out.
-        classes: number of classes; every label is below it.
+    Labels are brought to it as the runtime does, by the nearest pixel, and all below `classes`; pixels of `truth`
+    whose value is no class (255, for one) are left out.
     """
     if labels.shape != truth.shape:
         height, width = truth.shape

@@ -8,11 +8,13 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TypeAlias
 
+import psutil
+
 from tdnet_bench.loops.back_to_back import WarmUp, warm_up
 from tdnet_bench.loops.schedule import Schedule
 from tdnet_bench.machine.environment import peak_rss_mib
 from tdnet_bench.machine.gpus import process_gpu_memory_mib
-from tdnet_bench.records.config import LeftOut, SideSetup, SideSpec
+from tdnet_bench.records.config import LeftOut, SideSetup, SideSpec, StreamMemory
 from tdnet_bench.sides.bundle_side import GPU_BACKENDS, BundleSide
 from tdnet_bench.sides.gpu import Gpu
 from tdnet_bench.sides.pytorch_side import PyTorchSide, network_for
@@ -24,7 +26,7 @@ from tdnet_runtime.backends.base import DeviceBackend
 from tdnet_runtime.errors import BackendError, MissingExtraError, TdnetError
 from tdnet_runtime.manifest import Manifest
 
-__all__ = ["AnySide", "Lineup"]
+__all__ = ["AnySide", "Lineup", "measure_streams"]
 
 AnySide: TypeAlias = BundleSide | PyTorchSide
 _UNUSABLE = (BackendError, MissingExtraError)
@@ -62,10 +64,7 @@ class Lineup:
         self.repeated: dict[str, str] = {}
 
     def open_subject(self, rivals: Sequence[Request]) -> tuple[BundleSide, tuple[Request, ...]]:
-        """Open the bundle on the first of `rivals` that can run it here.
-
-        Returns:
-            The opened bundle, and the rivals after it.
+        """Open the bundle on the first of `rivals` that can run it here; gives that side, and the rivals after it.
 
         Raises:
             BackendError: none can; of the first one.
@@ -181,3 +180,37 @@ class Lineup:
             peak_rss_mib=peak_rss_mib(),
             device_memory_mib=process_gpu_memory_mib(),
         )
+
+
+_MIB = 1 << 20
+_OWN = ("device_bytes", "scratch_bytes", "pinned_bytes")
+
+
+def measure_streams(
+    side: BundleSide, images: Sequence[Array], count: int, *, tick: Tick = lambda: None
+) -> StreamMemory:
+    """Open `count` streams after a first one, and run each of them through all paths, with m or more `images`.
+
+    To be done after everything that is timed: what is opened takes memory.
+    """
+    frames = images[: len(side.segmenter.manifest.paths)]
+    own = None
+    taken = []
+    with ExitStack() as stack:
+        for _ in range(1 + count):
+            before = _used_bytes(side)
+            stream = stack.enter_context(side.segmenter.stream())
+            for frame in frames:
+                stream.push(frame)
+            taken.append((_used_bytes(side) - before) / _MIB)
+            use = stream.memory_use
+            own = None if use is None else {name: getattr(use, name) for name in _OWN}
+            tick()
+    return StreamMemory(
+        on="host" if side.gpu is None else "device", further_mib=tuple(taken[1:]), own_bytes=own
+    )
+
+
+def _used_bytes(side: BundleSide) -> int:
+    """Of the GPU by the driver's count, upside down; else of this process's resident memory."""
+    return psutil.Process().memory_info().rss if side.gpu is None else -side.gpu.free_bytes()

@@ -12,8 +12,8 @@ from tdnet_bench.loops.camera import measure_camera
 from tdnet_bench.loops.lineup import AnySide
 from tdnet_bench.loops.paced import measure_paced
 from tdnet_bench.loops.schedule import Schedule
+from tdnet_bench.machine.environment import OtherLoad
 from tdnet_bench.machine.gpus import Gpu, gpus_now
-from tdnet_bench.machine.load import OtherLoad
 from tdnet_bench.roofline.ceilings import BUDGET_S
 from tdnet_bench.sides.bundle_side import BundleSide
 from tdnet_bench.sides.side import Array, Phase, Write
@@ -85,14 +85,7 @@ class Parts:
     def measure(
         self, sides: Sequence[AnySide], images: Sequence[Array], *, judge: Judging, write: Write
     ) -> Measured:
-        """Measure all parts.
-
-        Args:
-            sides: warm; the subject first.
-            images: see `images`.
-            judge: see `back_to_back.measure`.
-            write: gets the records as they are made.
-        """
+        """Measure all parts; sides are warm, the subject first. See `images`, and `back_to_back.measure` for the rest."""
         load = OtherLoad()
         with self.phase("back to back", self.count) as tick:
             frames = measure(

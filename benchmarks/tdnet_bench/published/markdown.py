@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
-from tdnet_bench.machine.load import BUSY_SHARE
+from tdnet_bench.machine.environment import BUSY_SHARE
 from tdnet_bench.published.results import Result
 from tdnet_bench.records.config import PYTORCH
 from tdnet_bench.views.formats import ABSENT, format_percent

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from tdnet_bench.documents.document import Document, read_document
-from tdnet_bench.machine.load import BUSY_SHARE
+from tdnet_bench.machine.environment import BUSY_SHARE
 from tdnet_bench.records.config import PYTORCH
 from tdnet_bench.statistics.ratios import Ratio
 

@@ -33,14 +33,9 @@ class BackwardFlow:
         self._before: Frame | None = None
 
     def next(self, frame: Frame) -> Flow | None:
-        """The flow of the next frame.
+        """The flow of the next frame, uint8 RGB [H, W, 3], always of one size; None for the first frame.
 
-        Args:
-            frame: uint8 RGB [H, W, 3], always of one size.
-
-        Returns:
-            float32 [H, W, 2]: pixel (x, y) was at (x, y) + flow[y, x] on the frame before; None for the
-            first frame.
+        float32 [H, W, 2]: pixel (x, y) was at (x, y) + flow[y, x] on the frame before.
 
         Raises:
             MediaError: the frame is too small for OpenCV's flow.

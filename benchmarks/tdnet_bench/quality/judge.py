@@ -39,14 +39,8 @@ class Picture:
 class Judge:
     """Compares the labels of consecutive frames with whatever there is to compare them with.
 
-    Args:
-        sides: names of those to judge, the subject first; the others' weights are made up.
-        reference: the side whose labels are right by definition; None without one.
-        label_images: None without any.
-
-    Attributes:
-        picture: of the frame where the subject agrees least with the reference; of the last frame
-            without a reference; None before the first.
+    `sides` are those to judge, the subject first; the others' weights are made up. Labels of `reference` are right by
+    definition. `picture` is of the frame where the subject agrees least with it; of the last frame without one.
     """
 
     def __init__(

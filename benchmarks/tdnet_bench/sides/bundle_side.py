@@ -25,15 +25,9 @@ OpenSpans = Callable[[Segmenter, Gpu], AbstractContextManager[Spans]]
 class BundleSide:
     """One opened bundle, closed by whoever opened it; takes frames of any size, on the device of the network's.
 
-    Args:
-        segmenter: opened.
-        gpu: that it runs on; None for a CPU, and where nothing tells the device's time.
-        resident: frames and labels are in the GPU's memory; needs `gpu`.
-        marks: what its name ends in, after backend and precision; see `Request.marks`.
-        spans: see `spans_of`.
-
-    Attributes:
-        obstacle: why its device compute is not measured, once that is known.
+    It is timed on the device where there is a `gpu`, through `spans` (see `spans_of`) where frames and labels are not
+    `resident` in its memory. `marks` end its name, after backend and precision. `obstacle` is why that is not
+    measured, once it is known.
     """
 
     def __init__(

@@ -22,12 +22,7 @@ __all__ = ["DeviceFrame", "Gpu", "Shuttle", "Stopwatch"]
 
 
 class Gpu:
-    """See the module.
-
-    Args:
-        device: as the runtime opens it.
-        driver: the module `cuda.bindings.driver`.
-    """
+    """See the module; the device is as the runtime opens it, the driver the module `cuda.bindings.driver`."""
 
     def __init__(self, device: Device, driver: Any) -> None:
         self.device = device

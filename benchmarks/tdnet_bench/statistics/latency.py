@@ -80,9 +80,7 @@ def ripple_ms(by_path: dict[int, LatencyStats]) -> float | None:
 def drift_stats(times_ns: Sequence[int], *, paths: int) -> Drift | None:
     """Drift of the times of consecutive warm frames; None where no round fits into a quarter of them.
 
-    Args:
-        times_ns: in the order of the frames.
-        paths: m; windows of whole rounds do not mix up drift with the paths' own differences.
+    Windows of whole rounds of m `paths` do not mix up drift with the paths' own differences.
     """
     window = len(times_ns) // _WINDOWS // paths * paths
     if window == 0:

@@ -103,12 +103,9 @@ def is_warm(record: FrameRecord | CameraRecord) -> bool:
 
 
 def summarise(records: Iterable[AnyRecord], *, sides: Mapping[str, SideSpec], paths: int) -> Summary:
-    """All figures of a run.
+    """All figures of a run, from records of all kinds, in any order.
 
-    Args:
-        records: of all kinds, in any order.
-        sides: by name, in the order of the report, the subject first; one without records is left out.
-        paths: m.
+    `sides` are in the order of the report, the subject first; one without records is left out. `paths` is m.
     """
     everything = list(records)
     frames = _by_side([r for r in everything if isinstance(r, FrameRecord)], sides)

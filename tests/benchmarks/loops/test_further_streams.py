@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tdnet_bench.loops import further_streams
-from tdnet_bench.loops.further_streams import measure_streams
+from tdnet_bench.loops import lineup
+from tdnet_bench.loops.lineup import measure_streams
 from tdnet_bench.sides.bundle_side import BundleSide
 from tdnet_runtime import Segmenter
 from tdnet_runtime.stream_base import StreamBase
@@ -17,7 +17,7 @@ IMAGES = [np.zeros((48, 48, 3), dtype=np.uint8)] * 4
 def test_each_further_stream_by_itself(engine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of streams that take 5, 3 and 2 MiB the first is left out; all are closed in the end."""
     used = iter([0, 5, 5, 8, 8, 10])
-    monkeypatch.setattr(further_streams, "_used_bytes", lambda side: next(used) * 2**20)
+    monkeypatch.setattr(lineup, "_used_bytes", lambda side: next(used) * 2**20)
     opened: list[StreamBase] = []
     with Segmenter.open(engine, backend="fake", threads=1) as segmenter:
         real = segmenter.stream
@@ -33,7 +33,7 @@ def test_each_further_stream_by_itself(engine: Path, monkeypatch: pytest.MonkeyP
 def test_the_process_tells_its_own_memory(engine: Path) -> None:
     with Segmenter.open(engine, backend="fake", threads=1) as segmenter:
         side = BundleSide(segmenter)
-        before = further_streams._used_bytes(side)
+        before = lineup._used_bytes(side)
         kept = np.ones(64 << 20, dtype=np.uint8)
-        assert further_streams._used_bytes(side) - before > 50 << 20
+        assert lineup._used_bytes(side) - before > 50 << 20
         assert kept.all()

@@ -5,14 +5,13 @@ from __future__ import annotations
 import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
 from tdnet_bench.quality.judge import Picture
 from tdnet_runtime.errors import OptionError
-from tdnet_runtime.extras import require
 
 __all__ = [
     "MAX_BYTES", "ClassColors", "PictureBlock", "block_from_picture", "color_image", "disagreement_image",
@@ -87,18 +86,12 @@ def color_image(labels: Array, colors: ClassColors) -> Array:
 
 
 def disagreement_image(image: Array, differs: npt.NDArray[np.bool_]) -> Array:
-    """`image` in dim grey, with a mark on each pixel that stands for one that differs; few are drawn larger.
-
-    Args:
-        image: uint8 RGB [h, w, 3].
-        differs: [H, W] with H >= h and W >= w.
-    """
+    """`image` [h, w, 3] in dim grey, with a mark on each pixel that stands for one that `differs` [H, W]."""
     height, width = image.shape[:2]
     marked = np.zeros((height, width), dtype=np.bool_)
     rows, columns = np.nonzero(differs)
     marked[rows * height // differs.shape[0], columns * width // differs.shape[1]] = True
     if marked.mean() < _FEW:
-        cv2: Any = require("cv2", extra="cli")
         marked = cv2.dilate(marked.astype(np.uint8), np.ones((_LARGE, _LARGE), np.uint8)) > 0
     grey = image.mean(axis=2, keepdims=True) * _DIM
     painted: Array = np.where(marked[..., None], MARK, grey).astype(np.uint8)
@@ -107,17 +100,15 @@ def disagreement_image(image: Array, differs: npt.NDArray[np.bool_]) -> Array:
 
 def _smaller(image: Array, width: int, *, area: bool) -> Array:
     """At most `width` wide and high; labels' colours are not mixed unless `area`."""
-    cv2: Any = require("cv2", extra="cli")
     scale = width / max(image.shape[:2])
     if scale >= 1:
         return image
     size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
-    scaled: Array = cv2.resize(image, size, interpolation=cv2.INTER_AREA if area else cv2.INTER_NEAREST)
-    return scaled
+    scaled = cv2.resize(image, size, interpolation=cv2.INTER_AREA if area else cv2.INTER_NEAREST)
+    return np.asarray(scaled, dtype=np.uint8)
 
 
 def _data_uri(image: Array) -> str:
-    cv2: Any = require("cv2", extra="cli")
     done, data = cv2.imencode(
         ".png", np.ascontiguousarray(image[..., ::-1]), [cv2.IMWRITE_PNG_COMPRESSION, 9]
     )
