@@ -3,9 +3,8 @@
     python benchmarks/experiments/ort_settings.py X.plan [ROUNDS]
 
 What docs/adr/0004 was decided from, in a page: every graph with every setting before any one runs again, on random
-values; the median of each, and the median of its ratio to the runtime's own in the same round. The committed
-`onnxruntime-settings.json` were made by a longer program (tdnet_bench.ort_settings, last at commit 0b1426a), which
-also had intervals, the loading of graphs that were optimised beforehand, and whether labels stayed the same.
+values; medians, and those of the ratios in a round. The committed files were made by a longer program
+(tdnet_bench.ort_settings, last at commit 0b1426a), which had intervals, and loaded graphs optimised beforehand, too.
 """
 
 from __future__ import annotations

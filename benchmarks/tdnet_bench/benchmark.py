@@ -74,7 +74,7 @@ def run_benchmark(options: BenchOptions, *, phase: Phase, pace: Pace = DEFAULT_P
         images = parts.images()
         _warm_up(lineup, (*rivals, *asked.peers), images, parts)
 
-        specs = tuple(lineup.specs(camera=parts.has_camera).values())
+        specs = lineup.specs(camera=parts.has_camera)
         reference = choose_reference(specs)
         judge = Judge(
             judged_sides(specs),

@@ -41,12 +41,14 @@ class BenchOptions:
     streams: int = 0
 
     def __post_init__(self) -> None:
-        if self.frames < 1:
-            raise OptionError(f"--frames is {self.frames}, expected at least 1")
-        if self.threads < 1:
-            raise OptionError(f"--threads is {self.threads}, expected at least 1")
-        if self.streams < 0:
-            raise OptionError(f"--streams is {self.streams}, expected 0 or more")
+        numbers = (
+            ("--frames", self.frames, 1),
+            ("--threads", self.threads, 1),
+            ("--streams", self.streams, 0),
+        )
+        for flag, number, least in numbers:
+            if number < least:
+                raise OptionError(f"{flag} is {number}, expected at least {least}")
         for rate in self.fps:
             if not (math.isfinite(rate) and 0 < rate <= _MAX_FPS):
                 raise OptionError(f"--fps is {rate:g}, expected more than 0 and at most {_MAX_FPS:g}")
@@ -58,24 +60,14 @@ class BenchOptions:
             raise OptionError(
                 f"--input needs a video or a folder, but there is nothing at {str(self.input)!r}"
             )
-        self._check_labels()
+        if self.labels is not None and self.input is None:
+            raise OptionError("--labels needs --input: the rendered scene has no label images")
+        if self.labels is not None and not self.labels.is_dir():
+            raise OptionError(f"--labels needs a folder, but there is none at {str(self.labels)!r}")
         for flag, path in (("--json", self.json), ("--html", self.html)):
+            if path is not None and path.name.endswith(JOURNAL_SUFFIX):
+                raise OptionError(f"{flag} may not end in {JOURNAL_SUFFIX}, as journals do: {str(path)!r}")
             if path is not None:
-                _check_target(flag, path)
+                check_result_path(path, option=flag)
         if self.html is not None and self.html == self.json:
             raise OptionError(f"--html and --json are the same file; name two: {str(self.html)!r}")
-
-    def _check_labels(self) -> None:
-        if self.labels is None:
-            return
-        if self.input is None:
-            raise OptionError("--labels needs --input: the rendered scene has no label images")
-        if not self.labels.is_dir():
-            raise OptionError(f"--labels needs a folder, but there is none at {str(self.labels)!r}")
-
-
-def _check_target(flag: str, path: Path) -> None:
-    """Raise OptionError where `path`, given by `flag`, could not be written in the end."""
-    if path.name.endswith(JOURNAL_SUFFIX):
-        raise OptionError(f"{flag} may not end in {JOURNAL_SUFFIX}, as journals do: {str(path)!r}")
-    check_result_path(path, option=flag)

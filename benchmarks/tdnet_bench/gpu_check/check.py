@@ -75,12 +75,10 @@ class _Check:
         self.bundles = _bundles(options)
         self.runs: dict[str, Document] = {}
         self._steps: list[StepRun] = []
-        found = launch(_python(_FIND_GPU), _PROBE_S)
-        if found.how != DONE:
-            raise BackendError(
-                f"no GPU can be used here, and nothing was measured: {found.said or found.how}"
-            )
-        self._gpu = found.said.splitlines()[-1]
+        how, _, said = launch(_python(_FIND_GPU), _PROBE_S)
+        if how != DONE:
+            raise BackendError(f"no GPU can be used here, and nothing was measured: {said or how}")
+        self._gpu = said.splitlines()[-1]
         environment = capture_environment()
         commit = options.commit or environment.commit
         self._environment = msgspec.structs.replace(environment, commit=commit)
@@ -112,10 +110,10 @@ class _Check:
         path = self.folder / f"{name}-{step.replace(' ', '-')}.json"
         given = [
             ("--engine", plan or item.plan),
-            *(("--backend", b) for b in backends),
-            *(("--peer", p) for p in peers),
+            ("--frames", frames or self.options.frames),
+            ("--json", path),
         ]
-        given += [("--frames", frames or self.options.frames), ("--json", path)]
+        given += [*(("--backend", b) for b in backends), *(("--peer", p) for p in peers)]
         given += [("--ckpt", item.ckpt)] if item.ckpt is not None else []
         given += [("--input", images)] if images.is_dir() else []
         words = [str(word) for pair in given for word in pair]
@@ -138,17 +136,8 @@ class _Check:
         told = said if part == "tests" or how != DONE else ""
         for path, short in self._names:
             told = told.replace(path, short)
-        return self.keep(
-            StepRun(
-                step=step,
-                bundle=name,
-                ended=how,
-                seconds=seconds,
-                limit_s=round(limit_s, 1),
-                said=told or None,
-                file=file,
-            )
-        )
+        times = {"seconds": seconds, "limit_s": round(limit_s, 1)}
+        return self.keep(StepRun(step=step, bundle=name, ended=how, said=told or None, file=file, **times))
 
     def keep(self, run: StepRun) -> bool:
         """Write a step down; True where it ended well."""
@@ -174,8 +163,8 @@ class _Check:
         """Name of what a run left, from its journal where it was cut short; None where that is nothing."""
         journal = journal_path(path)
         with suppress(TdnetError):  # not there, or nothing in it
-            if not path.exists():
-                write_document(read_run(journal), path)
+            if not path.exists() and (cut_short := read_run(journal)).records:
+                write_document(cut_short, path)
             self.runs[name] = read_run(path)
         journal.unlink(missing_ok=True)
         return path.name if path.exists() else None

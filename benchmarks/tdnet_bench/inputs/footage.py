@@ -21,13 +21,10 @@ SCENE_FRAMES = 24  # rendering one takes seconds at full size
 
 
 class FootageFrame(NamedTuple):
-    """One frame.
+    """One frame of a sequence, at a place from 0 on; at 0 a stream begins anew.
 
-    Attributes:
-        image: uint8 RGB [H, W, 3], C-contiguous, of the network's size; may be shared: only read it.
-        name: the stem of its image file, after the sequence's folder where there are several; its index for
-            other footage.
-        place: in its sequence, from 0; at 0 a stream begins anew.
+    The image is uint8 RGB [H, W, 3], C-contiguous, of the network's size, and may be shared: only read it. The name
+    is the stem of its image file, after the sequence's folder where there are several; its index for other footage.
     """
 
     image: npt.NDArray[np.uint8]

@@ -114,9 +114,9 @@ class Lineup:
             self._stack.push(stack.pop_all())
         self._keep(side, load_ns, warmed)
 
-    def specs(self, *, camera: bool) -> dict[str, SideSpec]:
-        """The sides by name; `camera` where camera to mask is measured, too."""
-        return {side.name: side.spec(camera=camera) for side in self.sides}
+    def specs(self, *, camera: bool) -> tuple[SideSpec, ...]:
+        """Of all sides; `camera` where camera to mask is measured, too."""
+        return tuple(side.spec(camera=camera) for side in self.sides)
 
     @property
     def _classes(self) -> int:

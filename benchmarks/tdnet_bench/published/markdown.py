@@ -36,14 +36,12 @@ def _line(cells: Iterable[str]) -> str:
 def with_notes(made: str, results: Sequence[Result]) -> str:
     """A table, and below it where its figures come from and what its marks mean."""
     notes = [f"Measured on {'; '.join(_places(results))}."]
-    if any(result.is_busy for result in results):
-        notes.append(
-            f"{BUSY} other programs ran beside it, on more than {100 * BUSY_SHARE:.0f} % of the cores."
-        )
-    if any(result.is_approximate for result in results):
-        notes.append(
-            f"{APPROXIMATE} an approximation: the LayerNorm maps are resampled from the network's own size."
-        )
+    busy = f"{BUSY} other programs ran beside it, on more than {100 * BUSY_SHARE:.0f} % of the cores."
+    resampled = (
+        f"{APPROXIMATE} an approximation: the LayerNorm maps are resampled from the network's own size."
+    )
+    notes += [busy] if any(result.is_busy for result in results) else []
+    notes += [resampled] if any(result.is_approximate for result in results) else []
     return "\n\n".join([made, *notes])
 
 

@@ -15,8 +15,9 @@ from contextlib import contextmanager
 
 import numpy as np
 
+from tdnet_bench.roofline.libraries import LIBRARIES, Library, Run
 from tdnet_bench.roofline.model import Ceilings, ComputeCeiling, CopyRate, ProbeRate
-from tdnet_bench.roofline.probes import LIBRARIES, PROBES, Library, Probe, Run, copy_model, probe_model
+from tdnet_bench.roofline.probes import PROBES, Probe, copy_model, probe_model
 from tdnet_runtime.errors import MissingExtraError, OptionError
 from tdnet_runtime.extras import require
 

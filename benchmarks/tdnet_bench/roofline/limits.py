@@ -14,8 +14,8 @@ import numpy.typing as npt
 from tdnet_bench.roofline.ceilings import BUDGET_S, measure_ceilings
 from tdnet_bench.roofline.costs import bundle_costs
 from tdnet_bench.roofline.gpu_limits import GPU_TYPES, gpu_ceilings, path_costs
+from tdnet_bench.roofline.libraries import LIBRARIES
 from tdnet_bench.roofline.model import Ceilings, Roofline, roofline_from_costs
-from tdnet_bench.roofline.probes import LIBRARIES
 from tdnet_bench.sides.bundle_side import BundleSide
 from tdnet_bench.sides.gpu import Gpu
 from tdnet_bench.sides.side import Array

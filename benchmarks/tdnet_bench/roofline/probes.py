@@ -1,22 +1,22 @@
-"""Work whose size is known, as ONNX models, and the inference libraries that ceilings are measured through with it."""
+"""Work whose size is known, as ONNX models: what ceilings are measured with.
+
+Compute: chains of large matrix products and 3×3 convolutions, among them the network's own at full size. Each is
+counted as in `costs.py`. Copying: a model that reads and writes everything once.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from tdnet_runtime.backends.no_telemetry import import_without_telemetry
 from tdnet_runtime.extras import require
 
-__all__ = [
-    "LIBRARIES", "PROBES", "FloatArray", "Library", "OnnxRuntimeLibrary", "OpenVinoLibrary", "Probe", "Run",
-    "copy_model", "probe_model",
-]  # fmt: skip
+__all__ = ["PROBES", "Probe", "copy_model", "probe_model"]
 
 _SCALE = 0.04  # of quantised values, which are of the order of 1
 
@@ -116,91 +116,3 @@ def _model_bytes(
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     data: bytes = model.SerializeToString()
     return data
-
-
-Run: TypeAlias = Callable[[], object]
-"""Computes once; the result is complete on return."""
-FloatArray: TypeAlias = npt.NDArray[np.float32]
-
-
-class Library(Protocol):
-    """An inference library on one device, called as the backend that uses it.
-
-    It computes in some of `fp32`, `bf16`, `int8` here; `host_memory` where its tensors lie in the host's memory.
-    """
-
-    name: str
-    precisions: tuple[str, ...]
-    host_memory: bool
-
-    def load(self, model: bytes, x: FloatArray, *, precision: str) -> Run:
-        """Load an ONNX model with one input and one output of the shape of `x`, bound to memory."""
-
-
-class OnnxRuntimeLibrary:
-    """ONNX Runtime on the CPU: FP32 and INT8, as its backend runs them."""
-
-    name = "onnxruntime"
-    precisions: tuple[str, ...] = ("fp32", "int8")
-    host_memory = True
-
-    def __init__(self, threads: int) -> None:
-        self._ort: Any = require("onnxruntime", extra="cpu")
-        self._threads = threads
-
-    def load(self, model: bytes, x: FloatArray, *, precision: str) -> Run:
-        """See `Library.load`."""
-        options = self._ort.SessionOptions()
-        options.intra_op_num_threads = self._threads
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 4
-        session = self._ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-        binding = session.io_binding()
-        bound = [self._ort.OrtValue.ortvalue_from_numpy(array) for array in (x, np.empty_like(x))]
-        binding.bind_ortvalue_input("x", bound[0])
-        binding.bind_ortvalue_output("y", bound[1])
-
-        def run(owners: object = bound) -> None:  # bindings of 1.32 keep the arrays; undocumented
-            session.run_with_iobinding(binding)
-
-        return run
-
-
-class OpenVinoLibrary:
-    """OpenVINO on the CPU: FP32, BF16 where the processor has it, and INT8."""
-
-    name = "openvino"
-    host_memory = True
-
-    def __init__(self, threads: int) -> None:
-        try:
-            self._openvino: Any = import_without_telemetry("openvino")
-        except ImportError:
-            require("openvino", extra="openvino")  # says what is missing
-            raise
-        self._core = self._openvino.Core()
-        self._threads = threads
-        able = self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-        self.precisions: tuple[str, ...] = tuple(p for p in ("fp32", "bf16", "int8") if p.upper() in able)
-
-    def load(self, model: bytes, x: FloatArray, *, precision: str) -> Run:
-        """See `Library.load`."""
-        options = {
-            "INFERENCE_NUM_THREADS": self._threads,
-            "PERFORMANCE_HINT": "LATENCY",
-            # what is not quantised in an INT8 graph is computed in this type
-            "INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32",
-        }
-        request = self._core.compile_model(
-            self._core.read_model(model), "CPU", options
-        ).create_infer_request()
-        request.set_input_tensor(self._openvino.Tensor(x))
-        request.set_output_tensor(self._openvino.Tensor(np.empty_like(x)))
-        return lambda: request.infer(share_outputs=True)  # without it, each call copies the result
-
-
-LIBRARIES: dict[str, Callable[[int], Library]] = {
-    "onnxruntime": OnnxRuntimeLibrary,
-    "openvino": OpenVinoLibrary,
-}
-"""By name of the backend; made with the number of threads, raising MissingExtraError where not installed."""

@@ -52,8 +52,7 @@ class Request:
         name: a backend's name, `auto`, or a key of `PYTORCH_SIDES`.
         precision: that the bundle is computed in, None for the backend's choice; PyTorch's, None for FP32.
         device: that PyTorch runs on; `cpu` for backends, which know theirs.
-        resident: frames and labels are in the device's memory.
-        graphs: False: without CUDA graphs.
+        resident: frames and labels are in the device's memory; `graphs`: CUDA graphs are used.
     """
 
     name: str

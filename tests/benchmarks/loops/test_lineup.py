@@ -61,7 +61,7 @@ def test_each_side_has_its_times_and_its_memory(engine: Path) -> None:
         assert 0 < setup.load_ms < setup.first_mask_ms
         assert setup.warm_up_frames == 4
         assert setup.device_memory_mib is None
-        assert lineup.specs(camera=False).keys() == {"fake:fp32"}
+        assert [spec.name for spec in lineup.specs(camera=False)] == ["fake:fp32"]
 
 
 def test_what_is_there_already_is_not_opened_twice(engine: Path) -> None:

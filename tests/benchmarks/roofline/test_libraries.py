@@ -9,10 +9,8 @@ import pytest
 
 pytest.importorskip("onnx")
 
-from tdnet_bench.roofline.probes import (
-    OnnxRuntimeLibrary,  # after the skip
-    copy_model,
-)
+from tdnet_bench.roofline.libraries import OnnxRuntimeLibrary  # after the skip
+from tdnet_bench.roofline.probes import copy_model
 
 
 def test_onnxruntime_computes_into_memory_that_it_keeps(monkeypatch: pytest.MonkeyPatch) -> None:
