@@ -103,7 +103,7 @@ class _Check:
         *,
         plan: Path | None = None,
         frames: int | None = None,
-        more: Sequence[str] = ("--roofline", "--streams", "3"),
+        labels_only: bool = False,
     ) -> bool:
         """Run `tdnet-bench`; True where there are figures. What one that was cut short had measured is kept."""
         item, images = self.bundles[name], self.frames_of(name)
@@ -114,10 +114,11 @@ class _Check:
             ("--json", path),
         ]
         given += [*(("--backend", b) for b in backends), *(("--peer", p) for p in peers)]
-        given += [("--ckpt", item.ckpt)] if item.ckpt is not None else []
         given += [("--input", images)] if images.is_dir() else []
-        words = [str(word) for pair in given for word in pair]
-        self.run(step, name, _command("tdnet_bench", [*words, *more]), leaves=path)
+        if not labels_only:  # a checkpoint brings PyTorch as the reference
+            given += [("--streams", 3), *([("--ckpt", item.ckpt)] if item.ckpt is not None else [])]
+        words = [str(word) for pair in given for word in pair] + ([] if labels_only else ["--roofline"])
+        self.run(step, name, _command("tdnet_bench", words), leaves=path)
         return path.exists()
 
     def run(self, step: str, name: str | None, command: Sequence[str], *, leaves: Path | None = None) -> bool:
@@ -232,7 +233,7 @@ def _beside(state: _Check, name: str) -> None:
         state.bench("pytorch", name, subject, _EAGER, frames=frames)
     state.bench("compile", name, subject, (_EAGER[1], "torch-compile:cuda:fp16"), frames=frames)
     if worked:
-        state.bench("labels", name, worked, [on_cpu], frames=_FEW, more=())
+        state.bench("labels", name, worked, [on_cpu], frames=_FEW, labels_only=True)
 
 
 def _python(code: str) -> list[str]:

@@ -4,14 +4,3 @@
 
 `results.py` reads the files, `pages.py` finds the blocks and knows what each is called; tables are in `*_table(s).py`.
 """
-
-from __future__ import annotations
-
-from tdnet_runtime.extras import launch
-
-__all__ = ["main"]
-
-
-def main() -> None:
-    """`python -m tdnet_bench.published`."""
-    launch("published", "tdnet_bench.published.pages:run", extra="bench")

@@ -135,10 +135,11 @@ def test_the_command(checkout: Path) -> None:
 
 
 _CALL = """
+import runpy
 from pathlib import Path
-from tdnet_bench.published import main, pages
+from tdnet_bench.published import pages
 pages._ROOT = Path({root!r})
-main()
+runpy.run_module("tdnet_bench.published", run_name="__main__")
 """
 
 
