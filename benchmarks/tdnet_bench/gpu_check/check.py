@@ -38,7 +38,13 @@ _FEW = 8  # frames where a CPU has to keep up
 _MORE_NAMES = 32  # of frames than are timed: cold ones, and for warming up
 _EAGER = ("pytorch:cuda", "pytorch:cuda:fp16")
 _ROOT = Path(__file__).resolve().parents[3]
-_FIND_GPU = "from tdnet_bench.gpu_check.install import gpu_name; print(gpu_name())"
+_FIND_GPU = """
+from tdnet_bench.gpu_check.install import InstallError, gpu_name
+try:
+    print(gpu_name())
+except InstallError as error:
+    raise SystemExit(str(error))
+"""
 _HAS_VERIFY = (
     "import inspect; from tdnet_export.cli import export; "
     "raise SystemExit('verify' not in inspect.signature(export).parameters)"
@@ -74,6 +80,9 @@ class _Check:
         self.options, self.launch, self.work, self._tell, self._left_s = options, launch, work, tell, left_s
         self.bundles = _bundles(options)
         self.runs: dict[str, Document] = {}
+        self.worked: dict[str, dict[Path, list[str]]] = {
+            name: {} for name in self.bundles
+        }  # backends by file
         self._steps: list[StepRun] = []
         how, _, said = launch(_python(_FIND_GPU), _PROBE_S)
         if how != DONE:
@@ -211,29 +220,36 @@ def _on_backend(state: _Check, name: str, backend: str, *, verifies: bool) -> No
     """A bundle on a GPU backend, beside eager PyTorch; with engines built here where its own do not run."""
     engines = backend != "cuda"
     peers = (f"{backend}@no-graphs", *([f"{backend}@device"] if engines else []), *_EAGER)
+    plan, copy = state.bundles[name].plan, state.work / f"{name}-{backend}.plan"
     worked = state.bench(backend, name, [backend], peers)
+    if worked:
+        state.worked[name].setdefault(plan, []).append(backend)
     if not engines:
         return
-    copy = state.work / f"{name}-{backend}.plan"  # the bundle itself stays as it is
-    shutil.copyfile(state.bundles[name].plan, copy)
+    shutil.copyfile(plan, copy)  # the bundle itself stays as it is
     if not worked and state.run(
         f"rebuild {backend}", name, _command("tdnet_export", ["--rebuild", str(copy), "--backend", backend])
     ):
         worked = state.bench(f"{backend} rebuilt", name, [backend], peers, plan=copy)
+        if worked:
+            state.worked[name][copy] = [backend]
     if worked and verifies:
         state.run(f"verify {backend}", name, _command("tdnet_export", ["--verify", str(copy)]))
 
 
 def _beside(state: _Check, name: str) -> None:
     """What is asked once for a bundle: PyTorch alone where no backend worked, compiled PyTorch, the CPU's labels."""
-    worked = [backend for backend in BACKENDS if f"{backend} {name}" in state.runs]
+    worked = state.worked[name]
     on_cpu = "onnxruntime:fp32" if "fp32" in state.bundles[name].manifest.precisions else "onnxruntime"
-    subject, frames = (worked[:1], None) if worked else ([on_cpu], _FEW)
+    plan, backends = next(iter(worked.items()), (None, [on_cpu]))
+    frames = None if worked else _FEW
     if not worked:
-        state.bench("pytorch", name, subject, _EAGER, frames=frames)
-    state.bench("compile", name, subject, (_EAGER[1], "torch-compile:cuda:fp16"), frames=frames)
-    if worked:
-        state.bench("labels", name, worked, [on_cpu], frames=_FEW, labels_only=True)
+        state.bench("pytorch", name, backends, _EAGER, frames=frames)
+    compiled = (_EAGER[1], "torch-compile:cuda:fp16")
+    state.bench("compile", name, backends[:1], compiled, plan=plan, frames=frames)
+    for plan, backends in worked.items():
+        step = "labels" if plan == state.bundles[name].plan else f"labels {backends[0]}"
+        state.bench(step, name, backends, [on_cpu], plan=plan, frames=_FEW, labels_only=True)
 
 
 def _python(code: str) -> list[str]:

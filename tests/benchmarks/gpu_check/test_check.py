@@ -18,7 +18,7 @@ from tdnet_bench.documents.document import Document, read_document, write_docume
 from tdnet_bench.documents.journal import Journal, JournalHeader, journal_path
 from tdnet_bench.gpu_check.check import Checked, check
 from tdnet_bench.gpu_check.cli import target_rows, view_of
-from tdnet_bench.gpu_check.process import DONE, Ended
+from tdnet_bench.gpu_check.process import DONE, Ended, run_limited
 from tdnet_bench.gpu_check.records import LIMITS_S, CheckOptions, GpuCheck
 from tdnet_bench.machine.gpus import Gpu
 from tdnet_bench.published.gpu_table import gpu_table
@@ -199,6 +199,30 @@ def test_engines_that_do_not_run_are_built_here(options: CheckOptions, host: Hos
     assert [run.said for run in done.document.steps if run.step == "tensorrt"] == ["it was --roofline"]
 
 
+def test_what_was_built_here_is_what_is_asked_further(options: CheckOptions, host: Host) -> None:
+    """The bundle's own engines run on one backend alone; on the other one those of the copy do."""
+
+    def launch(command: Sequence[str], limit_s: float) -> Ended:
+        own = str(options.plans[0].resolve()) in command
+        backends = values_of(list(command), "--backend")
+        host.broken = {"bench cuda": "exit code 1"} if "cuda" in backends else {}
+        if own and backends in (["tensorrt"], ["tensorrt-rtx"]):
+            host.broken = {f"bench {backends[0]}": "exit code 1"}
+        return host(command, limit_s)
+
+    done = check(options, launch=launch)
+    found = ended(done)
+    assert (found["tensorrt rebuilt"], found["compile"]) == (DONE, DONE)
+    assert [step for step in found if step.startswith("labels")] == ["labels tensorrt-rtx", "labels tensorrt"]
+    (compiled,) = host.commands["bench tensorrt-rtx*"]
+    copy = value_of(host.commands["rebuild tensorrt-rtx"][0], "--rebuild")
+    assert (
+        value_of(compiled, "--engine")
+        == value_of(host.commands["bench tensorrt-rtx"][-1], "--engine")
+        == copy
+    )
+
+
 def test_a_crash_and_a_hang_cost_their_own_steps_and_leave_what_they_had(
     options: CheckOptions, host: Host
 ) -> None:
@@ -370,3 +394,30 @@ def test_what_is_shown_and_published(options: CheckOptions, host: Host) -> None:
     assert table.endswith(
         "Measured on NVIDIA Fake 100 (driver 1, torch 9) on 2026-01-01. Rows of one file are of one run."
     )
+
+
+@pytest.mark.slow
+def test_real_commands_on_a_host_whose_gpu_is_only_a_name(tiny_bundle: Tiny, tmp_path: Path) -> None:
+    """Every step's command line is one that its program takes: nothing ends in wrong usage or a traceback."""
+    pytest.importorskip("torch")
+
+    def launch(command: Sequence[str], limit_s: float) -> Ended:
+        if Host.kind(list(command)) == "gpu":
+            return Ended(DONE, 0.1, "No GPU 0")
+        return run_limited(command, limit_s, cwd=Path(__file__).parents[3])
+
+    options = CheckOptions(
+        plans=(tiny_bundle("td2-fa18"),), out=tmp_path, frames=4, pictures=4, skip=("rebuild",)
+    )
+    done = check(options, launch=launch)
+    found = ended(done)
+    assert found["frames"] == DONE
+    assert {found[name] for name in ("cuda", "tensorrt", "tensorrt-rtx")} == {"exit code 1"}
+    assert (found["pytorch"], found["compile"]) == ("exit code 3", "exit code 3")  # its peers are left out
+    assert found["tests"] == "no test passed"
+    assert not any("Traceback" in (run.said or "") for run in done.document.steps)
+    assert not any(str(tmp_path) in (run.said or "") for run in done.document.steps)
+    document = read_document(done.folder / "td2-fa18-pytorch.json")
+    assert [left.what for left in document.left_out] == ["pytorch:cuda", "pytorch:cuda:fp16"]
+    assert document.streams["onnxruntime:fp32"].on == "host"
+    assert document.config.footage == "frames-64x96, 64x96"
