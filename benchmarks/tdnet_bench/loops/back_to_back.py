@@ -13,10 +13,9 @@ from typing import NamedTuple, TypeAlias
 
 from tdnet_bench.inputs.footage import FootageFrame
 from tdnet_bench.loops.schedule import Schedule, turn_order
-from tdnet_bench.quality.judge import Judgement
+from tdnet_bench.quality.judge import Judgement, require_classes
 from tdnet_bench.records.frames import FrameRecord
 from tdnet_bench.sides.side import Array, Clock, Side, Sleep, Tick, Write
-from tdnet_runtime.errors import BackendError
 
 __all__ = ["PAUSE_MS", "Judging", "WarmUp", "measure", "warm_up"]
 
@@ -55,7 +54,7 @@ def warm_up(
     `frames` are repeated as needed; whole rounds of m frames are added until `floor_ns` have passed.
 
     Raises:
-        BackendError: a label is none of so many `classes`, as of an engine that computes nonsense.
+        BackendError: see `require_classes`.
     """
     source = cycle(frames)
     started_ns = clock()
@@ -64,11 +63,8 @@ def warm_up(
         first_mask_ns = clock() - started_ns
         count = 1
         while True:
-            if classes is not None and (largest := int(mask.labels.max())) >= classes:
-                raise BackendError(
-                    f"{side.name} gave a label {largest}, but the network has {classes} classes: what it runs is not this "
-                    "network; build its engines anew (tdnet-export --rebuild)"
-                )
+            if classes is not None:
+                require_classes(side.name, mask.labels, classes)
             tick()
             done = count >= schedule.warm_up_frames and count % schedule.paths == 0
             if done and clock() - started_ns >= floor_ns:

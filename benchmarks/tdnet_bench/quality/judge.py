@@ -13,8 +13,9 @@ from tdnet_bench.inputs.footage import FootageFrame
 from tdnet_bench.inputs.label_images import LabelImages, class_pixels
 from tdnet_bench.quality.flow import BackwardFlow, temporal_consistency
 from tdnet_bench.records.frames import ClassPixels
+from tdnet_runtime.errors import BackendError
 
-__all__ = ["Judge", "Judgement", "Picture", "label_agreement"]
+__all__ = ["Judge", "Judgement", "Picture", "label_agreement", "require_classes"]
 
 Array = npt.NDArray[np.uint8]
 
@@ -63,20 +64,20 @@ class Judge:
         """Judge the next frame; `labels`, of at least all sides to judge, are kept until the one after it.
 
         Raises:
+            BackendError: see `require_classes`.
             MediaError: a label image cannot be used.
         """
         if frame.place == 0:
             self._flow = BackwardFlow()  # nothing came before a sequence
         flow = self._flow.next(frame.image)
         truth = self._label_images.of(frame.name) if self._label_images is not None else None
-        judged = {}
+        judged, classes = {}, self._classes
         for side in self._sides:
-            consistency = None
+            mine, consistency = labels[side], None
+            require_classes(side, mine, classes)
             if flow is not None:
-                consistency = temporal_consistency(
-                    labels[side], self._before[side], flow, classes=self._classes
-                )
-            pixels = class_pixels(labels[side], truth, classes=self._classes) if truth is not None else None
+                consistency = temporal_consistency(mine, self._before[side], flow, classes=classes)
+            pixels = class_pixels(mine, truth, classes=classes) if truth is not None else None
             judged[side] = Judgement(self._agreement(side, labels), consistency, pixels)
         self._before = {side: labels[side] for side in self._sides}
         self._keep_picture(frame, judged)
@@ -93,6 +94,16 @@ class Judge:
         if agreement is None or agreement < self._least_agreement:
             self._least_agreement = np.inf if agreement is None else agreement
             self.picture = Picture(frame=self._frames, image=frame.image, labels=dict(self._before))
+
+
+def require_classes(side: str, labels: Array, classes: int) -> None:
+    """Raise BackendError where a label is no class, as of an engine that computes nonsense."""
+    largest = int(labels.max())
+    if largest >= classes:
+        raise BackendError(
+            f"{side} gave a label {largest}, but the network has {classes} classes: what it runs is not this network; "
+            "build its engines anew (tdnet-export --rebuild)"
+        )
 
 
 def label_agreement(labels: Array, reference: Array) -> float:

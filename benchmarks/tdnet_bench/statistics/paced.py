@@ -1,12 +1,7 @@
 """Statistics of frames at a camera's rate: pure functions of the records.
 
-All of them are over the warm part of a paced stream: from its first warm frame that was processed to
-the last one that was. Arrival i is at i/fps.
-
-* A deadline is missed where the labels are usable only after the next frame's arrival.
-* A frame is dropped where it arrived in the warm part and was never processed: a newer one was there
-  when the loop came back.
-* Jitter is the standard deviation of the gaps between consecutive labels, over the processed frames.
+All of them are over the warm part of a paced stream: from its first warm frame that was processed to the last one that
+was. Arrival i is at i/fps. What is missed, dropped and jitter: see `DEFINITIONS`.
 """
 
 from __future__ import annotations
