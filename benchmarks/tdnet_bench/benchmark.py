@@ -18,15 +18,15 @@ from tdnet_bench.documents.journal import (
 from tdnet_bench.documents.notes import exit_code, notes_after, notes_before, unused_labels
 from tdnet_bench.inputs.footage import FileFootage, SceneFootage
 from tdnet_bench.inputs.label_images import LabelImages
-from tdnet_bench.loops.lineup import Lineup, measure_streams
-from tdnet_bench.loops.parts import DEFAULT_PACE, Pace, Parts
+from tdnet_bench.loops.lineup import AnySide, Lineup, measure_streams
+from tdnet_bench.loops.parts import DEFAULT_PACE, Measured, Pace, Parts
 from tdnet_bench.loops.schedule import Schedule
 from tdnet_bench.machine.environment import capture_environment, peak_rss_mib
 from tdnet_bench.options import BenchOptions
 from tdnet_bench.quality.features import feature_errors
 from tdnet_bench.quality.judge import Judge, Picture
 from tdnet_bench.quality.reference import checked_digest, choose_reference, judged_sides
-from tdnet_bench.records.config import RunConfig, StreamMemory, widths_text
+from tdnet_bench.records.config import RunConfig, widths_text
 from tdnet_bench.roofline.limits import Limits, measure_limits
 from tdnet_bench.sides.bundle_side import BundleSide
 from tdnet_bench.sides.requests import Request, plan_requests
@@ -94,45 +94,14 @@ def run_benchmark(options: BenchOptions, *, phase: Phase, pace: Pace = DEFAULT_P
         path = None if options.json is None else journal_path(options.json)
         journal = stack.enter_context(Journal(path, header))
         measured = parts.measure(lineup.sides, images, judge=judge, write=journal.write)
-        obstacles = [
-            f"device compute of {side.name} was NOT measured: {side.obstacle}"
-            for side in lineup.sides
-            if isinstance(side, BundleSide) and side.obstacle is not None
-        ]
-        unused = unused_labels(options.labels, label_images.used if label_images is not None else 0)
-        peak_rss = peak_rss_mib()  # before the roofline, which takes memory of its own
-        features = feature_errors(lineup.sides, images)
-        document = document_from_header(header, journal.records)
-        limits = Limits()
-        if options.roofline:
-            with phase("what the machine can do", 1):
-                limits = measure_limits(
-                    lineup.sides,
-                    images,
-                    threads=options.threads,
-                    budget_s=pace.ceilings_s,
-                    figures=document.summary.sides,
-                )
-        after = notes_after(
-            document.summary,
-            measured=measured.frames,
-            wanted=parts.count,
-            other_busy_cores=measured.other_busy_cores,
-            usable_cores=measured.usable_cores,
-        )
-        left_out = (*document.left_out, *unused)
-        document = msgspec.structs.replace(
-            document,
-            left_out=left_out,
-            environment=msgspec.structs.replace(environment, gpus=measured.gpus),
-            run_peak_rss_mib=peak_rss,
-            other_busy_cores=measured.other_busy_cores,
-            notes=(*document.notes, *after, *obstacles, *limits.notes),
-            exit_code=exit_code(document.summary, left_out),
-            ceilings=limits.ceilings,
-            rooflines=limits.rooflines,
-            features=features,
-            streams=_further_streams(lineup, images, options.streams, phase=phase),
+        document = _completed(
+            document_from_header(header, journal.records),
+            lineup.sides,
+            images,
+            measured,
+            options=options,
+            parts=parts,
+            labels_used=0 if label_images is None else label_images.used,
         )
         colors = tuple(spec.color for spec in manifest.classes)
         return Run(document=document, picture=judge.picture, class_colors=colors)
@@ -165,15 +134,57 @@ def _warm_up(lineup: Lineup, others: tuple[Request, ...], images: list[Array], p
             lineup.add(request, images, schedule, tick=tick)
 
 
-def _further_streams(
-    lineup: Lineup, images: list[Array], count: int, *, phase: Phase
-) -> dict[str, StreamMemory]:
-    bundles = [side for side in lineup.sides if isinstance(side, BundleSide)] if count else []
-    found = {}
-    for side in bundles:
-        with phase(f"streams of {side.name}", 1 + count) as tick:
-            found[side.name] = measure_streams(side, images, count, tick=tick)
-    return found
+def _completed(
+    document: Document,
+    sides: list[AnySide],
+    images: list[Array],
+    measured: Measured,
+    *,
+    options: BenchOptions,
+    parts: Parts,
+    labels_used: int,
+) -> Document:
+    """With what is measured after the timed frames, and what is known only then."""
+    peak_rss = peak_rss_mib()  # before what takes memory of its own
+    features = feature_errors(sides, images)
+    limits = Limits()
+    if options.roofline:
+        with parts.phase("what the machine can do", 1):
+            limits = measure_limits(
+                sides,
+                images,
+                threads=options.threads,
+                budget_s=parts.pace.ceilings_s,
+                figures=document.summary.sides,
+            )
+    streams = {}
+    bundles = [side for side in sides if isinstance(side, BundleSide)]
+    for side in bundles if options.streams else ():
+        with parts.phase(f"streams of {side.name}", 1 + options.streams) as tick:
+            streams[side.name] = measure_streams(side, images, options.streams, tick=tick)
+    obstacles = {side.name: side.obstacle for side in bundles if side.obstacle is not None}
+    after = notes_after(
+        document.summary,
+        measured=measured.frames,
+        wanted=parts.count,
+        busy_cores=measured.other_busy_cores,
+        usable_cores=measured.usable_cores,
+        obstacles=obstacles,
+    )
+    left_out = (*document.left_out, *unused_labels(options.labels, labels_used))
+    return msgspec.structs.replace(
+        document,
+        left_out=left_out,
+        environment=msgspec.structs.replace(document.environment, gpus=measured.gpus),
+        run_peak_rss_mib=peak_rss,
+        other_busy_cores=measured.other_busy_cores,
+        notes=(*document.notes, *after, *limits.notes),
+        exit_code=exit_code(document.summary, left_out),
+        ceilings=limits.ceilings,
+        rooflines=limits.rooflines,
+        features=features,
+        streams=streams,
+    )
 
 
 def _config(

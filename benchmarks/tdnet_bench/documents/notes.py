@@ -13,7 +13,7 @@ from tdnet_bench.statistics.summary import Summary
 from tdnet_runtime.manifest import Manifest
 
 __all__ = [
-    "ALL_MEASURED", "DEFINITIONS", "EXIT_CODES", "LEFT_OUT", "MIN_AGREEMENT", "REFERENCE_DISAGREES", "busy_note",
+    "ALL_MEASURED", "DEFINITIONS", "EXIT_CODES", "LEFT_OUT", "MIN_AGREEMENT", "REFERENCE_DISAGREES",
     "disagreeing_sides", "exit_code", "notes_after", "notes_before", "unused_labels",
 ]  # fmt: skip
 
@@ -66,9 +66,19 @@ def notes_before(
 
 
 def notes_after(
-    summary: Summary, *, measured: int, wanted: int, other_busy_cores: float, usable_cores: int
+    summary: Summary,
+    *,
+    measured: int,
+    wanted: int,
+    busy_cores: float,
+    usable_cores: int,
+    obstacles: Mapping[str, str] | None = None,
 ) -> Iterator[str]:
-    """What is known when everything was measured; frames are back-to-back ones, the first and the cold ones included."""
+    """What is known when everything was measured.
+
+    Frames are back-to-back ones, the first and the cold ones included; other programs kept so many cores busy;
+    `obstacles` are by side, why its device compute is missing.
+    """
     for side in disagreeing_sides(summary):
         agreement = summary.sides[side].quality.agreement
         assert agreement is not None  # it disagrees
@@ -78,11 +88,8 @@ def notes_after(
         )
     if measured < wanted:
         yield f"the input ended after {measured} of the {wanted} frames that --frames asks for"
-    yield from busy_note(other_busy_cores, usable_cores)
-
-
-def busy_note(busy_cores: float, usable_cores: int) -> Iterator[str]:
-    """A warning where other programs were busy enough to distort the figures, else nothing."""
+    for side, obstacle in (obstacles or {}).items():
+        yield f"device compute of {side} was NOT measured: {obstacle}"
     if busy_cores >= BUSY_SHARE * usable_cores:
         yield (
             f"BUSY MACHINE: other programs kept {busy_cores:.1f} of {usable_cores} cores busy during the run, "
@@ -104,8 +111,7 @@ def unused_labels(folder: Path | None, used: int) -> tuple[LeftOut, ...]:
 
 
 DEFINITIONS = {
-    DEVICE_COMPUTE: "the device's own time from its first kernel of a frame to its last, as the backend "
-    "reports it; none on a CPU",
+    DEVICE_COMPUTE: "the device's own time for a frame, between CUDA events before and after its work; none on a CPU",
     HOST_CALL: "from handing a frame of the network's size in to usable labels of that size, on the host's clock",
     CAMERA_TO_MASK: "from the file's bytes to usable labels of the frame's own size: decode, resize, host "
     "call, resize back",

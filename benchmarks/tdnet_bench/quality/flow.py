@@ -5,9 +5,10 @@ Highly-Automated Driving", CVPR workshops 2020): the labels of frame t−1 are m
 between the two frames, and compared with the labels of frame t; a frame's consistency is the mIoU of the
 two, over the classes that occur in either, and a video's is the mean over its frames.
 
-Chosen here: the flow is DIS (T. Kroeger et al., ECCV 2016; OpenCV, preset "fast") from frame t to t−1 on the grey frames of
-the network's size, the same for all sides of a run. Each pixel of frame t looks up the nearest pixel that it came from; those
-from outside the picture are left out, those that become visible from behind something else are not.
+Chosen here: the flow is DIS (T. Kroeger et al., ECCV 2016; OpenCV, preset "fast") from frame t to t−1 on the grey
+frames of the network's size, the same for all sides of a run. Each pixel of frame t looks up the nearest pixel that
+it came from; those from outside the picture are left out, those that become visible from behind something else are
+not.
 """
 
 from __future__ import annotations
