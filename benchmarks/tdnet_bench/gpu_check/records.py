@@ -23,18 +23,7 @@ LIMITS_S: dict[str, float] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckOptions:
-    """A check.
-
-    Attributes:
-        plans: the bundles, told apart by the names of their files.
-        ckpts: checkpoints, found for a bundle by their digests.
-        out: folder of results; the check makes `gpu/<gpu>-<date>` in it.
-        minutes: for everything; steps that there is no time for are left out.
-        limits_s: by part, where the default is not wanted.
-        frames: timed in each run of `tdnet-bench`; p99 from 100 on.
-        pictures: different frames, played to and fro.
-        commit: of the source tree, where it is no checkout.
-    """
+    """A check; the options are those of `cli.py`. Bundles are told apart by the names of their files."""
 
     plans: tuple[Path, ...]
     ckpts: tuple[Path, ...] = ()
@@ -48,10 +37,9 @@ class CheckOptions:
 
 
 class StepRun(Record, frozen=True, kw_only=True):
-    """A step that was run, or was not.
+    """A step that was run, or was not; its part is the first word of `step`.
 
     Attributes:
-        step: what it did; its part is the first word.
         ended: `done`, or what ended it: the time limit, a signal, an exit code; or why it was left out.
         said: the last of what it wrote; of tests, and of steps that did not end well.
         file: the document of `tdnet-bench` that it left beside this one.

@@ -47,10 +47,8 @@ class Environment(Record, frozen=True, kw_only=True):
         usable_cores: that this process may run on (affinity).
         governor: of the first core's clock, e.g. `performance`.
         load_1min: average number of running processes in the minute before.
-        packages: versions of the installed ones that matter.
         thread_variables: environment variables set that govern thread pools.
         commit: of the source tree that ran, `+changes` appended where it was edited; None if installed.
-        gpus: NVIDIA's; none where `nvidia-smi` finds none.
     """
 
     started_at: str

@@ -19,7 +19,7 @@ EAGER = (PYTORCH, f"{PYTORCH}:cuda", f"{PYTORCH}:cuda@device")
 
 
 class Clock(Record, frozen=True, kw_only=True):
-    """What one of a side's clocks covers, in the words of `sides/coverage.py`: steps inside and outside."""
+    """What one of a side's clocks covers, in the words of `sides/side.py`: steps inside and outside."""
 
     inside: tuple[str, ...]
     outside: tuple[str, ...]
@@ -115,14 +115,13 @@ class SideSetup(Record, frozen=True, kw_only=True):
     """What it took to get one side going, in the order of `Document.setup`: the subject is the first.
 
     Attributes:
-        load_ms: from nothing to a loaded network: the engine's import, reading, verifying, compiling.
-            Later sides find imported what earlier ones imported.
+        load_ms: from nothing to a loaded network: import, reading, verifying, compiling. Later sides find imported what
+            earlier ones imported.
         first_mask_ms: from the same instant to the labels of the first frame.
         warm_up_frames: frames of the scratch stream that was discarded.
-        peak_rss_mib: largest resident memory of the process so far, all earlier sides, Python and the
-            frames included; None where the system does not tell.
-        device_memory_mib: what the process holds on the GPU after the warm-up, all earlier sides
-            included; None without a GPU, or where the driver does not tell.
+        peak_rss_mib: largest resident memory of the process so far, Python, frames and all earlier sides included.
+        device_memory_mib: what the process holds on the GPU after the warm-up, all earlier sides included; None
+            without a GPU, or where the driver does not tell.
     """
 
     load_ms: float

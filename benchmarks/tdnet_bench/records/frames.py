@@ -28,19 +28,15 @@ class FrameRecord(Record, frozen=True, kw_only=True, tag_field="kind", tag="fram
     """One frame through one side, back to back: all sides get a frame before the next one.
 
     Attributes:
-        frame: index in the footage, from 0; equal indices are the same picture on all sides. `path` and `cold`
-            begin anew with each sequence of the footage.
-        side: name of the side, a key of `Document.sides`.
-        path: 1 to m.
+        frame: index in the footage, from 0; equal indices are the same picture on all sides.
+        path: 1 to m, beginning anew, as `cold`, with each sequence of the footage.
         cold: True where no attention was applied, since the memory was not yet full.
         turn: 0 where this side was the first one to get the frame.
         host_call_ns: from handing the frame in to usable labels.
         device_compute_ns: the device's own time between events before and after its work; see `sides/device_spans.py`
             on sides whose labels are on the host. None on a CPU, and where there are no events.
-        agreement: share (0 to 1) of pixels whose label equals the reference's on this frame; None
-            for the reference itself, and where it was not measured.
-        temporal_consistency: of these labels with the same side's on the frame before; see
-            `quality/flow.py`. None on a sequence's first frame, and where it was not measured.
+        agreement: share (0 to 1) of pixels whose label equals the reference's; None for the reference itself.
+        temporal_consistency: see `quality/flow.py`; None on a sequence's first frame, and where it was not measured.
         class_pixels: counts against the label image; None for a frame without one.
     """
 

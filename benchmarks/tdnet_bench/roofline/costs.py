@@ -34,11 +34,8 @@ _SMALL_WORK = frozenset({
 class GraphCost(Record, frozen=True, kw_only=True):
     """What a graph, or several together, cost.
 
-    Attributes:
-        graph: its name.
-        matrix_flops: by the type that is multiplied: `float32`, `float16`, `bfloat16` or `int8`.
-        compulsory_bytes: see the module.
-        uncounted: operators whose arithmetic is not known here and is missing; normally none.
+    FLOPs are by the type that is multiplied: `float32`, `float16`, `bfloat16` or `int8`. `uncounted` are operators whose
+    arithmetic is not known here and is missing; normally none.
     """
 
     graph: str

@@ -7,10 +7,9 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any
 
 from tdnet_bench.records.config import SideSpec
-from tdnet_bench.sides.coverage import clocks_of_bundle
 from tdnet_bench.sides.device_spans import Spans, spans_of
 from tdnet_bench.sides.gpu import Gpu, Shuttle, Stopwatch
-from tdnet_bench.sides.side import Array, Mask, Push
+from tdnet_bench.sides.side import Array, Mask, Push, clocks_of_bundle
 from tdnet_runtime import Segmenter
 from tdnet_runtime.errors import BackendError
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tdnet_bench.records.config import SideSpec
-from tdnet_bench.sides.coverage import clocks_of_pytorch
 from tdnet_bench.sides.gpu import Gpu, Stopwatch
 from tdnet_bench.sides.requests import (
     CHANNELS_LAST,
@@ -19,7 +18,7 @@ from tdnet_bench.sides.requests import (
     PYTORCH_SIDES,
     Request,
 )
-from tdnet_bench.sides.side import Array, Mask, Push
+from tdnet_bench.sides.side import Array, Mask, Push, clocks_of_pytorch
 from tdnet_runtime.errors import BackendError, TdnetError
 from tdnet_runtime.extras import one_line
 from tdnet_runtime.manifest import Manifest

@@ -82,13 +82,9 @@ class Comparison(Record, frozen=True, kw_only=True):
 
 
 class Summary(Record, frozen=True, kw_only=True):
-    """All figures of a run.
+    """All figures of a run, by side; `paced` is the subject at each rate, the lowest first.
 
-    Attributes:
-        sides: back-to-back frames, by side.
-        camera: camera to mask, by side; empty where it was not measured.
-        paced: the subject at each rate, the lowest rate first.
-        comparisons: the subject over each peer; then each other side that runs the bundle over eager PyTorch.
+    Comparisons are the subject over each peer, then each other side that runs the bundle over eager PyTorch.
     """
 
     sides: dict[str, SideSummary]

@@ -24,7 +24,7 @@ from tdnet_bench.machine.gpus import Gpu
 from tdnet_bench.published.gpu_table import gpu_table
 from tdnet_bench.published.results import read_results
 from tdnet_bench.records.frames import AnyRecord
-from tdnet_bench.sides.coverage import clocks_of_bundle
+from tdnet_bench.sides.side import clocks_of_bundle
 from tdnet_runtime.errors import BackendError, OptionError
 
 Command = list[str]

@@ -14,7 +14,7 @@ from tdnet_bench.machine.environment import Environment
 from tdnet_bench.machine.gpus import Gpu
 from tdnet_bench.published.gpu_table import gpu_table
 from tdnet_bench.published.results import read_results
-from tdnet_bench.sides.coverage import clocks_of_bundle, clocks_of_pytorch
+from tdnet_bench.sides.side import clocks_of_bundle, clocks_of_pytorch
 from tdnet_bench.statistics.latency import latency_stats
 from tdnet_runtime.errors import OptionError
 

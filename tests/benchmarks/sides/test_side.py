@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from tdnet_bench.sides.coverage import STEPS, clocks_of_bundle, clocks_of_pytorch
+from tdnet_bench.sides.side import STEPS, clocks_of_bundle, clocks_of_pytorch
 
 
 def test_a_cpu_has_no_copies_to_a_device_and_no_cuda_graph() -> None:
