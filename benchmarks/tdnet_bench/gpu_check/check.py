@@ -36,6 +36,7 @@ _MIN_LIMIT_S = 5.0  # less is not worth a start
 _PROBE_S = 60.0
 _FEW = 8  # frames where a CPU has to keep up
 _MORE_NAMES = 32  # of frames than are timed: cold ones, and for warming up
+_TESTS = ("tests/runtime/gpu", "tests/benchmarks/sides")
 _EAGER = ("pytorch:cuda", "pytorch:cuda:fp16")
 _ROOT = Path(__file__).resolve().parents[3]
 _FIND_GPU = """
@@ -211,7 +212,7 @@ def check(
                     _on_backend(state, name, backend, verifies=verifies)
         for name in state.bundles:
             _beside(state, name)
-        tests = ["-m", "pytest", "-m", "gpu", "tests/runtime/gpu", "-q", "-p", "no:cacheprovider"]
+        tests = ["-m", "pytest", "-m", "gpu", *_TESTS, "-q", "-p", "no:cacheprovider"]
         state.run("tests", None, [sys.executable, *tests])
         return Checked(state.write(complete=True), state.folder, state.runs)
 

@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from tdnet_runtime.gpu.labels import DeviceLabels
 
 __all__ = [
+    "NO_GRAPHS_WANTED",
     "Backend",
     "Binding",
     "Buffer",
     "Capturing",
     "DeviceBackend",
     "DeviceSession",
-    "NO_GRAPHS_WANTED",
     "MemoryUse",
     "Program",
     "Session",

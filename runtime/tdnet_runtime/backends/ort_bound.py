@@ -211,8 +211,8 @@ class OrtBoundSession:
         return program
 
     def tell(self, obstacle: str) -> None:
-        """Log, once for each stream, why it runs without CUDA graphs."""
-        if not self._told:
+        """Log, once for each stream, why it runs without CUDA graphs, unless nobody wants them."""
+        if not self._told and obstacle != NO_GRAPHS_WANTED:
             self._told = True
             logger.warning(
                 "running without CUDA graphs, which costs time and changes no result: %s", obstacle

@@ -259,7 +259,7 @@ class GpuSession:
         return thing
 
     def _tell(self, work: PathWork) -> None:
-        if work.obstacle is not None and not self._told:
+        if work.obstacle not in (None, NO_GRAPHS_WANTED) and not self._told:
             self._told = True
             logger.warning(
                 "running without CUDA graphs, which costs time and changes no result: %s", work.obstacle
