@@ -16,7 +16,9 @@ from tdnet_bench.machine.private_caches import use_private_caches
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # tests import onnxruntime by themselves, too
 if "PYTEST_XDIST_WORKER" in os.environ:
-    os.environ.setdefault("OMP_NUM_THREADS", "1")  # of PyTorch: the workers share the cores, and so do their children
+    os.environ.setdefault(
+        "OMP_NUM_THREADS", "1"
+    )  # of PyTorch: the workers share the cores, and so do their children
 use_private_caches()
 
 DATA = Path(__file__).parent / "data"

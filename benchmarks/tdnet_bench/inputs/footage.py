@@ -21,15 +21,11 @@ SCENE_FRAMES = 24  # rendering one takes seconds at full size
 
 
 class FootageFrame(NamedTuple):
-    """One frame.
+    """One frame of a sequence, at a place from 0 on; at 0 a stream begins anew.
 
-    Attributes:
-        image: uint8 RGB [H, W, 3], C-contiguous, of the network's size; may be shared: only read it.
-        name: the stem of its image file, after the sequence's folder where there are several; its index for
-            other footage.
-        place: in its sequence, from 0; at 0 a stream begins anew.
-        stored_hw: (H, W) in which its file stores it, where a mark of orientation makes that another than the
-            upright one.
+    The image is uint8 RGB [H, W, 3], C-contiguous, of the network's size, and may be shared: only read it. The name
+    is the stem of its image file, after the sequence's folder where there are several; its index for other footage. Where a
+    mark of orientation makes the size in which the file stores it another than the upright one, `stored_hw` is that (H, W).
     """
 
     image: npt.NDArray[np.uint8]
@@ -39,11 +35,9 @@ class FootageFrame(NamedTuple):
 
 
 class Footage(Protocol):
-    """A supply of consecutive frames.
+    """A supply of consecutive frames, which had `size_hw` before they were brought to the network's size.
 
-    Attributes:
-        description: for the report; file names without their folders.
-        size_hw: (H, W) of the frames before they were brought to the network's size.
+    `description` is for the report: file names without their folders.
     """
 
     description: str
@@ -64,13 +58,7 @@ def to_and_fro(index: int, count: int) -> int:
 
 
 class SceneFootage:
-    """The rendered street scene, played forwards and backwards in turn.
-
-    Args:
-        height: of the frames.
-        width: of the frames.
-        count: frames wanted; no more than those are rendered.
-    """
+    """The rendered street scene, played forwards and backwards in turn; no more than `count` frames are rendered."""
 
     def __init__(self, *, height: int, width: int, count: int) -> None:
         self._images: list[npt.NDArray[np.uint8]] = []
@@ -94,10 +82,7 @@ class SceneFootage:
 class FileFootage:
     """A video, a folder of images, or a folder of such folders: each of these is a sequence of its own.
 
-    Frames are resized (bilinear) where they have another size.
-
-    Attributes:
-        size_hw: of the first sequence.
+    Frames are resized (bilinear) where they have another size than the network's; `size_hw` is the first sequence's.
 
     Raises:
         MediaError: unreadable, or no frames.

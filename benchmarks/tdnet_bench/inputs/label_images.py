@@ -29,9 +29,6 @@ class LabelImages:
     8-bit grey, or with a palette, of which the indices count. They lie on the upright frames, as people see these
     and `tdnet-run` writes them; one with a mark of orientation is turned by it, as a frame is.
 
-    Args:
-        folder: `--labels`.
-
     Raises:
         OptionError: no folder, or no PNG in it or in a folder in it.
     """
@@ -107,12 +104,10 @@ def _read(path: Path) -> Labels:
 
 
 def class_pixels(labels: Labels, truth: Labels, *, classes: int) -> ClassPixels:
-    """Counts of `labels` against the label image `truth`, at the latter's size.
+    """Counts of `labels`, uint8 [H, W], against the label image `truth`, uint8 [H', W'], at the latter's size.
 
-    Args:
-        labels: uint8 [H, W]; brought to the size of `truth` as the runtime does, by the nearest pixel.
-        truth: uint8 [H', W']; pixels whose value is no class (255, for one) are left out.
-        classes: number of classes; every label is below it.
+    Labels are brought to it as the runtime does, by the nearest pixel, and all below `classes`; pixels of `truth`
+    whose value is no class (255, for one) are left out.
     """
     if labels.shape != truth.shape:
         height, width = truth.shape

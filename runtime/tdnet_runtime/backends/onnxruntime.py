@@ -1,6 +1,6 @@
 """ONNX Runtime on the CPU: the embedded default.
 
-How it is set up, and why (figures: docs/adr/0004, `python -m tdnet_bench.ort_settings`):
+How it is set up, and why (figures: docs/adr/0004, benchmarks/experiments/ort_settings.py):
 
 * every session has its own thread pool, which does not spin: one graph runs at a time, and
   spinning threads of the others would take its cores. ONNX Runtime's one pool for all spins, and

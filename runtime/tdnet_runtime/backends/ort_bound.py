@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tdnet_runtime.backends.base import Binding, Buffer, Program, Session
+from tdnet_runtime.backends.base import NO_GRAPHS_WANTED, Binding, Buffer, Program, Session
 from tdnet_runtime.backends.no_telemetry import import_without_telemetry
 from tdnet_runtime.backends.ort_provider import GATE, LoadedGraph, Provider, checked, load_graph
 from tdnet_runtime.bundle import Bundle
@@ -205,14 +205,16 @@ class OrtBoundSession:
                 )
             )
         program = OrtBoundProgram(self, bound, buffers)
+        if not self._backend.use_graphs:
+            program.obstacle = NO_GRAPHS_WANTED
         program.test()
         if program.obstacle is not None:
             self.tell(program.obstacle)
         return program
 
     def tell(self, obstacle: str) -> None:
-        """Log, once for each stream, why it runs without CUDA graphs."""
-        if not self._told:
+        """Log, once for each stream, why it runs without CUDA graphs, unless nobody wants them."""
+        if not self._told and obstacle != NO_GRAPHS_WANTED:
             self._told = True
             logger.warning(
                 "running without CUDA graphs, which costs time and changes no result: %s", obstacle
@@ -231,6 +233,9 @@ class OrtBoundBackend(ForkBound):
         name: of the backend.
         precision: of the graphs.
 
+    Attributes:
+        use_graphs: streams that are opened from now on use CUDA graphs where those work; True at first.
+
     Raises:
         BackendError: ONNX Runtime refuses a graph, or does not run it on that provider.
         BundleError: the file was changed since it was opened.
@@ -247,6 +252,7 @@ class OrtBoundBackend(ForkBound):
         self.provider = provider
         self.name = name
         self.precision = precision
+        self.use_graphs = True
         self.description = f"ONNX Runtime {ort.__version__}, {provider.name}, {precision}"
         self.graph_numbers = itertools.count(1)  # 0 is reserved
         self.graphs = {

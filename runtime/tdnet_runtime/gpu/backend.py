@@ -29,6 +29,9 @@ class GpuBackend(ForkBound):
         precision: of the graphs.
         description: engine, version and device in one line.
 
+    Attributes:
+        use_graphs: streams that are opened from now on use CUDA graphs where those work; True at first.
+
     Raises:
         BackendError: an engine's tensors are not those that the manifest states.
     """
@@ -48,6 +51,7 @@ class GpuBackend(ForkBound):
         self.name = name
         self.precision = precision
         self.description = description
+        self.use_graphs = True
         self._device = device
         self._engines = {engine.graph: engine for engine in engines}
         for graph in manifest.graphs:
@@ -60,7 +64,13 @@ class GpuBackend(ForkBound):
     def device_session(self, *, labels_to_host: bool = True, cuda_stream: object | None = None) -> GpuSession:
         """See `DeviceBackend.device_session`."""
         self.require_own_process("session()")
-        return GpuSession(self._device, self._engines, labels_to_host=labels_to_host, cuda_stream=cuda_stream)
+        return GpuSession(
+            self._device,
+            self._engines,
+            labels_to_host=labels_to_host,
+            cuda_stream=cuda_stream,
+            use_graphs=self.use_graphs,
+        )
 
     def close(self) -> None:
         """See `Backend.close`."""

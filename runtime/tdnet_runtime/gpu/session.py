@@ -7,7 +7,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
-from tdnet_runtime.backends.base import Binding, MemoryUse
+from tdnet_runtime.backends.base import NO_GRAPHS_WANTED, Binding, MemoryUse
 from tdnet_runtime.errors import BackendError
 from tdnet_runtime.forks import ForkBound
 from tdnet_runtime.gpu.buffers import DeviceBuffer, Flight, ImageBuffer
@@ -57,6 +57,7 @@ class GpuSession(ForkBound):
         engines: by graph name; they outlive the session.
         labels_to_host: copy the results to the host and wait for them in every run.
         cuda_stream: the caller's stream, see `stream_handle`; None for one of its own.
+        use_graphs: False: nothing is captured.
 
     Attributes:
         captured: the last run was the replay of a CUDA graph.
@@ -73,11 +74,13 @@ class GpuSession(ForkBound):
         *,
         labels_to_host: bool = True,
         cuda_stream: object = None,
+        use_graphs: bool = True,
     ) -> None:
         handle = None if cuda_stream is None else stream_handle(cuda_stream)
         self._device = device
         self._engines = dict(engines)
         self._labels_to_host = labels_to_host
+        self._use_graphs = use_graphs
         self._owned: list[_Closable] = []
         self._buffers: dict[str, DeviceBuffer] = {}
         self._runs = 0
@@ -118,7 +121,9 @@ class GpuSession(ForkBound):
             work = program.work
             plain = first_run(work, self._stream)
             try:
-                work.obstacle = obstacle_to_capture(work, self._stream)
+                work.obstacle = (
+                    obstacle_to_capture(work, self._stream) if self._use_graphs else NO_GRAPHS_WANTED
+                )
                 if work.obstacle is None:
                     work.graph = self._own(self._stream.capture(lambda: work.enqueue(self._stream)))
                     self_test(work, self._stream, plain)
@@ -257,7 +262,7 @@ class GpuSession(ForkBound):
         return thing
 
     def _tell(self, work: PathWork) -> None:
-        if work.obstacle is not None and not self._told:
+        if work.obstacle not in (None, NO_GRAPHS_WANTED) and not self._told:
             self._told = True
             logger.warning(
                 "running without CUDA graphs, which costs time and changes no result: %s", work.obstacle
