@@ -37,7 +37,9 @@ if STAGE != "ignoring":  # a shell starts background jobs with it ignored
 import numpy
 from tdnet_runtime.cli import run_main
 from tdnet_runtime.cli import run as command
+from tdnet_runtime.media.damage import DamageLog, OnDamage
 from tdnet_runtime.media.frames import SourceFrame
+from tdnet_runtime.media.overlay import OverlayWriter
 
 
 def there():
@@ -55,6 +57,7 @@ def stuck():
 
 class Source:
     description, size_hw, fps = "a made-up source", (4, 8), None
+    damage, facts = DamageLog(OnDamage.SKIP), {"reader": "none", "orientation": "as stored"}
     frame_count = None if STAGE in ("camera", "patient camera") else 9
 
     def __enter__(self):
@@ -104,7 +107,7 @@ command.open_source = lambda *arguments, **options: Source()
 real_open, command.Segmenter.open = command.Segmenter.open, opened
 from tdnet_runtime.stream import Stream
 real_push, Stream.push = Stream.push, pushed
-real_close, command.OverlayWriter.close = command.OverlayWriter.close, closed
+real_close, OverlayWriter.close = OverlayWriter.close, closed
 sys.argv[1:] = ["--engine", PLAN, "--input", "x", "--backend", "fake"]
 sys.argv += ["--labels", FOLDER + "/labels", "--overlay", FOLDER + "/o.mp4"]
 run_main()
