@@ -164,7 +164,7 @@ def _in_parent() -> None:
 def _in_child() -> None:
     parent, _Process.pid = _Process.pid, os.getpid()
     _Process.forks += 1
-    things, busy = _held.pop(threading.get_ident(), None) or _open_things()
+    things, busy = _held.get(threading.get_ident()) or _open_things()
     if busy:
         _Process.broken_by = parent
     if _Process.uses_gpu and _Process.gpu_lost_in is None:
