@@ -8,8 +8,10 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import TYPE_CHECKING
+
+from tdnet_runtime.closeable import Closeable
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -37,7 +39,7 @@ class Ended(KeyboardInterrupt):
     """One of the signals, for all that know what to do on Ctrl-C."""
 
 
-class Ending:
+class Ending(Closeable):
     """Until the block's end the signals raise `Ended`, or ask to finish; a context manager.
 
     Signals that are ignored stay so: SIGHUP below nohup, SIGINT in a shell's background job. Since there are handlers,
@@ -81,9 +83,8 @@ class Ending:
             self._outer, _current = _current, self
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """Put back the handlers that were there before; the block's end does."""
         global _current
         if threading.current_thread() is not threading.main_thread():
             return
