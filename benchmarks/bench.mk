@@ -76,7 +76,7 @@ $(RESULTS)/demo.json: $(BENCH)/demo.plan $(DEMO)/bikes.mp4
 	$(call measure,--engine $< --ckpt $(CHECKPOINT) --input $(DEMO)/bikes.mp4 --frames 200 --fps 15 --fps 60 --roofline)
 
 $(BENCH)/demo.plan: $(CHECKPOINT) $(DEMO)/bikes.mp4 | $(VENV)/.bench $(BENCH)
-	$(BIN)/tdnet-export --ckpt $< --out $@ --frames $(DEMO)/bikes.mp4
+	$(BIN)/tdnet-export --ckpt $< --size 360x480 --out $@ --frames $(DEMO)/bikes.mp4
 
 $(BENCH)/%.pth: | $(BENCH) $(VENV)/.bench
 	$(BIN)/python benchmarks/untrained.py $* $@

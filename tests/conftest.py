@@ -12,6 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tdnet_bench.machine.private_caches import use_private_caches
+
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # tests import onnxruntime by themselves, too
+use_private_caches()
+
 DATA = Path(__file__).parent / "data"
 SMALL_SIZE = {
     "td2-psp50": (193, 385),
@@ -21,6 +26,7 @@ SMALL_SIZE = {
 }
 """Input (H, W) of the small reference outputs."""
 TINY_FEATURES = {"td2-psp50": (7, 9), "td4-psp18": (9, 13), "td2-fa18": (8, 12), "psp101": (7, 9)}
+TINY_FEATURES |= dict.fromkeys(("td2-psp34", "td4-psp50", "psp50", "td2-fa34", "td2-fa50"), (7, 9))
 """(h, w) of the tiny networks' features: two of them divide into none of the pyramid's grids."""
 
 
@@ -63,12 +69,11 @@ def published_shapes(name):
     return json.loads((DATA / "reference" / f"{name}.keys.json").read_text())
 
 
-def small_state(name):
-    """The deterministic weights behind `small_reference(name)`."""
+def small_state(name, size_hw=None):
+    """The deterministic weights behind the outputs at `size_hw`; those of `small_reference(name)` if not given."""
     from tdnet_models.sizes import feature_size_from_input
-    from tdnet_models.variants import VARIANTS
 
-    features = list(feature_size_from_input(VARIANTS[name], SMALL_SIZE[name]))
+    features = list(feature_size_from_input(size_hw or SMALL_SIZE[name]))
     shapes = {k: features if k.startswith("layer_norm") else s for k, s in published_shapes(name).items()}
     return _recipe().make_state_dict(shapes)
 
@@ -77,13 +82,15 @@ def tiny_state(name):
     """Deterministic weights of a network of the design of `name`, 5 classes, a few channels wide."""
     import torch
 
+    from tdnet_models.sizes import suggested_size
     from tdnet_models.tdnet import build_network
-    from tdnet_models.variants import PUBLISHED, spec_from_widths
+    from tdnet_models.variants import PUBLISHED, VARIANTS, spec_from_widths
 
     widths = PUBLISHED[name].widths | {"stem": 8, "planes": (8, 16, 32, 64), "head": 8}
     widths |= {key: small for key, small in (("value", 16), ("neck", 8), ("auxiliary", 4)) if widths[key]}
     widths["classifier"] = min(widths["classifier"], 10)
-    spec = spec_from_widths(name, classes=5, feature_size=TINY_FEATURES[name], widths=widths)
+    size_hw = suggested_size(VARIANTS[name], TINY_FEATURES[name])
+    spec = spec_from_widths(name, classes=5, input_size=size_hw, widths=widths)
     with torch.device("meta"):
         shapes = {key: list(value.shape) for key, value in build_network(spec).state_dict().items()}
     return _recipe().make_state_dict(shapes)
@@ -116,8 +123,8 @@ def tiny_bundle(tiny_checkpoint, tmp_path_factory):
     def make(name):
         path = folder / f"{name}.plan"
         if not path.exists():
-            # psp101 fixes no size itself
-            size = (49, 65) if name == "psp101" else None
+            # per-frame networks fix no size themselves
+            size = (49, 65) if name.startswith("psp") else None
             bundle_from_checkpoint(ExportOptions(checkpoint=tiny_checkpoint(name), out=path, size_hw=size))
         return path
 

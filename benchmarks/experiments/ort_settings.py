@@ -15,13 +15,14 @@ from statistics import median
 from typing import Any
 
 import numpy as np
-import onnxruntime as ort
 
 from tdnet_bench.loops.schedule import turn_order
 from tdnet_bench.machine.environment import usable_cores
 from tdnet_runtime import Bundle
+from tdnet_runtime.backends.no_telemetry import import_without_telemetry
 from tdnet_runtime.backends.onnxruntime import load_graph, session_options
 
+ort = import_without_telemetry("onnxruntime")
 PAUSE_S = 0.02  # threads of the call before come to rest
 OWN_ALLOCATOR = {"session.use_env_allocators": "0"}
 VARIANTS: dict[str, dict[str, Any]] = {

@@ -22,6 +22,7 @@ from tdnet_bench.loops.lineup import AnySide, Lineup, measure_streams
 from tdnet_bench.loops.parts import DEFAULT_PACE, Measured, Pace, Parts
 from tdnet_bench.loops.schedule import Schedule
 from tdnet_bench.machine.environment import capture_environment, peak_rss_mib
+from tdnet_bench.machine.private_caches import use_private_caches
 from tdnet_bench.options import BenchOptions
 from tdnet_bench.quality.features import feature_errors
 from tdnet_bench.quality.judge import Judge, Picture
@@ -29,7 +30,7 @@ from tdnet_bench.quality.reference import checked_digest, choose_reference, judg
 from tdnet_bench.records.config import RunConfig, widths_text
 from tdnet_bench.roofline.limits import Limits, measure_limits
 from tdnet_bench.sides.bundle_side import BundleSide
-from tdnet_bench.sides.requests import Request, plan_requests
+from tdnet_bench.sides.requests import COMPILED, Request, plan_requests
 from tdnet_bench.sides.side import Array, Phase
 from tdnet_runtime import Segmenter
 from tdnet_runtime.extras import require
@@ -58,6 +59,8 @@ def run_benchmark(options: BenchOptions, *, phase: Phase, pace: Pace = DEFAULT_P
     require("scipy", extra="bench")  # for the statistics: not to be missed when all is measured
     environment = capture_environment()
     asked = plan_requests(options.backends, options.peers, options.ckpt)
+    if any(COMPILED in request.name for request in asked.peers):
+        use_private_caches()
     label_images = LabelImages(options.labels) if options.labels is not None else None
     with ExitStack() as stack:
         lineup = Lineup(

@@ -20,6 +20,7 @@ from tdnet_bench.sides.requests import NO_PEERS, PYTORCH_SIDES
 from tdnet_bench.views.html.page import require_libraries, write_page
 from tdnet_bench.views.progress import progress_bars
 from tdnet_bench.views.report import report_from_comparison, report_from_document
+from tdnet_runtime.errors import OptionError
 from tdnet_runtime.extras import one_line
 
 __all__ = ["app"]
@@ -54,9 +55,10 @@ def bench(
         typer.Option(min=1, help="Warm frames to time, after the first and the cold ones. p99 from 100 on."),
     ] = DEFAULT_FRAMES,
     input: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
-            help="Video, folder of images, or folder of such folders; a rendered scene if not given."
+            metavar="PATH",
+            help="Video, folder of images, or folder of such folders; a rendered scene if not given.",
         ),
     ] = None,
     labels: Annotated[
@@ -113,11 +115,13 @@ def bench(
         return
     if engine is None:
         raise typer.BadParameter("it is missing", param_hint="--engine")
+    if input is not None and "://" in input:  # whose slashes a path would lose
+        raise OptionError(f"--input needs a video or a folder of this machine, not an address: {input!r}")
     options = BenchOptions(
         engine=engine,
         ckpt=ckpt,
         frames=frames,
-        input=input,
+        input=None if input is None else Path(input),
         labels=labels,
         fps=tuple(fps or ()),
         json=json,

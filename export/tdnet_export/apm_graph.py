@@ -10,6 +10,10 @@ centred before φ, since FP16 would spend most of its bits on their means.
 
 from __future__ import annotations
 
+import math
+
+from onnx import TensorProto
+
 from tdnet_export.identities import Array
 from tdnet_export.onnx_writer import GraphWriter
 from tdnet_export.ops import conv, reshape, resize
@@ -66,15 +70,30 @@ def write_attention(writer: GraphWriter, query: str, key: str, values: str) -> s
 
 def write_head(writer: GraphWriter, value: str, *, spec: NetworkSpec, weights: Weights, path: int) -> str:
     """V' [1, V, h, w] → LayerNorm, head → [1, K, h, w]."""
-    norm = f"layer_norm{path}.ln"
-    with writer.scope("layer_norm"):
-        gain, shift = (writer.weight(leaf, weights.array(f"{norm}.{leaf}")) for leaf in ("weight", "bias"))
-        x = writer.op("LayerNormalization", value, gain, shift, axis=2, epsilon=1e-5)
+    x = write_layer_norm(writer, value, spec=spec, weights=weights, path=path)
     with writer.scope("head"):
         if spec.variant.family == "fanet":
             x = conv(writer, x, *weights.conv_norm(f"head{path}.conv"), name="conv", activation="leaky")
             return conv(writer, x, *weights.conv(f"head{path}.conv_out"), name="classes")
         return write_psp_head(writer, x, weights=weights, module=f"head{path}.conv5", first=0)
+
+
+def write_layer_norm(
+    writer: GraphWriter, value: str, *, spec: NetworkSpec, weights: Weights, path: int
+) -> str:
+    """LayerNorm of each channel's plane, [1, V, h, w] → [1, V, h, w].
+
+    The plane is one axis: over two axes of a 4-D tensor TensorRT's `addNormalization` may mean InstanceNorm, and only
+    the gain's shape tells them apart. FP16 graphs have the same written out (`layer_norm`).
+    """
+    norm = f"layer_norm{path}.ln"
+    with writer.scope("layer_norm"):
+        x = reshape(writer, value, [1, spec.value, -1], name="rows")
+        gain, shift = (
+            writer.weight(leaf, weights.array(f"{norm}.{leaf}").reshape(-1)) for leaf in ("weight", "bias")
+        )
+        x = writer.op("LayerNormalization", x, gain, shift, axis=2, epsilon=1e-5)
+        return reshape(writer, x, [1, spec.value, *spec.feature_size], name="map")
 
 
 def write_psp_head(writer: GraphWriter, x: str, *, weights: Weights, module: str, first: int) -> str:
@@ -84,8 +103,22 @@ def write_psp_head(writer: GraphWriter, x: str, *, weights: Weights, module: str
     return conv(writer, x, *weights.conv(f"{module}.{first + 4}"), name="classes")
 
 
-def write_labels(writer: GraphWriter, scores: str, *, spec: NetworkSpec) -> str:
-    """Scores [1, K, h, w] → the value `logits` [1, K, H, W] → the output `labels`, uint8 [1, H, W]."""
+def logit(probability: float) -> float:
+    """The number whose sigmoid `probability` is; 0 for 0.5."""
+    return math.log(probability) - math.log1p(-probability)
+
+
+def write_labels(writer: GraphWriter, scores: str, *, spec: NetworkSpec, threshold: float | None) -> str:
+    """Scores [1, K, h, w] → the value `logits` [1, K, H, W] → the output `labels`, uint8 [1, H, W].
+
+    The largest logit's class; with one class (K = 1), 1 where sigmoid(logit) is above `threshold`.
+    """
     logits = resize(writer, scores, [1, spec.classes, *spec.input_size], name="upsample", as_output="logits")
-    best = writer.op("ArgMax", logits, axis=1, keepdims=0)
-    return writer.op("Cast", best, name="to_uint8", as_output="labels", to=2)  # 2: UINT8
+    if threshold is None:
+        best = writer.op("ArgMax", logits, axis=1, keepdims=0)
+    else:
+        plane = reshape(writer, logits, [1, *spec.input_size], name="plane")
+        best = writer.op("Greater", plane, writer.weight("threshold", logit(threshold)), name="above")
+    # TensorRT converts to UINT8 from floats only (kUINT8 in NvInferRuntimeBase.h, 10.3 to 11.1).
+    exact = writer.op("Cast", best, name="to_float", to=writer.onnx_dtype)
+    return writer.op("Cast", exact, name="to_uint8", as_output="labels", to=TensorProto.UINT8)

@@ -1,4 +1,4 @@
-"""Names and colours of classes: Cityscapes' 19, CamVid's 11, a user's own file, or numbers."""
+"""Names and colours of classes: Cityscapes' 19, CamVid's 11, two for a sigmoid head, a user's own file, or numbers."""
 
 from __future__ import annotations
 
@@ -21,17 +21,19 @@ _CAMVID = """
 sky 128 128 128, building 128 0 0, pole 192 192 128, road 128 64 128, pavement 60 40 222, tree 128 128 0,
 sign 192 128 128, fence 64 64 128, car 64 0 128, pedestrian 64 64 0, bicyclist 0 128 192
 """
+_BACKGROUND = "background 0 0 0"  # beside a sigmoid head's only class
 _ENTRY = re.compile(r"(?P<name>.*?\S)(?:[\s,]+(?P<r>\d+)[\s,]+(?P<g>\d+)[\s,]+(?P<b>\d+))?")
 _MAX_NAMES_BYTES = 1 << 20
 
 
 def class_specs(count: int, names_file: Path | None) -> tuple[ClassSpec, ...]:
-    """Names and colours for `count` classes.
+    """Names and colours for the labels of a network of `count` classes; for one class there are two, 0 for the rest.
 
     Args:
         count: K of the network.
         names_file: one class a line, `name` or `name R G B`; blank lines and lines that begin with
-            `#` are passed over. None for Cityscapes' (19) or CamVid's (11) names, else numbers.
+            `#` are passed over. For one class its name, or the background's before it. None for
+            Cityscapes' (19) or CamVid's (11) names, else numbers.
 
     Raises:
         CheckpointError: more classes than 8-bit labels can tell apart, or none.
@@ -42,15 +44,18 @@ def class_specs(count: int, names_file: Path | None) -> tuple[ClassSpec, ...]:
             f"the checkpoint has {count} classes; labels are 8-bit, so 1 to 256 can be exported"
         )
     if names_file is None:
-        known = {19: _CITYSCAPES, 11: _CAMVID}.get(count, "")
+        known = {19: _CITYSCAPES, 11: _CAMVID, 1: f"{_BACKGROUND}, foreground"}.get(count, "")
         entries = (
             [entry.strip() for entry in known.split(",")] if known else [f"class{i}" for i in range(count)]
         )
         return tuple(_parsed(entry, index) for index, entry in enumerate(entries))
     entries = _lines(names_file)
-    if len(entries) != count:
+    if count == 1 and len(entries) == 1:
+        entries = [_BACKGROUND, *entries]
+    if len(entries) != max(count, 2):
+        has = f"{count} classes" if count > 1 else "1 class (name it, or the background and it)"
         raise OptionError(
-            f"--names has {len(entries)} names, the checkpoint has {count} classes; write one name a line, in the "
+            f"--names has {len(entries)} names, the checkpoint has {has}; write one name a line, in the "
             f"order of the class indices: {str(names_file)!r}"
         )
     specs = tuple(_parsed(entry, index) for index, entry in enumerate(entries))

@@ -5,12 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
+import numpy.typing as npt
 import typer
 from rich.console import Console
 
 from tdnet_export.engines import ENGINE_BACKENDS
 from tdnet_export.options import PRECISIONS, ExportOptions, RebuildOptions, parse_size
-from tdnet_export.view import StageProgress, show_rebuild, show_summary
+from tdnet_export.preprocessing import parse_preprocessing
+from tdnet_export.view import StageProgress, show_rebuild, show_summary, show_verified
+from tdnet_models.preprocessing import PRESETS
+from tdnet_runtime.backends.cpu_count import usable_cpus
 from tdnet_runtime.errors import OptionError
 
 __all__ = ["app"]
@@ -21,11 +26,15 @@ _EPILOG = """Examples:
 
     tdnet-export --ckpt best.pth
 
-    tdnet-export --ckpt best.pth --out td4.plan --size 385x769 --frames drive.mp4
+    tdnet-export --ckpt best.pth --out td4.plan --size 512x1024 --frames drive.mp4
+
+    tdnet-export --ckpt best.pth --bgr --mean 103.9,116.8,123.7 --std 1 --scale 1
 
     tdnet-export --ckpt best.pth --precision fp16 --backend tensorrt-rtx
 
-    tdnet-export --rebuild td4.plan --backend tensorrt"""
+    tdnet-export --rebuild td4.plan --backend tensorrt
+
+    tdnet-export --verify td4.plan"""
 
 
 @app.command(epilog=_EPILOG)
@@ -43,11 +52,20 @@ def export(
             show_default=False,
         ),
     ] = None,
+    weights: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KEY",
+            help="Where the checkpoint holds several networks: which one, such as ema or model_state.",
+            show_default=False,
+        ),
+    ] = None,
     size: Annotated[
         str | None,
         typer.Option(
             metavar="HxW",
-            help="Input size, height first; another than the checkpoint's is an approximation.",
+            help="Input size of the training, height first: a checkpoint leaves eight heights and eight widths "
+            "open. Outside them it is an approximation. [default: a guess, which the summary tells]",
             show_default=False,
         ),
     ] = None,
@@ -61,6 +79,47 @@ def export(
         Path | None,
         typer.Option(
             metavar="FILE", help="Class names, one a line: `name` or `name R G B`.", show_default=False
+        ),
+    ] = None,
+    preprocessing: Annotated[
+        str | None,
+        typer.Option(
+            metavar="|".join(PRESETS),
+            help="What the training code made of its images. [default: imagenet, and told as assumed]",
+            show_default=False,
+        ),
+    ] = None,
+    mean: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N,N,N",
+            help="Instead of --preprocessing, with --std: what it subtracted after scaling, in the order of the network's "
+            "channels (B,G,R with --bgr).",
+            show_default=False,
+        ),
+    ] = None,
+    std: Annotated[
+        str | None,
+        typer.Option(metavar="N,N,N", help="What it then divided by, likewise.", show_default=False),
+    ] = None,
+    scale: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N",
+            help="With --mean and --std: what it multiplied pixels of 0 to 255 by first. [default: 1/255]",
+            show_default=False,
+        ),
+    ] = None,
+    bgr: Annotated[
+        bool,
+        typer.Option("--bgr", help="It fed BGR, as OpenCV reads. Frames that are pushed stay RGB."),
+    ] = False,
+    threshold: Annotated[
+        float | None,
+        typer.Option(
+            metavar="P",
+            help="For one class (a sigmoid head): label 1 above this probability. [default: 0.5]",
+            show_default=False,
         ),
     ] = None,
     frames: Annotated[
@@ -112,36 +171,52 @@ def export(
             show_default=False,
         ),
     ] = None,
+    verify: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="X.plan",
+            help="Run this bundle's engines on this GPU beside ONNX Runtime, and write what was found into the bundle.",
+            show_default=False,
+        ),
+    ] = None,
     drop_stale: Annotated[
         bool, typer.Option("--drop-stale", help="With --rebuild: drop the other engines of these backends.")
     ] = False,
 ) -> None:
     """Export a TDNet checkpoint to ONNX graphs, prove them against PyTorch, and pack one bundle."""
     precisions, backends = tuple(precision or ()), tuple(backend or ())
+    others: dict[str, object] = {
+        "--ckpt": checkpoint,
+        "--out": out,
+        "--weights": weights,
+        "--size": size,
+        "--memory-stride": memory_stride,
+    }
+    others |= {"--calibration": calibration, "--max-loss": max_loss}
+    others |= {"--names": names, "--logits": logits or None}
+    others |= {"--preprocessing": preprocessing, "--mean": mean, "--std": std, "--scale": scale}
+    others |= {"--bgr": bgr or None, "--threshold": threshold}
+    if verify is not None:
+        others |= {"--rebuild": rebuild, "--precision": precision, "--backend": backend}
+        _refuse("--verify", others | {"--drop-stale": drop_stale or None})
+        _verify(verify, frames)
+        return
     if rebuild is not None:
-        others: dict[str, object] = {
-            "--ckpt": checkpoint,
-            "--out": out,
-            "--size": size,
-            "--memory-stride": memory_stride,
-        }
-        others |= {"--calibration": calibration, "--max-loss": max_loss}
-        others |= {"--names": names, "--frames": frames, "--logits": logits or None}
-        if given := [option for option, value in others.items() if value is not None]:
-            raise OptionError(f"--rebuild takes all from the bundle; leave out {', '.join(given)}")
+        _refuse("--rebuild", others | {"--frames": frames})
         _rebuild(
             RebuildOptions(bundle=rebuild, backends=backends, precisions=precisions, drop_stale=drop_stale)
         )
         return
     if checkpoint is None:
         raise typer.BadParameter(
-            "missing: name a checkpoint, or a bundle with --rebuild", param_hint="--ckpt"
+            "missing: name a checkpoint, or a bundle with --rebuild or --verify", param_hint="--ckpt"
         )
     if drop_stale:
         raise OptionError("--drop-stale goes with --rebuild; a new bundle has no stale engines")
     options = ExportOptions(
         checkpoint=checkpoint,
         out=out,
+        weights=weights,
         size_hw=None if size is None else parse_size(size),
         memory_stride=memory_stride,
         names=names,
@@ -151,12 +226,38 @@ def export(
         backends=backends,
         calibration=calibration,
         max_loss=max_loss,
+        preprocessing=parse_preprocessing(preset=preprocessing, mean=mean, std=std, scale=scale, bgr=bgr),
+        bgr=bgr,
+        threshold=threshold,
     )
-    from tdnet_export.pipeline import bundle_from_checkpoint  # takes seconds: wrong options need not wait
+    import torch  # takes seconds, as does the pipeline: wrong options need not wait
+
+    from tdnet_export.pipeline import bundle_from_checkpoint
+
+    torch.set_num_threads(min(torch.get_num_threads(), usable_cpus()))  # PyTorch 2.13 knows of no CPU quota
 
     with StageProgress(Console(stderr=True)) as progress:
         summary = bundle_from_checkpoint(options, on_progress=progress)
     show_summary(summary, Console(highlight=False))
+
+
+def _refuse(option: str, others: dict[str, object]) -> None:
+    """Raise OptionError where an option was given that means nothing beside `option`."""
+    if given := [name for name, value in others.items() if value is not None]:
+        raise OptionError(f"{option} takes all from the bundle; leave out {', '.join(given)}")
+
+
+def _verify(bundle: Path, clip: str | None) -> None:
+    from tdnet_export.engines import verify
+    from tdnet_export.footage import proof_frames
+    from tdnet_export.parity_checks import required_frames
+
+    def frames(paths: int, size_hw: tuple[int, int]) -> list[npt.NDArray[np.uint8]]:
+        return list(proof_frames(clip, required_frames(paths), size_hw=size_hw))
+
+    with StageProgress(Console(stderr=True)) as progress:
+        summary = verify(bundle, frames=None if clip is None else frames, on_progress=progress)
+    show_verified(summary, Console(highlight=False))
 
 
 def _rebuild(options: RebuildOptions) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tdnet_models.preprocessing import IMAGENET, Preprocessing
 from tdnet_models.tdnet import read_order
 from tdnet_models.variants import KEY_WIDTH, NetworkSpec
 from tdnet_runtime.manifest import PathSpec, StateSpec, TensorSpec
@@ -28,11 +29,15 @@ class NetworkContract:
         spec: the network's shapes.
         memory_stride: n.
         logits: True where the labels' graphs also give `logits`.
+        preprocessing: what the sub-networks do with their image first.
+        threshold: with one class, the probability above which a pixel is labelled 1; None with more, for the argmax.
     """
 
     spec: NetworkSpec
     memory_stride: int
     logits: bool = False
+    preprocessing: Preprocessing = IMAGENET
+    threshold: float | None = None
 
     @property
     def paths(self) -> tuple[PathSpec, ...]:

@@ -8,7 +8,6 @@ from tdnet_export.contract import GraphTensors, NetworkContract
 from tdnet_export.parity_report import ParityReport
 from tdnet_export.precision import half_tensors
 from tdnet_models import Network
-from tdnet_models.reference import MEAN, STD
 from tdnet_runtime import __version__
 from tdnet_runtime.manifest import SCHEMA_VERSION, ClassSpec, GraphSpec, InputSpec, Manifest, ParitySummary
 
@@ -21,18 +20,32 @@ def draft_manifest(
     classes: tuple[ClassSpec, ...],
     digest: str,
     precisions: tuple[str, ...],
+    *,
+    preprocessing_from: str = "assumed",
+    size_from: str,
 ) -> Manifest:
-    """The manifest, without parity, engines and members."""
+    """The manifest, without parity, engines and members; `…_from` as in `InputSpec`."""
+    preprocessing = contract.preprocessing
     height, width = network.spec.input_size
     tools = {name: version(name) for name in ("torch", "onnx", "onnxruntime", "numpy")}
     return Manifest(
         schema_version=SCHEMA_VERSION,
         network=network.spec.name,
         widths=network.spec.widths,
-        input=InputSpec(height=height, width=width, mean=MEAN, std=STD),
+        input=InputSpec(
+            height=height,
+            width=width,
+            mean=preprocessing.mean,
+            std=preprocessing.std,
+            scale=preprocessing.scale,
+            color_order=preprocessing.color_order,
+            preprocessing_from=preprocessing_from,
+            size_from=size_from,
+        ),
         feature_size=network.spec.feature_size,
         size_resampled=network.resampled,
         classes=classes,
+        threshold=contract.threshold,
         paths=contract.paths,
         state=contract.state,
         graphs=tuple(
@@ -45,6 +58,7 @@ def draft_manifest(
             for graph in contract.graphs
         ),
         checkpoint_sha256=digest,
+        weights=network.provenance.key if network.provenance else "",
         tools={"tdnet-deploy": __version__, **tools},
         parity={},
         members={},

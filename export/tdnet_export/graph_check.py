@@ -15,8 +15,9 @@ MAX_OPSET = 20
 MAX_IR_VERSION = 10
 
 OPERATORS = frozenset(
-    {"Add", "ArgMax", "Cast", "Concat", "Conv", "Div", "Gemm", "LayerNormalization", "LeakyRelu", "MatMul"}
+    {"Add", "ArgMax", "Cast", "Concat", "Conv", "Div", "Gemm", "Greater", "LayerNormalization", "LeakyRelu"}
     | {
+        "MatMul",
         "Max",
         "MaxPool",
         "Mul",
@@ -27,6 +28,7 @@ OPERATORS = frozenset(
         "Resize",
         "Slice",
         "Softmax",
+        "Sqrt",
         "Sub",
         "Transpose",
     }

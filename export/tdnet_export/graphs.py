@@ -83,13 +83,7 @@ def with_outputs(model: onnx.ModelProto, extra: tuple[TensorSpec, ...]) -> onnx.
 def _write_subnet(writer: GraphWriter, job: GraphJob) -> None:
     """Normalisation, trunk, neck, encoding → Q, V and the memory entry."""
     spec, weights, path = job.contract.spec, job.weights, job.path
-    maps = write_trunk(
-        writer,
-        write_normalised(writer, "image"),
-        spec=spec,
-        weights=weights,
-        prefix=spec.variant.prefix(path),
-    )
+    maps = _write_maps(writer, job)
     if spec.variant.family == "fanet":
         features = write_neck(writer, maps, spec=spec, weights=weights, path=path)
     else:
@@ -99,6 +93,19 @@ def _write_subnet(writer: GraphWriter, job: GraphJob) -> None:
         )
     with writer.scope("encode"):
         _write_encoding(writer, features, job)
+
+
+def _write_maps(writer: GraphWriter, job: GraphJob) -> list[str]:
+    """The image → the trunk's maps."""
+    contract = job.contract
+    return write_trunk(
+        writer,
+        write_normalised(writer, "image", contract.preprocessing),
+        spec=contract.spec,
+        weights=job.weights,
+        prefix=contract.spec.variant.prefix(job.path),
+        preprocessing=contract.preprocessing,
+    )
 
 
 def _write_encoding(writer: GraphWriter, features: SplitFeatures, job: GraphJob) -> None:
@@ -147,15 +154,14 @@ def _write_apm(writer: GraphWriter, job: GraphJob) -> None:
         writer, spec=spec, weights=weights, path=path, query="query", value="value", warm="warm"
     )
     scores = write_head(writer, value, spec=spec, weights=weights, path=path)
-    write_labels(writer, scores, spec=spec)
+    write_labels(writer, scores, spec=spec, threshold=job.contract.threshold)
 
 
 def _write_per_frame(writer: GraphWriter, job: GraphJob) -> None:
     spec, weights = job.contract.spec, job.weights
-    x = write_normalised(writer, "image")
-    maps = write_trunk(writer, x, spec=spec, weights=weights, prefix=spec.variant.prefix(1))
+    maps = _write_maps(writer, job)
     features = write_pyramid(writer, maps[3], spec=spec, weights=weights, module="head.conv5.0", group=None)
     x = write_concatenated_pyramid(writer, features)
     with writer.scope("head"):
         scores = write_psp_head(writer, x, weights=weights, module="head.conv5", first=1)
-    write_labels(writer, scores, spec=spec)
+    write_labels(writer, scores, spec=spec, threshold=job.contract.threshold)

@@ -7,7 +7,9 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from tdnet_export.engines import ENGINE_BACKENDS
+from tdnet_export.engines import ENGINE_BACKENDS, require_engine_precision
+from tdnet_export.preprocessing import check_preprocessing
+from tdnet_models.preprocessing import IMAGENET, Preprocessing
 from tdnet_runtime.errors import OptionError
 from tdnet_runtime.preflight import PREFERRED
 
@@ -21,6 +23,8 @@ SCENE = "rendered moving scene"
 
 _SIZE = re.compile(r"(\d{1,5})[x×](\d{1,5})")
 _MAX_STRIDE = 16
+_THRESHOLD = 0.5  # where nobody names one: what a sigmoid head is trained around
+_THRESHOLDS = (1e-4, 1 - 1e-4)  # beyond them FP32 tells no probabilities apart
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +34,8 @@ class ExportOptions:
     Attributes:
         checkpoint: the trained network's file.
         out: the bundle to write; None for `<network>.plan` in the current folder.
-        size_hw: input (H, W); None for the checkpoint's own.
+        weights: which of several networks in the checkpoint, see `load_checkpoint`; None where there is only one.
+        size_hw: input (H, W); None for a guess among those that the checkpoint leaves open.
         memory_stride: n of spec §1; None for the network's deployment default.
         names: file with class names; None for known or numbered ones.
         frames: video or folder for the proof; None for the rendered scene.
@@ -39,6 +44,10 @@ class ExportOptions:
         backends: that engines are built for.
         calibration: video or folder that INT8 is calibrated on; given exactly where INT8 is asked for.
         max_loss: share of the labels that INT8 may change, instead of its bounds; None for these.
+        preprocessing: what the network was trained on; None for ImageNet's, which is assumed then, and said to be.
+        bgr: True where that was BGR; values given in the order R, G, B go with their colours.
+        threshold: for a network of one class, a sigmoid head: the probability above which a pixel is foreground; None
+            for 0.5.
 
     Raises:
         OptionError: a value that cannot be meant.
@@ -46,6 +55,7 @@ class ExportOptions:
 
     checkpoint: Path
     out: Path | None = None
+    weights: str | None = None
     size_hw: tuple[int, int] | None = None
     memory_stride: int | None = None
     names: Path | None = None
@@ -55,11 +65,21 @@ class ExportOptions:
     backends: tuple[str, ...] = ()
     calibration: str | None = None
     max_loss: float | None = None
+    preprocessing: Preprocessing | None = None
+    bgr: bool = False
+    threshold: float | None = None
 
     def __post_init__(self) -> None:
         _check_names("--precision", self.precisions, PRECISIONS)
         _check_names("--backend", self.backends, ENGINE_BACKENDS)
         self._check_int8()
+        check_preprocessing(self.wanted_preprocessing)
+        low, high = _THRESHOLDS
+        if self.threshold is not None and not low <= self.threshold <= high:
+            raise OptionError(
+                f"--threshold is {self.threshold:g}; expected the probability above which a pixel is foreground, "
+                f"{low:g} to {high:g}, for instance 0.5"
+            )
         if self.memory_stride is not None and not 1 <= self.memory_stride <= _MAX_STRIDE:
             raise OptionError(
                 f"--memory-stride is {self.memory_stride}; expected 1 to {_MAX_STRIDE} (3 as trained, 4 as the "
@@ -93,10 +113,36 @@ class ExportOptions:
         return tuple(precision for precision in PRECISIONS if precision in wanted)
 
     @property
+    def wanted_preprocessing(self) -> Preprocessing:
+        """The preprocessing, assumed or not, with its channels in the order of the training."""
+        chosen = self.preprocessing or IMAGENET
+        return chosen.bgr if self.bgr else chosen
+
+    @property
+    def proof_clip(self) -> str | None:
+        """What all precisions are proven on; None for the rendered scene, which is unlike what INT8 was calibrated on."""
+        return self.frames or self.calibration
+
+    @property
     def wanted_engines(self) -> tuple[tuple[str, str], ...]:
         """(backend, precision) of each set of engines: the best precision among those of the graphs."""
         present = [precision for precision in PREFERRED if precision in self.wanted_precisions]
         return tuple((backend, present[0]) for backend in dict.fromkeys(self.backends))
+
+    def threshold_for(self, classes: int) -> float | None:
+        """Of the labels of a network of so many classes; None for the class of the largest logit.
+
+        Raises:
+            OptionError: there is more than one, and a threshold was named.
+        """
+        if classes == 1:
+            return _THRESHOLD if self.threshold is None else self.threshold
+        if self.threshold is not None:
+            raise OptionError(
+                f"--threshold goes with a network of one class; the checkpoint has {classes}, and labels are the class of "
+                "the largest logit: leave it out"
+            )
+        return None
 
     def check_out(self, out: Path) -> None:
         """Raise OptionError where a bundle cannot be written to `out`."""
@@ -135,6 +181,8 @@ class RebuildOptions:
     def __post_init__(self) -> None:
         _check_names("--precision", self.precisions, PRECISIONS)
         _check_names("--backend", self.backends, ENGINE_BACKENDS)
+        for precision in self.precisions:
+            require_engine_precision(precision)
         if not self.backends:
             raise OptionError(f"--rebuild needs --backend {' or --backend '.join(ENGINE_BACKENDS)}")
 

@@ -1,8 +1,8 @@
 """The closed-loop proof: the exported graphs, scheduled by the runtime, against the PyTorch oracle.
 
-Both see the same consecutive frames, each with its own memory, from the first cold frame on. After
-every frame all tensors are compared: Q, V, every slot of the memory, the recomposed V', the logits
-and the labels. A tensor's error is max |Δ| / std of the reference's tensor.
+All sides see the same consecutive frames, each with its own memory, from the first cold frame on. The oracle runs
+once, and the graphs of every precision step beside it. After every frame all tensors are compared: Q, V, every slot of
+the memory, the recomposed V', the logits and the labels. A tensor's error is max |Δ| / std of the oracle's tensor.
 
 V' is compared although it is inner, as the first tensor that shows what attention makes; without each
 channel's mean, which the LayerNorm after it removes and the graphs therefore do not keep.
@@ -10,13 +10,16 @@ channel's mean, which the LayerNorm after it removes and the graphs therefore do
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from tdnet_export.parity_checks import Verdict, confusion, spread, tensor_error, where
 from tdnet_export.parity_report import (
     BOUNDS,
     FrameParity,
@@ -26,11 +29,13 @@ from tdnet_export.parity_report import (
     path_parity,
 )
 from tdnet_models import Network, ReferenceStream
+from tdnet_models.preprocessing import IMAGENET, Preprocessing
+from tdnet_models.reference import labels_of
 from tdnet_models.variants import KEY_WIDTH
 from tdnet_runtime import Result, Segmenter, Stream
 from tdnet_runtime.errors import ParityError
 
-__all__ = ["prove_parity", "required_frames"]
+__all__ = ["Case", "prove_parity", "verdict_of"]
 
 Frame = npt.NDArray[np.uint8]
 
@@ -44,130 +49,198 @@ _ADVICES = {
 }
 
 
-def required_frames(paths: int) -> int:
-    """3m + 2: every path three times, the cold frames and the return from the last path to the first."""
-    return 3 * paths + 2
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """One side of the proof beside the oracle.
+
+    Attributes:
+        precision: of the bundle's graphs.
+        bundle: with graphs that also give `logits`, and `recomposed` where there is an APM.
+        bounds: to be held; None for `BOUNDS` of the precision.
+        backend: of the runtime.
+        terms: on which the engine runs the graphs, for the report.
+    """
+
+    precision: str
+    bundle: Path
+    bounds: ParityBounds | None = None
+    backend: str = "onnxruntime"
+    terms: str = ""
 
 
 def prove_parity(
-    bundle: Path,
+    cases: Sequence[Case],
     network: Network,
     frames: Iterable[Frame],
     *,
     footage: str,
     memory_stride: int,
-    precision: str = "fp32",
-    bounds: ParityBounds | None = None,
-    backend: str = "onnxruntime",
-    terms: str = "",
-    on_frame: Callable[[FrameParity], None] = lambda _: None,
-) -> ParityReport:
-    """Run both sides over `frames` and compare.
+    preprocessing: Preprocessing = IMAGENET,
+    threshold: float | None = None,
+    on_frame: Callable[[int], None] = lambda done: None,
+) -> dict[str, ParityReport]:
+    """Run the oracle and all cases over `frames` and compare.
 
     Args:
-        bundle: with graphs that also give `logits`, and `recomposed` where there is an APM.
+        cases: of different precisions, one at least.
         network: the oracle's.
         frames: uint8 [H, W, 3] of the network's size; at least one.
-        footage: what the frames are, for the report.
-        memory_stride: n, of both sides.
-        precision: of the bundle's graphs.
-        bounds: to be held; None for `BOUNDS` of the precision.
-        backend: of the runtime.
-        terms: on which the engine ran the graphs, for the report.
-        on_frame: called after each frame.
+        footage: what the frames are, for the reports.
+        memory_stride: n, of all sides.
+        preprocessing: the oracle's.
+        threshold: of the oracle's labels; see `labels_of`.
+        on_frame: called after each frame with how many are done.
+
+    Returns:
+        A report for each precision, in the order of `cases`.
 
     Raises:
         ParityError: at the first frame with a tensor out of bounds; frame and tensor are named. Or after
             the last one, where all frames together are out of bounds.
     """
-    bounds = bounds or BOUNDS[precision]
-    done = []
-    with (
-        Segmenter.open(bundle, backend=backend, precision=precision) as segmenter,
-        segmenter.stream() as stream,
-    ):
-        comparison = _Comparison(stream, network, memory_stride)
-        for frame in frames:
-            figures = comparison.push(frame)
-            _require(figures, bounds, precision)
-            on_frame(figures)
-            done.append(figures)
-        report = ParityReport(
-            schema_version=_SCHEMA_VERSION,
-            precision=precision,
-            engine=f"{segmenter.backend.description}{terms}",
-            footage=footage,
-            memory_stride=memory_stride,
-            bounds=bounds,
-            frames=tuple(done),
-            paths=path_parity(tuple(done)),
-            classes=class_parity(comparison.confusion),
-        )
-    _require_all(report)
-    return report
+    oracle = _Oracle(network, memory_stride, preprocessing, threshold)
+    with ExitStack() as stack:
+        sides = [_Side(case, oracle.labels, stack) for case in cases]
+        for done, frame in enumerate(frames, start=1):
+            expected = oracle.push(frame)
+            for side in sides:
+                side.push(frame, expected)
+            on_frame(done)
+        reports = {
+            side.case.precision: side.report(footage=footage, memory_stride=memory_stride) for side in sides
+        }
+    for side in sides:
+        side.verdict.require_all(reports[side.case.precision])
+    return reports
 
 
-class _Comparison:
-    """Both sides in step, each with its own memory.
+def verdict_of(precision: str, bounds: ParityBounds) -> Verdict:
+    """What the graphs of a precision are held to."""
+    return Verdict(bounds, _DIVERGED, "PyTorch", _ADVICES.get(precision, _ADVICE))
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """A tensor of the oracle's, and its standard deviation: asked for once, whatever is compared with it."""
+
+    values: npt.NDArray[np.float32]
+    spread: float
+
+    @classmethod
+    def of(cls, values: npt.NDArray[np.float32]) -> _Wanted:
+        return cls(values, spread(values))
+
+
+@dataclass(frozen=True, slots=True)
+class _Expected:
+    """All that a frame must give: inner tensors by name, logits [K, H, W], labels uint8 [H, W]."""
+
+    tensors: dict[str, _Wanted]
+    logits: _Wanted
+    labels: npt.NDArray[np.uint8]
+
+
+class _Oracle:
+    """The reference stream, and what it says of each frame under the names of the graphs' tensors.
 
     Attributes:
-        confusion: pixels so far [expected class, found class].
+        labels: how many different ones there are.
     """
 
-    def __init__(self, stream: Stream, network: Network, memory_stride: int) -> None:
-        self._stream = stream
-        self._reference = ReferenceStream(network, memory_stride=memory_stride)
-        self._history: dict[str, torch.Tensor] = {}  # what the memory must hold
-        self.confusion = np.zeros((network.spec.classes,) * 2, dtype=np.int64)
+    def __init__(
+        self, network: Network, memory_stride: int, preprocessing: Preprocessing, threshold: float | None
+    ) -> None:
+        self._stream = ReferenceStream(network, memory_stride=memory_stride, preprocessing=preprocessing)
+        self._threshold = threshold
+        self._slots: dict[str, _Wanted] = {}  # what the memory must hold
+        self.labels = network.spec.classes if threshold is None else 2
 
-    def push(self, frame: Frame) -> FrameParity:
-        """Give both sides the next frame and compare all that they made of it."""
-        result = self._stream.push(frame)
-        logits = self._reference.push(frame)
-        errors = self._inner_errors(result)
-        assert result.logits is not None  # the bundle was made with logits
-        errors["logits"] = _error(result.logits, logits.numpy())
-        labels = logits.argmax(0).numpy()
-        pairs = labels.astype(np.int64) * len(self.confusion) + result.labels
-        self.confusion += np.bincount(pairs.ravel(), minlength=self.confusion.size).reshape(
-            self.confusion.shape
-        )
-        return FrameParity(
-            frame=result.frame_index,
-            path=result.path,
-            cold=result.cold,
-            label_agreement=float((result.labels == labels).mean()),
-            errors=errors,
-        )
+    def push(self, frame: Frame) -> _Expected:
+        """The next frame; the tensors are valid until the one after it."""
+        logits = self._stream.push(frame)
+        labels: npt.NDArray[np.uint8] = labels_of(logits, self._threshold).numpy()
+        return _Expected(self._inner(), _Wanted.of(logits.numpy()), labels)
 
-    def _inner_errors(self, result: Result) -> dict[str, float]:
-        """Of Q, V, the memory and V'; none for a network without memory."""
-        trace = self._reference.trace
+    def _inner(self) -> dict[str, _Wanted]:
+        """Q, V, the memory and V'; none of a network without memory."""
+        trace = self._stream.trace
         if trace is None:
             return {}
         root = KEY_WIDTH**0.5  # the graphs' queries carry the attention's 1/√d_k
         entry = trace.features.entry
-        present = set(self._stream.tensor_names)
-        for leaf, tensor in (("q", entry.q), ("k", entry.k), ("v", entry.v)):
-            if f"slot{trace.path}_{leaf}" in present:
-                self._history[f"slot{trace.path}_{leaf}"] = tensor / root if leaf == "q" else tensor
-        expected = {"query": trace.features.query / root, "value": trace.features.value}
-        expected |= {name: self._history[name] for name in sorted(self._history)}
-        errors = {
-            name: _error(self._tensor(name, like, result), like.numpy()) for name, like in expected.items()
-        }
-        recomposed = _centred(self._tensor("recomposed", trace.recomposed, result))
-        return errors | {"recomposed": _error(recomposed, _centred(trace.recomposed.numpy()))}
+        for leaf, tensor in (("q", entry.q / root), ("k", entry.k), ("v", entry.v)):
+            self._slots[f"slot{trace.path}_{leaf}"] = _wanted(tensor)
+        inner = {"query": _wanted(trace.features.query / root), "value": _wanted(trace.features.value)}
+        inner |= {name: self._slots[name] for name in sorted(self._slots)}
+        return inner | {"recomposed": _Wanted.of(_centred(trace.recomposed.numpy()))}
 
-    def _tensor(self, name: str, like: torch.Tensor, result: Result) -> npt.NDArray[np.float32]:
+
+class _Side:
+    """One case in step with the oracle."""
+
+    def __init__(self, case: Case, labels: int, stack: ExitStack) -> None:
+        segmenter = stack.enter_context(
+            Segmenter.open(case.bundle, backend=case.backend, precision=case.precision)
+        )
+        self.case = case
+        self.verdict = verdict_of(case.precision, case.bounds or BOUNDS[case.precision])
+        self._stream: Stream = stack.enter_context(segmenter.stream())
+        self._engine = f"{segmenter.backend.description}{case.terms}"
+        self._names = frozenset(self._stream.tensor_names)
+        self._confusion = np.zeros((labels, labels), dtype=np.int64)  # pixels [expected class, found class]
+        self._frames: list[FrameParity] = []
+
+    def push(self, frame: Frame, expected: _Expected) -> None:
+        """Give it the next frame and compare all that it makes of it; raises ParityError."""
+        result = self._stream.push(frame)
+        errors = {
+            name: self._error(name, wanted, result)
+            for name, wanted in expected.tensors.items()
+            if name in self._names  # the oldest entry's q is never read, and then not kept
+        }
+        assert result.logits is not None  # the bundle was made with logits
+        errors["logits"] = tensor_error(result.logits, expected.logits.values, expected.logits.spread)
+        self._confusion += confusion(expected.labels, result.labels, len(self._confusion))
+        figures = FrameParity(
+            frame=result.frame_index,
+            path=result.path,
+            cold=result.cold,
+            label_agreement=float((result.labels == expected.labels).mean()),
+            errors=errors,
+        )
+        self.verdict.require_frame(figures)
+        self._frames.append(figures)
+
+    def report(self, *, footage: str, memory_stride: int) -> ParityReport:
+        """Of all frames so far."""
+        frames = tuple(self._frames)
+        return ParityReport(
+            schema_version=_SCHEMA_VERSION,
+            precision=self.case.precision,
+            engine=self._engine,
+            footage=footage,
+            memory_stride=memory_stride,
+            bounds=self.verdict.bounds,
+            frames=frames,
+            paths=path_parity(frames),
+            classes=class_parity(self._confusion),
+        )
+
+    def _error(self, name: str, wanted: _Wanted, result: Result) -> float:
         found = self._stream.tensor(name)
-        if found.size != like.numel():
+        if found.size != wanted.values.size:
             raise ParityError(
-                f"{_DIVERGED}: {_where(result)} has the tensor {name!r} with the shape {list(found.shape)}, "
-                f"PyTorch has {list(like.shape)}. {_ADVICE}"
+                f"{_DIVERGED}: {where(result)} has the tensor {name!r} with the shape {list(found.shape)}, "
+                f"PyTorch has {list(wanted.values.shape)}. {_ADVICE}"
             )
-        values: npt.NDArray[np.float32] = found.reshape(like.shape).astype(np.float32)
-        return values
+        values = found.reshape(wanted.values.shape)
+        return tensor_error(
+            _centred(values) if name == "recomposed" else values, wanted.values, wanted.spread
+        )
+
+
+def _wanted(tensor: torch.Tensor) -> _Wanted:
+    return _Wanted.of(tensor.contiguous().numpy())
 
 
 def _centred(maps: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
@@ -176,54 +249,3 @@ def _centred(maps: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         means = maps.mean((2, 3), keepdims=True, dtype=np.float64)
         centred: npt.NDArray[np.float32] = maps - means.astype(np.float32)
     return centred
-
-
-def _error(found: npt.NDArray[np.float32], wanted: npt.NDArray[np.float32]) -> float:
-    """Max |Δ| / std; infinite where something is not finite, so that it can hold no bound."""
-    with np.errstate(invalid="ignore", over="ignore"):  # told by the result
-        worst = float(np.abs(found - wanted).max())
-    if not np.isfinite(worst):
-        return float("inf")
-    spread = float(wanted.std(dtype=np.float64))
-    return worst / spread if spread > 0 else (0.0 if worst == 0 else float("inf"))
-
-
-def _require(figures: FrameParity, bounds: ParityBounds, precision: str) -> None:
-    """Raise ParityError where the frame is out of bounds, naming its first tensor that is."""
-    where = _where(figures)
-    bound = np.format_float_scientific(bounds.max_error, trim="-", exp_digits=2)
-    for name, error in figures.errors.items():
-        if not error <= bounds.max_error:
-            raise ParityError(
-                f"{_DIVERGED}: {where} is the first that diverges, in the tensor {name!r}: "
-                f"max |Δ|/std is {error:.2e}, the bound is {bound}. {_advice(precision)}"
-            )
-    if figures.label_agreement < bounds.min_label_agreement:
-        raise ParityError(
-            f"{_DIVERGED}: {where} is the first whose labels differ: {figures.label_agreement:.4%} agree, "
-            f"the bound is {bounds.min_label_agreement:.1%}. {_advice(precision)}"
-        )
-
-
-def _require_all(report: ParityReport) -> None:
-    """Raise ParityError where all frames together are out of bounds."""
-    bounds, worst = report.bounds, report.worst_class
-    if report.label_agreement < bounds.min_mean_agreement:
-        raise ParityError(
-            f"{_DIVERGED}: over all {len(report.frames)} frames {report.label_agreement:.4%} of the labels agree, "
-            f"the bound is {bounds.min_mean_agreement:.1%}. {_advice(report.precision)}"
-        )
-    if 1 - worst.iou > bounds.max_class_loss:
-        raise ParityError(
-            f"{_DIVERGED}: over all {len(report.frames)} frames class {worst.index} has an IoU of {worst.iou:.4f} "
-            f"with PyTorch's labels, the bound is {1 - bounds.max_class_loss:.2f}. {_advice(report.precision)}"
-        )
-
-
-def _advice(precision: str) -> str:
-    return _ADVICES.get(precision, _ADVICE)
-
-
-def _where(frame: Result | FrameParity) -> str:
-    index = frame.frame_index if isinstance(frame, Result) else frame.frame
-    return f"frame {index} (path {frame.path}, {'cold' if frame.cold else 'warm'})"

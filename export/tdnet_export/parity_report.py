@@ -127,6 +127,13 @@ class ParityReport(msgspec.Struct, frozen=True, kw_only=True):
         """The one with the lowest IoU among the classes with at least 1 % of the pixels; some class has that."""
         return min((c for c in self.classes if c.share >= _COMMON_CLASS), key=lambda c: c.iou)
 
+    @property
+    def dominant_class(self) -> int | None:
+        """The class of which labels would hold the bounds if all of them were it; None where there is none such."""
+        first, *others = sorted(self.classes, key=lambda c: -c.share)
+        unjudged = self.bounds.max_class_loss >= 1 or all(c.share < _COMMON_CLASS for c in others)
+        return first.index if unjudged and first.share >= self.bounds.min_mean_agreement else None
+
 
 def path_parity(frames: tuple[FrameParity, ...]) -> tuple[PathParity, ...]:
     """Figures of each path that ran a frame."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -15,25 +16,29 @@ import onnx
 from tdnet_export.classes import class_specs
 from tdnet_export.contract import NetworkContract
 from tdnet_export.draft import draft_manifest, graph_member, parity_summary, report_member
-from tdnet_export.engines import BuildEvent, add_engines, build_engines, require_builder
+from tdnet_export.engines import BuildEvent, add_engines, build_engines, gated, require_builder
 from tdnet_export.footage import proof_frames
 from tdnet_export.graph_check import check_graph
 from tdnet_export.graphs import graph_jobs
 from tdnet_export.int8 import calibration_clips, int8_bounds, quantised_graphs
 from tdnet_export.int8 import unavailable as int8_unavailable
+from tdnet_export.member_folder import MemberFolder
 from tdnet_export.options import SCENE, ExportOptions
-from tdnet_export.parity import required_frames
+from tdnet_export.parity import prove_parity
+from tdnet_export.parity_checks import required_frames
 from tdnet_export.parity_report import BOUNDS, ParityReport
 from tdnet_export.precision import half_precision_model, half_tensors
 from tdnet_export.precision_check import check_half
-from tdnet_export.proof import prove
+from tdnet_export.proof import proof_cases
 from tdnet_export.termination import sigterm_as_exit
 from tdnet_export.weights import Weights
 from tdnet_models import Network, load_checkpoint
 from tdnet_models.digest import checkpoint_sha256
+from tdnet_models.provenance import Provenance
 from tdnet_runtime.bundle_writer import write_bundle
 from tdnet_runtime.errors import MissingExtraError
 from tdnet_runtime.manifest import Manifest
+from tdnet_runtime.temporary_folder import temporary_folder
 
 __all__ = ["ExportSummary", "Progress", "bundle_from_checkpoint"]
 
@@ -42,8 +47,7 @@ INT8_REPORT = "reports/int8.json"
 Models = dict[str, onnx.ModelProto]
 """Graphs of one precision by name."""
 
-Footage = dict[str | None, list[npt.NDArray[np.uint8]]]
-"""A proof's frames by clip; None for the rendered scene."""
+Frame = npt.NDArray[np.uint8]
 
 
 class Progress(Protocol):
@@ -60,17 +64,23 @@ class ExportSummary:
     Attributes:
         path: the bundle.
         manifest: as written.
+        provenance: what of the checkpoint was taken, and what was left.
+        resampled_from: (h, w) of the checkpoint's LayerNorm maps where they were resampled, else None.
         reports: the proofs, by precision.
         graph_seconds: time to write and check all graphs, by precision.
-        proof_seconds: of the proof, by precision.
+        proof_seconds: of the proof, all precisions in one loop.
+        never_run: why sets of engines could not be run here, by title.
         total_seconds: of everything.
     """
 
     path: Path
     manifest: Manifest
+    provenance: Provenance
+    resampled_from: tuple[int, int] | None
     reports: dict[str, ParityReport]
     graph_seconds: dict[str, float]
-    proof_seconds: dict[str, float]
+    proof_seconds: float
+    never_run: dict[str, str]
     total_seconds: float
 
 
@@ -92,19 +102,76 @@ def bundle_from_checkpoint(
     started = perf_counter()
     _require_tools(options)
     on_progress("load checkpoint", 0, 1)
-    network = load_checkpoint(options.checkpoint, size=options.size_hw)
+    network = load_checkpoint(options.checkpoint, size=options.size_hw, weights=options.weights)
+    assert network.provenance is not None  # it comes from a checkpoint
     digest = checkpoint_sha256(options.checkpoint)
     out = options.out or Path(f"{network.spec.name}.plan")
     options.check_out(out)
     classes = class_specs(network.spec.classes, options.names)
-    stride = options.memory_stride or network.spec.variant.memory_stride
-    contract = NetworkContract(spec=network.spec, memory_stride=stride, logits=options.logits)
-    footage = _footage(options, network)
+    contract = NetworkContract(
+        spec=network.spec,
+        memory_stride=options.memory_stride or network.spec.variant.memory_stride,
+        logits=options.logits,
+        preprocessing=options.wanted_preprocessing,
+        threshold=options.threshold_for(network.spec.classes),
+    )
+    frames = _proof_frames(options, network)
     clips = _clips(options, network)
     on_progress("load checkpoint", 1, 1)
 
-    manifest = draft_manifest(network, contract, classes, digest, options.wanted_precisions)
-    members: dict[str, bytes] = {}
+    manifest = draft_manifest(
+        network,
+        contract,
+        classes,
+        digest,
+        options.wanted_precisions,
+        preprocessing_from="assumed" if options.preprocessing is None else "user",
+        size_from="assumed" if options.size_hw is None else "user",
+    )
+    with temporary_folder("tdnet-export-") as path:
+        folder = MemberFolder(path)
+        graph_seconds, proof = _write_and_prove(
+            network, contract, manifest, frames, clips, folder, options, on_progress
+        )
+        provenance, resampled_from = network.provenance, network.resampled_from
+        del network  # hundreds of MB
+        manifest, members, never_run = _with_engines(manifest, folder, options, on_progress)
+        on_progress("write bundle", 0, 1)
+        parity = {precision: parity_summary(report) for precision, report in proof.reports.items()}
+        manifest = write_bundle(out, msgspec.structs.replace(manifest, parity=parity), members)
+        on_progress("write bundle", 1, 1)
+    return ExportSummary(
+        path=out,
+        manifest=manifest,
+        provenance=provenance,
+        resampled_from=resampled_from,
+        reports=proof.reports,
+        graph_seconds=graph_seconds,
+        proof_seconds=proof.seconds,
+        never_run=never_run,
+        total_seconds=perf_counter() - started,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Proof:
+    """Reports by precision, and the seconds that they took together."""
+
+    reports: dict[str, ParityReport]
+    seconds: float
+
+
+def _write_and_prove(
+    network: Network,
+    contract: NetworkContract,
+    manifest: Manifest,
+    frames: list[Frame],
+    clips: list[list[Frame]],
+    folder: MemberFolder,
+    options: ExportOptions,
+    on_progress: Progress,
+) -> tuple[dict[str, float], _Proof]:
+    """All graphs and reports into `folder`; the seconds that the graphs took by precision, and the proof."""
     single, single_seconds = _write_graphs(network, contract, on_progress)
     graphs, graph_seconds = {"fp32": single}, {"fp32": single_seconds}
     if "fp16" in options.wanted_precisions:
@@ -113,40 +180,34 @@ def bundle_from_checkpoint(
         int8_started = perf_counter()
         quantised = quantised_graphs(single, contract, manifest, clips, on_progress=on_progress)
         graphs["int8"], graph_seconds["int8"] = quantised.models, perf_counter() - int8_started
-        members[INT8_REPORT] = msgspec.json.format(msgspec.json.encode(quantised.report), indent=1)
-    graphs = {precision: graphs[precision] for precision in options.wanted_precisions}
-    reports, proof_seconds = {}, {}
-    for precision in graphs:
-        proof_started = perf_counter()
-        models = graphs["int8"] if precision == "int8" else single
-        reports[precision] = _prove(
-            precision, network, contract, manifest, models, footage, options, on_progress
+        folder.put(INT8_REPORT, msgspec.json.format(msgspec.json.encode(quantised.report), indent=1))
+        del quantised
+    proof_started = perf_counter()
+    stage = f"prove {', '.join(precision.upper() for precision in options.wanted_precisions)}"
+    on_progress(stage, 0, len(frames))
+    for precision in options.wanted_precisions:
+        for name, model in graphs[precision].items():
+            folder.put(graph_member(precision, name), model.SerializeToString(deterministic=True))
+    bounds = BOUNDS | {"int8": int8_bounds(options.max_loss)}
+    # FP16's twins are made from FP32 graphs that give the probes too.
+    models = {p: graphs["int8"] if p == "int8" else single for p in options.wanted_precisions}
+    with proof_cases(contract, manifest, models, bounds) as cases:
+        del graphs, single, models
+        clip = options.proof_clip
+        reports = prove_parity(
+            cases,
+            network,
+            frames,
+            footage=SCENE if clip is None else f"user's footage, {Path(clip).name}",
+            memory_stride=contract.memory_stride,
+            preprocessing=contract.preprocessing,
+            threshold=contract.threshold,
+            on_frame=lambda done: on_progress(stage, done, len(frames)),
         )
-        proof_seconds[precision] = perf_counter() - proof_started
-
-    members |= {
-        graph_member(precision, name): model.SerializeToString(deterministic=True)
-        for precision, models in graphs.items()
-        for name, model in models.items()
-    }
-    del graphs, single, models
-    manifest, members = _with_engines(manifest, members, options, on_progress)
-    on_progress("write bundle", 0, 1)
-    members |= {
-        report_member(precision): msgspec.json.format(msgspec.json.encode(report), indent=1)
-        for precision, report in reports.items()
-    }
-    parity = {precision: parity_summary(report) for precision, report in reports.items()}
-    manifest = write_bundle(out, msgspec.structs.replace(manifest, parity=parity), members)
-    on_progress("write bundle", 1, 1)
-    return ExportSummary(
-        path=out,
-        manifest=manifest,
-        reports=reports,
-        graph_seconds={precision: graph_seconds[precision] for precision in reports},
-        proof_seconds=proof_seconds,
-        total_seconds=perf_counter() - started,
-    )
+    for precision, report in reports.items():
+        folder.put(report_member(precision), msgspec.json.format(msgspec.json.encode(report), indent=1))
+    seconds = {precision: graph_seconds[precision] for precision in reports}
+    return seconds, _Proof(reports, perf_counter() - proof_started)
 
 
 def _write_graphs(network: Network, contract: NetworkContract, on_progress: Progress) -> tuple[Models, float]:
@@ -176,34 +237,6 @@ def _convert_graphs(contract: NetworkContract, single: Models, on_progress: Prog
     return models, perf_counter() - started
 
 
-def _prove(
-    precision: str,
-    network: Network,
-    contract: NetworkContract,
-    manifest: Manifest,
-    models: Models,
-    footage: Footage,
-    options: ExportOptions,
-    on_progress: Progress,
-) -> ParityReport:
-    """The closed-loop proof of one precision."""
-    clip = _proof_clip(precision, options)
-    frames = footage[clip]
-    stage = f"prove {precision.upper()}"
-    on_progress(stage, 0, len(frames))
-    return prove(
-        precision,
-        network,
-        contract,
-        manifest,
-        models,
-        frames,
-        footage=SCENE if clip is None else f"user's footage, {Path(clip).name}",
-        bounds=int8_bounds(options.max_loss) if precision == "int8" else BOUNDS[precision],
-        on_frame=lambda figures: on_progress(stage, figures.frame + 1, len(frames)),
-    )
-
-
 def _require_tools(options: ExportOptions) -> None:
     """Raise MissingExtraError or ExportError where what an option needs is not here: now, not after minutes of work."""
     for backend in dict.fromkeys(options.backends):
@@ -213,7 +246,7 @@ def _require_tools(options: ExportOptions) -> None:
         raise MissingExtraError(reason)
 
 
-def _clips(options: ExportOptions, network: Network) -> list[list[npt.NDArray[np.uint8]]]:
+def _clips(options: ExportOptions, network: Network) -> list[list[Frame]]:
     """What INT8 is calibrated on; nothing where it was not asked for."""
     if options.calibration is None:
         return []
@@ -221,29 +254,29 @@ def _clips(options: ExportOptions, network: Network) -> list[list[npt.NDArray[np
     return list(calibration_clips(options.calibration, paths=paths, size_hw=network.spec.input_size))
 
 
-def _footage(options: ExportOptions, network: Network) -> Footage:
-    """What is proven on, decoded once and no further than a proof goes; a clip that will not do ends it here."""
+def _proof_frames(options: ExportOptions, network: Network) -> list[Frame]:
+    """What is proven on, decoded no further than a proof goes; a clip that will not do ends it here."""
     count = required_frames(network.spec.variant.paths)
-    clips = dict.fromkeys(_proof_clip(precision, options) for precision in options.wanted_precisions)
-    return {clip: list(proof_frames(clip, count, size_hw=network.spec.input_size)) for clip in clips}
-
-
-def _proof_clip(precision: str, options: ExportOptions) -> str | None:
-    """The footage of the proof; None for the rendered scene, which is unlike anything that INT8 was calibrated on."""
-    return options.frames or (options.calibration if precision == "int8" else None)
+    return list(proof_frames(options.proof_clip, count, size_hw=network.spec.input_size))
 
 
 def _with_engines(
-    manifest: Manifest, members: dict[str, bytes], options: ExportOptions, on_progress: Progress
-) -> tuple[Manifest, dict[str, bytes]]:
-    """Manifest and members with the engines that were asked for."""
+    manifest: Manifest, members: Mapping[str, bytes], options: ExportOptions, on_progress: Progress
+) -> tuple[Manifest, Mapping[str, bytes], dict[str, str]]:
+    """Manifest and members with the engines that were asked for; and why sets could not be run here, by title."""
+    if not options.wanted_engines:
+        return manifest, members, {}
 
     def show(event: BuildEvent) -> None:
         on_progress(event.stage, event.done, event.total, event.text)
 
-    built = []
+    built, never_run = [], {}
     for backend, precision in options.wanted_engines:
         graphs = {graph.name: members[graph.members[precision]] for graph in manifest.graphs}
-        built.append(build_engines(graphs, backend=backend, precision=precision, on_progress=show))
+        made = build_engines(graphs, backend=backend, precision=precision, on_progress=show)
+        spec, files, reason = gated(manifest, members, made, on_progress=on_progress)
+        built.append((spec, files))
+        if reason is not None:
+            never_run[spec.title] = reason
     manifest, members, _ = add_engines(manifest, members, built)
-    return manifest, members
+    return manifest, members, never_run

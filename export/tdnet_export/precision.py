@@ -19,7 +19,9 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from tdnet_export.attention_padding import pad_attention
 from tdnet_export.contract import GraphTensors
+from tdnet_export.layer_norm import write_out_layer_norms
 from tdnet_export.precision_check import constant_complaint, is_additive, value_types
 from tdnet_runtime.errors import ExportError
 
@@ -82,6 +84,10 @@ FP32_ISLANDS: tuple[Island, ...] = (
         r"layer_norm/.*",
         "mean and variance over all h·w positions: squares of ordinary size sum to more than 65,504",
     ),
+    Island(
+        r"to_float|to_uint8",
+        "labels: UINT8 comes from FLOAT as TensorRT's header has it, and next to nothing is converted",
+    ),
 )
 
 
@@ -104,7 +110,8 @@ def half_precision_model(
 ) -> onnx.ModelProto:
     """The same graph in FP16, with FP32 islands; nodes keep their names and their order.
 
-    Inner values that are to be shown are declared before (`with_outputs`): a declared output whose
+    LayerNorms are written out, and the attention's products padded to sides that divide by 8. Inner values that
+    are to be shown are declared before (`with_outputs`): a declared output whose
     node is of another precision gets a Cast of its own.
 
     Args:
@@ -116,8 +123,10 @@ def half_precision_model(
     """
     result = onnx.ModelProto()
     result.CopyFrom(model)
+    write_out_layer_norms(result)
+    pad_attention(result)
     graph = result.graph
-    single = {name for name, (kind, _) in value_types(model).items() if kind == TensorProto.FLOAT}
+    single = {name for name, (kind, _) in value_types(result).items() if kind == TensorProto.FLOAT}
     for value in (*graph.input, *graph.output):
         if value.name in single:
             value.type.tensor_type.elem_type = _kind(value.name in FP32_TENSORS)

@@ -9,7 +9,7 @@ What sums, and in which type:
   of them cancels, so it is the product that the type of the sum hurts most.
 * LayerNormalization (over its plane), Softmax (over its axis) and Reduce… (over its axes) are
   reductions whose inner type is the engine's own affair.
-* Nothing else on the list of operators sums: MaxPool and ArgMax compare.
+* Nothing else on the list of operators sums: MaxPool, ArgMax and Greater compare.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ def constant_complaint(name: str, values: npt.NDArray[np.generic], *, additive: 
     Args:
         name: of the constant.
         values: in whatever type they are.
-        additive: True where it is only added; what is too small for FP16 is then too small to matter.
+        additive: True where it is only added or compared with; what is too small for FP16 is then too small to matter.
     """
     sizes = np.abs(values.astype(np.float32))
     largest = float(sizes.max())
@@ -119,8 +119,8 @@ def constant_complaint(name: str, values: npt.NDArray[np.generic], *, additive: 
 
 
 def is_additive(node: onnx.NodeProto, index: int) -> bool:
-    """True where the node adds its input `index`, and does nothing else with it."""
-    return node.op_type in ("Add", "Sub") or (node.op_type in ("Conv", "Gemm") and index == 2)
+    """True where the node adds its input `index`, or compares with it, and does nothing else with it."""
+    return node.op_type in ("Add", "Sub", "Greater") or (node.op_type in ("Conv", "Gemm") and index == 2)
 
 
 def _share(model: onnx.ModelProto, types: dict[str, ValueType]) -> float:

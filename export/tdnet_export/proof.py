@@ -1,77 +1,63 @@
-"""The proof of one precision: a temporary bundle that shows its inner values, against PyTorch."""
+"""What is proven: for each precision a temporary bundle that shows its inner values."""
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
-import numpy as np
-import numpy.typing as npt
 import onnx
 
 from tdnet_export.contract import NetworkContract
 from tdnet_export.graphs import with_outputs
-from tdnet_export.parity import prove_parity
-from tdnet_export.parity_report import FrameParity, ParityBounds, ParityReport
+from tdnet_export.parity import Case
+from tdnet_export.parity_report import ParityBounds
 from tdnet_export.precision import half_precision_model
 from tdnet_export.precision_rounding import rounding_model
-from tdnet_models import Network
 from tdnet_runtime.backends import openvino
 from tdnet_runtime.bundle_writer import write_bundle
 from tdnet_runtime.manifest import GraphSpec, Manifest
+from tdnet_runtime.temporary_folder import temporary_folder
 
-__all__ = ["prove"]
+__all__ = ["proof_cases"]
 
 _TERMS = {"fp16": ", every FP16 result rounded to FP16 by casts of its own (sums in FP32)"}
 
 
-def prove(
-    precision: str,
-    network: Network,
+@contextmanager
+def proof_cases(
     contract: NetworkContract,
     manifest: Manifest,
-    models: Mapping[str, onnx.ModelProto],
-    frames: Iterable[npt.NDArray[np.uint8]],
-    *,
-    footage: str,
-    bounds: ParityBounds,
-    on_frame: Callable[[FrameParity], None],
-) -> ParityReport:
-    """Run the graphs in `precision` on the CPU in closed loop against the PyTorch oracle.
+    models: Mapping[str, Mapping[str, onnx.ModelProto]],
+    bounds: Mapping[str, ParityBounds],
+) -> Iterator[list[Case]]:
+    """Temporary bundles, one for each precision, whose last graphs also give the contract's probes.
 
     FP16 graphs are represented by twins that round explicitly; see `precision_rounding`. INT8 graphs run on the
-    engine that is the fastest one for them.
+    engine that is the fastest one for them. The models are not needed any more inside.
 
     Args:
-        precision: `fp32`, `fp16` or `int8`.
-        network: the oracle's.
         contract: of the graphs.
         manifest: of the bundle to be, without members.
-        models: the graphs by name: in INT8 for `int8`, in FP32 for others.
-        frames: uint8 [H, W, 3] of the network's size.
-        footage: what they are, for the report.
-        bounds: that must hold.
-        on_frame: called after each frame.
-
-    Raises:
-        ParityError: the graphs do not compute what PyTorch computes.
+        models: by precision, the graphs by name: in INT8 for `int8`, in FP32 for others.
+        bounds: that must hold, by precision.
     """
-    with _probing_bundle(precision, contract, manifest, models) as bundle:
-        return prove_parity(
-            bundle,
-            network,
-            frames,
-            footage=footage,
-            memory_stride=contract.memory_stride,
-            precision=precision,
-            bounds=bounds,
-            backend=_backend(precision),
-            terms=_TERMS.get(precision, ""),
-            on_frame=on_frame,
-        )
+    with temporary_folder("tdnet-export-") as folder:
+        cases = []
+        for precision, graphs in models.items():
+            path = folder / f"{precision}.plan"
+            _write_probing_bundle(path, precision, contract, manifest, graphs)
+            cases.append(
+                Case(
+                    precision=precision,
+                    bundle=path,
+                    bounds=bounds[precision],
+                    backend=_backend(precision),
+                    terms=_TERMS.get(precision, ""),
+                )
+            )
+        yield cases
 
 
 def _backend(precision: str) -> str:
@@ -80,11 +66,13 @@ def _backend(precision: str) -> str:
     return "onnxruntime"
 
 
-@contextmanager
-def _probing_bundle(
-    precision: str, contract: NetworkContract, manifest: Manifest, models: Mapping[str, onnx.ModelProto]
-) -> Iterator[Path]:
-    """A temporary bundle of one precision whose last graphs also give the contract's probes."""
+def _write_probing_bundle(
+    path: Path,
+    precision: str,
+    contract: NetworkContract,
+    manifest: Manifest,
+    models: Mapping[str, onnx.ModelProto],
+) -> None:
     final = {path.apm or path.subnet for path in contract.paths}
     members = {}
     for name, model in models.items():
@@ -99,13 +87,9 @@ def _probing_bundle(
         outputs = (*graph.outputs, *extra) if graph.name in final else graph.outputs
         return msgspec.structs.replace(graph, outputs=outputs, members={precision: _member(graph.name)})
 
-    with tempfile.TemporaryDirectory(prefix="tdnet-export-") as folder:
-        path = Path(folder) / "proof.plan"
-        dtypes = {key: value for key, value in manifest.dtypes.items() if key == precision}
-        graphs = tuple(map(probed, manifest.graphs))
-        write_bundle(path, msgspec.structs.replace(manifest, graphs=graphs, dtypes=dtypes), members)
-        members.clear()
-        yield path
+    dtypes = {key: value for key, value in manifest.dtypes.items() if key == precision}
+    graphs = tuple(map(probed, manifest.graphs))
+    write_bundle(path, msgspec.structs.replace(manifest, graphs=graphs, dtypes=dtypes), members)
 
 
 def _member(graph: str) -> str:

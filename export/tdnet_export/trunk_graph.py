@@ -2,37 +2,73 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
+from tdnet_export.identities import Array
 from tdnet_export.onnx_writer import GraphWriter
 from tdnet_export.ops import conv
 from tdnet_export.weights import Weights
-from tdnet_models.reference import MEAN, STD
+from tdnet_models.preprocessing import Preprocessing
 from tdnet_models.resnet import layer_plan
 from tdnet_models.variants import NetworkSpec
 
-__all__ = ["write_normalised", "write_trunk"]
+__all__ = ["damping", "write_normalised", "write_trunk"]
 
 
-def write_normalised(writer: GraphWriter, image: str) -> str:
-    """uint8 RGB [1, H, W, 3] → (x/255 − mean)/std, [1, 3, H, W]."""
-    mean, std = (255 * np.reshape(values, (1, 3, 1, 1)) for values in (MEAN, STD))
+_LARGEST = 4.0  # of a normalised pixel; ImageNet's is 2.64
+
+
+def damping(preprocessing: Preprocessing) -> float:
+    """The power of two that normalised pixels are divided by, and the first convolution's weights multiplied.
+
+    1 for all that is normalised; 64 for values 0 to 255, whose first weights would lie below FP16's normal range.
+    """
+    top = 255 * preprocessing.scale
+    pairs = zip(preprocessing.mean, preprocessing.std, strict=True)
+    largest = max(max(abs(mean), abs(top - mean)) / std for mean, std in pairs)
+    return float(2 ** max(0, math.ceil(math.log2(largest / _LARGEST))))
+
+
+def write_normalised(writer: GraphWriter, image: str, preprocessing: Preprocessing) -> str:
+    """uint8 RGB [1, H, W, 3] → (x·scale − mean)/std/damping, [1, 3, H, W]; RGB whatever the network takes."""
+    rgb, scale = preprocessing.rgb, preprocessing.scale
+    mean, std = (np.reshape(values, (1, 3, 1, 1)) / scale for values in (rgb.mean, rgb.std))
     with writer.scope("normalise"):
         x = writer.op("Cast", image, to=writer.onnx_dtype)
         x = writer.op("Transpose", x, perm=[0, 3, 1, 2])
         x = writer.op("Sub", x, writer.weight("mean", mean))
-        return writer.op("Mul", x, writer.weight("scale", 1 / std))
+        return writer.op("Mul", x, writer.weight("scale", 1 / (std * damping(preprocessing))))
+
+
+def first_weights(weight: Array, preprocessing: Preprocessing) -> Array:
+    """The stem's first convolution [O, 3, kh, kw] for what `write_normalised` gives: BGR costs nothing here."""
+    turned = weight[:, ::-1] if preprocessing.color_order == "BGR" else weight
+    return turned * damping(preprocessing)
 
 
 def write_trunk(
-    writer: GraphWriter, image: str, *, spec: NetworkSpec, weights: Weights, prefix: str
+    writer: GraphWriter,
+    image: str,
+    *,
+    spec: NetworkSpec,
+    weights: Weights,
+    prefix: str,
+    preprocessing: Preprocessing,
 ) -> list[str]:
-    """Normalised [1, 3, H, W] → outputs of layer1 to layer4 of the trunk `prefix`."""
+    """`write_normalised`'s [1, 3, H, W] → outputs of layer1 to layer4 of the trunk `prefix`."""
     fanet = spec.variant.family == "fanet"
     first = "leaky" if fanet else "relu"
     with writer.scope("trunk"):
         x = _write_stem(
-            writer, image, weights=weights, prefix=prefix, deep=spec.variant.bottleneck, activation=first
+            writer,
+            image,
+            weights=weights,
+            prefix=prefix,
+            deep=spec.variant.deep_stem,
+            activation=first,
+            preprocessing=preprocessing,
         )
         x = writer.op("MaxPool", x, kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1])
         outputs = []
@@ -47,14 +83,23 @@ def write_trunk(
 
 
 def _write_stem(
-    writer: GraphWriter, x: str, *, weights: Weights, prefix: str, deep: bool, activation: str
+    writer: GraphWriter,
+    x: str,
+    *,
+    weights: Weights,
+    prefix: str,
+    deep: bool,
+    activation: str,
+    preprocessing: Preprocessing,
 ) -> str:
     if not deep:
-        folded = weights.conv(f"{prefix}.conv1", f"{prefix}.bn1")
-        return conv(writer, x, *folded, name="stem", stride=2, activation=activation)
+        weight, bias = weights.conv(f"{prefix}.conv1", f"{prefix}.bn1")
+        weight = first_weights(weight, preprocessing)
+        return conv(writer, x, weight, bias, name="stem", stride=2, activation=activation)
     for position, norm, stride in ((0, "conv1.1", 2), (3, "conv1.4", 1), (6, "bn1", 1)):
-        folded = weights.conv(f"{prefix}.conv1.{position}", f"{prefix}.{norm}")
-        x = conv(writer, x, *folded, name=f"stem{position // 3}", stride=stride, activation="relu")
+        weight, bias = weights.conv(f"{prefix}.conv1.{position}", f"{prefix}.{norm}")
+        weight = weight if position else first_weights(weight, preprocessing)
+        x = conv(writer, x, weight, bias, name=f"stem{position // 3}", stride=stride, activation="relu")
     return x
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
@@ -15,16 +16,19 @@ from rich.table import Table
 
 from tdnet_export.options import SCENE
 from tdnet_export.parity_report import UNBOUNDED
+from tdnet_models.sizes import exact_sizes
+from tdnet_runtime.cli.labelling_view import labelling, preprocessing
+from tdnet_runtime.cli.size_remark import size_remark
 from tdnet_runtime.closeable import Closeable
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-    from tdnet_export.engines import RebuildSummary
+    from tdnet_export.engines import RebuildSummary, VerifySummary
     from tdnet_export.pipeline import ExportSummary
     from tdnet_runtime.manifest import EngineSpec, Manifest
 
-__all__ = ["StageProgress", "show_rebuild", "show_summary"]
+__all__ = ["StageProgress", "show_rebuild", "show_summary", "show_verified"]
 
 
 class StageProgress(Closeable):
@@ -74,11 +78,23 @@ def show_summary(summary: ExportSummary, console: Console) -> None:
     table.add_row(
         "network", f"{manifest.network}, {len(manifest.classes)} classes, {len(manifest.paths)} path(s)"
     )
+    table.add_row("weights", escape(str(summary.provenance)))
     size = f"{manifest.input.height}x{manifest.input.width}"
     table.add_row("input", f"{size}, memory stride {manifest.state.stride}")
-    if manifest.size_resampled:
-        note = "APPROXIMATE: the LayerNorm maps were resampled from the checkpoint's size; check the accuracy"
+    if summary.resampled_from is not None:
+        (heights, widths), (h, w) = exact_sizes(summary.resampled_from), summary.resampled_from
+        note = (
+            f"APPROXIMATE: the LayerNorm maps were resampled from the checkpoint's {h}x{w}; check the accuracy. Exact "
+            f"are heights {heights[0]} to {heights[-1]} and widths {widths[0]} to {widths[-1]}."
+        )
         table.add_row("", note, style="yellow")
+    elif manifest.input.size_from == "assumed":
+        note = f"{size_remark(manifest)}; where it was trained at another, name that one: --size HxW"
+        table.add_row("", note, style="yellow")
+    stated = manifest.input.preprocessing_from == "user"
+    table.add_row("preprocessing", preprocessing(manifest.input), style=None if stated else "yellow")
+    if manifest.threshold is not None:
+        table.add_row("labels", escape(labelling(manifest)))
     for precision, report in reports.items():
         seconds = summary.graph_seconds[precision]
         table.add_row(
@@ -86,8 +102,7 @@ def show_summary(summary: ExportSummary, console: Console) -> None:
         )
         table.add_row(
             f"proof of {precision.upper()}",
-            f"{len(report.frames)} frames in closed loop against PyTorch ({escape(report.footage)}), "
-            f"{summary.proof_seconds[precision]:.1f} s",
+            f"{len(report.frames)} frames in closed loop against PyTorch ({escape(report.footage)})",
         )
         table.add_row(
             "  labels equal", f"{report.label_agreement:.4%}, worst frame {report.worst_frame_agreement:.4%}"
@@ -98,10 +113,14 @@ def show_summary(summary: ExportSummary, console: Console) -> None:
             f"{escape(manifest.classes[worst.index].name)}, IoU {worst.iou:.4f} with PyTorch's labels",
         )
         bound = f"{report.bounds.max_error:g}" if report.bounds.max_error < UNBOUNDED else "none"
+        if report.dominant_class is not None:
+            name = manifest.classes[report.dominant_class].name
+            note = f"PROVES LITTLE: labels that are all {name!r} would pass, too; show it more classes: --frames CLIP"
+            table.add_row("", escape(note), style="yellow")
         table.add_row("  max |Δlogits|/std", f"{report.logits_error:.1e} (bound {bound})")
     for spec in manifest.engines:
-        _add_engines(table, manifest, spec)
-    table.add_row("time", f"{summary.total_seconds:.1f} s")
+        _add_engines(table, manifest, spec, summary.never_run)
+    table.add_row("time", f"{summary.total_seconds:.1f} s, {summary.proof_seconds:.1f} s of it the proof")
     console.print(table)
     if any(report.footage == SCENE for report in reports.values()):
         console.print("Tip: prove it on your own footage too: --frames CLIP (a video or a folder of images).")
@@ -118,9 +137,18 @@ def show_rebuild(summary: RebuildSummary, console: Console) -> None:
     """The engines that were built into a bundle, and those that were dropped."""
     table = _table(summary.path)
     for spec in summary.built:
-        _add_engines(table, summary.manifest, spec)
+        _add_engines(table, summary.manifest, spec, summary.never_run)
     for spec in summary.dropped:
         table.add_row("dropped", escape(spec.title))
+    table.add_row("time", f"{summary.seconds:.1f} s")
+    console.print(table)
+
+
+def show_verified(summary: VerifySummary, console: Console) -> None:
+    """The engines that were proven, and those that could not be run here."""
+    table = _table(summary.path)
+    for spec in summary.manifest.engines:
+        _add_engines(table, summary.manifest, spec, summary.never_run)
     table.add_row("time", f"{summary.seconds:.1f} s")
     console.print(table)
 
@@ -134,7 +162,7 @@ def _table(path: Path) -> Table:
     return table
 
 
-def _add_engines(table: Table, manifest: Manifest, spec: EngineSpec) -> None:
+def _add_engines(table: Table, manifest: Manifest, spec: EngineSpec, never_run: Mapping[str, str]) -> None:
     """Rows for one set of engines."""
     seconds = sum(engine.build_seconds for engine in spec.graphs.values())
     nbytes = sum(manifest.members[engine.engine].size for engine in spec.graphs.values())
@@ -144,4 +172,15 @@ def _add_engines(table: Table, manifest: Manifest, spec: EngineSpec) -> None:
         "",
         f"{len(spec.graphs)} in {spec.precision.upper()}, {nbytes / 2**20:.1f} MiB, built in {seconds:.1f} s; half "
         f"precision in at least {math.floor(share * 100)} % of each one's multiplications",
+    )
+    proof = spec.proof
+    if proof is None:
+        table.add_row("", escape(f"built, never run: {never_run.get(spec.title, 'not tried')}"))
+        return
+    table.add_row(
+        "",
+        escape(
+            f"proven on {proof.device} beside ONNX Runtime: {proof.frames} frames, {proof.label_agreement:.4%} of the "
+            f"labels equal, worst frame {proof.worst_frame_agreement:.4%}"
+        ),
     )

@@ -12,13 +12,28 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from tdnet_models.preprocessing import IMAGENET, Preprocessing
 from tdnet_models.tdnet import Features, MemoryEntry, Network, PerFrameNetwork
 from tdnet_runtime.errors import FrameError
 
-__all__ = ["MEAN", "STD", "FrameTrace", "ReferenceStream"]
+__all__ = ["FrameTrace", "ReferenceStream", "labels_of"]
 
-MEAN = (0.485, 0.456, 0.406)
-STD = (0.229, 0.224, 0.225)
+
+def labels_of(logits: torch.Tensor, threshold: float | None = None) -> torch.Tensor:
+    """The class of each pixel.
+
+    Args:
+        logits: [K, H, W].
+        threshold: for K = 1 (a sigmoid head), the probability above which a pixel is class 1, foreground; None for
+            the largest logit's class.
+
+    Returns:
+        uint8 [H, W], a new tensor on the logits' device.
+    """
+    if threshold is None:
+        # max() instead of argmax(): 65 against 142 ms at 19×769×1537 on 2 threads, torch 2.13
+        return logits.max(0).indices.to(torch.uint8)
+    return (torch.sigmoid(logits[0]) > threshold).to(torch.uint8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,21 +59,32 @@ class ReferenceStream:
     Args:
         network: as `load_checkpoint` returns it.
         memory_stride: n; the variant's deployment default if None.
+        preprocessing: what the network was trained on; nothing in a checkpoint tells.
 
     Attributes:
         frame_index: frames pushed since the start or the last reset.
         trace: of the last frame; None before the first one and for psp101.
     """
 
-    def __init__(self, network: Network, *, memory_stride: int | None = None) -> None:
+    def __init__(
+        self,
+        network: Network,
+        *,
+        memory_stride: int | None = None,
+        preprocessing: Preprocessing = IMAGENET,
+    ) -> None:
         self.network = network
         self.memory_stride = network.spec.variant.memory_stride if memory_stride is None else memory_stride
         if self.memory_stride < 1:
             raise ValueError(f"memory_stride is {self.memory_stride}, expected 1 or more")
         parameter = next(network.parameters())
         self._device, self._dtype = parameter.device, parameter.dtype
-        self._mean = torch.tensor(MEAN, device=self._device, dtype=self._dtype).view(1, 3, 1, 1)
-        self._std = torch.tensor(STD, device=self._device, dtype=self._dtype).view(1, 3, 1, 1)
+        self._preprocessing = preprocessing
+        constants = (preprocessing.mean, preprocessing.std)
+        self._mean, self._std = (
+            torch.tensor(values, device=self._device, dtype=self._dtype).view(1, 3, 1, 1)
+            for values in constants
+        )
         self._memory: deque[MemoryEntry] = deque(maxlen=max(network.spec.variant.paths - 1, 1))
         self.frame_index = 0
         self.trace: FrameTrace | None = None
@@ -111,5 +137,6 @@ class ReferenceStream:
             )
         if isinstance(frame, np.ndarray):  # whose strides may be negative, as of BGR turned by [..., ::-1]
             frame = torch.tensor(np.ascontiguousarray(frame), device=self._device)
-        image = frame.to(self._device).permute(2, 0, 1).unsqueeze(0)
-        return (image.to(self._dtype) / 255 - self._mean) / self._std
+        channels = frame.flip(2) if self._preprocessing.color_order == "BGR" else frame
+        image = channels.to(self._device).permute(2, 0, 1).unsqueeze(0)
+        return (image.to(self._dtype) * self._preprocessing.scale - self._mean) / self._std

@@ -1,42 +1,79 @@
-"""Which input sizes a network can take (spec §2: sizes follow from the feature maps)."""
+"""From input sizes to feature sizes and back (spec §2): strides round up, so eight sides share one feature side."""
 
 from __future__ import annotations
 
-from tdnet_models.variants import Variant
+from typing import TYPE_CHECKING
+
 from tdnet_runtime.errors import SizeError
 
-__all__ = ["feature_size_from_input"]
+if TYPE_CHECKING:
+    from tdnet_models.variants import Variant
 
-_SMALLEST_FEATURES = 6  # the pyramid's finest grid is 6×6, FANet's coarsest level is 8 times smaller
-_LARGEST_SIDE = 8192
+__all__ = ["checked_size", "exact_sizes", "feature_size_from_input", "suggested_size"]
+
+_STRIDE = 8
+_SIDES = range(_STRIDE * 5 + 1, _STRIDE * 1024 + 1)
+"""That an input may have: six features at least, as the pyramid's finest grid is 6×6."""
 
 
-def feature_size_from_input(variant: Variant, size_hw: tuple[int, int]) -> tuple[int, int]:
-    """(h, w) of the features of an H×W input.
+def feature_size_from_input(size_hw: tuple[int, int]) -> tuple[int, int]:
+    """(h, w) of the features of an H×W input: ⌈H/8⌉, ⌈W/8⌉."""
+    height, width = size_hw
+    return -(-height // _STRIDE), -(-width // _STRIDE)
+
+
+def exact_sizes(feature_size: tuple[int, int]) -> tuple[range, range]:
+    """All heights and all widths of inputs whose features are (h, w); LayerNorm maps of that size suit each alike."""
+    heights, widths = (range(_STRIDE * (side - 1) + 1, _STRIDE * side + 1) for side in feature_size)
+    return heights, widths
+
+
+def suggested_size(variant: Variant, feature_size: tuple[int, int]) -> tuple[int, int]:
+    """The (H, W) among the exact ones that the published sizes suggest: 8(h−1)+1, or 8h for FANet. A guess."""
+    heights, widths = exact_sizes(feature_size)
+    index = -1 if variant.family == "fanet" else 0
+    return heights[index], widths[index]
+
+
+def checked_size(
+    variant: Variant, size_hw: tuple[int, int], *, maps: tuple[int, int] | None
+) -> tuple[int, int]:
+    """`size_hw`, where the network can take it.
+
+    Args:
+        variant: which network.
+        size_hw: input (H, W).
+        maps: (h, w) of the checkpoint's LayerNorm maps; None where it has none.
 
     Raises:
-        SizeError: no input of that size is possible; the message names the nearest valid ones.
+        SizeError: a side is outside the limits; the message names them, and the nearest size that keeps the maps.
     """
-    height, width = size_hw
-    sides = [_nearest(variant, side) for side in (height, width)]
-    if all(side in valid for side, valid in zip((height, width), sides, strict=True)):
-        offset = 0 if variant.family == "fanet" else 1
-        return (height - offset) // 8 + offset, (width - offset) // 8 + offset
-    rule = "8h × 8w" if variant.family == "fanet" else "(8(h−1)+1) × (8(w−1)+1)"
-    heights, widths = sides
-    nearest = " or ".join(dict.fromkeys(f"{a}x{b}" for a, b in zip(heights, widths, strict=True)))
-    raise SizeError(
-        f"{variant.name} cannot take an input of {height}x{width}: valid sizes are {rule} "
-        f"with h, w from {_SMALLEST_FEATURES} to {_LARGEST_SIDE // 8}; nearest: {nearest}"
+    if _possible(size_hw):
+        return size_hw
+    text = (
+        f"{variant.name} cannot take an input of {_by(size_hw)}: sides are {_SIDES[0]} to {_SIDES[-1]}; "
+        f"nearest: {_by(_nearest(size_hw, (_SIDES, _SIDES)))}"
     )
+    if maps is not None:
+        heights, widths = exact_sizes(maps)
+        text += (
+            f"; its LayerNorm maps {list(maps)} are kept at heights {heights[0]} to {heights[-1]} and widths "
+            f"{widths[0]} to {widths[-1]} alone"
+        )
+        kept = _nearest(size_hw, (heights, widths))
+        if _possible(kept):
+            text += f", nearest: {_by(kept)}"
+    raise SizeError(text)
 
 
-def _nearest(variant: Variant, side: int) -> tuple[int, int]:
-    """The next valid side below (or equal) and above (or equal); both within the limits."""
-    offset = 0 if variant.family == "fanet" else 1
-    smallest = 8 * (_SMALLEST_FEATURES - offset) + offset
-    largest = (_LARGEST_SIDE - offset) // 8 * 8 + offset
-    inside = min(max(side, smallest), largest)
-    below = (inside - offset) // 8 * 8 + offset
-    above = min(below + 8, largest) if below < inside else below
-    return below, above
+def _possible(size_hw: tuple[int, int]) -> bool:
+    return all(side in _SIDES for side in size_hw)
+
+
+def _nearest(size_hw: tuple[int, int], allowed: tuple[range, range]) -> tuple[int, int]:
+    height, width = (min(max(side, s[0]), s[-1]) for side, s in zip(size_hw, allowed, strict=True))
+    return height, width
+
+
+def _by(size_hw: tuple[int, int]) -> str:
+    return f"{size_hw[0]}x{size_hw[1]}"

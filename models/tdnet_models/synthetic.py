@@ -16,7 +16,7 @@ def synthetic_network(
     name: str,
     *,
     classes: int,
-    feature_size: tuple[int, int],
+    input_size: tuple[int, int],
     widths: Mapping[str, int | tuple[int, ...]],
     seed: int = 0,
 ) -> Network:
@@ -25,16 +25,19 @@ def synthetic_network(
     The masks mean nothing; the time per frame is that of a trained network of these shapes.
 
     Args:
-        name: `td2-psp50`, `td4-psp18`, `td2-fa18` or `psp101`.
+        name: such as `td2-psp50`, `td4-psp18`, `td2-fa18` or `psp101`.
         classes: K.
-        feature_size: (h, w) of the features.
+        input_size: (H, W) of the image.
         widths: channel widths as in `NetworkSpec.widths` or a bundle's manifest.
         seed: the same seed gives the same weights.
 
     Returns:
         The network in evaluation mode, float32, on the CPU, without gradients.
+
+    Raises:
+        OptionError: no network has that name.
     """
-    spec = spec_from_widths(name, classes=classes, feature_size=feature_size, widths=widths)
+    spec = spec_from_widths(name, classes=classes, input_size=input_size, widths=widths)
     with torch.device("meta"):
         network = build_network(spec)
     network = network.to_empty(device="cpu")

@@ -15,6 +15,7 @@ from torch import nn
 from tdnet_models.attention import Encoding, Propagation
 from tdnet_models.blocks import SpatialNorm, resize
 from tdnet_models.fanet import LEVELS, FanetHead, build_neck, fanet_features
+from tdnet_models.provenance import Provenance
 from tdnet_models.psp import PspHead, PyramidPooling
 from tdnet_models.resnet import ResNet
 from tdnet_models.variants import NetworkSpec
@@ -51,17 +52,20 @@ def read_order(paths: int, path: int) -> tuple[int, ...]:
 
 
 class TemporalNetwork(nn.Module):
-    """td2-psp50, td4-psp18 or td2-fa18, with the public code's parameter names.
+    """A network that remembers frames (td2-psp50, td4-psp18, td2-fa18, ...), with the public code's parameter names.
 
     Attributes:
         spec: its shapes.
-        resampled: True where the LayerNorm maps were resampled to another size: approximate.
+        resampled_from: (h, w) of the checkpoint's LayerNorm maps where they were resampled: approximate; else None.
+        provenance: what of a checkpoint its weights are; None where they come from none.
     """
+
+    resampled_from: tuple[int, int] | None = None
 
     def __init__(self, spec: NetworkSpec) -> None:
         super().__init__()
         self.spec = spec
-        self.resampled = False
+        self.provenance: Provenance | None = None
         variant = spec.variant
         for path in range(1, variant.paths + 1):
             self.add_module(variant.prefix(path), ResNet(spec))
@@ -79,6 +83,11 @@ class TemporalNetwork(nn.Module):
             for read in read_order(variant.paths, path):
                 self.add_module(hop_name(variant.paths, path, read), Propagation(spec.value))
             self.add_module(f"layer_norm{path}", SpatialNorm(spec.feature_size))
+
+    @property
+    def resampled(self) -> bool:
+        """True where the network is an approximation; see `resampled_from`."""
+        return self.resampled_from is not None
 
     def features(self, path: int, image: torch.Tensor) -> torch.Tensor:
         """Normalised image [1, 3, H, W] → features x [1, C, h, w] of sub-network `path`."""
@@ -121,12 +130,15 @@ class TemporalNetwork(nn.Module):
 
 
 class PerFrameNetwork(nn.Module):
-    """psp101: the per-frame baseline, and the teacher."""
+    """psp101, the baseline and the teacher, and its smaller siblings. It has no LayerNorm maps: any size is exact."""
+
+    resampled_from: tuple[int, int] | None = None
+    resampled = False
 
     def __init__(self, spec: NetworkSpec) -> None:
         super().__init__()
         self.spec = spec
-        self.resampled = False
+        self.provenance: Provenance | None = None
         self.pretrained = ResNet(spec)
         pooling = PyramidPooling(spec.trunk_channels[3], group=None)
         self.head = PspHead(spec.feature_channels, spec.head, spec.classes, pooling=pooling)

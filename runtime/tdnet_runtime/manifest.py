@@ -16,6 +16,7 @@ from tdnet_runtime.manifest_parts import (
     SHA256,
     ClassSpec,
     EngineMember,
+    EngineProof,
     EngineSpec,
     GraphSpec,
     InputSpec,
@@ -26,16 +27,18 @@ from tdnet_runtime.manifest_parts import (
     Strict,
     TensorSpec,
 )
-from tdnet_runtime.manifest_rules import IMAGE, LABELS, WARM, check_manifest
+from tdnet_runtime.manifest_rules import IMAGE, LABELS, SIZE_FROM_SINCE, WARM, check_manifest
 
 __all__ = [
     "IMAGE",
     "LABELS",
     "OLDEST_SCHEMA_VERSION",
     "SCHEMA_VERSION",
+    "SIZE_FROM_SINCE",
     "WARM",
     "ClassSpec",
     "EngineMember",
+    "EngineProof",
     "EngineSpec",
     "GraphSpec",
     "InputSpec",
@@ -49,7 +52,7 @@ __all__ = [
     "encode_manifest",
 ]
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 OLDEST_SCHEMA_VERSION = 1
 
 # A nesting of thousands of brackets ends in RecursionError.
@@ -62,21 +65,24 @@ class Manifest(Strict, frozen=True, kw_only=True):
 
     Attributes:
         schema_version: of this file; see `SCHEMA_VERSION`.
-        network: `td2-psp50`, `td4-psp18`, `td2-fa18` or `psp101`.
+        network: such as `td2-psp50`, `td4-psp18`, `td2-fa18` or `psp101`.
         widths: channel widths of the network by name, for making one of the same shapes.
         input: what frames must be.
-        feature_size: (h, w) of the feature maps.
+        feature_size: (h, w) of the feature maps: ⌈height/8⌉, ⌈width/8⌉.
         size_resampled: True where the LayerNorm maps were resampled from another size: approximate.
         classes: in the order of their indices.
         paths: in the order of their indices, 1 to m.
         state: the state contract.
         graphs: all graphs of the bundle.
         checkpoint_sha256: of the checkpoint file that the weights came from.
+        weights: where in that file they were: names of entries and prefixes, joined by dots; empty where nothing says.
         tools: versions of what made the bundle.
         parity: by precision, the proof's outcome.
         members: every member but the manifest itself, by name; empty only until the bundle is written.
         dtypes: by precision, dtypes of the graphs' tensors that differ from FP32's, by tensor name.
         engines: sets of engines, one for each product and kind of device.
+        threshold: with a sigmoid head, which gives one logit for two classes: the probability above which a pixel
+            has the second one. None where labels are the largest logit's class.
     """
 
     schema_version: int
@@ -95,6 +101,8 @@ class Manifest(Strict, frozen=True, kw_only=True):
     members: dict[str, MemberSpec]
     dtypes: dict[str, dict[str, str]] = msgspec.field(default_factory=dict)
     engines: tuple[EngineSpec, ...] = ()
+    threshold: float | None = None
+    weights: str = ""
 
     def __post_init__(self) -> None:
         if not SHA256.fullmatch(self.checkpoint_sha256):
@@ -106,6 +114,11 @@ class Manifest(Strict, frozen=True, kw_only=True):
         """Precisions in which every graph is present, in the order of the first graph's members."""
         first, *others = self.graphs
         return tuple(p for p in first.members if all(p in graph.members for graph in others))
+
+    @property
+    def channels(self) -> int:
+        """K of the logits: 1 with a threshold, else one for each class."""
+        return len(self.classes) if self.threshold is None else 1
 
     def at(self, precision: str) -> Manifest:
         """The same contract with the tensors of `precision`: those of the graphs and of the memory."""

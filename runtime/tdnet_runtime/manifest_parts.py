@@ -11,6 +11,7 @@ __all__ = [
     "SHA256",
     "ClassSpec",
     "EngineMember",
+    "EngineProof",
     "EngineSpec",
     "GraphSpec",
     "InputSpec",
@@ -85,9 +86,20 @@ class GraphSpec(Strict, frozen=True, kw_only=True):
 
 
 class InputSpec(Strict, frozen=True, kw_only=True):
-    """What a sub-network takes as `image`: uint8 RGB, [1, height, width, 3]; it normalises by itself.
+    """What a sub-network takes as `image`: uint8 RGB, [1, height, width, 3]; the rest it does by itself.
 
-    `mean` and `std` are those of the graph, on the scale 0–1, for the reader's information.
+    Attributes:
+        height: of the image.
+        width: of the image.
+        mean: of (x·scale − mean) / std, which the graph makes of pixels x; for each channel as `color_order` has them.
+        std: see `mean`.
+        color_order: of the channels that the network was trained on, `RGB` or `BGR`. Images are RGB in either case.
+        layout: of the image.
+        resize: how frames of another size are brought to this one.
+        scale: see `mean`.
+        preprocessing_from: `user` where mean, std and scale were stated at the export, `assumed` where they were not
+            (and before schema 3).
+        size_from: `user` where the size was stated at the export, `assumed` where it was not (and before schema 3).
     """
 
     height: int
@@ -97,14 +109,28 @@ class InputSpec(Strict, frozen=True, kw_only=True):
     color_order: str = "RGB"
     layout: str = "NHWC"
     resize: str = "bilinear, half-pixel centres, no antialiasing"
+    scale: float = 1 / 255
+    preprocessing_from: str = "assumed"
+    size_from: str = "assumed"
 
     def __post_init__(self) -> None:
         if not (1 <= self.height <= _MAX_SIDE and 1 <= self.width <= _MAX_SIDE):
             raise ValueError(f"input size {self.height}x{self.width} is outside 1..{_MAX_SIDE}")
-        if self.color_order != "RGB" or self.layout != "NHWC":
-            raise ValueError(f"input is {self.color_order} {self.layout}, only RGB NHWC is known")
-        if min(self.std) <= 0:
-            raise ValueError(f"input has standard deviations {self.std}, expected positive ones")
+        if self.color_order not in ("RGB", "BGR") or self.layout != "NHWC":
+            raise ValueError(f"input is {self.color_order} {self.layout}, only RGB and BGR, NHWC, are known")
+        if not (
+            min(self.std) > 0 and self.scale > 0 and math.isfinite(sum((*self.mean, *self.std, self.scale)))
+        ):
+            raise ValueError(
+                f"input has the means {self.mean}, standard deviations {self.std} and scale {self.scale}, expected "
+                "finite ones, positive but for the means"
+            )
+        if self.preprocessing_from not in ("user", "assumed"):
+            raise ValueError(
+                f"input is preprocessed as {self.preprocessing_from!r} said, not user or assumed"
+            )
+        if self.size_from not in ("user", "assumed"):
+            raise ValueError(f"the input size is from {self.size_from!r}, expected user or assumed")
 
 
 class ClassSpec(Strict, frozen=True, kw_only=True):
@@ -242,6 +268,34 @@ class EngineMember(Strict, frozen=True, kw_only=True):
             )
 
 
+class EngineProof(Strict, frozen=True, kw_only=True):
+    """A set of engines was run on a GPU, in closed loop beside ONNX Runtime.
+
+    Attributes:
+        device: name of the GPU.
+        compute_capability: of the GPU, `8.7`.
+        frames: consecutive frames compared, cold ones included.
+        label_agreement: share of equal labels, 0 to 1: over all frames, and of the worst frame.
+        worst_frame_agreement: see `label_agreement`.
+        report: member with the figures for each frame, path and tensor.
+    """
+
+    device: str
+    compute_capability: str
+    frames: int
+    label_agreement: float
+    worst_frame_agreement: float
+    report: str
+
+    def __post_init__(self) -> None:
+        worst, overall = self.worst_frame_agreement, self.label_agreement
+        if self.frames < 1 or not 0 <= worst <= overall + 1e-9 <= 1 + 1e-9:
+            raise ValueError(
+                f"engines were proven over {self.frames} frames with label agreement {overall}, worst frame {worst}, "
+                "which is not possible"
+            )
+
+
 class EngineSpec(Strict, frozen=True, kw_only=True):
     """Engines of all graphs, built by one product for one kind of device.
 
@@ -254,6 +308,7 @@ class EngineSpec(Strict, frozen=True, kw_only=True):
         platform: operating system and architecture, `linux-x86_64`.
         options: the builder options that matter.
         graphs: by graph name.
+        proof: that they were run and are right; None where they were built and never run.
     """
 
     backend: str
@@ -264,6 +319,7 @@ class EngineSpec(Strict, frozen=True, kw_only=True):
     platform: str
     options: dict[str, str]
     graphs: dict[str, EngineMember]
+    proof: EngineProof | None = None
 
     @property
     def title(self) -> str:

@@ -12,11 +12,14 @@ if TYPE_CHECKING:
     from tdnet_runtime.manifest import Manifest
     from tdnet_runtime.manifest_parts import EngineMember, EngineSpec, GraphSpec, PathSpec, TensorSpec
 
-__all__ = ["IMAGE", "LABELS", "WARM", "check_manifest"]
+__all__ = ["IMAGE", "LABELS", "SIZE_FROM_SINCE", "WARM", "check_manifest"]
 
 IMAGE = "image"
 LABELS = "labels"
+LOGITS = "logits"
 WARM = "warm"
+SIZE_FROM_SINCE = 3
+"""Schema version since which a manifest says where its input size comes from, and sizes follow one rule."""
 
 _SLOT = re.compile(r"slot[0-9]+_")
 _MAX_CHANNELS = 1 << 16
@@ -29,10 +32,19 @@ def check_manifest(manifest: Manifest) -> None:
     """
     if not 1 <= len(manifest.classes) <= 256:
         raise ValueError(f"{len(manifest.classes)} classes; labels are uint8, so 1 to 256 are possible")
+    if manifest.threshold is not None and not (0 < manifest.threshold < 1 and len(manifest.classes) == 2):
+        raise ValueError(
+            f"a threshold of {manifest.threshold} for {len(manifest.classes)} classes; expected one between 0 and 1, for 2"
+        )
     height, width = manifest.input.height, manifest.input.width
     if not (1 <= manifest.feature_size[0] <= height and 1 <= manifest.feature_size[1] <= width):
         raise ValueError(
             f"feature size {manifest.feature_size} does not fit the input size {(height, width)}"
+        )
+    expected = -(-height // 8), -(-width // 8)
+    if manifest.schema_version >= SIZE_FROM_SINCE and manifest.feature_size != expected:
+        raise ValueError(
+            f"feature size {manifest.feature_size} is not that of the input size {(height, width)}: {expected}"
         )
     for name, channels in manifest.widths.items():
         each = (channels,) if isinstance(channels, int) else channels
@@ -163,11 +175,17 @@ def _check_wiring(manifest: Manifest, path: PathSpec) -> None:
         for tensor in manifest.state.entry:
             _check_source(subnet, f"memory_{tensor.name}", tensor, subnet.outputs)
         _check_apm(manifest, path, subnet, last)
-    labels = {tensor.name: tensor for tensor in last.outputs}.get(LABELS)
+    outputs = {tensor.name: tensor for tensor in last.outputs}
+    labels, logits = outputs.get(LABELS), outputs.get(LOGITS)
     if labels is None or (labels.shape, labels.dtype) != ((1, height, width), "uint8"):
         raise ValueError(
             f"graph {last.name!r} gives {_listed(last.outputs)}, "
             f"expected {LABELS} uint8 [1, {height}, {width}]"
+        )
+    if logits is not None and logits.shape != (1, manifest.channels, height, width):
+        raise ValueError(
+            f"graph {last.name!r} gives {_listed([logits])}, expected [1, {manifest.channels}, {height}, {width}] for "
+            f"{len(manifest.classes)} classes{'' if manifest.threshold is None else ' by a threshold'}"
         )
 
 
@@ -218,6 +236,8 @@ def _check_members(manifest: Manifest) -> None:
     for spec in manifest.engines:
         for name, engine in spec.graphs.items():
             _check_engine(manifest, spec, name, engine)
+        if spec.proof is not None and spec.proof.report not in manifest.members:
+            raise ValueError(f"the proof of {spec.title!r} names {spec.proof.report!r}, which is not listed")
     for precision, summary in manifest.parity.items():
         if summary.report not in manifest.members:
             raise ValueError(f"the {precision} report {summary.report!r} is not listed among the members")

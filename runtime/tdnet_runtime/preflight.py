@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import shlex
 import sys
 from dataclasses import dataclass
@@ -27,14 +28,17 @@ __all__ = [
     "DeviceFacts",
     "check_engine",
     "choose_engines",
+    "misfits",
     "platform_name",
     "portability_note",
     "rebuild_command",
+    "too_old",
 ]
 
 PREFERRED = ("fp16", "fp32")
 """Precisions of GPU engines, best first."""
 
+_OLDEST_TENSORRT = (10, 3)  # strongly typed networks and memory that the user gives, in all that is used here
 # And 12.0 and later: TensorRT-RTX 1.7.1's own words where it refuses an H100.
 _RTX_RUNS_ON = ("8.0", "8.6", "8.9")
 
@@ -60,6 +64,17 @@ class DeviceFacts:
     driver_cuda: tuple[int, int] | None = None
 
 
+def too_old(backend: str, version: str) -> str | None:
+    """Why a version of the product cannot be used; None where it can, or says nothing that is understood."""
+    numbers = tuple(int(part) for part in re.findall(r"\d+", version)[:2])
+    if backend != "tensorrt" or len(numbers) < 2 or numbers >= _OLDEST_TENSORRT:
+        return None
+    return (
+        f"this is TensorRT {version}, which is too old: 10.3 is the first that is served; on a Jetson it comes with "
+        "JetPack 6.1 (6.0 has 8.6)"
+    )
+
+
 def platform_name() -> str:
     """Operating system and architecture, `linux-x86_64` or `linux-aarch64`."""
     return f"{sys.platform}-{platform.machine().lower()}"
@@ -83,18 +98,23 @@ def choose_engines(bundle: Bundle, facts: DeviceFacts, *, precision: str | None)
         BackendError: there are none in that precision, or none of them fits.
     """
     manifest, product = bundle.manifest, PRODUCTS[facts.backend]
+    if precision is not None and precision not in PREFERRED:
+        raise BackendError(
+            f"{product} engines in {precision} were asked; there are such in {' and '.join(PREFERRED)} only, since INT8 "
+            f"graphs are made for CPUs. Ask for {PREFERRED[0]}, or for the backend openvino or onnxruntime"
+        )
     sets = [spec for spec in manifest.engines if spec.backend == facts.backend]
     wanted = precision or next((p for p in PREFERRED if any(s.precision == p for s in sets)), None)
     candidates = [spec for spec in sets if spec.precision == wanted]
     if not candidates:
         raise BackendError(_absent(bundle, facts, wanted, sets))
-    misfits = [_misfits(spec, facts) for spec in candidates]
-    fitting = [spec for spec, reasons in zip(candidates, misfits, strict=True) if not reasons]
+    found = [misfits(spec, facts) for spec in candidates]
+    fitting = [spec for spec, reasons in zip(candidates, found, strict=True) if not reasons]
     if fitting:
         made_for_it = [s for s in fitting if facts.compute_capability in s.compute_capabilities]
         return (made_for_it or fitting)[-1]
-    nearest = min(misfits, key=len)
-    others = f" (nor do {len(misfits) - 1} other sets fit)" if len(misfits) > 1 else ""
+    nearest = min(found, key=len)
+    others = f" (nor do {len(found) - 1} other sets fit)" if len(found) > 1 else ""
     too_old = any(reason.startswith("the driver") for reason in nearest)
     update = "update the driver, or " if too_old else ""
     advice = _device_note(facts) or (
@@ -162,7 +182,7 @@ def _device_note(facts: DeviceFacts) -> str | None:
     )
 
 
-def _misfits(spec: EngineSpec, facts: DeviceFacts) -> list[str]:
+def misfits(spec: EngineSpec, facts: DeviceFacts) -> list[str]:
     """Each reason why the engines of `spec` are not for this machine, with both values."""
     product, reasons = PRODUCTS[spec.backend], []
     if spec.product_version != facts.product_version:

@@ -34,7 +34,7 @@ def test_cityscapes_and_camvid_are_known_by_their_count():
     assert camvid["sky"] == (128, 128, 128)
 
 
-@pytest.mark.parametrize("count", [1, 2, 12, 256])
+@pytest.mark.parametrize("count", [2, 12, 256])
 def test_others_are_numbered_in_distinct_colours(count):
     specs = class_specs(count, None)
     assert [spec.name for spec in specs] == [f"class{index}" for index in range(count)]
@@ -66,6 +66,36 @@ def test_a_users_list(text, names, color, tmp_path):
     assert [spec.name for spec in specs] == names
     if color is not None:
         assert specs[0].color == color
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (None, {"background": (0, 0, 0), "foreground": None}),
+        ("rail", {"background": (0, 0, 0), "rail": None}),
+        ("rail 1 2 3", {"background": (0, 0, 0), "rail": (1, 2, 3)}),
+        ("gravel 4 5 6\nrail 1 2 3", {"gravel": (4, 5, 6), "rail": (1, 2, 3)}),
+    ],
+)
+def test_one_class_has_two_labels(text, expected, tmp_path):
+    path = None
+    if text is not None:
+        path = tmp_path / "names.txt"
+        path.write_text(text)
+    found = as_dict(class_specs(1, path))
+    assert list(found) == list(expected)
+    assert all(color in (found[name], None) for name, color in expected.items())
+    assert len(set(found.values())) == 2
+
+
+@pytest.mark.parametrize("text", ["", "a\nb\nc\n"])
+def test_other_numbers_of_names_for_one_class_are_refused(text, tmp_path):
+    path = tmp_path / "names.txt"
+    path.write_text(text)
+    with pytest.raises(
+        OptionError, match=r"has 1 class \(name it, or the background and it\); write one name"
+    ):
+        class_specs(1, path)
 
 
 BAD = {

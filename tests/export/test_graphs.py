@@ -171,7 +171,7 @@ def test_names_are_unique_and_tell_the_part(graphs):
         "head/",
         "recomposed",
     )
-    last = ("upsample", "argmax", "to_uint8")
+    last = ("upsample", "argmax", "to_float", "to_uint8")
     for model in graphs.values():
         names = [node.name for node in model.graph.node]
         assert len(set(names)) == len(names)

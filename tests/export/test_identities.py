@@ -116,7 +116,7 @@ def test_an_infinite_variance_leaves_the_shift(fill):
     assert equal(F.conv2d(x, torch.from_numpy(weight), torch.from_numpy(shift)), norm(conv(x)))
 
 
-SIZES = [(6, 6), (7, 9), (9, 13), (12, 18), (11, 8), (25, 49), (97, 193)]
+SIZES = [(6, 6), (7, 9), (9, 13), (12, 18), (11, 8), (25, 48), (25, 49), (32, 64), (60, 60), (97, 193)]
 
 
 @pytest.mark.parametrize("bins", POOL_SIZES)
@@ -198,7 +198,7 @@ def test_pyramid_pooling_in_parts(group, fill, random):
     spec = synthetic_network(
         "td4-psp18",
         classes=2,
-        feature_size=(7, 9),
+        input_size=(55, 66),
         widths=PUBLISHED["td4-psp18"].widths | {"planes": (4, 8, 8, 16), "stem": 4, "value": 4, "head": 4},
     ).spec
     weights = Weights({f"psp1.{key}": value for key, value in pooling.state_dict().items()})
@@ -307,11 +307,15 @@ def test_all_propagation_among_past_frames_needs_nothing_of_the_current_one():
     assert touched["hop1/scores"]
 
 
-def narrow(name):
-    """The smallest network of its design whose maps do not divide, random weights, float64."""
+ODD_SIZES = [(47, 50), (41, 48), (63, 65), (56, 81), (87, 42)]
+"""Features of 6×7, 6×6, 8×9, 7×11 and 11×6: all kinds of remainders of the strides and of the pyramid's grids."""
+
+
+def narrow(name, size_hw=ODD_SIZES[0]):
+    """The smallest network of its design at a size, random weights, float64."""
     tiny = {"stem": 2, "planes": (2, 4, 8, 16), "head": 3, "value": 4, "neck": 3}
     widths = {key: tiny.get(key, 0) if width else 0 for key, width in PUBLISHED[name].widths.items()}
-    network = synthetic_network(name, classes=2, feature_size=(6, 7), widths=widths)
+    network = synthetic_network(name, classes=2, input_size=size_hw, widths=widths)
     generator = torch.Generator().manual_seed(0)
     for key, value in network.state_dict().items():
         if key.endswith(("bias", "running_mean")) or key.startswith("layer_norm"):
@@ -328,10 +332,11 @@ def narrow(name):
     return network.double()
 
 
+@pytest.mark.parametrize("size", ODD_SIZES, ids=str)
 @pytest.mark.parametrize("name", ["td2-fa18", "td4-psp18", "td2-psp50"])
-def test_whole_graphs_are_the_network(name):
+def test_whole_graphs_are_the_network(name, size):
     """Written in float64 and run by the reference evaluator, cold and warm, every tensor on the way."""
-    network = narrow(name)
+    network = narrow(name, size)
     spec, stride = network.spec, network.spec.variant.memory_stride
     paths = spec.variant.paths
     contract = NetworkContract(spec=spec, memory_stride=stride, logits=True)
@@ -365,8 +370,9 @@ def test_whole_graphs_are_the_network(name):
             slots[f"slot{path}_{leaf.name}"] = found[f"memory_{leaf.name}"]
 
 
-def test_the_whole_per_frame_graph_is_the_network():
-    network = narrow("psp101")
+@pytest.mark.parametrize("size", ODD_SIZES, ids=str)
+def test_the_whole_per_frame_graph_is_the_network(size):
+    network = narrow("psp101", size)
     (job,) = graph_jobs(
         NetworkContract(spec=network.spec, memory_stride=4, logits=True), Weights(network.state_dict())
     )

@@ -1,11 +1,14 @@
 """The figures of the closed-loop proof: what is compared, and when it counts as different."""
 
+import dataclasses
+
 import msgspec
 import numpy as np
 import pytest
 
 from tdnet_export.options import ExportOptions
-from tdnet_export.parity import _error, _require, _require_all, prove_parity, required_frames
+from tdnet_export.parity import Case, prove_parity, verdict_of
+from tdnet_export.parity_checks import required_frames, tensor_error
 from tdnet_export.parity_report import (
     BOUNDS,
     FrameParity,
@@ -33,27 +36,27 @@ def test_bounds_are_those_of_the_specification():
 def test_error_is_the_worst_difference_over_the_spread():
     expected = np.array([[0.0, 2.0, 4.0, 6.0]], dtype=np.float32)
     found = np.array([[0.0, 2.0, 4.5, 6.25]], dtype=np.float32)
-    assert _error(found, expected) == pytest.approx(0.5 / expected.std())
+    assert tensor_error(found, expected) == pytest.approx(0.5 / expected.std())
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_what_is_not_finite_holds_no_bound(value):
     ones = np.array([1.0, 2.0, 3.0], dtype=np.float32)
     found = np.array([1.0, value, 3.0], dtype=np.float32)
-    assert _error(found, ones) == np.inf
-    assert _error(ones, found) == np.inf
+    assert tensor_error(found, ones) == np.inf
+    assert tensor_error(ones, found) == np.inf
 
 
 def test_a_constant_tensor_must_be_met_exactly():
-    assert _error(np.full(3, 2.0, np.float32), np.full(3, 2.0, np.float32)) == 0.0
-    assert _error(np.full(3, 2.1, np.float32), np.full(3, 2.0, np.float32)) == np.inf
+    assert tensor_error(np.full(3, 2.0, np.float32), np.full(3, 2.0, np.float32)) == 0.0
+    assert tensor_error(np.full(3, 2.1, np.float32), np.full(3, 2.0, np.float32)) == np.inf
 
 
 def test_large_values_do_not_hide_an_error():
     """Their float32 variance overflows."""
     expected = np.array([1e20, -1e20, 3e20], dtype=np.float32)
     found = expected * np.float32(1.5)
-    assert _error(found, expected) == pytest.approx(1.5e20 / expected.std(dtype=np.float64))
+    assert tensor_error(found, expected) == pytest.approx(1.5e20 / expected.std(dtype=np.float64))
 
 
 def figures(labels=1.0, **errors):
@@ -61,7 +64,7 @@ def figures(labels=1.0, **errors):
 
 
 def test_what_holds_the_bounds_passes():
-    _require(figures(labels=0.999, query=2e-3, logits=1.9e-3), BOUNDS["fp32"], "fp32")
+    verdict_of("fp32", BOUNDS["fp32"]).require_frame(figures(labels=0.999, query=2e-3, logits=1.9e-3))
 
 
 @pytest.mark.parametrize(
@@ -81,7 +84,7 @@ def test_what_holds_the_bounds_passes():
 )
 def test_what_does_not_is_named_first_tensor_first(frame, message):
     with pytest.raises(ParityError, match=message):
-        _require(frame, BOUNDS["fp32"], "fp32")
+        verdict_of("fp32", BOUNDS["fp32"]).require_frame(frame)
 
 
 def report(labels, confusion, precision="fp16"):
@@ -129,8 +132,8 @@ def test_figures_of_paths_and_classes():
 )
 def test_all_frames_together_hold_bounds_too(labels, confusion, message):
     with pytest.raises(ParityError, match=message + r".*export with --precision fp32"):
-        _require_all(report(labels, confusion))
-    _require_all(report([0.98, 0.98], [[95, 5], [0, 900]]))
+        verdict_of("fp16", BOUNDS["fp16"]).require_all(report(labels, confusion))
+    verdict_of("fp16", BOUNDS["fp16"]).require_all(report([0.98, 0.98], [[95, 5], [0, 900]]))
 
 
 def names_of_slots(leaves, paths):
@@ -178,10 +181,11 @@ def test_bounds_decide(tiny_checkpoint, tmp_path):
     frames = [render(t, height=49, width=65) for t in range(2)]
     done = []
     options = {"footage": "two", "memory_stride": 4, "on_frame": done.append}
-    report = prove_parity(out, network, frames, **options)
-    assert list(report.frames) == done
-    assert (report.footage, len(done)) == ("two", 2)
+    case = Case(precision="fp32", bundle=out)
+    report = prove_parity([case], network, frames, **options)["fp32"]
+    assert done == [1, 2]
+    assert (report.footage, len(report.frames)) == ("two", 2)
     strict = msgspec.structs.replace(BOUNDS["fp32"], max_error=0.0)
     with pytest.raises(ParityError, match=r"frame 0 .*'logits'.*the bound is 0e\+00"):
-        prove_parity(out, network, frames, bounds=strict, **options)
+        prove_parity([dataclasses.replace(case, bounds=strict)], network, frames, **options)
     assert len(done) == 2

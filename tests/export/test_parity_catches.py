@@ -4,6 +4,7 @@ Each fault is planted in the exporter or the runtime, on a tiny td4-psp18 (m = 4
 pyramid's grids do not divide) and, where the network has the part, on others.
 """
 
+import dataclasses
 import re
 import tempfile
 
@@ -14,6 +15,7 @@ from tdnet_export import apm_graph, features, graphs, identities, ops, parity, p
 from tdnet_export.options import ExportOptions
 from tdnet_export.pipeline import bundle_from_checkpoint
 from tdnet_export.weights import Weights
+from tdnet_models.preprocessing import Preprocessing
 from tdnet_models.reference import ReferenceStream
 from tdnet_models.tdnet import read_order
 from tdnet_runtime import memory, preprocess, stream_base
@@ -144,10 +146,10 @@ def floor_kernel_pooling(patch):
 def bgr_in_the_graphs(patch):
     original = graphs.write_normalised
 
-    def swapped(writer, image):
+    def swapped(writer, image, preprocessing):
         slices = {"starts": [-1], "ends": [-100], "axes": [3], "steps": [-1]}
         turned = writer.op("Slice", image, *(writer.integers(key, value) for key, value in slices.items()))
-        return original(writer, turned)
+        return original(writer, turned, preprocessing)
 
     patch.setattr(graphs, "write_normalised", swapped)
 
@@ -162,7 +164,36 @@ def bgr_in_the_runtime(patch):
 
 
 def mean_not_subtracted(patch):
-    patch.setattr(trunk_graph, "MEAN", (0.0, 0.0, 0.0))
+    original = graphs.write_normalised
+
+    def off(writer, image, preprocessing):
+        return original(writer, image, dataclasses.replace(preprocessing, mean=(0.0, 0.0, 0.0)))
+
+    patch.setattr(graphs, "write_normalised", off)
+
+
+def bgr_not_turned(patch):
+    """The first convolution keeps its channels although the frames are RGB."""
+    turn = trunk_graph.first_weights
+    patch.setattr(trunk_graph, "first_weights", lambda weight, pre: turn(weight, pre.rgb))
+
+
+def mean_of_bgr_not_turned(patch):
+    original = graphs.write_normalised
+
+    def off(writer, image, preprocessing):
+        return original(writer, image, dataclasses.replace(preprocessing, color_order="RGB"))
+
+    patch.setattr(graphs, "write_normalised", off)
+
+
+def scale_left_out(patch):
+    original = graphs.write_normalised
+
+    def off(writer, image, preprocessing):
+        return original(writer, image, dataclasses.replace(preprocessing, scale=1 / 255))
+
+    patch.setattr(graphs, "write_normalised", off)
 
 
 def sampled_differently(patch, start, faster=0):
@@ -186,8 +217,8 @@ def stride_of_six_for_five(patch):
 
 
 def oracle_of_another_stride(patch):
-    def another(network, *, memory_stride):
-        return ReferenceStream(network, memory_stride=memory_stride + 1)
+    def another(network, *, memory_stride, preprocessing):
+        return ReferenceStream(network, memory_stride=memory_stride + 1, preprocessing=preprocessing)
 
     patch.setattr(parity, "ReferenceStream", another)
 
@@ -212,7 +243,7 @@ def upsampling_by_half_pixels(patch):
 def argmax_before_upsampling(patch):
     """The logits are right, the labels are not made of them."""
 
-    def labels(writer, scores, *, spec):
+    def labels(writer, scores, *, spec, threshold):
         ops.resize(writer, scores, [1, spec.classes, *spec.input_size], name="upsample", as_output="logits")
         best = writer.op("Cast", writer.op("ArgMax", scores, axis=1, keepdims=1), to=writer.onnx_dtype)
         sizes = writer.integers("sizes", [1, 1, *spec.input_size])
@@ -266,14 +297,16 @@ FAULTS = [
 ]
 
 
-def export(name, tiny_checkpoint, out, stride=None):
+def export(name, tiny_checkpoint, out, stride=None, **options):
     size = (49, 65) if name == "psp101" else None
     return bundle_from_checkpoint(
-        ExportOptions(checkpoint=tiny_checkpoint(name), out=out, size_hw=size, memory_stride=stride)
+        ExportOptions(
+            checkpoint=tiny_checkpoint(name), out=out, size_hw=size, memory_stride=stride, **options
+        )
     )
 
 
-def refusal(name, tiny_checkpoint, tmp_path, monkeypatch, stride=None):
+def refusal(name, tiny_checkpoint, tmp_path, monkeypatch, stride=None, **options):
     """The message of the ParityError with which an export ends that leaves everything as it was."""
     temporary, folder = tmp_path / "temporary", tmp_path / "out"
     temporary.mkdir()
@@ -282,7 +315,7 @@ def refusal(name, tiny_checkpoint, tmp_path, monkeypatch, stride=None):
     out = folder / "out.plan"
     out.write_bytes(OLD)
     with pytest.raises(ParityError) as caught:
-        export(name, tiny_checkpoint, out, stride)
+        export(name, tiny_checkpoint, out, stride, **options)
     assert [path.name for path in folder.iterdir()] == ["out.plan"]
     assert out.read_bytes() == OLD
     assert list(temporary.iterdir()) == []
@@ -301,6 +334,16 @@ def test_the_proof_fails(fault, name, stride, frame, tensor, more, tiny_checkpoi
     fault(monkeypatch)
     text = refusal(name, tiny_checkpoint, tmp_path, monkeypatch, stride)
     assert re.search(rf": frame {re.escape(frame)} .*'{tensor}'.*{more}", text), text
+
+
+@pytest.mark.parametrize("name", ["td2-psp50", "td2-fa18", "psp101"])
+@pytest.mark.parametrize("fault", [bgr_not_turned, mean_of_bgr_not_turned, scale_left_out])
+def test_the_proof_fails_on_another_preprocessing(fault, name, tiny_checkpoint, tmp_path, monkeypatch):
+    fault(monkeypatch)
+    bgr = Preprocessing(mean=(90.0, 110.0, 130.0), std=(40.0, 60.0, 80.0), scale=1.0, color_order="BGR")
+    text = refusal(name, tiny_checkpoint, tmp_path, monkeypatch, preprocessing=bgr)
+    tensor = "logits" if name == "psp101" else "query"
+    assert re.search(rf": frame 0 .*'{tensor}'.*{NUMBERS}", text), text
 
 
 @pytest.mark.parametrize("name", ["td4-psp18", "psp101"])

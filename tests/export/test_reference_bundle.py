@@ -8,12 +8,19 @@ import logging
 
 import pytest
 from tests.conftest import SMALL_SIZE, small_reference, small_state
-from tests.models.conftest import FULL_SIZE, NETWORKS, full_size_reference, full_size_state
+from tests.models.conftest import (
+    FULL_SIZE,
+    NETWORKS,
+    OTHER_SIZED,
+    full_size_reference,
+    full_size_state,
+    other_size_reference,
+)
 
 from tdnet_export import pipeline
 from tdnet_export.options import ExportOptions
 from tdnet_export.pipeline import bundle_from_checkpoint
-from tdnet_runtime import Segmenter
+from tdnet_runtime import Bundle, Segmenter
 from tdnet_runtime.media.scene import render
 
 pytestmark = pytest.mark.usefixtures("all_threads")
@@ -21,13 +28,13 @@ pytestmark = pytest.mark.usefixtures("all_threads")
 
 @pytest.fixture
 def exported(saved, tmp_path, monkeypatch):
-    """exported(state, size): its bundle, removed after the test (the largest have 300 MB)."""
+    """exported(state, size, **options): its bundle, removed after the test (the largest have 300 MB)."""
     monkeypatch.setattr(pipeline, "required_frames", lambda paths: paths)
     out = tmp_path / "net.plan"
 
-    def export(state, size):
+    def export(state, size, **options):
         checkpoint = saved(state)
-        bundle_from_checkpoint(ExportOptions(checkpoint=checkpoint, out=out, size_hw=size))
+        bundle_from_checkpoint(ExportOptions(checkpoint=checkpoint, out=out, size_hw=size, **options))
         checkpoint.unlink()
         return out
 
@@ -60,6 +67,18 @@ def test_small_size_is_the_public_codes(name, exported):
         out_of_step = agreements(bundle, frames[:1] + frames[2:4], expected[[0, 2, 3]])
         assert out_of_step[0] >= 0.999
         assert max(out_of_step[1:]) < 0.999
+
+
+@pytest.mark.parametrize("size", [(200, 383), pytest.param((256, 512), marks=pytest.mark.slow)], ids=str)
+@pytest.mark.parametrize("name", OTHER_SIZED)
+def test_other_sizes_are_the_public_codes(name, size, exported):
+    """And the FP16 graphs hold their bounds, which are those of every size."""
+    reference = other_size_reference(name, size)
+    bundle = exported(small_state(name, size), size, precisions=("fp32", "fp16"))
+    found = agreements(bundle, reference["frames"], reference["labels"])
+    assert min(found) >= 0.999, found
+    with Bundle.open(bundle) as opened:
+        assert list(opened.manifest.parity) == ["fp32", "fp16"]
 
 
 @pytest.mark.slow

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from tests.conftest import _recipe, published_shapes
 
+from tdnet_runtime.media.scene import render
+
 # Without PyTorch there is nothing to test here; in CI it must not be absent, so there the imports fail.
 collect_ignore_glob = (
     [] if importlib.util.find_spec("torch") or os.environ.get("CI") == "true" else ["test_*.py"]
@@ -46,6 +48,22 @@ def full_size_reference(name):
         result = {key: archive[key][:count] for key in ("labels", "logits_stride8")}
     frames = [cv2.imread(str(folder / "frames" / f"{height}x{width}" / frame)) for frame in names]
     return result | {"frames": [cv2.cvtColor(frame, cv2.COLOR_BGR2RGB) for frame in frames]}
+
+
+OTHER_SIZES = ((256, 512), (200, 383))
+"""Sizes that are not 8k+1, at which there are outputs for `OTHER_SIZED`."""
+OTHER_SIZED = ("td4-psp18", "td2-psp50")
+
+
+def other_size_reference(name, size_hw):
+    """The public code's outputs at one of `OTHER_SIZES`, and the frames as uint8 RGB; skips where they are absent."""
+    height, width = size_hw
+    path = SHARED / "reference" / f"{name}_{height}x{width}_seed0.npz"
+    if not path.is_file():
+        pytest.skip(f"the outputs at other sizes are not part of the repository: no {path.name} beside it")
+    with np.load(path) as archive:
+        result = {key: archive[key] for key in ("labels", "logits_stride8", "frames")}
+    return result | {"frames": [render(int(t), height=height, width=width) for t in result["frames"]]}
 
 
 @pytest.fixture

@@ -7,7 +7,15 @@ import numpy as np
 import pytest
 import torch
 from tests.conftest import SMALL_SIZE, small_reference, small_state
-from tests.models.conftest import FULL_SIZE, NETWORKS, full_size_reference, full_size_state
+from tests.models.conftest import (
+    FULL_SIZE,
+    NETWORKS,
+    OTHER_SIZED,
+    OTHER_SIZES,
+    full_size_reference,
+    full_size_state,
+    other_size_reference,
+)
 
 from tdnet_models import ReferenceStream, load_checkpoint
 from tdnet_runtime.errors import FrameError
@@ -64,6 +72,19 @@ def test_small_size_is_the_public_codes(name, saved):
     assert len(found) == (1 if name == "psp101" else 11)
     assert all(deviation.holds for deviation in found), found
     assert not network.resampled
+
+
+@pytest.mark.usefixtures("all_threads")
+@pytest.mark.parametrize("size", OTHER_SIZES, ids=str)
+@pytest.mark.parametrize("name", OTHER_SIZED)
+def test_other_sizes_are_the_public_codes(name, size, saved):
+    """Their LayerNorm maps fit 8×8 sizes each; the one that was trained at is exact, not only 8(h−1)+1."""
+    reference = other_size_reference(name, size)
+    network = load_checkpoint(saved(small_state(name, size)), size=size)
+    assert not network.resampled
+    found = deviations(ReferenceStream(network), reference["frames"], reference)
+    assert len(found) == 8
+    assert all(deviation.holds for deviation in found), found
 
 
 @pytest.mark.slow

@@ -14,7 +14,7 @@ NARROW = {"stem": 8, "planes": (8, 16, 32, 64), "head": 8, "value": 16, "neck": 
 def narrow_network(name, *, seed=0):
     published = PUBLISHED[name].widths
     widths = {key: NARROW.get(key, width) if width else 0 for key, width in published.items()}
-    return synthetic_network(name, classes=3, feature_size=(7, 9), widths=widths, seed=seed)
+    return synthetic_network(name, classes=3, input_size=(50, 71), widths=widths, seed=seed)
 
 
 @pytest.mark.parametrize("name", NETWORKS)

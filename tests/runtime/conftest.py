@@ -33,7 +33,7 @@ def _floats(name: str, *shape: int) -> TensorSpec:
 def _graphs() -> tuple[GraphSpec, ...]:
     image = TensorSpec(name="image", shape=(1, HEIGHT, WIDTH, 3), dtype="uint8")
     labels = TensorSpec(name="labels", shape=(1, HEIGHT, WIDTH), dtype="uint8")
-    features = (_floats("query", 1, KEYS, 1, 2), _floats("value", 1, VALUES, 1, 2))
+    features = (_floats("query", 1, KEYS, 1, 1), _floats("value", 1, VALUES, 1, 1))
     graphs = []
     for path in (1, 2):
         memory = (_floats("memory_k", KEYS, POSITIONS), _floats("memory_v", VALUES, POSITIONS))
@@ -58,7 +58,7 @@ def tiny_manifest() -> Manifest:
         network="td2-fa18",
         widths={"value": VALUES, "stages": (4, 8)},
         input=InputSpec(height=HEIGHT, width=WIDTH, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)),
-        feature_size=(1, 2),
+        feature_size=(1, 1),
         size_resampled=False,
         classes=(ClassSpec(name="road", color=(128, 64, 128)), ClassSpec(name="sky", color=(70, 130, 180))),
         paths=(

@@ -10,7 +10,7 @@ import sys
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 import pytest
@@ -129,9 +129,11 @@ def test_everything_is_shown(made_up_bundle: Path) -> None:
     for expected in (
         "td2-fa18, 2 classes, 2 paths",
         "value 3, stages 4-8",
-        "4x8 (the checkpoint's own); features 1x2",
+        "4x8 (assumed: heights 1 to 8 and widths 1 to 8 fit the",
         "uint8 RGB, [1, 4, 8, 3] (NHWC)",
-        "0.485, 0.456, 0.406",
+        "RGB, (x/255 - mean)/std inside the graphs; ASSUMED",
+        "R 0.485, G 0.456, B 0.406",
+        "the class of the largest logit",
         digest,
         manifest.checkpoint_sha256,
         "80 bytes in 2 slots",
@@ -146,6 +148,63 @@ def test_everything_is_shown(made_up_bundle: Path) -> None:
     ):
         assert expected in text, expected
     assert "APPROXIMATE" not in text
+
+
+BGR = {"mean": (104.0, 117.0, 123.0), "std": (1.0, 1.0, 1.0), "scale": 1.0, "color_order": "BGR"}
+
+
+@pytest.mark.parametrize(
+    ("spec", "expected"),
+    [
+        ({"preprocessing_from": "user"}, "RGB, (x/255 - mean)/std inside the graphs; stated at the export"),
+        (
+            BGR | {"preprocessing_from": "user"},
+            "BGR, (x - mean)/std inside the graphs; stated at the export mean B 104, G 117, R 123 std B 1, G 1, R 1",
+        ),
+        ({"color_order": "BGR"}, "inside the graphs; BGR as stated, mean, std and scale ASSUMED"),
+        ({"scale": 1 / 127.5}, "RGB, (0.00784314 x - mean)/std inside the graphs; ASSUMED"),
+    ],
+)
+def test_the_preprocessing_is_shown_and_whether_it_was_assumed(
+    spec: dict[str, object],
+    expected: str,
+    tmp_path: Path,
+    tiny_manifest: Manifest,
+    tiny_members: Mapping[str, bytes],
+) -> None:
+    path = tmp_path / "x.plan"
+    stated = msgspec.structs.replace(tiny_manifest.input, **spec)
+    write_bundle(path, msgspec.structs.replace(tiny_manifest, input=stated), tiny_members)
+    text = " ".join(_shown(path, width=300).split())
+    assert expected in text
+    assert "input uint8 RGB, [1, 4, 8, 3] (NHWC)" in text  # frames are, whatever the network takes
+    with Bundle.open(path) as bundle:
+        told = json.loads(json_from_bundle(bundle))["manifest"]["input"]
+    assert {key: told[key] for key in spec} == json.loads(json.dumps(spec))
+
+
+@pytest.mark.parametrize(
+    ("classes", "threshold", "expected"),
+    [
+        (2, 0.25, "labels sky where the one logit's sigmoid is above 0.25, else road"),
+        (2, None, "labels the class of the largest logit"),
+        (1, None, "labels all 0: one class and no threshold (before schema 3); export it again"),
+    ],
+)
+def test_the_rule_of_the_labels_is_shown(
+    classes: int,
+    threshold: float | None,
+    expected: str,
+    tmp_path: Path,
+    tiny_manifest: Manifest,
+    tiny_members: Mapping[str, bytes],
+) -> None:
+    path = tmp_path / "x.plan"
+    named = tiny_manifest.classes[:classes]
+    write_bundle(
+        path, msgspec.structs.replace(tiny_manifest, classes=named, threshold=threshold), tiny_members
+    )
+    assert expected in " ".join(_shown(path, width=300).split())
 
 
 def test_it_reads_well_in_80_columns_without_colour(made_up_bundle: Path) -> None:
@@ -163,6 +222,38 @@ def test_a_resampled_size_is_the_first_thing_said(
     text = _shown(path)
     assert text.startswith("APPROXIMATE: the LayerNorm maps of this network were resampled")
     assert "4x8 (APPROXIMATE: resampled)" in text
+
+
+@pytest.mark.parametrize(
+    ("changes", "size_from", "expected"),
+    [
+        ({}, "user", "4x8 (named by the user); features 1x1"),
+        (
+            {},
+            "assumed",
+            "4x8 (assumed: heights 1 to 8 and widths 1 to 8 fit the checkpoint alike); features 1x1",
+        ),
+        (
+            {"schema_version": 2},
+            "assumed",
+            "4x8 (assumed, not recorded before schema 3: heights 1 to 8 and widths 1 to 8 fit the checkpoint alike)",
+        ),
+        ({"size_resampled": True}, "user", "4x8 (APPROXIMATE: resampled)"),
+    ],
+    ids=["named", "assumed", "old", "resampled"],
+)
+def test_where_the_size_comes_from(
+    changes: dict[str, Any],
+    size_from: str,
+    expected: str,
+    tmp_path: Path,
+    tiny_manifest: Manifest,
+    tiny_members: Mapping[str, bytes],
+) -> None:
+    chosen = msgspec.structs.replace(tiny_manifest.input, size_from=size_from)
+    path = tmp_path / "x.plan"
+    write_bundle(path, msgspec.structs.replace(tiny_manifest, input=chosen, **changes), tiny_members)
+    assert expected in _shown(path, width=160)
 
 
 def test_classes_have_swatches_only_where_there_is_colour(made_up_bundle: Path) -> None:
@@ -193,6 +284,7 @@ def test_a_per_frame_network_and_no_proof(tmp_path: Path, tiny_manifest: Manifes
     write_bundle(path, manifest, {"g": b"x" * 2000, "h": b"x", "i": b"x" * (3 << 20)})
     text = _shown(path)
     assert "State of a stream: none, each frame stands alone" in text
+    assert "4x8 (assumed: this network takes any size); features 1x1" in text
     assert "Parity with PyTorch: not proven" in text
     assert "fp32 2.0 KiB" in text
     assert "fp16 1 bytes" in text

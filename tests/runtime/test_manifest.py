@@ -181,6 +181,46 @@ def test_a_per_frame_network_has_no_state(tree: Tree) -> None:
     assert _decode(tree).state.nbytes == 0
 
 
+@pytest.mark.parametrize("version", [1, 2])
+def test_an_older_manifest_says_what_it_assumed(tree: Tree, version: int) -> None:
+    for part, name in ((tree, "threshold"), (tree["input"], "scale"), (tree["input"], "preprocessing_from")):
+        del part[name]
+    tree["schema_version"] = version
+    old = _decode(tree)
+    assert (old.input.scale, old.input.color_order, old.input.preprocessing_from) == (
+        1 / 255,
+        "RGB",
+        "assumed",
+    )
+    assert (old.threshold, old.channels) == (None, 2)
+
+
+def _logits(channels: int) -> Callable[[Tree], None]:
+    def spoil(tree: Tree) -> None:
+        for graph in (APM1, APM2):
+            outputs = tree["graphs"][graph]["outputs"]
+            outputs.append({"name": "logits", "shape": [1, channels, 4, 8], "dtype": "float32"})
+
+    return spoil
+
+
+def test_logits_have_a_channel_for_each_class_and_one_with_a_threshold(tree: Tree) -> None:
+    one_each, one = json.loads(json.dumps(tree)), json.loads(json.dumps(tree))
+    _logits(2)(one_each)
+    assert _decode(one_each).channels == 2
+    one_each["threshold"] = 0.5
+    with pytest.raises(BundleFormatError, match=r"expected \[1, 1, 4, 8\] for 2 classes by a threshold"):
+        _decode(one_each)
+    _logits(1)(one)
+    with pytest.raises(BundleFormatError, match=r"gives logits .* expected \[1, 2, 4, 8\] for 2 classes"):
+        _decode(one)
+    one["threshold"] = 0.5
+    assert _decode(one).channels == 1
+    one["classes"] = one["classes"][:1]
+    with pytest.raises(BundleFormatError, match=r"a threshold of 0.5 for 1 classes; .* for 2"):
+        _decode(one)
+
+
 def test_members_are_compared_only_once_they_are_listed(tiny_manifest: Manifest, tree: Tree) -> None:
     assert tiny_manifest.members == {}
     tree["members"] = {}
@@ -188,12 +228,21 @@ def test_members_are_compared_only_once_they_are_listed(tiny_manifest: Manifest,
         _decode(tree)
 
 
-@pytest.mark.parametrize("version", [0, 3, -1, 10**15])
+@pytest.mark.parametrize("version", [1, 2])
+def test_an_old_manifest_says_nothing_of_where_its_size_comes_from(tree: Tree, version: int) -> None:
+    """And its feature size is not held to the rule."""
+    tree["schema_version"] = version
+    del tree["input"]["size_from"]
+    tree["feature_size"] = [1, 2]
+    assert _decode(tree).input.size_from == "assumed"
+
+
+@pytest.mark.parametrize("version", [0, 4, -1, 10**15])
 def test_an_unknown_schema_names_the_range_that_is_read(tree: Tree, version: int) -> None:
     tree["schema_version"] = version
     tree["future field"] = True
     with pytest.raises(
-        BundleVersionError, match=rf"schema version {version}; .* reads 1 to 2; install a matching"
+        BundleVersionError, match=rf"schema version {version}; .* reads 1 to 3; install a matching"
     ):
         _decode(tree)
 
@@ -250,12 +299,22 @@ MEMBER = {"size": 1, "sha256": DIGEST}
         # Single parts.
         (_set("input", "height", to=0), "input size 0x8 is outside"),
         (_set("input", "width", to=1 << 17), "input size 4x131072 is outside"),
-        (_set("input", "color_order", to="BGR"), "only RGB NHWC is known"),
-        (_set("input", "std", to=[0.1, 0.0, 0.1]), "standard deviations .* expected positive"),
+        (_set("input", "color_order", to="GRB"), "only RGB and BGR, NHWC, are known"),
+        (_set("input", "layout", to="NCHW"), "only RGB and BGR, NHWC, are known"),
+        (_set("input", "std", to=[0.1, 0.0, 0.1]), "standard deviations .* expected finite ones, positive"),
+        (_set("input", "scale", to=0.0), "scale 0.0, expected finite ones, positive"),
+        (_set("input", "preprocessing_from", to="guessed"), "as 'guessed' said, not user or assumed"),
+        (_set("threshold", to=0.0), "a threshold of 0.0 for 2 classes; expected one between 0 and 1, for 2"),
+        (_set("threshold", to=1.0), "a threshold of 1.0 for 2 classes"),
         (_set("widths", "value", to=-1), "width 'value' is -1, expected 0 to"),
         (_set("widths", "stages", to=[4, 1 << 20]), "width 'stages' is .* expected 0 to"),
         (_set("feature_size", to=[0, 2]), "feature size .* does not fit the input size"),
         (_set("feature_size", to=[1, 9]), "feature size .* does not fit the input size"),
+        (
+            _set("feature_size", to=[1, 2]),
+            r"feature size \(1, 2\) is not that of the input size .*: \(1, 1\)",
+        ),
+        (_set("input", "size_from", to="checkpoint"), "size is from 'checkpoint', expected user or assumed"),
         (_set("classes", to=[]), "0 classes"),
         (_set("classes", to=[{"name": "x", "color": [0, 0, 0]}] * 257), "257 classes"),
         (_set("classes", 0, "name", to=""), "empty name"),

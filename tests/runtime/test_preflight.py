@@ -21,6 +21,7 @@ from tdnet_runtime.preflight import (
     platform_name,
     portability_note,
     rebuild_command,
+    too_old,
 )
 
 ORIN = DeviceFacts(
@@ -302,3 +303,33 @@ def test_names_and_commands() -> None:
     assert rebuild_command("x.plan", "tensorrt") == "tdnet-export --rebuild x.plan --backend tensorrt"
     quoted = rebuild_command(Path("a b.plan"), "tensorrt-rtx", "fp16")
     assert quoted == "tdnet-export --rebuild 'a b.plan' --backend tensorrt-rtx --precision fp16"
+
+
+@pytest.mark.parametrize(
+    ("backend", "version", "old"),
+    [
+        ("tensorrt", "8.6.2", True),
+        ("tensorrt", "10.2.0.19", True),
+        ("tensorrt", "10.3.0", False),
+        ("tensorrt", "11.4.0.106", False),
+        ("tensorrt", "unknown", False),
+        ("tensorrt-rtx", "1.7.1.116", False),
+    ],
+)
+def test_a_tensorrt_that_is_too_old_is_said_with_its_jetpack(backend: str, version: str, old: bool) -> None:
+    reason = too_old(backend, version)
+    assert (reason is not None) is old
+    if reason is not None:
+        assert reason.startswith(f"this is TensorRT {version}, which is too old: 10.3")
+        assert "JetPack 6.1" in reason
+
+
+def test_int8_engines_of_an_older_toolkit_are_not_run(bundle: MakeBundle) -> None:
+    """It built some whose upper half of the range was cut off."""
+    opened = bundle({"precision": "int8"}, precisions=("fp32", "fp16", "int8"))
+    with pytest.raises(
+        BackendError, match=r"engines in int8 were asked; there are such in fp16 and fp32 only"
+    ):
+        choose_engines(opened, RTX, precision="int8")
+    with pytest.raises(BackendError, match="engines were asked, the bundle has only in int8"):
+        choose_engines(opened, RTX, precision=None)

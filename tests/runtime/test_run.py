@@ -20,6 +20,7 @@ from tdnet_runtime.cli.frame_progress import FrameProgress
 from tdnet_runtime.cli.interrupt import stop_on_interrupt
 from tdnet_runtime.cli.run_options import RunOptions
 from tdnet_runtime.errors import BackendError, MediaError, OptionError
+from tdnet_runtime.manifest import ClassSpec, InputSpec
 from tdnet_runtime.media.frames import SourceFrame
 from tdnet_runtime.media.overlay import OverlayWriter
 from tdnet_runtime.media.sources import open_source
@@ -38,14 +39,23 @@ class FakeSegmenter:
     opened_with: dict[str, object]
     before_push = staticmethod(lambda index: None)
     size_resampled = False
+    threshold = None
+    size_from = "user"
 
     def __init__(self):
         self.bundle = SimpleNamespace(path=Path("town.plan"), digest="0123456789abcdef" * 4)
         self.backend = SimpleNamespace(name="fake", description="paint", precision="fp32")
         self.manifest = SimpleNamespace(
             network="td2-fa18",
-            input=SimpleNamespace(height=24, width=32),
-            classes=[SimpleNamespace(color=color) for color in COLORS],
+            input=InputSpec(
+                height=24, width=32, mean=(0.0, 0.1, 0.2), std=(1.0, 1.0, 1.0), size_from=self.size_from
+            ),
+            classes=[
+                ClassSpec(name=name, color=color)
+                for name, color in zip(("rest", "rail"), COLORS, strict=True)
+            ],
+            threshold=self.threshold,
+            channels=2 if self.threshold is None else 1,
             size_resampled=self.size_resampled,
         )
         self._index = 0
@@ -136,6 +146,10 @@ def test_video_to_labels_and_overlay(tmp_path, network, clip, tdnet_run):
     assert re.search(r"[\d.]+ frames/s", rows["whole loop"])
     assert re.search(r"p50 [\d.]+ ms, p95 [\d.]+ ms, max [\d.]+ ms", rows["latency"])
     assert rows["network"].endswith("td2-fa18, 24x32")
+    assert (
+        "RGB, (x/255 - mean)/std, mean R 0, G 0.1, B 0.2, std R 1, G 1, B 1; ASSUMED" in rows["preprocessing"]
+    )
+    assert "a pixel's label" not in rows
     assert "town.plan, digest 0123456789ab" in rows["bundle"]
     assert rows["backend"].endswith("fake: paint")
     assert rows["precision"].endswith("fp32")
@@ -191,6 +205,20 @@ def test_a_resampled_bundle_is_called_approximate(network, clip, tdnet_run):
     assert code == 0
     assert "td2-fa18, 24x32 (APPROXIMATE)" in out
     assert "APPROXIMATE: the LayerNorm maps of this bundle were resampled" in out
+
+
+def test_a_sigmoid_heads_rule_is_shown(network, clip, tdnet_run):
+    network.threshold = 0.3
+    code, out, _ = tdnet_run("--engine", "town.plan", "--input", clip)
+    assert code == 0
+    assert "rail where the one logit's sigmoid is above 0.3, else rest" in out
+
+
+def test_an_assumed_size_is_told(network, clip, tdnet_run):
+    network.size_from = "assumed"
+    code, out, _ = tdnet_run("--engine", "x", "--input", clip)
+    assert code == 0
+    assert "td2-fa18, 24x32 (assumed size: see tdnet-inspect)" in " ".join(out.split())
 
 
 def test_ctrl_c_finishes_the_files(tmp_path, network, clip, tdnet_run):
@@ -253,9 +281,14 @@ def test_an_image_that_breaks_in_mid_run(tmp_path, network, tdnet_run):
         cv2.imwrite(str(folder / f"{index}.png"), np.full((90, 90, 3), index, np.uint8))
     bad = folder / "2.png"
     bad.write_bytes(bad.read_bytes()[:80])
-    line = error_line(*tdnet_run("--engine", "x", "--input", folder, "--labels", tmp_path / "l"))
-    assert f"reading an image: not an image, damaged or cut short: '{bad}'" in line
+    told = f"reading an image: not an image, damaged or cut short: '{bad}'"
+    arguments = ("--engine", "x", "--input", folder, "--labels", tmp_path / "l")
+    assert told in error_line(*tdnet_run(*arguments, "--on-damage", "fail"))
     assert sorted(path.name for path in (tmp_path / "l").iterdir()) == ["0.png", "1.png"]
+    code, out, err = tdnet_run(*arguments, "--overwrite")
+    assert (code, err) == (0, f"tdnet-run: 1 damaged frame left out: {told}\n")
+    assert f"1 damaged frame left out: {told}" in out
+    assert sorted(path.name for path in (tmp_path / "l").iterdir()) == ["0.png", "1.png", "3.png"]
 
 
 BAD_INPUTS = {

@@ -21,7 +21,7 @@ from tdnet_runtime.stream import Result, Stream, StreamSnapshot, StreamState
 DIGEST = "0123456789abcdef" * 4
 SIZE_HW = (5, 7)  # not the network's 4x8
 PATHS = [1, 2, 4]
-LOGITS = TensorSpec(name="logits", shape=(1, 3, 4, 8), dtype="float32")
+LOGITS = TensorSpec(name="logits", shape=(1, 100, 4, 8), dtype="float32")
 
 
 def hand_made(manifest: Manifest, paths: int, *, logits: bool = False) -> Manifest:
@@ -266,7 +266,7 @@ def test_logits_where_the_bundle_has_them(tiny_manifest: Manifest, paths: int) -
     first, second = push(stream, range(2))
     assert first.logits is not None
     assert second.logits is not None
-    assert (first.logits.shape, first.logits.dtype) == ((3, 4, 8), np.float32)
+    assert (first.logits.shape, first.logits.dtype) == ((100, 4, 8), np.float32)
     first.logits.fill(5)
     assert not np.shares_memory(first.logits, second.logits)
     assert not (stream.tensor("logits") == 5).any()

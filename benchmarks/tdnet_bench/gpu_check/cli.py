@@ -28,7 +28,7 @@ __all__ = ["app", "parse_limits", "run", "target_rows", "view_of"]
 
 _EPILOG = (
     "Exit codes: 0 every question was answered; 1 an error, such as no GPU; 2 wrong usage; 3 something failed or was "
-    "left out, the document says what; 130 interrupted."
+    "left out, the document says what; 130 interrupted; 143, 129 terminated."
 )
 _ROOT = Path(__file__).resolve().parents[3]
 _SAID = 300  # characters of a step's last words

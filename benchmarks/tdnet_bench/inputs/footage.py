@@ -25,11 +25,13 @@ class FootageFrame(NamedTuple):
 
     The image is uint8 RGB [H, W, 3], C-contiguous, of the network's size, and may be shared: only read it. The name
     is the stem of its image file, after the sequence's folder where there are several; its index for other footage.
+    Its file stores it in `stored_hw`, where a mark of orientation makes that another size than the upright one.
     """
 
     image: npt.NDArray[np.uint8]
     name: str
     place: int
+    stored_hw: tuple[int, int] | None = None
 
 
 class Footage(Protocol):
@@ -92,8 +94,7 @@ class FileFootage:
         )  # with the video code, only where files are read
 
         folders = sequence_folders(path) if path.is_dir() else []
-        self._paths = folders or [path]
-        self._prefixes = [f"{folder.name}/" for folder in folders] or [""]
+        self._path, self._first = path, folders[0] if folders else path
         self._height, self._width = height, width
         with self.open() as source:
             self.size_hw = source.size_hw
@@ -107,7 +108,7 @@ class FileFootage:
         Raises:
             MediaError: unreadable, or no frames.
         """
-        return _open(self._paths[0])
+        return _open(self._first)
 
     def frames(self, count: int) -> Iterator[FootageFrame]:
         """See `Footage`; decoded as it goes.
@@ -120,17 +121,23 @@ class FileFootage:
     def _all_frames(self) -> Iterator[FootageFrame]:
         import cv2  # with the video code, only where files are read
 
-        for path, prefix in zip(self._paths, self._prefixes, strict=True):
-            with _open(path) as source:
-                for index, frame in enumerate(source):
-                    image = frame.image
-                    if image.shape[:2] != (self._height, self._width):
-                        size = (self._width, self._height)
-                        image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_LINEAR), np.uint8)
-                    yield FootageFrame(image, f"{prefix}{frame.name}", index)
+        with _open(self._path) as source:
+            place = 0
+            for frame in source:
+                image = frame.image
+                upright_hw = image.shape[:2]
+                if upright_hw != (self._height, self._width):
+                    size = (self._width, self._height)
+                    image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_LINEAR), np.uint8)
+                place = 0 if frame.begins else place
+                stored_hw = upright_hw[::-1] if frame.orientation.swaps_sides else None
+                yield FootageFrame(image, frame.name, place, stored_hw)
+                place += 1
 
 
 def _open(path: Path) -> FrameSource:
-    from tdnet_runtime.media.sources import open_source  # with the video code, only where files are read
+    from tdnet_runtime.media.damage import OnDamage  # with the video code, only where files are read
+    from tdnet_runtime.media.sources import open_source
 
-    return open_source(f"{path.parent}/{path.name}")  # ./0, since a plain 0 would be a camera
+    # ./0, since a plain 0 would be a camera. All sides are to get whole frames, and every run the same.
+    return open_source(f"{path.parent}/{path.name}", on_damage=OnDamage.FAIL)

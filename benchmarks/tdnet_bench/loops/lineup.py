@@ -160,7 +160,7 @@ class Lineup:
         return PyTorchSide(
             request,
             network_for(manifest, self._ckpt),
-            memory_stride=manifest.state.stride if manifest.state.slots else None,
+            manifest=manifest,
             threads=self._threads,
             weights="synthetic" if self._ckpt is None else "checkpoint",
             gpu=None if request.device == HOST else self._gpu(),

@@ -20,6 +20,7 @@ import psutil
 import tdnet_runtime
 from tdnet_bench.machine.gpus import Gpu
 from tdnet_bench.records.record import Record
+from tdnet_runtime.backends.cpu_count import usable_cpus
 from tdnet_runtime.backends.cpu_flags import cpu_flags
 
 __all__ = ["BUSY_SHARE", "Environment", "OtherLoad", "capture_environment", "peak_rss_mib", "usable_cores"]
@@ -44,7 +45,7 @@ class Environment(Record, frozen=True, kw_only=True):
     Attributes:
         started_at: UTC, ISO 8601.
         cpu_flags: of the instruction sets that matter here, those present.
-        usable_cores: that this process may run on (affinity).
+        usable_cores: that this process may run on (affinity), and no more than its CPU quota.
         governor: of the first core's clock, e.g. `performance`.
         load_1min: average number of running processes in the minute before.
         thread_variables: environment variables set that govern thread pools.
@@ -90,10 +91,8 @@ def capture_environment() -> Environment:
 
 
 def usable_cores() -> int:
-    """Logical cores that this process may run on, at least 1."""
-    if hasattr(os, "sched_getaffinity"):  # Linux only
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    """Threads that can compute at once here, at least 1: cores that this process may run on, and CPU quotas."""
+    return usable_cpus()
 
 
 def peak_rss_mib() -> float | None:
@@ -144,7 +143,11 @@ def _commit(root: Path) -> str | None:
 
 def _git(root: Path, *arguments: str) -> str:
     done = subprocess.run(
-        ["git", "-C", root, *arguments], capture_output=True, text=True, check=True, timeout=10
+        ["git", "--no-optional-locks", "-C", root, *arguments],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=10,
     )
     return done.stdout.strip()
 

@@ -70,7 +70,9 @@ class Judge:
         if frame.place == 0:
             self._flow = BackwardFlow()  # nothing came before a sequence
         flow = self._flow.next(frame.image)
-        truth = self._label_images.of(frame.name) if self._label_images is not None else None
+        truth = None
+        if self._label_images is not None:
+            truth = self._label_images.of(frame.name, stored_hw=frame.stored_hw)
         judged, classes = {}, self._classes
         for side in self._sides:
             mine, consistency = labels[side], None

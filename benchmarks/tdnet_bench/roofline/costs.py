@@ -25,8 +25,8 @@ _VIEWS = frozenset({"Reshape", "Squeeze", "Unsqueeze", "Flatten", "Identity", "D
 """Their output is the input's memory; engines read a quantised value where it is used."""
 _MATRIX = frozenset({"Conv", "Gemm", "MatMul"})
 _SMALL_WORK = frozenset({
-    "Add", "Sub", "Mul", "Div", "Max", "Relu", "LeakyRelu", "Clip", "QuantizeLinear", "Cast", "Concat", "Slice",
-    "Transpose", "ArgMax", "ReduceMean", "ReduceL2", "Softmax", "LayerNormalization", "MaxPool", "Resize",
+    "Add", "Sub", "Mul", "Div", "Max", "Relu", "LeakyRelu", "Clip", "Greater", "Sqrt", "QuantizeLinear", "Cast", "Concat",
+    "Slice", "Transpose", "ArgMax", "ReduceMean", "ReduceL2", "Softmax", "LayerNormalization", "MaxPool", "Resize",
 })  # fmt: skip
 """Arithmetic that is little beside a matrix product; what is in none of these sets is named."""
 

@@ -25,8 +25,9 @@ from tdnet_runtime.manifest import Manifest
 
 if TYPE_CHECKING:
     from tdnet_models import Network
+    from tdnet_models.preprocessing import Preprocessing
 
-__all__ = ["PyTorchSide", "network_for"]
+__all__ = ["PyTorchSide", "network_for", "preprocessing_for"]
 
 _TEMPORAL_PARTS = ("encode", "recompose", "classify")  # what ReferenceStream calls; see models
 
@@ -47,7 +48,7 @@ class PyTorchSide:
         request: Request,
         network: Network,
         *,
-        memory_stride: int | None,
+        manifest: Manifest,
         threads: int,
         weights: str,
         gpu: Gpu | None = None,
@@ -57,7 +58,7 @@ class PyTorchSide:
         torch.set_num_threads(threads)
         self.name = str(request)
         self._torch: Any = torch
-        self._request, self._memory_stride, self._weights, self._gpu = request, memory_stride, weights, gpu
+        self._request, self._manifest, self._weights, self._gpu = request, manifest, weights, gpu
         self._precision = request.precision or PYTORCH_PRECISIONS[0]
         kind = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[self._precision]
         channels_last = request.name == CHANNELS_LAST or kind != torch.float32
@@ -98,13 +99,12 @@ class PyTorchSide:
     @contextmanager
     def stream(self) -> Iterator[Push]:
         """See `Side`; a push raises BackendError where PyTorch fails."""
-        from tdnet_models import ReferenceStream  # needs torch
+        from tdnet_models.reference import ReferenceStream, labels_of  # needs torch
 
-        stream = ReferenceStream(self._network, memory_stride=self._memory_stride)
-
-        def labels_of(frame: Any) -> Any:
-            # max() instead of argmax(): 65 against 142 ms at 19×769×1537 on 2 threads, torch 2.13
-            return stream.push(frame).max(0).indices.to(self._torch.uint8)
+        manifest = self._manifest
+        stream = ReferenceStream(
+            self._network, memory_stride=manifest.state.stride, preprocessing=preprocessing_for(manifest)
+        )
 
         def handle() -> int:
             assert self._gpu is not None  # there is a watch
@@ -115,11 +115,11 @@ class PyTorchSide:
             def push(frame: Any) -> Mask:
                 with _reported(self.name):
                     if self._request.device == HOST:
-                        labels = labels_of(frame).numpy()
+                        labels = labels_of(stream.push(frame), manifest.threshold).numpy()
                         return Mask(lambda: labels)
                     given = frame if self._request.resident else self._on_device(frame)
                     with nullcontext() if watch is None else watch.timing(handle()):
-                        made = labels_of(given)
+                        made = labels_of(stream.push(given), manifest.threshold)
                     span = (lambda: None) if watch is None else watch.ns
                     if self._request.resident:
                         self._synchronize()
@@ -167,18 +167,27 @@ def _cuda_name(torch: Any) -> str:
 
 
 def network_for(manifest: Manifest, ckpt: Path | None) -> Network:
-    """The PyTorch network that a bundle stands for, with made-up weights where `ckpt` is None.
+    """The PyTorch network that a bundle stands for: of the weights in `ckpt` those that it has; made-up ones for None.
 
     Raises:
         CheckpointError: `ckpt` cannot be loaded.
     """
     from tdnet_models import load_checkpoint, synthetic_network  # need torch
 
+    size_hw = (manifest.input.height, manifest.input.width)
     if ckpt is not None:
-        return load_checkpoint(ckpt, size=(manifest.input.height, manifest.input.width))
+        return load_checkpoint(ckpt, size=size_hw, weights=manifest.weights or None)
     return synthetic_network(
         manifest.network,
-        classes=len(manifest.classes),
-        feature_size=manifest.feature_size,
+        classes=manifest.channels,
+        input_size=size_hw,
         widths=manifest.widths,
     )
+
+
+def preprocessing_for(manifest: Manifest) -> Preprocessing:
+    """What the bundle's network was trained on, as its manifest says."""
+    from tdnet_models.preprocessing import Preprocessing  # only beside PyTorch
+
+    spec = manifest.input
+    return Preprocessing(mean=spec.mean, std=spec.std, scale=spec.scale, color_order=spec.color_order)

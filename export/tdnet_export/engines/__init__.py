@@ -6,10 +6,12 @@ process only (`child`), by `builder`.
 
 from __future__ import annotations
 
-from tdnet_export.engines.build import build_engines, require_builder
+from tdnet_export.engines.build import build_engines, require_builder, require_engine_precision
+from tdnet_export.engines.gate import gated
 from tdnet_export.engines.options import BuildEvent, BuildOptions, OnBuild
 from tdnet_export.engines.products import ENGINE_BACKENDS
 from tdnet_export.engines.rebuilding import RebuildSummary, add_engines, rebuild
+from tdnet_export.engines.verifying import VerifySummary, verify
 
 __all__ = [
     "ENGINE_BACKENDS",
@@ -17,8 +19,12 @@ __all__ = [
     "BuildOptions",
     "OnBuild",
     "RebuildSummary",
+    "VerifySummary",
     "add_engines",
     "build_engines",
+    "gated",
     "rebuild",
     "require_builder",
+    "require_engine_precision",
+    "verify",
 ]

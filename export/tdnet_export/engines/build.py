@@ -12,10 +12,11 @@ from tdnet_export.engines.child import Request
 from tdnet_export.engines.options import BuildEvent, BuildOptions, OnBuild
 from tdnet_export.engines.process import ChildResult, run_child
 from tdnet_export.engines.products import cuda_major, product_of, require_product
+from tdnet_runtime.errors import OptionError
 from tdnet_runtime.manifest import EngineMember, EngineSpec
 from tdnet_runtime.preflight import PREFERRED, platform_name
 
-__all__ = ["build_engines", "engine_key", "require_builder"]
+__all__ = ["build_engines", "engine_key", "require_builder", "require_engine_precision"]
 
 _NO_SECONDS: Mapping[str, float] = {}
 
@@ -61,10 +62,11 @@ def build_engines(
         The manifest's entry, and its members by name: for each graph the engine, its layers and its log.
 
     Raises:
-        OptionError: no such backend.
+        OptionError: no such backend, or a precision that engines are not built in.
         MissingExtraError: the product or Polygraphy is not installed.
         ExportError: a graph is refused, or its engine is not of the precision. Nothing stays.
     """
+    require_engine_precision(precision)
     require_product(backend)
     options = options or BuildOptions()
     progress = _Progress(backend, precision, len(graphs), on_progress, dict(expected_s))
@@ -76,6 +78,15 @@ def build_engines(
     if (cuda := cuda_major(module)) is not None:
         recorded["cuda"] = cuda
     return _assembled(result, graphs, backend=backend, precision=precision, options=recorded)
+
+
+def require_engine_precision(precision: str) -> None:
+    """Raise OptionError unless engines are built from graphs in `precision`."""
+    if precision not in PREFERRED:
+        raise OptionError(
+            f"engines were asked in {precision}; expected {' or '.join(PREFERRED)}: INT8 graphs are made for CPUs, and "
+            "TensorRT takes their UINT8 steps for INT8, with half of the range cut off"
+        )
 
 
 def engine_key(

@@ -24,7 +24,7 @@ from tdnet_export.engines.tensorrt_api import BuilderConfig, InspectableEngine, 
 from tdnet_export.engines.timing_cache import load_timing_cache, save_timing_cache, timing_cache_path
 from tdnet_runtime.engine_header import HEADER_BYTES, parse_engine_header
 from tdnet_runtime.errors import BackendError, ExportError
-from tdnet_runtime.preflight import platform_name
+from tdnet_runtime.preflight import platform_name, too_old
 
 __all__ = ["BuiltEngine", "EngineBuilder"]
 
@@ -59,7 +59,7 @@ class EngineBuilder:
         try:
             self._module: Any = importlib.import_module(product.module)
             self._loaders: Any = importlib.import_module("polygraphy.backend.trt")
-            self._failure: Any = importlib.import_module("polygraphy.exception").PolygraphyException
+            self._polygraphy = importlib.import_module("polygraphy").__version__
             logger: Any = importlib.import_module("polygraphy.logger").G_LOGGER
         except (ImportError, OSError) as error:  # OSError: a shared library that is not whole
             raise missing(product, f"it is not installed or does not load: {error}") from error
@@ -67,6 +67,8 @@ class EngineBuilder:
             raise missing(product, f"the module {product.module!r} is an empty one, without a Builder")
         self.product = product
         self.version = str(self._module.__version__)
+        if (reason := too_old(product.backend, self.version)) is not None:
+            raise missing(product, reason)
         self.compute_capability = None if product.portable else device.compute_capability()
         self._options = options
         self._logger = logger
@@ -83,10 +85,11 @@ class EngineBuilder:
         self._logger.once_logged.clear()  # or a warning would be missing from the next graph's log
         try:
             data = self._engine_bytes(path)
-        except self._failure as error:
-            reasons = "; ".join(self._log.errors) or str(error)
+        except Exception as error:  # Polygraphy's own, and what its calls into another version's API raise
+            reasons = "; ".join(self._log.errors) or f"{type(error).__name__}: {error}"
             raise ExportError(
-                f"{self.product.title} {self.version} could not build graph {graph!r}: {reasons}"
+                f"{self.product.title} {self.version} could not build graph {graph!r} (with Polygraphy "
+                f"{self._polygraphy}): {reasons}"
             ) from error
         self._check_header(graph, data)
         layers = self._layers(graph, data)
@@ -95,7 +98,7 @@ class EngineBuilder:
         return BuiltEngine(data, layers, self._log.kept(header))
 
     def _engine_bytes(self, path: Path) -> bytes:
-        cache = self._timing_cache()
+        cache = self._timing_cache(path.parent)
         used: list[BuilderConfig] = []
 
         def keep(builder: object, network: object, config: BuilderConfig) -> None:
@@ -120,10 +123,10 @@ class EngineBuilder:
             save_timing_cache(used[0], cache)
         return data
 
-    def _timing_cache(self) -> Path | None:
+    def _timing_cache(self, work: Path) -> Path | None:
         if self.compute_capability is None:
             return None
-        return timing_cache_path(self.version, self.compute_capability, platform_name())
+        return timing_cache_path(self.version, self.compute_capability, platform_name(), work=work)
 
     def _check_header(self, graph: str, data: bytes) -> None:
         """The runtime's preflight reads this header: it must say what the manifest will say."""

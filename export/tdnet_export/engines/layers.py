@@ -45,8 +45,8 @@ class EngineLayer:
     Attributes:
         name: the builder's.
         kind: its LayerType.
-        inputs: activations.
-        constants: weights and other constants, where the builder shows them as tensors.
+        inputs: activations; TensorRT 10 lists a kernel, its factors and its bias here as well, behind the activation.
+        constants: weights and other constants, where the builder shows them as tensors of their own.
         outputs: results.
         weights: type and number of the weights, where the builder shows them so; else None.
         nodes: ONNX nodes that went into it.
@@ -72,12 +72,12 @@ class EngineLayer:
 
     @property
     def is_half(self) -> bool:
-        """True where all that it multiplies is float16; scalars, biases and integers aside.
+        """True where all that it multiplies is float16; scalars, vectors (biases) and integers aside.
 
         A layer none of whose types is known is not.
         """
-        types = [tensor.dtype for tensor in self.inputs if tensor.elements > 1]
-        types += [tensor.dtype for tensor in self.constants if _is_matrix(tensor)]
+        operands = [tensor for tensor in (*self.inputs, *self.constants) if _is_matrix(tensor)]
+        types = [tensor.dtype for tensor in operands or self.inputs if tensor.elements > 1]
         types += [self.weights[0]] if self.weights else []
         floats = [dtype for dtype in types if dtype in _FLOATS]
         return bool(floats) and all(dtype == "float16" for dtype in floats)
@@ -86,7 +86,7 @@ class EngineLayer:
     def products(self) -> int:
         """Multiplications, estimated from the shapes; at least 1."""
         results = self.outputs[0].elements if self.outputs else 1
-        kernels = [tensor for tensor in self.constants if len(tensor.shape) >= 4]
+        kernels = [tensor for tensor in self.constants or self._listed_kernels if len(tensor.shape) >= 4]
         if self.weights and self.outputs and len(self.outputs[0].shape) >= 2:
             return max(results // max(self.outputs[0].shape[1], 1) * self.weights[1], 1)
         if kernels:
@@ -94,6 +94,12 @@ class EngineLayer:
         sizes = sorted(t.elements for t in (*self.inputs, *self.constants) if t.dtype in _FLOATS)
         # (M·K)(K·N)(M·N) is the square of a matrix product's M·K·N.
         return max(math.isqrt(math.prod(sizes[-2:]) * results), 1)
+
+    @property
+    def _listed_kernels(self) -> list[EngineTensor]:
+        """Matrices behind the first input that are no residual, which has the result's shape."""
+        results = [tensor.shape for tensor in self.outputs]
+        return [tensor for tensor in self.inputs[1:] if _is_matrix(tensor) and tensor.shape not in results]
 
 
 def half_share(layers: Iterable[EngineLayer]) -> float:

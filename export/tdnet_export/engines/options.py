@@ -52,10 +52,11 @@ class BuildEvent:
         backend: of the set.
         precision: of the set.
         graph: that is being built or has been; None when the set begins.
-        done: engines that are finished.
-        total: engines of the set.
+        done: engines that are finished; or frames of their proof.
+        total: engines of the set; or frames.
         seconds: what the build took; None where it begins.
         estimate_s: what the last build of such a graph took; None where none was seen.
+        proof: True where the set is being proven on this machine's GPU.
     """
 
     backend: str
@@ -65,17 +66,18 @@ class BuildEvent:
     total: int
     seconds: float | None = None
     estimate_s: float | None = None
+    proof: bool = False
 
     @property
     def stage(self) -> str:
         """What is going on, the same for all events of a set."""
-        return f"build {self.backend} {self.precision}"
+        return f"{'prove' if self.proof else 'build'} {self.backend} {self.precision}"
 
     @property
     def text(self) -> str:
         """The event in a few words."""
         if self.graph is None:
-            return f"{self.total} engines"
+            return f"{self.total} {'frames on the GPU' if self.proof else 'engines'}"
         if self.seconds is not None:
             return f"{self.graph} ({self.done} of {self.total}): {self.seconds:.1f} s"
         estimate = f", about {self.estimate_s:.0f} s" if self.estimate_s is not None else ""

@@ -6,7 +6,7 @@ import importlib.util
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from importlib.metadata import distributions
+from importlib.metadata import distributions, version
 
 from tdnet_runtime.engine_header import PRODUCTS
 from tdnet_runtime.errors import MissingExtraError, OptionError
@@ -36,17 +36,21 @@ class Product:
         return PRODUCTS[self.backend]
 
 
+_OLDEST_POLYGRAPHY = (0, 50, 3)
+"""Older ones ask for what TensorRT-RTX and TensorRT 11 no longer have (`EXPLICIT_BATCH`, `precision_is_set`)."""
+_POLYGRAPHY = "pip install 'polygraphy>=0.50.3'"
 _PRODUCTS = {
     "tensorrt": Product(
         backend="tensorrt",
         module="tensorrt",
-        install="install TensorRT from NVIDIA (JetPack brings it), and: pip install polygraphy",
+        install="install TensorRT 10.3 or later from NVIDIA (on a Jetson JetPack 6.1 and later bring it: make the "
+        f"environment with python -m venv --system-site-packages), and: {_POLYGRAPHY}",
         portable=False,
     ),
     "tensorrt-rtx": Product(
         backend="tensorrt-rtx",
         module="tensorrt_rtx",
-        install="install it with: pip install tensorrt-rtx polygraphy",
+        install=f"install it with: pip install tensorrt-rtx, and: {_POLYGRAPHY}",
         portable=True,
     ),
 }
@@ -72,13 +76,16 @@ def require_product(backend: str) -> None:
 
     Raises:
         OptionError: as from `product_of`.
-        MissingExtraError: a package is absent; the message says how to install it.
+        MissingExtraError: a package is absent, or Polygraphy too old; the message says how to install it.
     """
     product = product_of(backend)
     for module in (product.module, "polygraphy"):
         spec = importlib.util.find_spec(module)
         if spec is None or spec.origin is None:  # a folder of stubs alone is a package without an origin
             raise missing(product, f"the package {module!r} is not installed")
+    found = version("polygraphy")
+    if tuple(int(part) for part in re.findall(r"\d+", found)[:3]) < _OLDEST_POLYGRAPHY:
+        raise missing(product, f"Polygraphy {found} is too old for TensorRT 11 and TensorRT-RTX")
 
 
 def missing(product: Product, what: str) -> MissingExtraError:

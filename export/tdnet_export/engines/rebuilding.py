@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
 
 import msgspec
 
-from tdnet_export.engines.build import build_engines, require_builder
-from tdnet_export.engines.options import BuildOptions, OnBuild
+from tdnet_export.engines.build import build_engines, require_builder, require_engine_precision
+from tdnet_export.engines.gate import gated
+from tdnet_export.engines.options import BuildEvent, BuildOptions, OnBuild
+from tdnet_export.engines.replacing import check_writable, identity, require_unchanged
 from tdnet_export.termination import sigterm_as_exit
 from tdnet_runtime.bundle import Bundle
 from tdnet_runtime.bundle_writer import write_bundle
@@ -32,6 +34,7 @@ class RebuildSummary:
         path: the bundle.
         manifest: as written.
         built: sets of engines that are new.
+        never_run: why sets could not be run here, by title.
         dropped: sets that the bundle had before, and has no more.
         seconds: that it took.
     """
@@ -39,6 +42,7 @@ class RebuildSummary:
     path: Path
     manifest: Manifest
     built: tuple[EngineSpec, ...]
+    never_run: dict[str, str]
     dropped: tuple[EngineSpec, ...]
     seconds: float
 
@@ -68,21 +72,24 @@ def rebuild(
         on_progress: see `OnBuild`.
 
     Raises:
-        OptionError: no backend, or not one that has engines.
+        OptionError: no backend, or not one that has engines, or a precision that engines are not built in.
         MissingExtraError: a product is not installed, or does not load.
         BundleError: the bundle cannot be read.
         ExportError: TensorRT has no GPU here, the bundle has no graphs in a precision, a build failed, or the bundle
             cannot be written.
+        ParityError, BackendError: engines that this machine's GPU runs compute something else, or do not run.
     """
     started = perf_counter()
     if not backends:
         raise OptionError("no backend is named; expected tensorrt or tensorrt-rtx")
+    for precision in precisions:
+        require_engine_precision(precision)
     for backend in dict.fromkeys(backends):
         require_builder(backend)
     with Bundle.open(plan) as bundle:
-        before = _identity(plan)
+        before = identity(plan)
         target = Path(os.path.realpath(plan))
-        _check_writable(target)  # now, not after the builds
+        check_writable(target)  # now, not after the builds
         manifest = bundle.manifest
         wanted = tuple(dict.fromkeys(precisions)) or (PREFERRED[0],)
         for precision in wanted:
@@ -103,15 +110,26 @@ def rebuild(
                 )
                 del graphs  # hundreds of MB
         members = {name: bundle.read(name) for name in manifest.members}
-    manifest, members, dropped = add_engines(manifest, members, built, keep_others=keep_others)
-    if _identity(plan) != before:
-        raise ExportError(
-            f"the bundle was changed by someone else while engines were built, and is left so; rebuild again: {str(plan)!r}"
+    never_run: dict[str, str] = {}
+    for number, each in enumerate(built):
+        begun = BuildEvent(
+            backend=each[0].backend, precision=each[0].precision, graph=None, done=0, total=0, proof=True
         )
+
+        def show(stage: str, done: int, total: int, begun: BuildEvent = begun) -> None:
+            on_progress(replace(begun, done=done, total=total))
+
+        spec, files, reason = gated(manifest, members, each, on_progress=show)
+        built[number] = spec, files
+        if reason is not None:
+            never_run[spec.title] = reason
+    manifest, members, dropped = add_engines(manifest, members, built, keep_others=keep_others)
+    require_unchanged(plan, before)
     return RebuildSummary(
         path=plan,
         manifest=write_bundle(target, manifest, members),
         built=tuple(spec for spec, _ in built),
+        never_run=never_run,
         dropped=dropped,
         seconds=perf_counter() - started,
     )
@@ -150,7 +168,7 @@ def add_engines(
         for spec in gone
         for engine in spec.graphs.values()
         for name in (engine.engine, engine.layers, engine.log)
-    }
+    } | {spec.proof.report for spec in gone if spec.proof is not None}
     result = {name: data for name, data in members.items() if name not in removed}
     for _, new in built:
         result |= new
@@ -159,18 +177,6 @@ def add_engines(
     dropped = tuple(spec for spec in gone if spec.title not in titles)
     updated = msgspec.structs.replace(manifest, schema_version=SCHEMA_VERSION, engines=engines, members={})
     return updated, result, dropped
-
-
-def _check_writable(target: Path) -> None:
-    for path, what in (
-        (target, "the bundle is read-only"),
-        (target.parent, "its folder may not be written to"),
-    ):
-        if not os.access(path, os.W_OK):
-            raise ExportError(
-                f"engines cannot be put into the bundle: {what}; allow writing, or copy the bundle to where you may "
-                f"write and rebuild it there: {str(target)!r}"
-            )
 
 
 def _check_precision(plan: Path, manifest: Manifest, precision: str, *, asked: bool) -> None:
@@ -194,9 +200,3 @@ def _last_seconds(manifest: Manifest, backend: str, precision: str) -> dict[str,
         if (spec.backend, spec.precision) == (backend, precision):
             return {name: engine.build_seconds for name, engine in spec.graphs.items()}
     return {}
-
-
-def _identity(path: Path) -> tuple[int, int, int]:
-    """Changes where the file is replaced or written to."""
-    status = path.stat()
-    return status.st_ino, status.st_size, status.st_mtime_ns

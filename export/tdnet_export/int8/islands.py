@@ -30,7 +30,7 @@ INT8_ISLANDS: tuple[Island, ...] = (
         r"recomposed|layer_norm/.*", "mean and variance over all positions, of what the attention changes"
     ),
     Island(r"(.*/)?classes/conv", "its result is compared, class by class; it is next to no work"),
-    Island(r"upsample|argmax|to_uint8", "no sums"),
+    Island(r"upsample|argmax|plane|above|to_float|to_uint8", "no sums"),
 )
 
 

@@ -23,9 +23,11 @@ import numpy as np
 import numpy.typing as npt
 
 from tdnet_runtime.backends.base import NO_GRAPHS_WANTED, Binding, Buffer, Program, Session
+from tdnet_runtime.backends.no_telemetry import import_without_telemetry
 from tdnet_runtime.backends.ort_provider import GATE, LoadedGraph, Provider, checked, load_graph
 from tdnet_runtime.bundle import Bundle
 from tdnet_runtime.errors import BackendError
+from tdnet_runtime.forks import ForkBound
 from tdnet_runtime.manifest import IMAGE, TensorSpec
 
 __all__ = ["OrtBoundBackend", "OrtBoundSession"]
@@ -222,7 +224,7 @@ class OrtBoundSession:
         """See `Session.close`; the device's memory goes with the buffers."""
 
 
-class OrtBoundBackend:
+class OrtBoundBackend(ForkBound):
     """All graphs of a bundle in ONNX Runtime sessions on one provider; see `Backend`.
 
     Args:
@@ -239,9 +241,10 @@ class OrtBoundBackend:
         BundleError: the file was changed since it was opened.
     """
 
-    def __init__(self, bundle: Bundle, provider: Provider, *, name: str, precision: str) -> None:
-        import onnxruntime as ort  # an extra: imported where it is needed
+    fork_error = BackendError
 
+    def __init__(self, bundle: Bundle, provider: Provider, *, name: str, precision: str) -> None:
+        ort = import_without_telemetry("onnxruntime")
         # CUDA's own wheels lie where the system's loader does not look.
         if importlib.util.find_spec("nvidia") is not None and hasattr(ort, "preload_dlls"):
             ort.preload_dlls(directory="")
@@ -259,11 +262,13 @@ class OrtBoundBackend:
 
     def session(self) -> Session:
         """See `Backend.session`."""
+        self.require_own_process("session()")
         return OrtBoundSession(self)
 
     def close(self) -> None:
         """See `Backend.close`."""
-        self.graphs = {}
+        if not self.stranded:
+            self.graphs = {}
 
     def run_options(self, graph_number: str) -> Any:
         """For a run with that number's captured graph, or without one."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import logging
+import shlex
 from dataclasses import dataclass
 from types import ModuleType
 from typing import TYPE_CHECKING, cast
@@ -20,6 +22,7 @@ from tdnet_runtime.preflight import (
     choose_engines,
     platform_name,
     portability_note,
+    too_old,
 )
 
 if TYPE_CHECKING:
@@ -27,6 +30,8 @@ if TYPE_CHECKING:
     from tdnet_runtime.manifest import EngineSpec
 
 __all__ = ["TrtBackend", "facts_of", "load_bundle", "missing", "no_device", "open_device"]
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,16 +52,31 @@ class TrtBackend:
         """Why the product cannot be used here; None where it can."""
         return missing(self.module, self.name, self.install) or no_device()
 
+    def facts(self) -> DeviceFacts:
+        """Of this machine; only where it is not `unavailable`."""
+        return facts_of(self.name, self._api(), open_device())
+
     def unsuited(self, bundle: Bundle, *, precision: str | None) -> str | None:
         """Why the bundle has no engines for this machine; None where it has."""
         try:
-            choose_engines(bundle, facts_of(self.name, self._api(), open_device()), precision=precision)
+            choose_engines(bundle, self.facts(), precision=precision)
         except BackendError as error:
             return str(error)
         return None
 
     def open_bundle(self, bundle: Bundle, *, precision: str | None, threads: int | None) -> GpuBackend:
-        """Load the bundle's engines; `threads` means nothing here. See `load_bundle`."""
+        """Load the bundle's engines, and log where nobody has run them; `threads` means nothing. See `load_bundle`."""
+        backend = self.load(bundle, precision=precision)
+        spec = choose_engines(bundle, self.facts(), precision=precision)
+        if spec.proof is None:
+            command = shlex.join(["tdnet-export", "--verify", str(bundle.path)])
+            logger.warning(
+                "the engines %s were built and never run: prove them here with: %s", spec.title, command
+            )
+        return backend
+
+    def load(self, bundle: Bundle, *, precision: str | None) -> GpuBackend:
+        """Load the bundle's engines. See `load_bundle`."""
         return load_bundle(
             bundle, backend=self.name, api=self._api(), device=open_device(), precision=precision
         )
@@ -79,7 +99,8 @@ def missing(module: str, backend: str, install: str) -> str | None:
         return f"{product} does not load ({error}); {install}"
     if not hasattr(found, "Builder"):
         return f"the Python module {module!r} is there but empty (stubs, or an incomplete installation); {install}"
-    return None
+    reason = too_old(backend, str(found.__version__))
+    return None if reason is None else f"{reason}; {install}"
 
 
 def no_device() -> str | None:

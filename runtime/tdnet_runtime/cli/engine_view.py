@@ -30,7 +30,7 @@ class _Layers(msgspec.Struct):
 def engine_sections(bundle: Bundle) -> Iterator[Section]:
     """A section for each set of engines."""
     for spec in bundle.manifest.engines:
-        yield f"Engines {one_line(spec.title)}", _engines(bundle, spec), _built_for(spec)
+        yield f"Engines {one_line(spec.title)}: {_proven(spec)}", _engines(bundle, spec), _built_for(spec)
 
 
 def _engines(bundle: Bundle, spec: EngineSpec) -> Table:
@@ -46,6 +46,16 @@ def _engines(bundle: Bundle, spec: EngineSpec) -> Table:
             *_layer_cells(bundle, engine),
         )
     return table
+
+
+def _proven(spec: EngineSpec) -> str:
+    proof = spec.proof
+    if proof is None:
+        return "built, never run"
+    return one_line(
+        f"proven on {proof.device} (compute capability {proof.compute_capability}), {proof.frames} frames, "
+        f"{proof.label_agreement:.2%} of the labels as ONNX Runtime's"
+    )
 
 
 def _built_for(spec: EngineSpec) -> str:

@@ -12,6 +12,8 @@ from rich.text import Text
 
 from tdnet_runtime.bundle import Bundle
 from tdnet_runtime.cli.engine_view import engine_sections
+from tdnet_runtime.cli.labelling_view import assumption, channel_values, labelling, scaled
+from tdnet_runtime.cli.size_remark import size_remark
 from tdnet_runtime.cli.tables import Section, readable_size, section_table
 from tdnet_runtime.extras import one_line
 from tdnet_runtime.manifest import Manifest, TensorSpec
@@ -54,7 +56,6 @@ def show_bundle(bundle: Bundle, console: Console) -> None:
 def _network(bundle: Bundle) -> Table:
     manifest = bundle.manifest
     frame = manifest.input
-    kind = "APPROXIMATE: resampled" if manifest.size_resampled else "the checkpoint's own"
     table = Table.grid(padding=(0, 2))
     table.add_column(style="bold")
     table.add_column(overflow="fold")
@@ -64,14 +65,18 @@ def _network(bundle: Bundle) -> Table:
         "network": f"{manifest.network}, {len(manifest.classes)} classes, "
         + ("1 path" if len(manifest.paths) == 1 else f"{len(manifest.paths)} paths"),
         "channels": ", ".join(f"{name} {_widths(width)}" for name, width in manifest.widths.items()),
-        "input size": f"{frame.height}x{frame.width} ({kind}); features "
+        "input size": f"{frame.height}x{frame.width} ({size_remark(manifest)}); features "
         f"{manifest.feature_size[0]}x{manifest.feature_size[1]}",
-        "input": f"uint8 {frame.color_order}, [1, {frame.height}, {frame.width}, 3] ({frame.layout})",
+        "input": f"uint8 RGB, [1, {frame.height}, {frame.width}, 3] ({frame.layout})",
         "resize": frame.resize,
-        "mean": ", ".join(f"{value:g}" for value in frame.mean) + " (inside the graphs)",
-        "std": ", ".join(f"{value:g}" for value in frame.std) + " (inside the graphs)",
+        "engines": ", ".join(dict.fromkeys(spec.backend for spec in manifest.engines)) or "not built",
+        "preprocessing": f"{frame.color_order}, ({scaled(frame.scale)} - mean)/std inside the graphs; {assumption(frame)}",
+        "mean": channel_values(frame, frame.mean),
+        "std": channel_values(frame, frame.std),
+        "labels": labelling(manifest),
         "precisions": ", ".join(manifest.precisions),
-        "checkpoint": manifest.checkpoint_sha256,
+        "checkpoint": manifest.checkpoint_sha256
+        + (f", weights {manifest.weights!r}" if manifest.weights.strip(".") else ""),
         "schema": str(manifest.schema_version),
     }
     for name, value in rows.items():

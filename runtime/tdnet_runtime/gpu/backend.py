@@ -7,6 +7,7 @@ import logging
 from collections.abc import Sequence
 
 from tdnet_runtime.errors import BackendError
+from tdnet_runtime.forks import ForkBound
 from tdnet_runtime.gpu.device import Device
 from tdnet_runtime.gpu.engine import Engine, EngineTensor
 from tdnet_runtime.gpu.session import GpuSession
@@ -17,7 +18,7 @@ __all__ = ["GpuBackend"]
 logger = logging.getLogger(__name__)
 
 
-class GpuBackend:
+class GpuBackend(ForkBound):
     """See `DeviceBackend`.
 
     Args:
@@ -34,6 +35,8 @@ class GpuBackend:
     Raises:
         BackendError: an engine's tensors are not those that the manifest states.
     """
+
+    fork_error = BackendError
 
     def __init__(
         self,
@@ -60,6 +63,7 @@ class GpuBackend:
 
     def device_session(self, *, labels_to_host: bool = True, cuda_stream: object | None = None) -> GpuSession:
         """See `DeviceBackend.device_session`."""
+        self.require_own_process("session()")
         return GpuSession(
             self._device,
             self._engines,
@@ -70,6 +74,8 @@ class GpuBackend:
 
     def close(self) -> None:
         """See `Backend.close`."""
+        if self.stranded:
+            return
         engines, self._engines = self._engines, {}
         with contextlib.ExitStack() as inside:
             if engines:

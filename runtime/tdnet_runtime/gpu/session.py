@@ -9,6 +9,7 @@ from typing import Any, Protocol, TypeVar
 
 from tdnet_runtime.backends.base import NO_GRAPHS_WANTED, Binding, MemoryUse
 from tdnet_runtime.errors import BackendError
+from tdnet_runtime.forks import ForkBound
 from tdnet_runtime.gpu.buffers import DeviceBuffer, Flight, ImageBuffer
 from tdnet_runtime.gpu.device import Device, DeviceMemory, ForeignArray, PinnedMemory
 from tdnet_runtime.gpu.engine import Engine
@@ -46,7 +47,7 @@ class GpuProgram:
         self._session.run(self)
 
 
-class GpuSession:
+class GpuSession(ForkBound):
     """See `DeviceSession`. All work is on one CUDA stream, so graphs never overlap and share scratch memory.
 
     Everything is allocated, run once, captured and tested while the stream opens; a frame allocates nothing.
@@ -134,6 +135,8 @@ class GpuSession:
 
     def close(self) -> None:
         """See `Session.close`. Failures of work that nobody waited for are logged."""
+        if self.stranded:
+            return
         owned, self._owned = self._owned, []
         with contextlib.ExitStack() as inside:
             if owned:

@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -13,7 +14,10 @@ import torch
 
 from tdnet_bench.sides.pytorch_side import PyTorchSide, network_for
 from tdnet_bench.sides.requests import parse_request
+from tdnet_export.options import ExportOptions
+from tdnet_export.pipeline import bundle_from_checkpoint
 from tdnet_models import ReferenceStream
+from tdnet_models.preprocessing import Preprocessing
 from tdnet_runtime.errors import BackendError
 from tdnet_runtime.manifest import Manifest
 
@@ -31,7 +35,7 @@ def _threads() -> Iterator[None]:
 def _side(manifest: Manifest, name: str) -> PyTorchSide:
     network = network_for(manifest, None)
     request = parse_request(name, flag="--peer")
-    return PyTorchSide(request, network, memory_stride=3, threads=1, weights="synthetic")
+    return PyTorchSide(request, network, manifest=manifest, threads=1, weights="synthetic")
 
 
 @pytest.mark.parametrize("name", ["pytorch", "pytorch-channels-last", "pytorch:cpu:bf16", "pytorch:cpu:fp16"])
@@ -47,11 +51,28 @@ def test_eager_sides_give_the_argmax_of_the_stream(manifest: Manifest, name: str
             assert agreement == 1.0 if name == "pytorch" else agreement > LEAST.get(name, 0.999)
 
 
+def test_the_manifest_says_what_the_network_sees_and_how_it_labels(manifest: Manifest) -> None:
+    """Another preprocessing, and a sigmoid head: as of the bundle, whatever the default is."""
+    bgr = msgspec.structs.replace(
+        manifest.input, color_order="BGR", mean=(90.0, 110.0, 130.0), std=(40.0, 60.0, 80.0), scale=1.0
+    )
+    two = manifest.classes[:2]
+    manifest = msgspec.structs.replace(manifest, input=bgr, classes=two, threshold=0.3)
+    network = network_for(manifest, None)
+    assert network.spec.classes == 1
+    preprocessing = Preprocessing(mean=bgr.mean, std=bgr.std, scale=1.0, color_order="BGR")
+    stream = ReferenceStream(network_for(manifest, None), memory_stride=3, preprocessing=preprocessing)
+    with _side(manifest, "pytorch").stream() as push:
+        for frame in FRAMES:
+            labels, expected = push(frame).labels, torch.sigmoid(stream.push(frame)[0]) > 0.3
+            assert np.array_equal(labels, expected.numpy())
+
+
 @pytest.mark.parametrize("name", ["pytorch-channels-last", "pytorch:cpu:fp16"])
 def test_channels_last_is_another_layout(manifest: Manifest, name: str) -> None:
     network = network_for(manifest, None)
     request = parse_request(name, flag="--peer")
-    PyTorchSide(request, network, memory_stride=3, threads=1, weights="synthetic")
+    PyTorchSide(request, network, manifest=manifest, threads=1, weights="synthetic")
     weight = next(p for p in network.parameters() if p.ndim == 4 and p.shape[1] > 1 and p.shape[2] > 1)
     assert weight.is_contiguous(memory_format=torch.channels_last)
     assert not weight.is_contiguous()
@@ -88,7 +109,7 @@ def test_the_compiled_network_gives_the_same_labels(
         side = PyTorchSide(
             parse_request(kind, flag="--peer"),
             network,
-            memory_stride=manifest.state.stride,
+            manifest=manifest,
             threads=2,
             weights="checkpoint",
         )
@@ -117,5 +138,18 @@ def test_what_torch_compile_cannot_do_is_a_reason_and_no_traceback(
 
 def test_the_reference_has_the_bundles_shapes(manifest: Manifest) -> None:
     spec = network_for(manifest, None).spec
-    assert (spec.name, spec.classes, spec.feature_size) == ("td2-fa18", 5, (6, 6))
+    assert (spec.name, spec.classes, spec.input_size) == ("td2-fa18", 5, (48, 48))
     assert spec.widths == manifest.widths
+
+
+def test_the_reference_has_the_bundles_size_whatever_it_is(
+    tiny_checkpoint: Callable[[str], Path], tmp_path: Path
+) -> None:
+    """The features' size leaves eight heights and eight widths open."""
+    checkpoint = tiny_checkpoint("td2-fa18")
+    options = ExportOptions(checkpoint=checkpoint, out=tmp_path / "a.plan", size_hw=(61, 90))
+    manifest = bundle_from_checkpoint(options).manifest
+    for ckpt in (checkpoint, None):
+        network = network_for(manifest, ckpt)
+        assert network.spec.input_size == (61, 90)
+        assert not network.resampled

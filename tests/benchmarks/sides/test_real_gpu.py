@@ -51,7 +51,7 @@ def test_pytorchs_work_is_timed_and_its_labels_are_the_cpus(gpu: Gpu, manifest: 
         side = PyTorchSide(
             parse_request(side_name, flag="--peer"),
             network_for(manifest, None),
-            memory_stride=3,
+            manifest=manifest,
             threads=1,
             weights="synthetic",
             gpu=device,

@@ -45,7 +45,7 @@ def toy_graph(dtype=None, *, bad=()):
 
 @pytest.fixture(scope="session")
 def small_graphs(tmp_path_factory):
-    """small_graphs(name, precision): ONNX bytes of the graphs of path 1 at the small size, by name."""
+    """small_graphs(name, precision, size): ONNX bytes of the graphs of path 1 by name, at the small size unless told."""
     import torch
 
     from tdnet_export.contract import NetworkContract
@@ -57,9 +57,9 @@ def small_graphs(tmp_path_factory):
     path = tmp_path_factory.mktemp("engines") / "small.pth"
 
     @functools.lru_cache(maxsize=1)
-    def models(name):
-        torch.save(small_state(name), path)
-        network = load_checkpoint(path, size=SMALL_SIZE[name])
+    def models(name, size):
+        torch.save(small_state(name, size), path)
+        network = load_checkpoint(path, size=size)
         path.unlink()
         contract = NetworkContract(
             spec=network.spec, memory_stride=network.spec.variant.memory_stride, logits=False
@@ -67,11 +67,11 @@ def small_graphs(tmp_path_factory):
         jobs = graph_jobs(contract, Weights(network.state_dict()))
         return {job.name: job.write() for job in jobs if job.path == 1}
 
-    def graphs(name, precision):
+    def graphs(name, precision, size=None):
         convert = half_precision_model if precision == "fp16" else lambda model: model
         return {
             graph: convert(model).SerializeToString(deterministic=True)
-            for graph, model in models(name).items()
+            for graph, model in models(name, size or SMALL_SIZE[name]).items()
         }
 
     return graphs

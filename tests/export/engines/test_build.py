@@ -1,18 +1,22 @@
 """Real builds with TensorRT-RTX, which needs no GPU; and TensorRT's own path with a stand-in made of it."""
 
+import dataclasses
 import json
 import re
 import sys
+from pathlib import Path
 
 import pytest
 from tests.conftest import SMALL_SIZE
 from tests.export.engines.conftest import BUILDS, toy_graph
 
-from tdnet_export.engines import BuildOptions, build_engines, rebuild, require_builder
+from tdnet_export.engines import ENGINE_BACKENDS, BuildOptions, build_engines, rebuild, require_builder
 from tdnet_export.engines.build import engine_key
-from tdnet_export.options import ExportOptions
+from tdnet_export.engines.layer_sources import layers_from_log
+from tdnet_export.engines.layers import half_share
+from tdnet_export.options import ExportOptions, RebuildOptions
 from tdnet_runtime.engine_header import parse_engine_header
-from tdnet_runtime.errors import ExportError, MissingExtraError
+from tdnet_runtime.errors import ExportError, MissingExtraError, OptionError
 from tdnet_runtime.manifest import EngineSpec
 from tdnet_runtime.member_names import check_member_name
 
@@ -61,7 +65,7 @@ def stand_in(tmp_path, monkeypatch):
         folder.mkdir(parents=True)
         (folder / "__init__.py").write_text(source.format(version=version, magic=magic))
         monkeypatch.setattr(sys, "path", [str(folder.parent), *sys.path])
-        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+        monkeypatch.setenv("TDNET_TIMING_CACHE", str(tmp_path / "cache"))
 
     return install
 
@@ -88,9 +92,41 @@ def test_all_networks_build_in_the_precision_that_was_asked(name, precision, sma
         else:
             assert engine.half_share >= (0.97 if floats else 1)
         assert b"Layers:\nName: " in members[engine.log]
+        found = layers_from_log(members[engine.log].decode())
+        assert half_share(map(as_tensorrt_10, found)) == pytest.approx(engine.half_share, abs=0.001)
+        if precision == "fp16" and engine.engine.endswith("apm1.engine"):
+            scores = [layer["outputs"][0] for layer in layers if "scores" in layer["name"]]
+            assert scores
+            assert {dtype for _, _, dtype in scores} == {"float16"}  # FP32 where a side is odd
     if precision == "fp32" and "apm1" in graphs:
         with pytest.raises(ExportError, match=r"graph 'apm1'.*FP16 was asked, and 0\.0% .*FP32 are "):
             build_engines({"apm1": graphs["apm1"]}, backend=RTX, precision="fp16")
+
+
+@pytest.mark.parametrize("precision", ["fp16", "fp32"])
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [
+        ("td4-psp18", (200, 383)),
+        ("td2-psp50", (200, 383)),
+        ("td2-fa18", (203, 391)),
+        ("psp101", (203, 391)),
+        pytest.param("td4-psp18", (256, 512), marks=pytest.mark.slow),
+        pytest.param("td2-psp50", (256, 512), marks=pytest.mark.slow),
+    ],
+    ids=str,
+)
+def test_sizes_of_every_kind_build(name, size, precision, small_graphs):
+    """Not 8k+1, not 8k, no grid of the pyramid a divisor: Resize and the matrices have sizes of their own there."""
+    graphs = small_graphs(name, precision, size)
+    spec, _ = build_engines(graphs, backend=RTX, precision=precision)
+    assert list(spec.graphs) == list(graphs)
+    assert all((engine.half_share > 0.97) == (precision == "fp16") for engine in spec.graphs.values())
+
+
+def as_tensorrt_10(layer):
+    """The layer as that product lists it, with its constants behind its inputs."""
+    return dataclasses.replace(layer, inputs=(*layer.inputs, *layer.constants), constants=())
 
 
 def test_an_fp32_graph_cannot_pass_as_fp16():
@@ -174,7 +210,7 @@ def test_tensorrt_builds_on_the_same_path_with_its_timing_cache(stand_in, tmp_pa
     assert (spec.product_version, spec.compute_capabilities) == ("10.3.0.26", ("8.7",))
     assert spec.key.startswith("10.3.0.26-8.7-")
     assert str(parse_engine_header(members[spec.graphs["toy"].engine])) == "TensorRT 10.3.0.26"
-    (cache,) = (tmp_path / "cache" / "tdnet-deploy" / "timing").glob("*.bin")
+    (cache,) = (tmp_path / "cache").glob("*.bin")
     assert cache.name == f"tensorrt-10.3.0.26-8.7-{spec.platform}.bin"
     assert cache.with_suffix(".loaded").exists()
 
@@ -255,8 +291,42 @@ def test_without_a_gpu_a_rebuild_ends_before_its_first_build(stand_in, tiny_bund
 
 def test_a_builder_that_gives_no_engine_is_an_error(stand_in):
     stand_in(source=STAND_IN + "\n    build_serialized_network = lambda self, network, config: None\n")
-    with pytest.raises(ExportError, match="could not build graph 'toy': Invalid Engine"):
+    with pytest.raises(
+        ExportError,
+        match=r"could not build graph 'toy' \(with Polygraphy \d.*\): Invalid Engine",
+    ):
         build_engines({"toy": toy_graph()}, backend="tensorrt", precision="fp16")
+
+
+def test_what_another_version_of_polygraphy_stumbles_on_is_the_toolkits_error(stand_in):
+    """An AttributeError, say, of a layer without `precision_is_set`: TensorRT 11 under Polygraphy 0.49."""
+    broken = STAND_IN + "\n    create_builder_config = lambda self: self.precision_is_set\n"
+    stand_in(source=broken)
+    with pytest.raises(
+        ExportError, match=r"graph 'toy' \(with Polygraphy \d.*AttributeError.*precision_is_set"
+    ):
+        build_engines({"toy": toy_graph()}, backend="tensorrt", precision="fp16")
+
+
+def test_a_tensorrt_before_10_3_is_named(stand_in):
+    """JetPack 6.0 has 8.6, which lacks what is called: said at once, not as a missing attribute."""
+    stand_in(version="8.6.2")
+    with pytest.raises(
+        MissingExtraError, match=r"this is TensorRT 8\.6\.2, which is too old: 10\.3.*JetPack 6\.1"
+    ):
+        require_builder("tensorrt")
+
+
+def test_int8_graphs_are_not_built(tiny_bundle):
+    """Their UINT8 zero points are read as INT8, with a warning and half of the range cut off."""
+    words = r"engines were asked in int8; expected fp16 or fp32: INT8 graphs are made for CPUs"
+    for backend in ENGINE_BACKENDS:
+        with pytest.raises(OptionError, match=words):
+            build_engines({"toy": toy_graph()}, backend=backend, precision="int8")
+        with pytest.raises(OptionError, match=words):
+            rebuild(tiny_bundle("psp101"), backends=[backend], precisions=["fp16", "int8"])
+        with pytest.raises(OptionError, match=words):
+            RebuildOptions(bundle=Path("a.plan"), backends=(backend,), precisions=("int8",))
 
 
 def test_the_key_names_all_that_matters():

@@ -58,6 +58,19 @@ Format/Datatype: Half }], Outputs: [ { Name: s, Location: Device, Dimensions: [1
 ParameterType: Convolution, Kernel: [3,3], Stride: [2,2], OutMaps: 16, Groups: 1, Weights: {"Type": "Half", "Count": 432}, \
 Bias: {"Type": "Half", "Count": 16}, Activation: RELU, TacticName: sm80_xmma_fprop_implicit_gemm_f16f16, TacticValue: \
 0x280b0ad3c23d8442, StreamId: 0, Metadata: [ONNX Layer: stem]\x1f[ONNX Layer: relu]
+Name: fuse_conv_myl3_7, LayerType: correlation, Inputs: [ { Name: s, Dimensions: [1,16,4,4], Format/Datatype: Half }, \
+{ Name: __mye31_dconst, Dimensions: [32,16,3,3], Format/Datatype: Half }, { Name: __mye32_alpha, \
+Dimensions: [1], Format/Datatype: Float }, { Name: __mye33_beta, Dimensions: [1], Format/Datatype: Float }, \
+{ Name: __mye34_bias, Dimensions: [1,32,1,1], Format/Datatype: Float }, \
+{ Name: skip, Dimensions: [1,32,4,4], Format/Datatype: Half }], \
+Outputs: [ { Name: c, Dimensions: [1,32,4,4], Format/Datatype: Half }], TacticName: sm80_x, StreamId: 0, \
+Metadata: [ONNX Layer: fuse]
+Name: classes_myl3_9, LayerType: gemm, Inputs: [ { Name: mean, Dimensions: [1,4096], Format/Datatype: Half }, \
+{ Name: __mye51_dconst, Dimensions: [4096,1000], Format/Datatype: Half }, { Name: __mye52_alpha, \
+Dimensions: [1], Format/Datatype: Float }, { Name: __mye53_beta, Dimensions: [1], Format/Datatype: Float }, \
+{ Name: head_bias, Dimensions: [1,1000], Format/Datatype: Float }], \
+Outputs: [ { Name: out, Dimensions: [1,1000], Format/Datatype: Half }], TacticName: gemvx, StreamId: 0, \
+Metadata: [ONNX Layer: classes]
 Bindings:
 image
 """
@@ -106,7 +119,7 @@ def test_a_log_of_tensorrt_rtx():
 
 
 def test_a_log_of_tensorrt_10():
-    reformat, conv = layers_from_log(TENSORRT_10)
+    reformat, conv, *_ = layers_from_log(TENSORRT_10)
     assert [tensor.dtype for tensor in (*reformat.inputs, *reformat.outputs)] == ["float32", "float16"]
     assert not reformat.multiplies
     assert conv.multiplies
@@ -114,6 +127,25 @@ def test_a_log_of_tensorrt_10():
     assert conv.weights == ("float16", 432)
     assert conv.products == 4 * 4 * 432
     assert conv.nodes == ("stem", "relu")
+
+
+def test_tensorrt_10_lists_a_kernels_constants_under_its_inputs():
+    """Factors and biases in FP32 make no FP32 product; the kernel is found there, and decides."""
+    *_, fused, product = layers_from_log(TENSORRT_10)
+    assert not fused.constants
+    assert (fused.is_half, product.is_half) == (True, True)
+    assert fused.products == 32 * 4 * 4 * 16 * 9
+    assert product.products == pytest.approx(4096 * 1000, rel=0.01)
+    single = TENSORRT_10.replace("[32,16,3,3], Format/Datatype: Half", "[32,16,3,3], Format/Datatype: Float")
+    single = single.replace("[4096,1000], Format/Datatype: Half", "[4096,1000], Format/Datatype: Float")
+    *_, fused, product = layers_from_log(single)
+    assert (fused.is_half, product.is_half) == (False, False)
+
+
+def test_where_all_operands_are_vectors_they_decide():
+    vectors = {"inputs": (tensor(1, 8, 1, 1), tensor(8)), "outputs": (tensor(1, 1),)}
+    assert layer("gemm", **vectors).is_half
+    assert not layer("gemm", **vectors | {"inputs": (tensor(8, dtype="float32"),)}).is_half
 
 
 @pytest.mark.parametrize("prefix", ["", "[X] ", "[TRT] "])

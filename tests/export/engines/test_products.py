@@ -29,13 +29,13 @@ def found(*modules):
         (
             "tensorrt",
             (),
-            "TensorRT engines: the package 'tensorrt' is not installed; install TensorRT from NVIDIA",
+            "TensorRT engines: the package 'tensorrt' is not installed; install TensorRT 10.3 or later from NVIDIA",
         ),
-        ("tensorrt", ("tensorrt",), "'polygraphy' is not installed.*pip install polygraphy"),
+        ("tensorrt", ("tensorrt",), "'polygraphy' is not installed.*pip install 'polygraphy>=0.50.3'"),
         (
             "tensorrt-rtx",
             ("polygraphy",),
-            "'tensorrt_rtx' is not installed.*pip install tensorrt-rtx polygraphy",
+            "'tensorrt_rtx' is not installed.*pip install tensorrt-rtx, and: pip install 'polygraphy",
         ),
     ],
 )
@@ -45,6 +45,21 @@ def test_a_missing_package_is_said_before_anything_slow(monkeypatch, backend, pr
         require_product(backend)
     monkeypatch.setattr(products.importlib.util, "find_spec", found("tensorrt", "tensorrt_rtx", "polygraphy"))
     require_product(backend)
+
+
+@pytest.mark.parametrize(
+    ("found", "old"), [("0.49.24", True), ("0.50.2", True), ("0.50.3", False), ("0.53.6", False)]
+)
+def test_a_polygraphy_that_cannot_build_for_all_products_is_named(monkeypatch, found, old):
+    monkeypatch.setattr(products, "version", lambda name: found)
+    monkeypatch.setattr(products.importlib.util, "find_spec", lambda name: A_SPEC)
+    if not old:
+        require_product("tensorrt-rtx")
+        return
+    with pytest.raises(
+        MissingExtraError, match=rf"Polygraphy {found} is too old .*pip install 'polygraphy>=0\.50\.3'"
+    ):
+        require_product("tensorrt-rtx")
 
 
 def test_a_folder_of_stubs_is_no_product(monkeypatch, tmp_path):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tdnet_bench.documents.document import Document
 from tdnet_bench.documents.result_file import records_as_json, write_result
+from tdnet_bench.machine.private_caches import use_private_caches
 from tdnet_bench.quality.judge import Picture
 from tdnet_runtime.extras import require
 
@@ -25,7 +26,9 @@ def require_libraries() -> None:
 
     Raises:
         MissingExtraError: something is not installed.
+        OptionError: no temporary folder can be made.
     """
+    use_private_caches()
     for module in ("jinja2", "matplotlib", "cv2"):
         require(module, extra="bench")
 
@@ -93,6 +96,7 @@ def _charts(document: Document) -> dict[str, Markup]:
     """Each chart that has something to show, for both widths."""
     from markupsafe import Markup
 
+    use_private_caches()
     from tdnet_bench.views.html import charts, series
     from tdnet_bench.views.html.svg import svg_from_figure
 
