@@ -9,9 +9,9 @@ import msgspec
 from tdnet_bench.documents.result_file import read_result, records_as_json, write_result
 from tdnet_bench.machine.environment import Environment
 from tdnet_bench.quality.features import FeatureErrors
+from tdnet_bench.records import Record
 from tdnet_bench.records.config import LeftOut, RunConfig, SideSetup, SideSpec, StreamMemory
 from tdnet_bench.records.frames import AnyRecord
-from tdnet_bench.records.record import Record
 from tdnet_bench.roofline.model import Ceilings, Roofline
 from tdnet_bench.statistics.summary import Summary
 from tdnet_runtime.errors import OptionError

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import msgspec
 
-from tdnet_bench.records.record import Record
+from tdnet_bench.records import Record
 from tdnet_runtime.atomic_file import atomic_file
 from tdnet_runtime.errors import OptionError
 

@@ -19,7 +19,7 @@ import psutil
 
 import tdnet_runtime
 from tdnet_bench.machine.gpus import Gpu
-from tdnet_bench.records.record import Record
+from tdnet_bench.records import Record
 from tdnet_runtime.backends.cpu_count import usable_cpus
 from tdnet_runtime.backends.cpu_flags import cpu_flags
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tdnet_bench.records.record import Record
+from tdnet_bench.records import Record
 
 __all__ = [
     "CAMERA_TO_MASK", "DEVICE_COMPUTE", "EAGER", "HOST_CALL", "PYTORCH", "Clock", "LeftOut", "RunConfig", "SideSetup",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
-from tdnet_bench.records.record import Record
+from tdnet_bench.records import Record
 
 __all__ = ["AnyRecord", "CameraRecord", "ClassPixels", "FrameRecord", "PacedRecord"]
 

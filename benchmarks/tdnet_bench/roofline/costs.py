@@ -15,7 +15,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping
 
-from tdnet_bench.records.record import Record
+from tdnet_bench.records import Record
 from tdnet_bench.roofline.graph import Node, Value, parse_graph
 from tdnet_runtime.bundle import Bundle
 

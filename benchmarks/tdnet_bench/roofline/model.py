@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from tdnet_bench.records.record import Record
+from tdnet_bench.records import Record
 from tdnet_bench.roofline.costs import GraphCost
 
 __all__ = [

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from tdnet_bench.records import Record
 from tdnet_bench.records.frames import PacedRecord
-from tdnet_bench.records.record import Record
 from tdnet_bench.statistics.latency import NS_PER_MS, LatencyStats, latency_stats, stats_by_path
 
 __all__ = ["Gaps", "PacedSummary", "arrival_ns", "paced_stats"]

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeVar
 
+from tdnet_bench.records import Record
 from tdnet_bench.records.config import EAGER, SideSpec
 from tdnet_bench.records.frames import AnyRecord, CameraRecord, FrameRecord, PacedRecord
-from tdnet_bench.records.record import Record
 from tdnet_bench.statistics.latency import (
     NS_PER_MS,
     Drift,
