@@ -43,13 +43,11 @@ class Document(RunStart, frozen=True, kw_only=True):
 
     Attributes:
         run_peak_rss_mib: largest resident memory of the process, all sides included.
-        other_busy_cores: cores that other programs kept busy while frames were timed, on average; None, as
-            `run_peak_rss_mib`, for a run that was cut short.
+        other_busy_cores: that other programs kept busy while frames were timed; both None for a run that was cut short.
         definitions: what each figure means, by its name in the report.
         ceilings: what the machine can do; None where no roofline was asked for.
         rooflines: by side, as are features (how far from FP32's) and streams (what further ones take).
-        records: the back-to-back ones by frame, then in the order of the calls; then camera to mask,
-            likewise; then each paced part by frame.
+        records: back-to-back ones by frame, then in the order of the calls; camera to mask, likewise; paced parts.
     """
 
     run_peak_rss_mib: float | None

@@ -35,12 +35,8 @@ class Gaps(Record, frozen=True, kw_only=True):
 class PacedSummary(Record, frozen=True, kw_only=True):
     """The warm part of one paced stream.
 
-    Attributes:
-        arrived: frames, `processed + dropped`.
-        missed: processed frames whose labels came after the next arrival.
-        latency: from arrival to usable labels, waiting included.
-        host_call: from handing in to usable labels.
-        gaps: None below two processed frames.
+    Of the frames that arrived, some were processed, and of these some missed their deadline; the rest was dropped.
+    Latency is from arrival to usable labels, waiting included. There are no gaps below two processed frames.
     """
 
     fps: float
