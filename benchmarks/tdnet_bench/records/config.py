@@ -108,13 +108,10 @@ class SideSetup(Record, frozen=True, kw_only=True):
     """What it took to get one side going, in the order of `Document.setup`: the subject is the first.
 
     Attributes:
-        load_ms: from nothing to a loaded network: import, reading, verifying, compiling. Later sides find imported what
-            earlier ones imported.
+        load_ms: from nothing to a loaded network; later sides find imported what earlier ones imported.
         first_mask_ms: from the same instant to the labels of the first frame.
-        warm_up_frames: frames of the scratch stream that was discarded.
         peak_rss_mib: largest resident memory of the process so far, Python, frames and all earlier sides included.
-        device_memory_mib: what the process holds on the GPU after the warm-up, all earlier sides included; None
-            without a GPU, or where the driver does not tell.
+        device_memory_mib: what the process holds on the GPU after the warm-up, likewise; None where nobody tells.
     """
 
     load_ms: float

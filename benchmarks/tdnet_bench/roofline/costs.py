@@ -1,12 +1,10 @@
 """What a graph costs, from the ONNX alone: matrix products, and the traffic that no fusion avoids.
 
-Conventions, the same for every engine:
-
-* FLOPs are two for each multiply-add of Conv, Gemm and MatMul, as in published figures; products with a convolution's
-  padding are counted, all other arithmetic is not.
-* Bytes are those that must be moved *at least*, by an ideal fusion: each weight, and each value that comes from or goes to
-  the outside, once. A stride larger than the kernel skips what it skips, a Reshape moves nothing, and a quantised
-  value has the size in which it is stored. Small constants that give shapes, axes or scales are left out.
+The same for every engine: FLOPs are two for each multiply-add of Conv, Gemm and MatMul, as in published figures;
+products with a convolution's padding are counted, all other arithmetic is not. Bytes are those that must be moved *at
+least*, by an ideal fusion: each weight, and each value that comes from or goes to the outside, once. A stride larger
+than the kernel skips what it skips, a Reshape moves nothing, a quantised value has the size in which it is stored;
+small constants (shapes, axes, scales) are left out.
 """
 
 from __future__ import annotations
