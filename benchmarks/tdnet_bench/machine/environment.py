@@ -19,7 +19,7 @@ import psutil
 
 import tdnet_runtime
 from tdnet_bench.machine.gpus import Gpu
-from tdnet_bench.records.record import Record
+from tdnet_bench.records import Record
 from tdnet_runtime.backends.cpu_count import usable_cpus
 from tdnet_runtime.backends.cpu_flags import cpu_flags
 
@@ -142,14 +142,8 @@ def _commit(root: Path) -> str | None:
 
 
 def _git(root: Path, *arguments: str) -> str:
-    done = subprocess.run(
-        ["git", "--no-optional-locks", "-C", root, *arguments],
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=10,
-    )
-    return done.stdout.strip()
+    command = ["git", "--no-optional-locks", "-C", str(root), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
 
 
 def _text(path: Path) -> str | None:
