@@ -368,3 +368,43 @@ def test_cut_short_in_a_frame(tmp_path, clip):
     assert f"after {len(found)} frames" in message
     assert 17 <= len(found) <= 20
     assert damage.skipped <= 1
+
+
+def test_damage_is_found_whatever_threads_the_decoder_could_have(tmp_path, clip):
+    """With threads for slices FFmpeg gave such frames for good, or said so on a thread that nobody listened to."""
+    path = clip("libx264", "mp4")
+    length = len(packets_of(path)[HIT])
+    for place in range(length // 4, length - 40, length // 12):
+
+        def spoil(data, place=place):
+            data[place : place + 40] = b"\xff" * 40
+
+        damaged = hit(path, tmp_path / "damaged.mp4", spoil)
+        for _ in range(3):
+            found, _, damage, _ = read(damaged)
+            assert (found, damage.skipped) == (names(missing=[HIT]), 1)
+
+
+def test_frames_that_a_damaged_matroska_file_has_no_packets_of_are_counted(tmp_path, clip):
+    """FFmpeg passes over the rest of the cluster, which it tells in its log alone."""
+    path = clip("libx264", "mkv")
+    data = bytearray(path.read_bytes())
+    place = data.index(packets_of(path)[HIT])
+    data[place - 8 : place] = bytes(8)  # the block's header
+    damaged = tmp_path / "damaged.mkv"
+    damaged.write_bytes(data)
+    found, _, damage, message = read(damaged)
+    assert (found, damage.skipped, message) == (names(missing=range(HIT, HIT + 5)), 5, None)
+    assert "frame 15 is lost (0x00 at pos" in damage.examples[0]
+    assert "after 15 frames: frame 15 is lost" in read(damaged, OnDamage.FAIL)[3]
+
+
+def test_a_matroska_file_without_its_last_frames(tmp_path, clip):
+    """Fewer than headers may be wrong by; but here the reader says that the file ends early."""
+    path = clip("mjpeg", "mkv")
+    data = path.read_bytes()
+    cut = tmp_path / "cut.mkv"
+    cut.write_bytes(data[: data.index(packets_of(path)[FRAMES - 3]) + 20])
+    found, _, _, message = read(cut)
+    assert found == names()[:-3]
+    assert "after 37 frames: the file is cut short, 0.1 s before the end" in message
