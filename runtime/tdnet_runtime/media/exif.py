@@ -108,7 +108,7 @@ def _riff_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
 
 
 def _orientation(number: int) -> Orientation:
-    return Orientation(number) if number in iter(Orientation) else Orientation.AS_STORED
+    return Orientation(number) if 1 <= number <= len(Orientation) else Orientation.AS_STORED
 
 
 def _tiff_mark(data: bytes) -> tuple[int, int, str] | None:
