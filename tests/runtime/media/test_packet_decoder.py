@@ -292,6 +292,27 @@ def test_a_lost_transport_packet_is_told_by_the_container(tmp_path, clip, codec,
     assert damage.examples[0].startswith(f"frame {damaged} is damaged (")
 
 
+def test_frames_that_a_transport_stream_lost_as_a_whole_are_counted(tmp_path, clip):
+    packets = transport_packets(clip("mpeg2video", "ts").read_bytes())
+    begins = [place for place, packet in enumerate(packets) if packet[1:3] == b"\x41\x00"]
+    hole = range(begins[HIT] + 1, begins[HIT + 5])
+    path = tmp_path / "clip.ts"
+    path.write_bytes(b"".join(packet for place, packet in enumerate(packets) if place not in hole))
+    found, _, damage, message = read(path)
+    assert (found, damage.skipped, message) == (names(missing=range(HIT, HIT + 5)), 5, None)
+
+
+def test_a_gap_between_joined_transport_streams_is_no_loss(tmp_path, clip):
+    """Their counts do not fit, nor do their times."""
+    data = clip("mpeg2video", "ts").read_bytes()
+    path = tmp_path / "clip.ts"
+    path.write_bytes(data + data)
+    found, _, damage, message = read(path)
+    assert message is None
+    assert len(found) + damage.skipped == 2 * FRAMES
+    assert damage.skipped <= 1
+
+
 def test_a_transport_stream_that_begins_in_mid_group(tmp_path, clip):
     """As a recorder that is switched on: what comes before the first keyframe is no frame of the file."""
     data = clip("mpeg2video", "ts").read_bytes()
