@@ -21,7 +21,7 @@ __all__ = ["DecodedFrame", "PacketDecoder"]
 
 # With threads for slices FFmpeg's H.264 decoder (8.0) neither marks nor conceals what is lost, and what other threads
 # complain of is not heard: by chance the same file had 4 or 10 damaged frames.
-_OWN_THREADS = ("libdav1d",)  # and its words on the caller's
+_OWN_THREADS = ("libdav1d",)  # which leaves out what it cannot decode
 _MOST_MISSED = 500
 _NO_PLACE = -1
 _LONGEST_REORDERING = 17  # H.264 and HEVC hold back 16 frames at most
@@ -135,7 +135,9 @@ class PacketDecoder(Closeable):
         if packet.pts is not None:
             self._find_again(packet)
             marked = silent if self._silent.marked else None
-            why = packet.opaque or marked or self._marked  # the hole is before or behind what is left of a frame
+            why = (
+                packet.opaque or marked or self._marked
+            )  # the hole is before or behind what is left of a frame
             self._marked = marked
             if why is not None:
                 self._miss(packet.pts, packet.duration or 0, group=before, why=str(why))
