@@ -58,6 +58,7 @@ def launch(program: str, import_path: str, *, extra: str, abrupt: bool = False) 
 
     `abrupt`: see `Ending`.
     """
+    _open_standard_descriptors()
     ending = Ending(program, abrupt=abrupt)
     try:
         with ending:
@@ -177,6 +178,15 @@ def _say(line: str) -> None:
             sys.stderr.flush()
         except OSError:
             _discard(sys.stderr)
+
+
+def _open_standard_descriptors() -> None:
+    """Let those that the caller closed lead nowhere: an output file could get such a number, and libraries' words."""
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number
 
 
 def _discard(output: TextIO) -> None:
