@@ -160,9 +160,10 @@ def _causes(
     stem, kernel = ("conv1.0", 3) if spec.variant.deep_stem else ("conv1", 7)
     first = tuple(state.get(f"{spec.variant.prefix(1)}.{stem}.weight", torch.empty(0)).shape)
     turned = [key for key, (came, shape) in other.items() if len(shape) > 1 and _sides(came) == _sides(shape)]
+    lost = any(len(came) != len(shape) for came, shape in other.values())
     if len(first) == 4 and first[1:] == (first[1], kernel, kernel) and first[1] != 3:
         causes.append(f"its first convolution takes {first[1]} channels, a frame has 3")
-    elif len(turned) > len(other) / 2 or (len(first) == 4 and first[2:] != (kernel, kernel)):
+    elif lost or len(turned) > len(other) / 2 or (len(first) == 4 and first[2:] != (kernel, kernel)):
         causes.append("its weights have their axes in another order than PyTorch's, or have lost some")
     if spec.variant.deep_stem and f"{spec.variant.prefix(1)}.conv1.weight" in state:
         causes.append(
@@ -198,9 +199,9 @@ def _foreign(content: object) -> str:
             f"holds one bare tensor {list(content.shape)}, expected a state dict: names and tensors; {_SAVE}"
         )
     if not isinstance(content, Mapping):
-        return f"holds a {type(content).__name__}, expected a state dict: names and tensors; {_SAVE}"
+        return f"holds {_one(type(content).__name__)}, expected a state dict: names and tensors; {_SAVE}"
     if not content:
-        return f"holds a {type(content).__name__} with nothing in it, expected a state dict; {_SAVE}"
+        return f"holds {_one(type(content).__name__)} with nothing in it, expected a state dict; {_SAVE}"
     names = _tensor_names(content)
     entries = shown(f"{str(key)!r} ({_kind(value)})" for key, value in content.items())
     if not names and any(
@@ -218,6 +219,10 @@ def _foreign(content: object) -> str:
         f"does not fit any network: it has no tensors of a trunk (`pretrained...`); its tensors are "
         f"{shown(names)}. {_KNOWN}"
     )
+
+
+def _one(noun: str) -> str:
+    return f"a{'n' * (noun[0].lower() in 'aeiou')} {noun}"
 
 
 def _kind(value: Any) -> str:

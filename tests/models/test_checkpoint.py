@@ -318,7 +318,7 @@ BAD = {
         lambda path: torch.save(torch.ones(1), path),
         r"holds one bare tensor \[1\], expected a state dict",
     ),
-    "number": (lambda path: torch.save(3, path), r"holds a int, expected a state dict"),
+    "number": (lambda path: torch.save(3, path), r"holds an int, expected a state dict"),
     "empty dict": (lambda path: torch.save({}, path), r"holds a dict with nothing in it"),
     "empty training": (
         lambda path: torch.save(training({}), path),

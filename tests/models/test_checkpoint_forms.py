@@ -73,6 +73,26 @@ def safetensors(path, tensors, dtypes={torch.float32: "F32", torch.float16: "F16
     path.write_bytes(struct.pack("<Q", len(head)) + head + data)
 
 
+def one_bit_off(path):
+    """In the middle of the largest weights; the file is as long as it was, and all values stay finite."""
+    torch.save(state(), path)
+    with zipfile.ZipFile(path) as archive:
+        largest = max(archive.infolist(), key=lambda member: member.file_size)
+    data = bytearray(path.read_bytes())
+    data[largest.header_offset + largest.file_size // 2 & ~3] ^= 1
+    path.write_bytes(data)
+
+
+def without_check_sums(path):
+    if not hasattr(torch.serialization, "set_crc32_options"):
+        pytest.skip("before PyTorch 2.6 they were always written")
+    torch.serialization.set_crc32_options(False)
+    try:
+        torch.save(state(), path)
+    finally:
+        torch.serialization.set_crc32_options(True)
+
+
 def arrays(path):
     with path.open("wb") as file:
         np.savez(file, a=np.ones(3))
@@ -148,6 +168,7 @@ def psp(*, without_fc=False):
 FILES = {
     "`torch.save`, as a zip file": content(state),
     "`torch.save` before PyTorch 1.6, no zip file": content(state, _use_new_zipfile_serialization=False),
+    "`torch.save` without check sums": without_check_sums,
     "pickle protocol 3": content(state, pickle_protocol=3),
     "safetensors": lambda path: safetensors(path, state()),
     "float64, float16 or bfloat16 weights": [
@@ -165,7 +186,7 @@ FILES = {
     ],
     "`pickle.dump` without PyTorch": [
         lambda path, protocol=protocol: path.write_bytes(pickle.dumps(state(), protocol))
-        for protocol in (2, 4, 5)
+        for protocol in (0, 1, 2, 4, 5)
     ],
     "a whole network, `torch.save(model)`": [
         content(lambda: torch.nn.Sequential(torch.nn.Conv2d(1, 1, 1))),
@@ -187,7 +208,14 @@ FILES = {
     "web page": lambda path: path.write_text("\n<!DOCTYPE html>\n<html></html>"),
     "empty file": lambda path: path.touch(),
     "folder": lambda path: path.mkdir(),
-    "damaged file": lambda path: (torch.save(state(), path), path.write_bytes(path.read_bytes()[:-5000])),
+    "damaged file": [
+        lambda path: (torch.save(state(), path), path.write_bytes(path.read_bytes()[:-5000])),
+        one_bit_off,
+    ],
+    "names and shapes alone (`meta` tensors), tensors without values": [
+        content(lambda: {key: value.to("meta") for key, value in state().items()}),
+        content(lambda: {k: v[:0] if "conv_out" in k and "aux" not in k else v for k, v in state().items()}),
+    ],
     "quantised or integer weights": [
         content(lambda: state() | {"head1.conv_out.weight": torch.ones(5, 8, 1, 1, dtype=torch.int8)}),
     ],
@@ -557,6 +585,14 @@ STRANGE = {
         lambda: {k: v.permute(tuple(reversed(range(v.dim())))).clone() for k, v in state().items()},
         r"its weights have their axes in another order than PyTorch's",
     ),
+    "all in one row": (
+        lambda: {k: v.flatten() if v.dim() else v for k, v in state().items()},
+        r"axes in another order .* or have lost some",
+    ),
+    "a metric's counts": (
+        lambda: prefixed("model.") | {"val_iou.confmat": torch.zeros(5, 5, dtype=torch.int64)},
+        r"entries that td2-fa18 has not \(val_iou\) and may compute .* --weights model leaves them",
+    ),
     "matrices": (
         lambda: {k: v.squeeze() for k, v in state().items()},
         r"axes in another order .* or have lost some",
@@ -585,6 +621,10 @@ STRANGE = {
     ),
     "quantised weights in two wrappers": (
         quantised,
+        r"holds 2 networks with different weights: 'model' .*, 'ema' ",
+    ),
+    "shapes beside weights": (
+        lambda: {"model": state(), "ema": {key: value.to("meta") for key, value in state().items()}},
         r"holds 2 networks with different weights: 'model' .*, 'ema' ",
     ),
     "averaged parameters": (
