@@ -159,11 +159,14 @@ def _causes(
         )
     stem, kernel = ("conv1.0", 3) if spec.variant.deep_stem else ("conv1", 7)
     first = tuple(state.get(f"{spec.variant.prefix(1)}.{stem}.weight", torch.empty(0)).shape)
-    turned = [key for key, (came, shape) in other.items() if len(shape) > 1 and _sides(came) == _sides(shape)]
-    lost = any(len(came) != len(shape) for came, shape in other.values())
+    turned = [
+        key
+        for key, (came, shape) in other.items()
+        if len(came) < len(shape) or (len(shape) > 1 and _sides(came) == _sides(shape))
+    ]
     if len(first) == 4 and first[1:] == (first[1], kernel, kernel) and first[1] != 3:
         causes.append(f"its first convolution takes {first[1]} channels, a frame has 3")
-    elif lost or len(turned) > len(other) / 2 or (len(first) == 4 and first[2:] != (kernel, kernel)):
+    elif len(turned) > len(other) / 2 or (first != (0,) and first[2:] != (kernel, kernel)):
         causes.append("its weights have their axes in another order than PyTorch's, or have lost some")
     if spec.variant.deep_stem and f"{spec.variant.prefix(1)}.conv1.weight" in state:
         causes.append(
