@@ -177,13 +177,18 @@ def _causes(
     if lacking := dict.fromkeys(name for key in missing if (name := key.partition(".")[0]) not in modules):
         causes.append(f"it lacks {shown(lacking)} altogether")
     known = {name.partition(".")[0] for name in expected}
-    if foreign := dict.fromkeys(name for key in unexpected if (name := key.partition(".")[0]) not in known):
+    if foreign := dict.fromkeys(name for key in unexpected if (name := _outermost(key)) not in known):
         causes.append(
             f"it has entries that {spec.name} has not ({shown(foreign)}) and may compute something else; if they are no "
             f"part of it, --weights {provenance.key} leaves them"
         )
 
     return causes
+
+
+def _outermost(key: str) -> str:
+    """The first part of a name that training did not put there."""
+    return re.sub(r"\A((module|_orig_mod)\.)+", "", key).partition(".")[0]
 
 
 def _sides(shape: tuple[int, ...]) -> list[int]:

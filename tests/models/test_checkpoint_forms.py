@@ -256,6 +256,16 @@ WRAPPERS = {
             re.sub(r"^(pretrained1|enc2)\.", r"\1._orig_mod.module.", key): v for key, v in state().items()
         }
     ),
+    "`_fsdp_wrapped_module.` or `_checkpoint_wrapped_module.` before or within a name": [
+        content(lambda: prefixed("_fsdp_wrapped_module.")),
+        content(lambda: {"state_dict": prefixed("model._fsdp_wrapped_module.module.")}),
+        content(
+            lambda: {
+                key.replace("layer1.", "layer1._fsdp_wrapped_module._checkpoint_wrapped_module."): value
+                for key, value in state().items()
+            }
+        ),
+    ],
     "prefix `module.` before some names only": content(lambda: alternating("", "module.")),
     "Lightning: `state_dict` with prefix `model.`, `net.` or `network.`": [
         content(
@@ -284,6 +294,9 @@ WRAPPERS = {
         content(lambda: {"ema": swa(), "updates": 3}),
         content(lambda: prefixed("ema_model.module.")),
     ],
+    "raw weights and an EMA without names (a list of tensors)": content(
+        lambda: {"model": state(), "ema": {"decay": 0.99, "shadow_params": list(other().values())}}
+    ),
     "raw weights and an EMA in two wrappers": [
         content(lambda raw=raw, ema=ema: {raw: prefixed("module."), ema: other()}) for raw, ema in EMA
     ],
@@ -303,7 +316,11 @@ WRAPPERS = {
         content(lambda: torch.ones(3, 4)),
         content(lambda: torch.nn.Parameter(torch.ones(2))),
     ],
-    "list of tensors": content(lambda: [torch.ones(1), torch.ones(2)]),
+    "list of tensors or of state dicts": [
+        content(lambda: [torch.ones(1), torch.ones(2)]),
+        content(lambda: [state()]),
+        content(lambda: {"models": [state(), other()]}),
+    ],
     "optimizer alone": [content(optimizer), content(lambda: {"epoch": 3, "optimizer_state": optimizer()})],
     "SWA's counter alone": content(lambda: {"n_averaged": torch.tensor(3)}),
     "nothing but numbers and names": content(lambda: {"epoch": 3, "arch": "td2_fa", "lr": [0.1]}),
@@ -592,6 +609,10 @@ STRANGE = {
     "a metric's counts": (
         lambda: prefixed("model.") | {"val_iou.confmat": torch.zeros(5, 5, dtype=torch.int64)},
         r"entries that td2-fa18 has not \(val_iou\) and may compute .* --weights model leaves them",
+    ),
+    "an entry beside, wrapped": (
+        lambda: prefixed("module.") | {"module.spare.weight": torch.ones(2, 2)},
+        r"entries that td2-fa18 has not \(spare\) and may compute",
     ),
     "matrices": (
         lambda: {k: v.squeeze() for k, v in state().items()},
