@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 
 from tdnet_bench.loops.schedule import turn_order
-from tdnet_bench.machine.environment import usable_cores
 from tdnet_runtime import Bundle
+from tdnet_runtime.backends.cpu_count import usable_cpus
 from tdnet_runtime.backends.no_telemetry import import_without_telemetry
 from tdnet_runtime.backends.onnxruntime import load_graph, session_options
 from tdnet_runtime.manifest import GraphSpec
@@ -29,7 +29,7 @@ OWN_ALLOCATOR = {"session.use_env_allocators": "0"}
 VARIANTS: dict[str, dict[str, Any]] = {
     "base": {},
     "1 thread": {"threads": 1},
-    "1 thread more": {"threads": usable_cores() + 1},
+    "1 thread more": {"threads": usable_cpus() + 1},
     "spinning": {"entries": {"session.intra_op.allow_spinning": "1"}},
     "denormals as zero": {"entries": {"session.set_denormal_as_zero": "1"}},
     "basic optimisation": {"level": "ORT_ENABLE_BASIC"},
@@ -43,7 +43,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
 
 def session(name: str, data: bytes, variant: str) -> Any:
     """Of one graph with one variant's settings."""
-    given = {"threads": usable_cores(), "entries": {}, "level": "ORT_ENABLE_ALL"} | VARIANTS[variant]
+    given = {"threads": usable_cpus(), "entries": {}, "level": "ORT_ENABLE_ALL"} | VARIANTS[variant]
     options = session_options(ort, given.pop("threads"), entries=given.pop("entries"))
     options.graph_optimization_level = getattr(ort.GraphOptimizationLevel, given.pop("level"))
     for attribute, value in given.items():

@@ -14,12 +14,12 @@ from tdnet_bench.documents.compare import compare_documents
 from tdnet_bench.documents.document import Document
 from tdnet_bench.documents.journal import complete, journal_path, read_run
 from tdnet_bench.documents.notes import EXIT_CODES
-from tdnet_bench.machine.environment import usable_cores
 from tdnet_bench.options import DEFAULT_FRAMES, BenchOptions
 from tdnet_bench.sides.requests import NO_PEERS, PYTORCH_SIDES
 from tdnet_bench.views.html.page import require_libraries, write_page
 from tdnet_bench.views.progress import progress_bars
 from tdnet_bench.views.report import report_from_comparison, report_from_document
+from tdnet_runtime.backends.cpu_count import usable_cpus
 from tdnet_runtime.errors import OptionError
 from tdnet_runtime.extras import one_line
 
@@ -126,7 +126,7 @@ def bench(
         fps=tuple(fps or ()),
         json=json,
         html=html,
-        threads=threads or usable_cores(),
+        threads=threads or usable_cpus(),
         backends=tuple(backend or ("auto",)),
         peers=tuple(peer or ()),
         roofline=roofline,

@@ -14,7 +14,7 @@ from pathlib import Path
 import cv2
 
 from tdnet_bench.inputs.footage import to_and_fro
-from tdnet_bench.machine.environment import usable_cores
+from tdnet_runtime.backends.cpu_count import usable_cpus
 from tdnet_runtime.media.scene import render
 
 __all__ = ["write_frames"]
@@ -23,7 +23,7 @@ __all__ = ["write_frames"]
 def write_frames(folder: Path, *, height: int, width: int, pictures: int, names: int) -> None:
     """PNGs, and links to them as if they were played to and fro."""
     picture = partial(render, height=height, width=width)
-    workers = min(usable_cores(), pictures)
+    workers = min(usable_cpus(), pictures)
     folder.mkdir(parents=True)
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         for index, image in enumerate(pool.map(picture, range(pictures))):

@@ -24,7 +24,7 @@ from tdnet_runtime.backends.cpu_count import usable_cpus
 from tdnet_runtime.backends.cpu_flags import cpu_flags
 from tdnet_runtime.errors import BackendError
 
-__all__ = ["BUSY_SHARE", "Environment", "OtherLoad", "capture_environment", "peak_rss_mib", "usable_cores"]
+__all__ = ["BUSY_SHARE", "Environment", "OtherLoad", "capture_environment", "peak_rss_mib"]
 
 _MIB = 1 << 20
 _PACKAGES = (
@@ -71,11 +71,7 @@ class Environment(Record, frozen=True, kw_only=True):
 
 
 def capture_environment() -> Environment:
-    """Look at this machine now; GPUs are left out, see `gpus.py`.
-
-    Raises:
-        BackendError: the system does not tell of itself.
-    """
+    """Look at this machine now, but for GPUs (`gpus.py`); BackendError where the system does not tell of itself."""
     cpuinfo = _text(Path("/proc/cpuinfo")) or ""
     return Environment(
         started_at=datetime.now(timezone.utc).isoformat(timespec="seconds"),
@@ -83,7 +79,7 @@ def capture_environment() -> Environment:
         cpu_flags=relevant_cpu_flags(cpuinfo),
         physical_cores=psutil.cpu_count(logical=False),
         logical_cores=psutil.cpu_count(),
-        usable_cores=usable_cores(),
+        usable_cores=usable_cpus(),
         governor=_text(Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")),
         load_1min=round(os.getloadavg()[0], 2),
         memory_mib=_memory_mib(),
@@ -100,14 +96,8 @@ def _memory_mib() -> int:
         return round(psutil.virtual_memory().total / _MIB)
     except OSError as error:
         raise BackendError(
-            f"looking at this machine: {error}; a measurement needs it, to tell of memory and of other programs' "
-            "load: mount /proc"
+            f"looking at this machine: {error}; measurements need its load: mount /proc"
         ) from error
-
-
-def usable_cores() -> int:
-    """Threads that can compute at once here, at least 1: cores that this process may run on, and CPU quotas."""
-    return usable_cpus()
 
 
 def peak_rss_mib() -> float | None:

@@ -1,7 +1,6 @@
 """Where libraries keep what they would leave in the user's folders, or in /tmp for good.
 
-Matplotlib 3.11 keeps a list of fonts and a folder for settings, torch.compile (2.13) its generated code, Triton its
-kernels.
+Matplotlib 3.11 keeps a list of fonts and a folder for settings, torch.compile (2.13) its code, Triton its kernels.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ __all__ = ["use_private_caches"]
 _FOLDERS = {"MPLCONFIGDIR": "matplotlib", "TORCHINDUCTOR_CACHE_DIR": "inductor", "TRITON_CACHE_DIR": "triton"}
 """By environment variable; read by these libraries when they are imported, or when they first write."""
 _HEADERS = (
-    "TORCHINDUCTOR_CPP_CACHE_PRECOMPILE_HEADERS"  # kept in /tmp whatever the cache's folder is (2.13.0)
+    "TORCHINDUCTOR_CPP_CACHE_PRECOMPILE_HEADERS"  # which PyTorch 2.13.0 keeps in /tmp, wherever the cache is
 )
 
 
@@ -39,10 +38,8 @@ def use_private_caches() -> None:
     try:
         folder = Path(tempfile.mkdtemp(prefix="tdnet-bench-"))
     except OSError as error:
-        raise OptionError(
-            f"PyTorch's compiler and Matplotlib need a temporary folder, and none can be made ({error}); set TMPDIR "
-            "to a folder that can be written to, or leave out --html and --peer torch-compile"
-        ) from error
+        what = f"PyTorch's compiler and Matplotlib need a temporary folder, and none can be made ({error})"
+        raise OptionError(f"{what}; set TMPDIR, or leave out --html and --peer torch-compile") from error
     atexit.register(_remove, folder, os.getpid())
     for variable, name in missing.items():
         os.environ[variable] = str(folder / name)

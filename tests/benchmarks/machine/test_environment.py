@@ -13,8 +13,8 @@ from tdnet_bench.machine.environment import (
     cpu_model,
     peak_rss_mib,
     relevant_cpu_flags,
-    usable_cores,
 )
+from tdnet_runtime.backends.cpu_count import usable_cpus
 from tdnet_runtime.errors import BackendError
 
 X86 = """processor\t: 0
@@ -44,7 +44,7 @@ def test_cpu_model_and_flags_are_read() -> None:
 def test_this_machine_is_described_without_names_and_folders() -> None:
     environment = capture_environment()
     text = msgspec.json.encode(environment).decode()
-    assert environment.usable_cores == usable_cores() >= 1
+    assert environment.usable_cores == usable_cpus() >= 1
     assert environment.packages.keys() >= {"numpy"}
     assert environment.started_at.endswith("+00:00")
     assert platform.node() not in text or len(platform.node()) < 4
