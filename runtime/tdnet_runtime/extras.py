@@ -15,11 +15,12 @@ import sys
 from types import ModuleType
 from typing import NoReturn, TextIO
 
-from tdnet_runtime.errors import MissingExtraError, OptionError, TdnetError
+from tdnet_runtime.errors import BackendError, MissingExtraError, OptionError, TdnetError
 from tdnet_runtime.signals import EXIT_WORDS, INTERRUPTED, Ending
 
 __all__ = ["BRINGS", "launch", "one_line", "require"]
 
+_NO_THREAD = "can't start new thread"  # Python's own words (3.10 to 3.13), whoever asked for it
 _CPU = frozenset({"onnxruntime"})
 _CLI = frozenset({"typer", "rich", "av", "cv2"})
 BRINGS = {
@@ -124,6 +125,11 @@ def _run(program: str, import_path: str, *, extra: str, ending: Ending) -> str |
     except Exception as error:
         if ending.cut_off:
             return INTERRUPTED
+        if isinstance(error, RuntimeError) and str(error) == _NO_THREAD:
+            error = BackendError(
+                f"{error}: the system limits processes and threads (ulimit -u, a container's pids limit) or memory; "
+                "raise the limit"
+            )
         if not isinstance(error, TdnetError):
             raise
         _say(f"{program}: error: {error}")

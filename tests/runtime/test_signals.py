@@ -231,6 +231,8 @@ def interrupted():
 
 def worked():
     print("worked", flush=True)
+    if HOW == "a thread of its own":
+        threading.Thread(target=print).start()
 
 
 def refuse(thread):
@@ -247,10 +249,10 @@ def slow():
         print("finished", asked(), flush=True)
 
 
-if HOW == "no thread":
+if HOW in ("no thread", "a thread of its own"):
     threading.Thread.start = refuse
 sys.modules["made_up"] = types.ModuleType("made_up")
-sys.modules["made_up"].call = {"no thread": worked, "twice": slow}.get(HOW, interrupted)
+sys.modules["made_up"].call = {"no thread": worked, "a thread of its own": worked, "twice": slow}.get(HOW, interrupted)
 launch("tdnet-x", "made_up:call", extra="cpu")
 """
 
@@ -262,6 +264,13 @@ launch("tdnet-x", "made_up:call", extra="cpu")
         ("an engine", 143, "", "tdnet-x: terminated\n"),
         ("a library", 143, "", "tdnet-x: terminated\n"),
         ("no thread", 0, "worked\n", ""),
+        (
+            "a thread of its own",
+            1,
+            "worked\n",
+            "tdnet-x: error: can't start new thread: the system limits processes and threads (ulimit -u, a container's "
+            "pids limit) or memory; raise the limit\n",
+        ),
         ("twice", 130, "finished True\n", "tdnet-x: interrupted\n"),
     ],
 )
