@@ -36,7 +36,7 @@ from tdnet_models import Network, load_checkpoint
 from tdnet_models.digest import checkpoint_sha256
 from tdnet_models.provenance import Provenance
 from tdnet_runtime.bundle_writer import write_bundle
-from tdnet_runtime.errors import MissingExtraError
+from tdnet_runtime.errors import MissingExtraError, OptionError
 from tdnet_runtime.manifest import Manifest
 from tdnet_runtime.temporary_folder import temporary_folder
 
@@ -108,6 +108,11 @@ def bundle_from_checkpoint(
     out = options.out or Path(f"{network.spec.name}.plan")
     options.check_out(out)
     classes = class_specs(network.spec.classes, options.names)
+    if options.memory_stride is not None and not network.spec.variant.temporal:
+        raise OptionError(
+            f"--memory-stride goes with networks that remember frames; the checkpoint is {network.spec.name}, which "
+            "does not: leave it out"
+        )
     contract = NetworkContract(
         spec=network.spec,
         memory_stride=options.memory_stride or network.spec.variant.memory_stride,

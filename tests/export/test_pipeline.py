@@ -546,3 +546,11 @@ def test_a_weight_switched_off_by_an_infinite_variance(tiny_checkpoint, tmp_path
     options = ExportOptions(checkpoint=tmp_path / "half.pth", out=tmp_path / "a.plan")
     report = bundle_from_checkpoint(options).reports["fp32"]
     assert np.isfinite([error for frame in report.frames for error in frame.errors.values()]).all()
+
+
+def test_a_memory_stride_for_a_network_without_memory_is_refused(tiny_checkpoint, tmp_path):
+    options = ExportOptions(
+        checkpoint=tiny_checkpoint("psp101"), out=tmp_path / "a.plan", size_hw=(49, 65), memory_stride=3
+    )
+    with pytest.raises(OptionError, match="--memory-stride goes with networks that remember frames.*psp101"):
+        bundle_from_checkpoint(options)
