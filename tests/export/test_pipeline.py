@@ -552,5 +552,5 @@ def test_a_memory_stride_for_a_network_without_memory_is_refused(tiny_checkpoint
     options = ExportOptions(
         checkpoint=tiny_checkpoint("psp101"), out=tmp_path / "a.plan", size_hw=(49, 65), memory_stride=3
     )
-    with pytest.raises(OptionError, match="--memory-stride goes with networks that remember frames.*psp101"):
+    with pytest.raises(OptionError, match=r"--memory-stride goes with networks that remember frames.*psp101"):
         bundle_from_checkpoint(options)
