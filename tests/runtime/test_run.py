@@ -17,7 +17,6 @@ from rich.console import Console
 
 from tdnet_runtime.cli import run_main
 from tdnet_runtime.cli.frame_progress import FrameProgress
-from tdnet_runtime.cli.interrupt import stop_on_interrupt
 from tdnet_runtime.cli.run_options import RunOptions
 from tdnet_runtime.errors import BackendError, MediaError, OptionError
 from tdnet_runtime.manifest import ClassSpec, InputSpec
@@ -237,15 +236,6 @@ def test_ctrl_c_finishes_the_files(tmp_path, network, clip, tdnet_run):
     assert len(list((tmp_path / "l").iterdir())) == 5
     assert frames_in(overlay) == 5
     assert signal.getsignal(signal.SIGINT) is before
-
-
-def test_a_second_ctrl_c_does_not_wait():
-    with stop_on_interrupt() as asked:
-        assert not asked()
-        signal.raise_signal(signal.SIGINT)
-        assert asked()
-        with pytest.raises(KeyboardInterrupt):
-            signal.raise_signal(signal.SIGINT)
 
 
 def test_ctrl_c_before_the_first_frame(tmp_path, network, clip, tdnet_run, monkeypatch):
