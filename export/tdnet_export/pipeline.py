@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -20,10 +20,17 @@ from tdnet_export.engines import BuildEvent, add_engines, build_engines, gated, 
 from tdnet_export.footage import proof_frames
 from tdnet_export.graph_check import check_graph
 from tdnet_export.graphs import graph_jobs
-from tdnet_export.int8 import calibration_clips, int8_bounds, quantised_graphs
+from tdnet_export.int8 import (
+    calibration_clips,
+    check_signed,
+    half_signed_model,
+    int8_bounds,
+    quantised_graphs,
+)
 from tdnet_export.int8 import unavailable as int8_unavailable
+from tdnet_export.int8.quantisers import PAIR
 from tdnet_export.member_folder import MemberFolder
-from tdnet_export.options import SCENE, ExportOptions
+from tdnet_export.options import INT8_PRECISIONS, SCENE, ExportOptions
 from tdnet_export.parity import prove_parity
 from tdnet_export.parity_checks import required_frames
 from tdnet_export.parity_report import BOUNDS, ParityReport
@@ -40,7 +47,6 @@ from tdnet_runtime.manifest import Manifest
 
 __all__ = ["ExportSummary", "Progress", "bundle_from_checkpoint"]
 
-INT8_REPORT = "reports/int8.json"
 _THRESHOLD = 0.5  # where nobody names one: what a sigmoid head is trained around
 
 Models = dict[str, onnx.ModelProto]
@@ -169,24 +175,42 @@ def _write_and_prove(
     single, single_seconds = _write_graphs(network, contract, on_progress)
     graphs, graph_seconds = {"fp32": single}, {"fp32": single_seconds}
     if "fp16" in options.wanted_precisions:
-        graphs["fp16"], graph_seconds["fp16"] = _convert_graphs(contract, single, on_progress)
+        graphs["fp16"], graph_seconds["fp16"] = _convert_graphs(
+            "fp16", contract, single, half_precision_model, on_progress
+        )
+    sources = {
+        "fp32": single,
+        "fp16": single,
+    }  # what the proof's graphs, which give the probes too, are made of
     if clips:
-        int8_started = perf_counter()
-        quantised = quantised_graphs(single, contract, manifest, clips, on_progress=on_progress)
-        graphs["int8"], graph_seconds["int8"] = quantised.models, perf_counter() - int8_started
-        folder.put(INT8_REPORT, msgspec.json.format(msgspec.json.encode(quantised.report), indent=1))
-        del quantised
+        started = perf_counter()
+        wanted = [precision for precision in options.wanted_precisions if precision in INT8_PRECISIONS]
+        quantised = quantised_graphs(
+            single, contract, manifest, clips, precisions=wanted, on_progress=on_progress
+        )
+        for precision, found in quantised.items():
+            graphs[precision] = sources[precision] = found.models
+            if precision == "int8_fp16":
+                graphs[precision], _ = _convert_graphs(
+                    precision, contract, found.models, half_signed_model, on_progress
+                )
+                for model in graphs[precision].values():
+                    check_signed(model)
+            graph_seconds[precision] = perf_counter() - started  # calibration and all
+            folder.put(
+                f"reports/{precision}.json", msgspec.json.format(msgspec.json.encode(found.report), indent=1)
+            )
+        del quantised, found
     proof_started = perf_counter()
     stage = f"prove {', '.join(precision.upper() for precision in options.wanted_precisions)}"
     on_progress(stage, 0, len(frames))
     for precision in options.wanted_precisions:
         for name, model in graphs[precision].items():
             folder.put(graph_member(precision, name), model.SerializeToString(deterministic=True))
-    bounds = BOUNDS | {"int8": int8_bounds(options.max_loss)}
-    # FP16's twins are made from FP32 graphs that give the probes too.
-    models = {p: graphs["int8"] if p == "int8" else single for p in options.wanted_precisions}
+    bounds = BOUNDS | dict.fromkeys(INT8_PRECISIONS, int8_bounds(options.max_loss))
+    models = {precision: sources[precision] for precision in options.wanted_precisions}
     with proof_cases(contract, manifest, models, bounds) as cases:
-        del graphs, single, models
+        del graphs, single, sources, models
         clip = options.proof_clip
         reports = prove_parity(
             cases,
@@ -217,17 +241,23 @@ def _write_graphs(network: Network, contract: NetworkContract, on_progress: Prog
     return models, perf_counter() - started
 
 
-def _convert_graphs(contract: NetworkContract, single: Models, on_progress: Progress) -> tuple[Models, float]:
+def _convert_graphs(
+    precision: str,
+    contract: NetworkContract,
+    single: Models,
+    convert: Callable[[onnx.ModelProto], onnx.ModelProto],
+    on_progress: Progress,
+) -> tuple[Models, float]:
     """All graphs in FP16, checked, and the seconds that they took."""
     started = perf_counter()
-    models = {}
+    models, stage = {}, f"convert to {precision.upper()}"
     for index, tensors in enumerate(contract.graphs):
-        on_progress("convert to FP16", index, len(single))
-        model = half_precision_model(single[tensors.name])
+        on_progress(stage, index, len(single))
+        model = convert(single[tensors.name])
         check_half(model)
-        check_graph(model, half_tensors(tensors))
+        check_graph(model, half_tensors(tensors), more=PAIR if precision in INT8_PRECISIONS else frozenset())
         models[tensors.name] = model
-    on_progress("convert to FP16", len(single), len(single))
+    on_progress(stage, len(single), len(single))
     return models, perf_counter() - started
 
 
@@ -235,7 +265,7 @@ def _require_tools(options: ExportOptions) -> None:
     """Raise MissingExtraError or ExportError where what an option needs is not here: now, not after minutes of work."""
     for backend in dict.fromkeys(options.backends):
         require_builder(backend)
-    reason = int8_unavailable() if "int8" in options.wanted_precisions else None
+    reason = int8_unavailable() if options.calibration is not None else None
     if reason is not None:
         raise MissingExtraError(reason)
 

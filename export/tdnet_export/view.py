@@ -168,10 +168,16 @@ def _add_engines(table: Table, manifest: Manifest, spec: EngineSpec, never_run: 
     seconds = sum(engine.build_seconds for engine in spec.graphs.values())
     nbytes = sum(manifest.members[engine.engine].size for engine in spec.graphs.values())
     share = min(engine.half_share for engine in spec.graphs.values())
+    int8 = [engine.int8_share for engine in spec.graphs.values()]
+    told = (
+        f"INT8 in {math.floor(min(int8) * 100)} to {math.floor(max(int8) * 100)} % and half"
+        if any(int8)
+        else "half"
+    )
     table.add_row("engines", escape(spec.title))
     table.add_row(
         "",
-        f"{len(spec.graphs)} in {spec.precision.upper()}, {nbytes / 2**20:.1f} MiB, built in {seconds:.1f} s; half "
+        f"{len(spec.graphs)} in {spec.precision.upper()}, {nbytes / 2**20:.1f} MiB, built in {seconds:.1f} s; {told} "
         f"precision in at least {math.floor(share * 100)} % of each one's multiplications",
     )
     proof = spec.proof

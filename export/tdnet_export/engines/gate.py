@@ -24,7 +24,7 @@ from tdnet_runtime.bundle_writer import write_bundle
 from tdnet_runtime.errors import ExportError
 from tdnet_runtime.manifest import EngineProof, EngineSpec, Manifest
 from tdnet_runtime.media.scene import render
-from tdnet_runtime.preflight import DeviceFacts, misfits, portability_note
+from tdnet_runtime.preflight import SIGNED_INT8, DeviceFacts, misfits, portability_note
 
 __all__ = ["OnProof", "facts_or_reason", "gated", "proven"]
 
@@ -82,7 +82,10 @@ def proven(
     frames: Sequence[Frame] | None = None,
     on_progress: OnProof = lambda stage, done, total: None,
 ) -> tuple[EngineSpec, dict[str, bytes]]:
-    """Run the engines over 3m + 2 frames beside ONNX Runtime's FP32 graphs (those of the engines where there are none).
+    """Run the engines over 3m + 2 frames beside ONNX Runtime's FP32 graphs.
+
+    Beside the engines' own graphs where there are no FP32 ones, and where they are INT8: what INT8 costs was measured
+    at the export, on footage like the calibration's; here is the question what the engines make of the graphs.
 
     Args:
         manifest: of the bundle.
@@ -99,7 +102,8 @@ def proven(
         ParityError: the engines compute something else; the first frame and tensor are named.
         BackendError: they do not load, or fail.
     """
-    single = "fp32" if "fp32" in manifest.precisions else spec.precision
+    own = spec.precision == SIGNED_INT8 or "fp32" not in manifest.precisions
+    single = spec.precision if own else "fp32"
     count = required_frames(len(manifest.paths))
     height, width = manifest.input.height, manifest.input.width
     shown = frames or [render(index, height=height, width=width) for index in range(count)]

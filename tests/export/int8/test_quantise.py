@@ -38,7 +38,7 @@ def quantised(tiny_graphs, tiny_clips):
         max_error=0.3,  # networks a few channels wide suffer more
         on_progress=lambda *stage: shown.append(stage),
     )
-    return found, shown
+    return found["int8"], shown
 
 
 def test_graphs_are_the_fp32_ones_with_pairs(quantised, tiny_graphs):
