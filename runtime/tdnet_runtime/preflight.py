@@ -217,16 +217,18 @@ def _absent(bundle: Bundle, facts: DeviceFacts, wanted: str | None, sets: list[E
     product, precisions = PRODUCTS[facts.backend], bundle.manifest.precisions
     has = ", ".join(dict.fromkeys(spec.precision for spec in sets))
     has = f"only in {has}" if has else "none"
-    best = wanted or next((p for p in ENGINE_PRECISIONS if p in precisions), PREFERRED[0])
-    if wanted is None and sets:  # none that is taken unasked
+    present = [precision for precision in ENGINE_PRECISIONS if precision in precisions]
+    best = wanted or (present or PREFERRED)[0]
+    if wanted is None and any(spec.precision == SIGNED_INT8 for spec in sets):
         return (
             f"{product} engines were asked, the bundle has {has}, which costs accuracy: ask for it by name "
-            f"(precision={sets[0].precision!r}, --precision {sets[0].precision})"
+            f"(precision={SIGNED_INT8!r}, --precision {SIGNED_INT8})"
         )
     if best not in precisions:
         return (
             f"{product} engines in {best} were asked, and the bundle has graphs in {', '.join(precisions)} only; "
-            f"export the checkpoint again with --precision {best}, or ask for {precisions[0]}: {str(bundle.path)!r}"
+            f"export the checkpoint again with --precision {best}{f', or ask for {present[0]}' if present else ''}: "
+            f"{str(bundle.path)!r}"
         )
     asked = f" in {wanted}" if wanted else ""
     advice = _device_note(facts) or f"build them: {rebuild_command(bundle.path, facts.backend, best)}"

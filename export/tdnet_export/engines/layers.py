@@ -99,7 +99,7 @@ class EngineLayer:
             return max(results // max(self.outputs[0].shape[1], 1) * self.weights[1], 1)
         if kernels:
             return max(results * math.prod(max(kernels, key=lambda t: t.elements).shape[1:]), 1)
-        sizes = sorted(t.elements for t in (*self.inputs, *self.constants) if t.dtype in _FLOATS)
+        sizes = sorted(t.elements for t in (*self.inputs, *self.constants) if t.dtype in (*_FLOATS, "int8"))
         # (M·K)(K·N)(M·N) is the square of a matrix product's M·K·N.
         return max(math.isqrt(math.prod(sizes[-2:]) * results), 1)
 

@@ -187,8 +187,8 @@ def _check_precision(plan: Path, manifest: Manifest, precision: str, *, asked: b
     if precision == SIGNED_INT8 and "int8" in manifest.precisions:
         raise ExportError(
             "INT8 was asked, and the bundle's int8 graphs are made for CPUs: TensorRT takes their UINT8 steps for INT8, "
-            f"with half of the range cut off; export the checkpoint again with --precision {SIGNED_INT8} --calibration CLIP: "
-            f"{str(plan)!r}"
+            "with half of the range cut off; export the checkpoint again with "
+            f"--precision {SIGNED_INT8} --calibration CLIP: {str(plan)!r}"
         )
     has = ", ".join(manifest.precisions)
     what = (

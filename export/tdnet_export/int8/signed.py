@@ -104,8 +104,10 @@ def _pairs(model: onnx.ModelProto) -> Iterator[onnx.NodeProto]:
 
 
 def _half_scale(scale: np.ndarray) -> np.ndarray:
-    rounded: np.ndarray = np.maximum(scale, _SMALLEST_SCALE).astype(np.float16)
-    return rounded
+    """The next FP16 number, so that nothing is cut off."""
+    rounded = np.maximum(scale, _SMALLEST_SCALE).astype(np.float16)
+    above: np.ndarray = np.where(rounded < scale, np.nextafter(rounded, np.float16(np.inf)), rounded)
+    return above
 
 
 def _replace(tensor: TensorProto, values: np.ndarray) -> None:

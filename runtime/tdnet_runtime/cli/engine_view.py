@@ -36,15 +36,14 @@ def engine_sections(bundle: Bundle) -> Iterator[Section]:
 
 def _engines(bundle: Bundle, spec: EngineSpec) -> Table:
     table = section_table(
-        "graph", "size>", "built in>", "half>", "int8>", "layers that multiply", "results of all layers"
+        "graph", "size>", "built in>", "half>", "layers that multiply", "results of all layers"
     )
     for name, engine in spec.graphs.items():
         table.add_row(
             one_line(name),
             readable_size(bundle.manifest.members[engine.engine].size),
             f"{engine.build_seconds:.1f} s",
-            f"{engine.half_share:.0%}",
-            f"{engine.int8_share:.0%}",
+            f"{engine.half_share:.0%}{f', int8 {engine.int8_share:.0%}' if engine.int8_share else ''}",
             *_layer_cells(bundle, engine),
         )
     return table
@@ -70,7 +69,7 @@ def _built_for(spec: EngineSpec) -> str:
         **spec.options,
     }
     listed = "; ".join(f"{key} {value}" for key, value in facts.items())
-    return one_line(f"{listed}. Half, int8: shares of half precision and INT8 among the multiplications.")
+    return one_line(f"{listed}. Half: the share of half precision among the multiplications.")
 
 
 def _layer_cells(bundle: Bundle, engine: EngineMember) -> tuple[str, str]:
