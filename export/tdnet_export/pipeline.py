@@ -136,10 +136,11 @@ def bundle_from_checkpoint(
         )
         resampled_from = network.resampled_from
         del network  # hundreds of MB
+        parity = {precision: parity_summary(report) for precision, report in proof.reports.items()}
+        manifest = msgspec.structs.replace(manifest, parity=parity)
         manifest, members, never_run = _with_engines(manifest, folder, options, on_progress)
         on_progress("write bundle", 0, 1)
-        parity = {precision: parity_summary(report) for precision, report in proof.reports.items()}
-        manifest = write_bundle(out, msgspec.structs.replace(manifest, parity=parity), members)
+        manifest = write_bundle(out, manifest, members)
         on_progress("write bundle", 1, 1)
     return ExportSummary(
         path=out,

@@ -58,7 +58,7 @@ def unsuited(bundle: Bundle, *, precision: str | None) -> str | None:
     if precision == SIGNED_INT8:
         return (
             f"OpenVINO (2026.4) computes graphs with signed INT8 steps wrongly, and {SIGNED_INT8} ones are made for "
-            "TensorRT: ask for int8"
+            "TensorRT: ask for int8, or for the backend onnxruntime"
         )
     graphs = None if precision is None else graphs_of(precision)
     reason = no_graphs(bundle, graphs, preferred=PREFERRED)
