@@ -117,7 +117,7 @@ def _measured(
         result[name] = fitted
         losses.append(loss)
     on_progress(stage, len(models), len(models))
-    _require_share(losses, max_error=max_error)
+    _require_share(precision, losses, max_error=max_error)
     report = Int8Report(
         schema_version=_SCHEMA_VERSION,
         tool=tool(),
@@ -169,12 +169,13 @@ def _fitted(
     return found.model, loss
 
 
-def _require_share(losses: Sequence[GraphLoss], *, max_error: float) -> None:
+def _require_share(precision: str, losses: Sequence[GraphLoss], *, max_error: float) -> None:
     """Raise ExportError where a network's largest graphs, which are those with an image, are hardly INT8."""
     for loss in losses:
         if not loss.graph.startswith("apm") and loss.int8_share < MIN_SHARE:
             raise ExportError(
-                f"graph {loss.graph!r} in INT8 is off by more than {max_error:.0%} unless {len(loss.left_single)} parts "
-                f"are left in FP32, with {loss.int8_share:.0%} of its multiplications in INT8 then (expected "
-                f"{MIN_SHARE:.0%} or more). Calibrate with other frames, or export with --precision fp32."
+                f"graph {loss.graph!r} in {precision.upper()} is off by more than {max_error:.0%} unless "
+                f"{len(loss.left_single)} parts are not quantised, with {loss.int8_share:.0%} of its multiplications in "
+                f"INT8 then (expected {MIN_SHARE:.0%} or more). Calibrate with other frames, or export with "
+                "--precision fp32."
             )

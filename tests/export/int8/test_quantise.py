@@ -128,7 +128,7 @@ def test_too_little_is_left(tiny_graphs, tiny_clips, monkeypatch, quantised_by_h
     monkeypatch.setattr(orchestrator, "quantise", spoilt)
     with pytest.raises(
         ExportError,
-        match=r"^graph 'subnet1' in INT8 is off by more than 5% unless 1 parts are left in FP32, with 0% .*"
+        match=r"^graph 'subnet1' in INT8 is off by more than 5% unless 1 parts are not quantised, with 0% .*"
         r"Calibrate with other frames, or export with --precision fp32.$",
     ):
         quantised_graphs(models, contract, manifest, tiny_clips(manifest, 1))
