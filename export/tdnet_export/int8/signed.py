@@ -13,7 +13,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, numpy_helper
 
-from tdnet_export.int8.quantisers import PAIR
+from tdnet_export.int8.quantisers import PAIR, drop_unused, quantised_inputs
 from tdnet_export.precision import half_precision_model
 from tdnet_runtime.errors import ExportError
 
@@ -26,6 +26,9 @@ _SMALLEST_SCALE = 2.0**-24  # FP16's; 0 is refused by the parser
 
 def signed_model(model: onnx.ModelProto) -> onnx.ModelProto:
     """The INT8 graph with signed steps: where they were UINT8, the same range in 127 steps instead of 255.
+
+    What a convolution gives to a sum is not quantised: engines add it where they compute it. (That makes up for the
+    coarser steps: V of td4-psp18 is off by 4.3 % instead of 5.2 %, and by 3.9 % with UINT8 steps.)
 
     Args:
         model: FP32 with symmetric pairs; not changed.
@@ -50,6 +53,7 @@ def signed_model(model: onnx.ModelProto) -> onnx.ModelProto:
             raise ExportError(f"graph {model.graph.name!r} has one scale for UINT8 and INT8 steps: {name!r}")
     for name in {node.input[2] for node in _pairs(result)}:
         _replace(constants[name], np.zeros(tuple(constants[name].dims), np.int8))
+    _leave_sums(result.graph)
     return result
 
 
@@ -97,6 +101,17 @@ def check_signed(model: onnx.ModelProto) -> None:
             raise ExportError(
                 f"graph {model.graph.name!r} is not for TensorRT: {node.name!r} has no positive FP16 scale"
             )
+
+
+def _leave_sums(graph: onnx.GraphProto) -> None:
+    products = {node.output[0] for node in graph.node if node.op_type == "Conv"}
+    pairs = quantised_inputs(graph)
+    for node in graph.node:
+        if node.op_type == "Add":
+            for index, name in enumerate(node.input):
+                if name in pairs and pairs[name].source in products:
+                    node.input[index] = pairs[name].source
+    drop_unused(graph, {tensor.name: tensor for tensor in graph.initializer})
 
 
 def _pairs(model: onnx.ModelProto) -> Iterator[onnx.NodeProto]:

@@ -107,7 +107,22 @@ def test_without_the_factor_half_of_the_range_is_cut_off():
 def test_signed_steps_stay_as_they_are():
     model = relu_graph(zero=np.int8(0))
     before, after = constants_of(model), constants_of(signed_model(model))
-    assert all((before[name] == after[name]).all() for name in before)
+    assert {"scale", "steps", "steps_scale", "bias"} <= after.keys()
+    assert all((before[name] == after[name]).all() for name in after)
+
+
+def test_what_a_convolution_gives_to_a_sum_is_not_quantised():
+    """The other operand, which lies in memory between kernels, is; and so is what another convolution reads."""
+    model = relu_graph(last="own")
+    model.graph.node[-1].output[0] = "dq"
+    model.graph.node.append(helper.make_node("Add", ["dq", "dequantizelinear"], ["logits"], name="add"))
+    found = signed_model(model)
+    assert list(found.graph.node[-1].input) == ["conv", "dequantizelinear"]
+    assert [node.name for node in found.graph.node] == [
+        name for name in (node.name for node in model.graph.node) if name not in ("q", "dq")
+    ]
+    assert "own" not in constants_of(found)
+    assert "scale" in constants_of(found)
 
 
 @pytest.mark.parametrize(
