@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt
 DEMO := demo
 CHECKPOINT := models/zoo/td2-fa18-w32-camvid.pth
+# Files are handed out to processes; the order is random, and its seed is printed (again: --randomly-seed N).
+PYTEST_JOBS ?= --numprocesses auto --maxprocesses 4 --dist loadfile
 PYTEST_ARGS ?=
 GPU_VENV := .venv-gpu
 GPU_CHECK_ARGS ?=
@@ -14,7 +16,7 @@ GPU_CHECK_ARGS ?=
 
 demo: $(VENV)/.demo $(DEMO)/bikes.mp4
 	$(BIN)/tdnet-export --ckpt $(CHECKPOINT) --size 360x480 --out $(DEMO)/td2-fa18.plan
-	$(BIN)/tdnet-run --engine $(DEMO)/td2-fa18.plan --backend onnxruntime --input $(DEMO)/bikes.mp4 --overlay $(DEMO)/overlay.mp4 --labels $(DEMO)/labels
+	$(BIN)/tdnet-run --engine $(DEMO)/td2-fa18.plan --backend onnxruntime --input $(DEMO)/bikes.mp4 --overlay $(DEMO)/overlay.mp4 --labels $(DEMO)/labels --overwrite
 	rm -f $(DEMO)/bench.json
 	$(BIN)/tdnet-bench --engine $(DEMO)/td2-fa18.plan --backend onnxruntime --ckpt $(CHECKPOINT) --input $(DEMO)/bikes.mp4 --frames 40 --json $(DEMO)/bench.json
 	@echo
@@ -22,7 +24,7 @@ demo: $(VENV)/.demo $(DEMO)/bikes.mp4
 	@echo "bundle is $(DEMO)/td2-fa18.plan (tdnet-inspect shows it), the figures are in $(DEMO)/bench.json."
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest $(PYTEST_JOBS) $(PYTEST_ARGS)
 
 # What takes long: packaging, measurements, and the full-size reference outputs where they are at hand.
 test-slow: $(VENV)/.dev

@@ -55,15 +55,14 @@ rm -f $@
 $(BIN)/tdnet-bench --backend onnxruntime:fp32 $(PEERS:%=--peer %) --json $@ $(1) || { code=$$?; test $$code -eq 3 -o $$code -eq 4; }
 endef
 
-.PHONY: bench bench-speed bench-quality bench-settings
+.PHONY: bench bench-speed bench-quality
 .SECONDARY:
 
-bench: bench-speed bench-settings $(if $(CAMVID),bench-quality)
+bench: bench-speed $(if $(CAMVID),bench-quality)
 	$(BIN)/python -m tdnet_bench.published
 
 bench-speed: $(RESULTS)/demo.json $(SIZES:%=$(RESULTS)/%.json)
 bench-quality: $(QUALITY)
-bench-settings: $(RESULTS)/onnxruntime-settings.json
 
 $(VENV)/.bench: $(VENV)/.demo
 	$(INSTALL) --editable '.[demo,int8]'
@@ -110,8 +109,3 @@ $(BENCH)/camvid-test: | $(BENCH)
 	for image in $(abspath $(CAMVID))/test/*; do \
 	  drive=$@/$$(basename $$image | cut -d_ -f1); mkdir -p $$drive && ln -sf $$image $$drive/ || exit 1; \
 	done
-
-$(RESULTS)/onnxruntime-settings.json: $(BENCH)/td4-psp18-385x769.plan
-	@mkdir -p $(@D)
-	rm -f $@
-	$(BIN)/python -m tdnet_bench.ort_settings --engine $< --frames 16 --json $@

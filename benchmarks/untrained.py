@@ -17,16 +17,11 @@ import torch
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def main(network: str, out: str) -> None:
-    """Write `network`'s checkpoint, of the published input size, to `out`."""
-    sys.path.insert(0, str(ROOT))  # the weights' recipe lies beside the outputs that it gave
-    from tests.data.weights import make_state_dict
-
-    keys = json.loads((ROOT / "tests" / "data" / "reference" / f"{network}.keys.json").read_text())
-    torch.save(make_state_dict(keys, seed=0), out)
-
-
 if __name__ == "__main__":
     if len(sys.argv) != 3:
         sys.exit("usage: python benchmarks/untrained.py NETWORK OUT.pth")
-    main(*sys.argv[1:])
+    sys.path.insert(0, str(ROOT))  # the weights' recipe lies beside the outputs that it gave
+    from tests.data.weights import make_state_dict
+
+    keys = (ROOT / "tests" / "data" / "reference" / f"{sys.argv[1]}.keys.json").read_text()
+    torch.save(make_state_dict(json.loads(keys), seed=0), sys.argv[2])

@@ -12,6 +12,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tdnet_bench.machine.private_caches import use_private_caches
+
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # tests import onnxruntime by themselves, too
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault(
+        "OMP_NUM_THREADS", "1"
+    )  # of PyTorch: the workers share the cores, and so do their children
+use_private_caches()
+
 DATA = Path(__file__).parent / "data"
 SMALL_SIZE = {
     "td2-psp50": (193, 385),
@@ -21,6 +30,7 @@ SMALL_SIZE = {
 }
 """Input (H, W) of the small reference outputs."""
 TINY_FEATURES = {"td2-psp50": (7, 9), "td4-psp18": (9, 13), "td2-fa18": (8, 12), "psp101": (7, 9)}
+TINY_FEATURES |= dict.fromkeys(("td2-psp34", "td4-psp50", "psp50", "td2-fa34", "td2-fa50"), (7, 9))
 """(h, w) of the tiny networks' features: two of them divide into none of the pyramid's grids."""
 
 
@@ -117,8 +127,8 @@ def tiny_bundle(tiny_checkpoint, tmp_path_factory):
     def make(name):
         path = folder / f"{name}.plan"
         if not path.exists():
-            # psp101 fixes no size itself
-            size = (49, 65) if name == "psp101" else None
+            # per-frame networks fix no size themselves
+            size = (49, 65) if name.startswith("psp") else None
             bundle_from_checkpoint(ExportOptions(checkpoint=tiny_checkpoint(name), out=path, size_hw=size))
         return path
 

@@ -106,13 +106,13 @@ def edit_manifest(path, old, new):
 CHECKPOINTS = [
     ("absent.pth", "No such file or directory"),
     ("folder", "Is a directory"),
-    ("empty.pth", "empty"),
-    ("text.pth", "not a PyTorch file"),
+    ("empty.pth", "it is empty (0 bytes)"),
+    ("text.pth", "it is text"),
     ("cut.pth", "damaged"),
     ("module.pth", "code"),
     ("list.pth", "holds a list"),
-    ("numbers.pth", "'epoch' is a int"),
-    ("other.pth", "unexpected: conv.weight"),
+    ("numbers.pth", "'epoch' (int)"),
+    ("other.pth", "conv.weight"),
     ("nan.pth", "NaN or infinite values in 1 of 616 tensors (enc1.w_vs.0.conv.bias)"),
     ("shape.pth", "enc2.w_vs.0.conv.bias [7] instead of [16]"),
 ]
@@ -226,3 +226,37 @@ def test_frames_before_a_bad_one_stay(inputs):
     assert "Traceback" not in done.stderr
     assert [path.name for path in (inputs / "kept").iterdir()] == ["0.png"]
     assert cv2.imread(str(inputs / "kept" / "0.png"), cv2.IMREAD_UNCHANGED).shape == (40, 60)
+
+
+EMPTY = {
+    "tdnet-run": ["--engine", "--input", "--labels", "--colors", "--overlay", "--json"],
+    "tdnet-bench": ["--engine", "--ckpt", "--input", "--labels", "--json", "--html"],
+    "tdnet-export": ["--ckpt", "--out", "--names", "--frames", "--calibration", "--rebuild"],
+    "tdnet-inspect": ["--extract"],
+}
+
+
+@pytest.mark.parametrize(
+    ("program", "option"), [(p, option) for p, options in EMPTY.items() for option in options]
+)
+def test_an_unset_variable_is_not_the_current_folder(program, option, inputs):
+    message = f"{option} was given an empty value; is a variable unset?"
+    assert_refused(program, [option, ""], message, inputs)
+
+
+@pytest.mark.parametrize(("program", "arguments"), [("tdnet-inspect", [""]), ("tdnet-bench", ["show", ""])])
+def test_an_unset_variable_as_an_argument(program, arguments, inputs):
+    assert_refused(program, arguments, "an argument is empty; is a variable unset?", inputs)
+
+
+@pytest.mark.parametrize(
+    ("program", "arguments"),
+    [
+        ("tdnet-run", ["--engine", "good.plan", "--input"]),
+        ("tdnet-bench", ["--engine", "good.plan", "--input"]),
+        ("tdnet-export", ["--ckpt", "good.pth", "--frames"]),
+    ],
+)
+def test_an_address_is_quoted_as_it_came(program, arguments, inputs):
+    address = "rtsp://user:word@10.0.0.5//live/../1"
+    assert_refused(program, [*arguments, address], repr(address), inputs)

@@ -7,8 +7,11 @@ through; what they leave in `masks` is compared with plain loops over fresh stre
 from __future__ import annotations
 
 import doctest
+import os
 import re
 import shutil
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -256,6 +259,44 @@ def test_going_on_after_the_engine_failed(
     execute("Errors/wrong/2")
 
 
+@pytest.fixture
+def in_processes(plan: Path, tmp_path: Path) -> Callable[[str], list[np.ndarray]]:
+    """in_processes(name): run a block as a script, since it starts processes; gives its masks, or raises what it states."""
+
+    def run(name: str) -> list[np.ndarray]:
+        np.savez(tmp_path / "frames.npz", left=np.stack(LEFT), right=np.stack(RIGHT))
+        lines = (
+            "import numpy",
+            "frames = numpy.load('frames.npz')",
+            "left_frames, right_frames = list(frames['left']), list(frames['right'])",
+            BLOCKS[name],
+            "if __name__ == '__main__':",
+            "    numpy.save('masks.npy', numpy.stack([mask for found in masks for mask in found]))",
+        )
+        script = tmp_path / "block.py"
+        script.write_text("\n".join(lines))
+        done = subprocess.run(
+            [sys.executable, "-W", "ignore::DeprecationWarning", script],  # of fork(), from Python 3.12 on
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        stated = ERROR.search(BLOCKS[name])
+        assert (done.returncode != 0) == (stated is not None), done.stderr
+        if stated is not None:
+            assert f"{stated[1]}: {stated[2]}" in done.stderr
+            return []
+        return list(np.load(tmp_path / "masks.npy"))
+
+    return run
+
+
+def test_processes(in_processes: Callable[[str], list[np.ndarray]], fresh: Fresh) -> None:
+    in_processes("Processes/wrong/1")
+    assert equal(in_processes("Processes/right/2"), fresh(LEFT) + fresh(RIGHT))
+
+
 def test_what_if(execute: Execute, fresh: Fresh) -> None:
     left = execute("What if?/plain/1")
     assert np.array_equal(left["plain"], fresh(CAMERA[:6])[-1])
@@ -272,7 +313,7 @@ def test_the_newest_frame(execute: Execute, engine: Callable[[Callable[[int], No
 
 
 def test_every_block_has_its_test() -> None:
-    executed = re.findall(r'execute\("([^{"]+)"\)', Path(__file__).read_text())
+    executed = re.findall(r'(?:execute|in_processes)\("([^{"]+)"\)', Path(__file__).read_text())
     assert sorted(executed) == sorted(BLOCKS)
     assert STREAMING.read_text().count("```python") == len(BLOCKS)
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import msgspec
 
 from tdnet_bench.documents.document import SCHEMA_VERSION, Document
-from tdnet_bench.documents.exit_codes import exit_code
 from tdnet_bench.documents.journal import (
     Journal,
     JournalHeader,
@@ -16,22 +15,22 @@ from tdnet_bench.documents.journal import (
     journal_path,
     refuse_other_run,
 )
-from tdnet_bench.documents.notes import notes_after, notes_before, unused_labels
+from tdnet_bench.documents.notes import exit_code, notes_after, notes_before, unused_labels
 from tdnet_bench.inputs.footage import FileFootage, SceneFootage
 from tdnet_bench.inputs.label_images import LabelImages
-from tdnet_bench.loops.lineup import Lineup
+from tdnet_bench.loops.lineup import AnySide, Lineup, measure_streams
 from tdnet_bench.loops.parts import DEFAULT_PACE, Measured, Pace, Parts
 from tdnet_bench.loops.schedule import Schedule
 from tdnet_bench.machine.environment import capture_environment, peak_rss_mib
+from tdnet_bench.machine.private_caches import use_private_caches
 from tdnet_bench.options import BenchOptions
-from tdnet_bench.quality.features import FeatureErrors, feature_errors
+from tdnet_bench.quality.features import feature_errors
 from tdnet_bench.quality.judge import Judge, Picture
 from tdnet_bench.quality.reference import checked_digest, choose_reference, judged_sides
-from tdnet_bench.records.config import LeftOut, RunConfig, widths_text
-from tdnet_bench.records.frames import AnyRecord
+from tdnet_bench.records.config import RunConfig, widths_text
 from tdnet_bench.roofline.limits import Limits, measure_limits
 from tdnet_bench.sides.bundle_side import BundleSide
-from tdnet_bench.sides.requests import Request, plan_requests
+from tdnet_bench.sides.requests import COMPILED, Request, plan_requests
 from tdnet_bench.sides.side import Array, Phase
 from tdnet_runtime import Segmenter
 from tdnet_runtime.extras import require
@@ -39,15 +38,8 @@ from tdnet_runtime.extras import require
 __all__ = ["Run", "run_benchmark"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Run:
-    """What a run gives.
-
-    Attributes:
-        document: everything that it found.
-        picture: of one frame, for a report that shows it; see `Judge.picture`.
-        class_colors: (R, G, B) of each class in pictures, in the order of their indices.
-    """
+class Run(NamedTuple):
+    """What a run gives: its document, one frame for a report that shows it, and (R, G, B) of each class in that."""
 
     document: Document
     picture: Picture | None
@@ -60,11 +52,6 @@ def run_benchmark(options: BenchOptions, *, phase: Phase, pace: Pace = DEFAULT_P
     With `options.json` the records are in a journal beside it, which is left there: see
     `documents/journal.py`.
 
-    Args:
-        options: checked already.
-        phase: for a progress display.
-        pace: how patiently.
-
     Raises:
         TdnetError: the bundle, the checkpoint, the input or every backend asked for cannot be used, or
             `options.json` holds something else.
@@ -72,22 +59,25 @@ def run_benchmark(options: BenchOptions, *, phase: Phase, pace: Pace = DEFAULT_P
     require("scipy", extra="bench")  # for the statistics: not to be missed when all is measured
     environment = capture_environment()
     asked = plan_requests(options.backends, options.peers, options.ckpt)
+    if any(COMPILED in request.name for request in asked.peers):
+        use_private_caches()
     label_images = LabelImages(options.labels) if options.labels is not None else None
     with ExitStack() as stack:
         lineup = Lineup(
             options.engine, ckpt=asked.ckpt, threads=options.threads, stack=stack, warm_up=pace.warm_up
         )
-        segmenter, rivals = lineup.open_subject(asked.rivals)
+        subject, rivals = lineup.open_subject(asked.rivals)
+        segmenter = subject.segmenter
         manifest = segmenter.manifest
         digest = None if options.ckpt is None else checked_digest(options.ckpt, manifest)
         parts = _parts(options, segmenter, phase=phase, pace=pace)
-        config = _config(options, segmenter, parts, checkpoint_sha256=digest)
+        config = _config(options, subject, parts, checkpoint_sha256=digest)
         if options.json is not None:
             refuse_other_run(options.json, config)
         images = parts.images()
         _warm_up(lineup, (*rivals, *asked.peers), images, parts)
 
-        specs = tuple(lineup.specs(camera=parts.has_camera).values())
+        specs = lineup.specs(camera=parts.has_camera)
         reference = choose_reference(specs)
         judge = Judge(
             judged_sides(specs),
@@ -102,29 +92,19 @@ def run_benchmark(options: BenchOptions, *, phase: Phase, pace: Pace = DEFAULT_P
             left_out=(*asked.left_out, *lineup.left_out),
             environment=environment,
             setup=lineup.setup,
-            notes=tuple(notes_before(manifest, reference.note, lineup.repeated)),
+            notes=tuple(notes_before(manifest, reference.note, lineup.repeated, no_gpu=lineup.no_gpu)),
         )
         path = None if options.json is None else journal_path(options.json)
         journal = stack.enter_context(Journal(path, header))
         measured = parts.measure(lineup.sides, images, judge=judge, write=journal.write)
-        unused = unused_labels(options.labels, label_images.used if label_images is not None else 0)
-        peak_rss = peak_rss_mib()  # before the roofline, which takes memory of its own
-        features = feature_errors(lineup.sides, images)
-        limits = None
-        if options.roofline:
-            with phase("what the machine can do", 1):
-                limits = measure_limits(
-                    lineup.sides, images, threads=options.threads, budget_s=pace.ceilings_s
-                )
-        document = _document(
-            header,
-            journal.records,
+        document = _completed(
+            document_from_header(header, journal.records),
+            lineup.sides,
+            images,
             measured,
-            wanted=parts.count,
-            unused=unused,
-            peak_rss=peak_rss,
-            features=features,
-            limits=limits,
+            options=options,
+            parts=parts,
+            labels_used=0 if label_images is None else label_images.used,
         )
         colors = tuple(spec.color for spec in manifest.classes)
         return Run(document=document, picture=judge.picture, class_colors=colors)
@@ -134,13 +114,11 @@ def _parts(options: BenchOptions, segmenter: Segmenter, *, phase: Phase, pace: P
     manifest = segmenter.manifest
     height, width = manifest.input.height, manifest.input.width
     schedule = Schedule(paths=len(manifest.paths), cold_frames=manifest.state.cold_frames)
-    footage: FileFootage | SceneFootage
-    if options.input is not None:
-        footage = FileFootage(options.input, height=height, width=width)
-    else:
-        footage = SceneFootage(height=height, width=width, count=schedule.lead_in_frames + options.frames)
+    count = schedule.lead_in_frames + options.frames
     return Parts(
-        footage=footage,
+        footage=SceneFootage(height=height, width=width, count=count)
+        if options.input is None
+        else FileFootage(options.input, height=height, width=width),
         schedule=schedule,
         warm_frames=options.frames,
         fps=tuple(sorted(set(options.fps))),
@@ -159,44 +137,64 @@ def _warm_up(lineup: Lineup, others: tuple[Request, ...], images: list[Array], p
             lineup.add(request, images, schedule, tick=tick)
 
 
-def _document(
-    header: JournalHeader,
-    records: list[AnyRecord],
+def _completed(
+    document: Document,
+    sides: list[AnySide],
+    images: list[Array],
     measured: Measured,
     *,
-    wanted: int,
-    unused: tuple[LeftOut, ...],
-    peak_rss: float | None,
-    features: dict[str, FeatureErrors],
-    limits: Limits | None,
+    options: BenchOptions,
+    parts: Parts,
+    labels_used: int,
 ) -> Document:
-    document = document_from_header(header, records)
-    left_out = (*document.left_out, *unused)
+    """With what is measured after the timed frames, and what is known only then."""
+    peak_rss = peak_rss_mib()  # before what takes memory of its own
+    features = feature_errors(sides, images)
+    limits = Limits()
+    if options.roofline:
+        with parts.phase("what the machine can do", 1):
+            limits = measure_limits(
+                sides,
+                images,
+                threads=options.threads,
+                budget_s=parts.pace.ceilings_s,
+                figures=document.summary.sides,
+            )
+    streams = {}
+    bundles = [side for side in sides if isinstance(side, BundleSide)]
+    for side in bundles if options.streams else ():
+        with parts.phase(f"streams of {side.name}", 1 + options.streams) as tick:
+            streams[side.name] = measure_streams(side, images, options.streams, tick=tick)
+    obstacles = {side.name: side.obstacle for side in bundles if side.obstacle is not None}
     after = notes_after(
         document.summary,
         measured=measured.frames,
-        wanted=wanted,
-        other_busy_cores=measured.other_busy_cores,
+        wanted=parts.count,
+        busy_cores=measured.other_busy_cores,
         usable_cores=measured.usable_cores,
+        obstacles=obstacles,
     )
+    left_out = (*document.left_out, *unused_labels(options.labels, labels_used))
     return msgspec.structs.replace(
         document,
         left_out=left_out,
         environment=msgspec.structs.replace(document.environment, gpus=measured.gpus),
         run_peak_rss_mib=peak_rss,
         other_busy_cores=measured.other_busy_cores,
-        notes=(*document.notes, *after, *(limits.notes if limits is not None else ())),
+        notes=(*document.notes, *after, *limits.notes),
         exit_code=exit_code(document.summary, left_out),
-        ceilings=limits.ceilings if limits is not None else None,
-        rooflines=limits.rooflines if limits is not None else {},
+        ceilings=limits.ceilings,
+        rooflines=limits.rooflines,
         features=features,
+        streams=streams,
     )
 
 
 def _config(
-    options: BenchOptions, segmenter: Segmenter, parts: Parts, *, checkpoint_sha256: str | None
+    options: BenchOptions, subject: BundleSide, parts: Parts, *, checkpoint_sha256: str | None
 ) -> RunConfig:
     """Before the sides are known; the reference is filled in later."""
+    segmenter = subject.segmenter
     manifest = segmenter.manifest
     return RunConfig(
         engine=options.engine.name,
@@ -217,7 +215,7 @@ def _config(
         labels=options.labels.name if options.labels is not None else None,
         fps=parts.fps,
         requested=(*options.backends, *options.peers),
-        subject=BundleSide(segmenter).name,
+        subject=subject.name,
         reference=None,
         reference_note="",
         checkpoint_sha256=checkpoint_sha256,

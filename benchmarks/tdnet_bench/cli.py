@@ -12,16 +12,15 @@ from rich.console import Console
 from tdnet_bench.benchmark import Run, run_benchmark
 from tdnet_bench.documents.compare import compare_documents
 from tdnet_bench.documents.document import Document
-from tdnet_bench.documents.exit_codes import EXIT_CODES
 from tdnet_bench.documents.journal import complete, journal_path, read_run
+from tdnet_bench.documents.notes import EXIT_CODES
 from tdnet_bench.machine.environment import usable_cores
 from tdnet_bench.options import DEFAULT_FRAMES, BenchOptions
-from tdnet_bench.sides.pytorch_side import PYTORCH_SIDES
-from tdnet_bench.sides.requests import NO_PEERS
-from tdnet_bench.views.compare_report import report_from_comparison
+from tdnet_bench.sides.requests import NO_PEERS, PYTORCH_SIDES
 from tdnet_bench.views.html.page import require_libraries, write_page
 from tdnet_bench.views.progress import progress_bars
-from tdnet_bench.views.report import report_from_document
+from tdnet_bench.views.report import report_from_comparison, report_from_document
+from tdnet_runtime.errors import OptionError
 from tdnet_runtime.extras import one_line
 
 __all__ = ["app"]
@@ -56,9 +55,10 @@ def bench(
         typer.Option(min=1, help="Warm frames to time, after the first and the cold ones. p99 from 100 on."),
     ] = DEFAULT_FRAMES,
     input: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
-            help="Video, folder of images, or folder of such folders; a rendered scene if not given."
+            metavar="PATH",
+            help="Video, folder of images, or folder of such folders; a rendered scene if not given.",
         ),
     ] = None,
     labels: Annotated[
@@ -100,20 +100,28 @@ def bench(
         bool,
         typer.Option(
             "--roofline",
-            help="Measure what this CPU can do, too (seconds), and what share of it each graph reaches.",
+            help="Measure what the subject's device can do, too (seconds), and what share of it each graph reaches.",
         ),
     ] = False,
+    streams: Annotated[
+        int,
+        typer.Option(
+            min=0, help="Open so many further streams of each bundle side in the end: their memory."
+        ),
+    ] = 0,
 ) -> None:
     """Time a bundle frame by frame beside its peers, on the same frames in one run."""
     if context.invoked_subcommand is not None:
         return
     if engine is None:
         raise typer.BadParameter("it is missing", param_hint="--engine")
+    if input is not None and "://" in input:  # whose slashes a path would lose
+        raise OptionError(f"--input needs a video or a folder of this machine, not an address: {input!r}")
     options = BenchOptions(
         engine=engine,
         ckpt=ckpt,
         frames=frames,
-        input=input,
+        input=None if input is None else Path(input),
         labels=labels,
         fps=tuple(fps or ()),
         json=json,
@@ -122,6 +130,7 @@ def bench(
         backends=tuple(backend or ("auto",)),
         peers=tuple(peer or ()),
         roofline=roofline,
+        streams=streams,
     )
     if options.html is not None:
         require_libraries()  # before the run, not after it

@@ -20,21 +20,7 @@ _MAX_FPS = 1000.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BenchOptions:
-    """One run of the benchmark.
-
-    Attributes:
-        engine: the bundle.
-        ckpt: the checkpoint that it was exported from; None for PyTorch with made-up weights.
-        frames: warm frames to time in each part of the run, after the first and the cold ones.
-        input: video file or folder of images; None for the rendered scene.
-        labels: folder of label images, matched by the stems of the input's file names.
-        fps: rates of the paced parts; none for back-to-back frames only.
-        json: file for the document; see `documents/journal.py` on one that exists.
-        html: file for the page; None for none.
-        threads: for each side.
-        backends: of the runtime, `NAME` or `NAME:PRECISION`; the first that can be used is the subject.
-        peers: see `plan_requests` of `sides/requests.py`.
-        roofline: measure what the machine can do, too, and hold each graph against it.
+    """One run of the benchmark; the options are those of the same names in `cli.py`.
 
     Raises:
         OptionError: a number out of range, a file that is not there, or nowhere to put the document.
@@ -52,12 +38,17 @@ class BenchOptions:
     backends: tuple[str, ...] = ("auto",)
     peers: tuple[str, ...] = ()
     roofline: bool = False
+    streams: int = 0
 
     def __post_init__(self) -> None:
-        if self.frames < 1:
-            raise OptionError(f"--frames is {self.frames}, expected at least 1")
-        if self.threads < 1:
-            raise OptionError(f"--threads is {self.threads}, expected at least 1")
+        numbers = (
+            ("--frames", self.frames, 1),
+            ("--threads", self.threads, 1),
+            ("--streams", self.streams, 0),
+        )
+        for flag, number, least in numbers:
+            if number < least:
+                raise OptionError(f"{flag} is {number}, expected at least {least}")
         for rate in self.fps:
             if not (math.isfinite(rate) and 0 < rate <= _MAX_FPS):
                 raise OptionError(f"--fps is {rate:g}, expected more than 0 and at most {_MAX_FPS:g}")
@@ -69,24 +60,14 @@ class BenchOptions:
             raise OptionError(
                 f"--input needs a video or a folder, but there is nothing at {str(self.input)!r}"
             )
-        self._check_labels()
+        if self.labels is not None and self.input is None:
+            raise OptionError("--labels needs --input: the rendered scene has no label images")
+        if self.labels is not None and not self.labels.is_dir():
+            raise OptionError(f"--labels needs a folder, but there is none at {str(self.labels)!r}")
         for flag, path in (("--json", self.json), ("--html", self.html)):
+            if path is not None and path.name.endswith(JOURNAL_SUFFIX):
+                raise OptionError(f"{flag} may not end in {JOURNAL_SUFFIX}, as journals do: {str(path)!r}")
             if path is not None:
-                _check_target(flag, path)
+                check_result_path(path, option=flag)
         if self.html is not None and self.html == self.json:
             raise OptionError(f"--html and --json are the same file; name two: {str(self.html)!r}")
-
-    def _check_labels(self) -> None:
-        if self.labels is None:
-            return
-        if self.input is None:
-            raise OptionError("--labels needs --input: the rendered scene has no label images")
-        if not self.labels.is_dir():
-            raise OptionError(f"--labels needs a folder, but there is none at {str(self.labels)!r}")
-
-
-def _check_target(flag: str, path: Path) -> None:
-    """Raise OptionError where `path`, given by `flag`, could not be written in the end."""
-    if path.name.endswith(JOURNAL_SUFFIX):
-        raise OptionError(f"{flag} may not end in {JOURNAL_SUFFIX}, as journals do: {str(path)!r}")
-    check_result_path(path, option=flag)

@@ -15,6 +15,7 @@ from tdnet_export.options import PRECISIONS, ExportOptions, RebuildOptions, pars
 from tdnet_export.preprocessing import parse_preprocessing
 from tdnet_export.view import StageProgress, show_rebuild, show_summary, show_verified
 from tdnet_models.preprocessing import PRESETS
+from tdnet_runtime.backends.cpu_count import usable_cpus
 from tdnet_runtime.errors import OptionError
 
 __all__ = ["app"]
@@ -48,6 +49,14 @@ def export(
             "--out",
             metavar="PATH.plan",
             help="Bundle to write. [default: <network>.plan]",
+            show_default=False,
+        ),
+    ] = None,
+    weights: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KEY",
+            help="Where the checkpoint holds several networks: which one, such as ema or model_state.",
             show_default=False,
         ),
     ] = None,
@@ -180,6 +189,7 @@ def export(
     others: dict[str, object] = {
         "--ckpt": checkpoint,
         "--out": out,
+        "--weights": weights,
         "--size": size,
         "--memory-stride": memory_stride,
     }
@@ -207,6 +217,7 @@ def export(
     options = ExportOptions(
         checkpoint=checkpoint,
         out=out,
+        weights=weights,
         size_hw=None if size is None else parse_size(size),
         memory_stride=memory_stride,
         names=names,
@@ -220,7 +231,11 @@ def export(
         bgr=bgr,
         threshold=threshold,
     )
-    from tdnet_export.pipeline import bundle_from_checkpoint  # takes seconds: wrong options need not wait
+    import torch  # takes seconds, as does the pipeline: wrong options need not wait
+
+    from tdnet_export.pipeline import bundle_from_checkpoint
+
+    torch.set_num_threads(min(torch.get_num_threads(), usable_cpus()))  # PyTorch 2.13 knows of no CPU quota
 
     with StageProgress(Console(stderr=True)) as progress:
         summary = bundle_from_checkpoint(options, on_progress=progress)

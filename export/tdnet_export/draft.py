@@ -58,6 +58,7 @@ def draft_manifest(
             for graph in contract.graphs
         ),
         checkpoint_sha256=digest,
+        weights=network.provenance.key if network.provenance else "",
         tools={"tdnet-deploy": __version__, **tools},
         parity={},
         members={},

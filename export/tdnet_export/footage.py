@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tdnet_runtime.errors import OptionError
+from tdnet_runtime.media.damage import OnDamage
 from tdnet_runtime.media.scene import render
 from tdnet_runtime.media.sources import open_source
 from tdnet_runtime.preprocess import Resizer
@@ -22,13 +23,14 @@ def proof_frames(
     """`count` consecutive frames, uint8 [H, W, 3] of `size_hw`.
 
     Args:
-        clip: a video or a folder of images, resized as the runtime does; None for the scene.
+        clip: a video or a folder of images, of folders of these the first; resized as the runtime does. None for
+            the scene.
         count: how many.
         size_hw: the network's size.
 
     Raises:
         OptionError: the clip has fewer frames.
-        MediaError: it cannot be read.
+        MediaError: it cannot be read, or a frame is damaged.
     """
     height, width = size_hw
     if clip is None:
@@ -36,9 +38,12 @@ def proof_frames(
             yield render(index, height=height, width=width)
         return
     resizer = Resizer(size_hw)
-    found = 0
-    with open_source(clip) as source:
+    found, where = 0, ""
+    with open_source(clip, on_damage=OnDamage.FAIL) as source:
         for frame in islice(source, count):
+            if frame.begins:
+                where = " in its first sequence"
+                break
             resizer.require((frame.image.shape[0], frame.image.shape[1]))
             image = np.empty((height, width, 3), dtype=np.uint8)
             resizer.put(frame.image, image)
@@ -46,5 +51,6 @@ def proof_frames(
             found += 1
     if found < count:
         raise OptionError(
-            f"--frames has {found} frames; the proof needs {count} consecutive ones (3 rounds of all paths and 2): {clip!r}"
+            f"--frames has {found} frames{where}; the proof needs {count} consecutive ones (3 rounds of all paths "
+            f"and 2): {clip!r}"
         )

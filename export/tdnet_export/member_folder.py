@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from tdnet_runtime.closeable import Closeable
 from tdnet_runtime.errors import ExportError
 
 __all__ = ["MemberFolder"]
 
 
-class MemberFolder(Closeable, Mapping[str, bytes]):
-    """Members by name, in a temporary folder that goes when this is closed; reading one gives new bytes.
+class MemberFolder(Mapping[str, bytes]):
+    """Members by name, as files in a folder that the caller removes; reading one gives new bytes.
+
+    Args:
+        folder: an empty one.
 
     Raises:
         ExportError: by `put`, the temporary folder is full or not writable.
     """
 
-    def __init__(self) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="tdnet-export-")
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
         self._files: dict[str, Path] = {}
 
     def put(self, name: str, data: bytes) -> None:
         """Add a member."""
-        path = Path(self._folder.name) / str(len(self._files))
+        path = self._folder / str(len(self._files))
         try:
             path.write_bytes(data)
         except OSError as error:
@@ -34,10 +35,6 @@ class MemberFolder(Closeable, Mapping[str, bytes]):
                 "TMPDIR to one that has it"
             ) from error
         self._files[name] = path
-
-    def close(self) -> None:
-        """Remove the folder. Safe to call twice."""
-        self._folder.cleanup()
 
     def __getitem__(self, name: str) -> bytes:
         return self._files[name].read_bytes()

@@ -26,6 +26,7 @@ SCENE = "rendered moving scene"
 
 _SIZE = re.compile(r"(\d{1,5})[x×](\d{1,5})")
 _MAX_STRIDE = 16
+_THRESHOLD = 0.5  # where nobody names one: what a sigmoid head is trained around
 _THRESHOLDS = (1e-4, 1 - 1e-4)  # beyond them FP32 tells no probabilities apart
 
 
@@ -36,6 +37,7 @@ class ExportOptions:
     Attributes:
         checkpoint: the trained network's file.
         out: the bundle to write; None for `<network>.plan` in the current folder.
+        weights: which of several networks in the checkpoint, see `load_checkpoint`; None where there is only one.
         size_hw: input (H, W); None for a guess among those that the checkpoint leaves open.
         memory_stride: n of spec §1; None for the network's deployment default.
         names: file with class names; None for known or numbered ones.
@@ -57,6 +59,7 @@ class ExportOptions:
 
     checkpoint: Path
     out: Path | None = None
+    weights: str | None = None
     size_hw: tuple[int, int] | None = None
     memory_stride: int | None = None
     names: Path | None = None
@@ -131,6 +134,21 @@ class ExportOptions:
         return tuple(
             (backend, precision) for backend in dict.fromkeys(self.backends) for precision in present
         )
+
+    def threshold_for(self, classes: int) -> float | None:
+        """Of the labels of a network of so many classes; None for the class of the largest logit.
+
+        Raises:
+            OptionError: there is more than one, and a threshold was named.
+        """
+        if classes == 1:
+            return _THRESHOLD if self.threshold is None else self.threshold
+        if self.threshold is not None:
+            raise OptionError(
+                f"--threshold goes with a network of one class; the checkpoint has {classes}, and labels are the class of "
+                "the largest logit: leave it out"
+            )
+        return None
 
     def check_out(self, out: Path) -> None:
         """Raise OptionError where a bundle cannot be written to `out`."""

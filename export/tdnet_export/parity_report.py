@@ -129,10 +129,11 @@ class ParityReport(msgspec.Struct, frozen=True, kw_only=True):
         return min((c for c in self.classes if c.share >= _COMMON_CLASS), key=lambda c: c.iou)
 
     @property
-    def only_class(self) -> int | None:
-        """The one that all of PyTorch's labels are, so that equal labels prove little; None where there are several."""
-        present = [c.index for c in self.classes if c.share > 0]
-        return present[0] if len(present) == 1 else None
+    def dominant_class(self) -> int | None:
+        """The class of which labels would hold the bounds if all of them were it; None where there is none such."""
+        first, *others = sorted(self.classes, key=lambda c: -c.share)
+        unjudged = self.bounds.max_class_loss >= 1 or all(c.share < _COMMON_CLASS for c in others)
+        return first.index if unjudged and first.share >= self.bounds.min_mean_agreement else None
 
 
 def path_parity(frames: tuple[FrameParity, ...]) -> tuple[PathParity, ...]:

@@ -41,13 +41,14 @@ from tdnet_export.termination import sigterm_as_exit
 from tdnet_export.weights import Weights
 from tdnet_models import Network, load_checkpoint
 from tdnet_models.digest import checkpoint_sha256
+from tdnet_models.provenance import Provenance
 from tdnet_runtime.bundle_writer import write_bundle
-from tdnet_runtime.errors import MissingExtraError, OptionError
+from tdnet_runtime.errors import MissingExtraError
 from tdnet_runtime.manifest import Manifest
+from tdnet_runtime.temporary_folder import temporary_folder
 
 __all__ = ["ExportSummary", "Progress", "bundle_from_checkpoint"]
 
-_THRESHOLD = 0.5  # where nobody names one: what a sigmoid head is trained around
 
 Models = dict[str, onnx.ModelProto]
 """Graphs of one precision by name."""
@@ -69,6 +70,7 @@ class ExportSummary:
     Attributes:
         path: the bundle.
         manifest: as written.
+        provenance: what of the checkpoint was taken, and what was left.
         resampled_from: (h, w) of the checkpoint's LayerNorm maps where they were resampled, else None.
         reports: the proofs, by precision.
         graph_seconds: time to write and check all graphs, by precision.
@@ -79,6 +81,7 @@ class ExportSummary:
 
     path: Path
     manifest: Manifest
+    provenance: Provenance
     resampled_from: tuple[int, int] | None
     reports: dict[str, ParityReport]
     graph_seconds: dict[str, float]
@@ -105,7 +108,8 @@ def bundle_from_checkpoint(
     started = perf_counter()
     _require_tools(options)
     on_progress("load checkpoint", 0, 1)
-    network = load_checkpoint(options.checkpoint, size=options.size_hw)
+    network = load_checkpoint(options.checkpoint, size=options.size_hw, weights=options.weights)
+    assert network.provenance is not None  # it comes from a checkpoint
     digest = checkpoint_sha256(options.checkpoint)
     out = options.out or Path(f"{network.spec.name}.plan")
     options.check_out(out)
@@ -115,7 +119,7 @@ def bundle_from_checkpoint(
         memory_stride=options.memory_stride or network.spec.variant.memory_stride,
         logits=options.logits,
         preprocessing=options.wanted_preprocessing,
-        threshold=_threshold(options, network),
+        threshold=options.threshold_for(network.spec.classes),
     )
     frames = _proof_frames(options, network)
     clips = _clips(options, network)
@@ -130,11 +134,12 @@ def bundle_from_checkpoint(
         preprocessing_from="assumed" if options.preprocessing is None else "user",
         size_from="assumed" if options.size_hw is None else "user",
     )
-    with MemberFolder() as folder:
+    with temporary_folder("tdnet-export-") as path:
+        folder = MemberFolder(path)
         graph_seconds, proof = _write_and_prove(
             network, contract, manifest, frames, clips, folder, options, on_progress
         )
-        resampled_from = network.resampled_from
+        provenance, resampled_from = network.provenance, network.resampled_from
         del network  # hundreds of MB
         parity = {precision: parity_summary(report) for precision, report in proof.reports.items()}
         manifest = msgspec.structs.replace(manifest, parity=parity)
@@ -145,6 +150,7 @@ def bundle_from_checkpoint(
     return ExportSummary(
         path=out,
         manifest=manifest,
+        provenance=provenance,
         resampled_from=resampled_from,
         reports=proof.reports,
         graph_seconds=graph_seconds,
@@ -269,18 +275,6 @@ def _require_tools(options: ExportOptions) -> None:
     reason = int8_unavailable() if options.calibration is not None else None
     if reason is not None:
         raise MissingExtraError(reason)
-
-
-def _threshold(options: ExportOptions, network: Network) -> float | None:
-    """Of a sigmoid head's labels; None for an argmax. Raises OptionError where it is named for an argmax."""
-    if network.spec.classes == 1:
-        return _THRESHOLD if options.threshold is None else options.threshold
-    if options.threshold is not None:
-        raise OptionError(
-            f"--threshold goes with a network of one class; the checkpoint has {network.spec.classes}, and labels are "
-            "the class of the largest logit: leave it out"
-        )
-    return None
 
 
 def _clips(options: ExportOptions, network: Network) -> list[list[Frame]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +19,7 @@ from tdnet_export.precision_rounding import rounding_model
 from tdnet_runtime.backends import openvino
 from tdnet_runtime.bundle_writer import write_bundle
 from tdnet_runtime.manifest import GraphSpec, Manifest
+from tdnet_runtime.temporary_folder import temporary_folder
 
 __all__ = ["proof_cases"]
 
@@ -45,10 +45,10 @@ def proof_cases(
         models: by precision, the graphs by name: in FP32, and with pairs for INT8 ones.
         bounds: that must hold, by precision.
     """
-    with tempfile.TemporaryDirectory(prefix="tdnet-export-") as folder:
+    with temporary_folder("tdnet-export-") as folder:
         cases = []
         for precision, graphs in models.items():
-            path = Path(folder) / f"{precision}.plan"
+            path = folder / f"{precision}.plan"
             _write_probing_bundle(path, precision, contract, manifest, graphs)
             cases.append(
                 Case(

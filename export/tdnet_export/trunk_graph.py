@@ -66,7 +66,7 @@ def write_trunk(
             image,
             weights=weights,
             prefix=prefix,
-            deep=spec.variant.bottleneck,
+            deep=spec.variant.deep_stem,
             activation=first,
             preprocessing=preprocessing,
         )

@@ -78,6 +78,7 @@ def show_summary(summary: ExportSummary, console: Console) -> None:
     table.add_row(
         "network", f"{manifest.network}, {len(manifest.classes)} classes, {len(manifest.paths)} path(s)"
     )
+    table.add_row("weights", escape(str(summary.provenance)))
     size = f"{manifest.input.height}x{manifest.input.width}"
     table.add_row("input", f"{size}, memory stride {manifest.state.stride}")
     if summary.resampled_from is not None:
@@ -112,11 +113,9 @@ def show_summary(summary: ExportSummary, console: Console) -> None:
             f"{escape(manifest.classes[worst.index].name)}, IoU {worst.iou:.4f} with PyTorch's labels",
         )
         bound = f"{report.bounds.max_error:g}" if report.bounds.max_error < UNBOUNDED else "none"
-        if report.only_class is not None:
-            name = manifest.classes[report.only_class].name
-            note = (
-                f"PROVES LITTLE: every label is {name!r}; use footage that shows more classes: --frames CLIP"
-            )
+        if report.dominant_class is not None:
+            name = manifest.classes[report.dominant_class].name
+            note = f"PROVES LITTLE: labels that are all {name!r} would pass, too; show it more classes: --frames CLIP"
             table.add_row("", escape(note), style="yellow")
         table.add_row("  max |Δlogits|/std", f"{report.logits_error:.1e} (bound {bound})")
     for spec in manifest.engines:

@@ -96,11 +96,11 @@ class ReferenceStream:
         self.trace = None
 
     @torch.inference_mode()
-    def push(self, frame_rgb_u8_hwc: npt.NDArray[np.uint8]) -> torch.Tensor:
+    def push(self, frame_rgb_u8_hwc: npt.NDArray[np.uint8] | torch.Tensor) -> torch.Tensor:
         """Segment the next frame.
 
         Args:
-            frame_rgb_u8_hwc: uint8 [H, W, 3], RGB, of the network's input size; only read.
+            frame_rgb_u8_hwc: uint8 [H, W, 3], RGB, of the network's input size; only read. A NumPy array or a tensor.
 
         Returns:
             Logits [K, H, W], a new tensor of the network's dtype (float32 as loaded).
@@ -126,17 +126,19 @@ class ReferenceStream:
         self.trace = FrameTrace(path, cold, features, recomposed)
         return network.classify(path, recomposed)
 
-    def _normalised(self, frame: npt.NDArray[np.uint8]) -> torch.Tensor:
+    def _normalised(self, frame: npt.NDArray[np.uint8] | torch.Tensor) -> torch.Tensor:
         height, width = self.network.spec.input_size
-        is_array = isinstance(frame, np.ndarray)
-        if not is_array or frame.shape != (height, width, 3) or frame.dtype != np.uint8:
+        is_array = isinstance(frame, (np.ndarray, torch.Tensor))
+        if not is_array or frame.shape != (height, width, 3) or frame.dtype not in (np.uint8, torch.uint8):
             came = f"frame of {frame.dtype} {list(frame.shape)}" if is_array else type(frame).__name__
             raise FrameError(
                 f"the reference was given a {came}; expected uint8 [{height}, {width}, 3], RGB. "
                 "Resize it (bilinear) first."
             )
+        if isinstance(frame, np.ndarray):  # whose strides may be negative, as of BGR turned by [..., ::-1]
+            frame = torch.tensor(np.ascontiguousarray(frame), device=self._device)
+        image = frame.to(self._device)
         if self._preprocessing.color_order == "BGR":
-            frame = frame[..., ::-1]
-        frame = np.ascontiguousarray(frame)  # PyTorch takes no negative strides, as of [..., ::-1]
-        image = torch.tensor(frame, device=self._device).permute(2, 0, 1).unsqueeze(0)
+            image = image.flip(2)
+        image = image.permute(2, 0, 1).unsqueeze(0)
         return (image.to(self._dtype) * self._preprocessing.scale - self._mean) / self._std

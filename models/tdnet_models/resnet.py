@@ -67,12 +67,13 @@ class BasicBlock(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """1×1, 3×3 (with the stride and the block's dilation), 1×1 to four times the planes."""
+    """1×1, 3×3 (with the stride and the block's dilation), 1×1 to four times the planes; `leak` as in `BasicBlock`."""
 
     expansion = 4
 
-    def __init__(self, inputs: int, planes: int, *, stride: int, dilation: int) -> None:
+    def __init__(self, inputs: int, planes: int, *, stride: int, dilation: int, leak: float) -> None:
         super().__init__()
+        self.leak = leak
         outputs = self.expansion * planes
         self.conv1 = nn.Conv2d(inputs, planes, 1, bias=False)
         self.bn1 = nn.BatchNorm2d(planes)
@@ -85,8 +86,8 @@ class Bottleneck(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """[N, inputs, h, w] → [N, 4·planes, h/stride, w/stride]."""
         shortcut = x if self.downsample is None else self.downsample(x)
-        x = F.relu(self.bn1(self.conv1(x)), inplace=True)
-        x = F.relu(self.bn2(self.conv2(x)), inplace=True)
+        x = _activated(self.bn1(self.conv1(x)), self.leak)
+        x = _activated(self.bn2(self.conv2(x)), self.leak)
         x = self.bn3(self.conv3(x))
         return F.relu(x.add_(shortcut), inplace=True)
 
@@ -108,10 +109,11 @@ class ResNet(nn.Module):
 
     def __init__(self, spec: NetworkSpec) -> None:
         super().__init__()
-        deep = spec.variant.bottleneck
         self.leak = LEAK if spec.variant.family == "fanet" else 0.0
         self.conv1: nn.Module = (
-            _deep_stem(spec.stem) if deep else nn.Conv2d(3, spec.stem, 7, stride=2, padding=3, bias=False)
+            _deep_stem(spec.stem)
+            if spec.variant.deep_stem
+            else nn.Conv2d(3, spec.stem, 7, stride=2, padding=3, bias=False)
         )
         self.bn1 = nn.BatchNorm2d(spec.stem_out)
         channels = spec.stem_out
@@ -119,8 +121,8 @@ class ResNet(nn.Module):
             layer = nn.Sequential()
             for stride, dilation, layer_dilation in blocks:
                 block = (
-                    Bottleneck(channels, planes, stride=stride, dilation=dilation)
-                    if deep
+                    Bottleneck(channels, planes, stride=stride, dilation=dilation, leak=self.leak)
+                    if spec.variant.bottleneck
                     else BasicBlock(
                         channels,
                         planes,

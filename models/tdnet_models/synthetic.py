@@ -25,7 +25,7 @@ def synthetic_network(
     The masks mean nothing; the time per frame is that of a trained network of these shapes.
 
     Args:
-        name: `td2-psp50`, `td4-psp18`, `td2-fa18` or `psp101`.
+        name: such as `td2-psp50`, `td4-psp18`, `td2-fa18` or `psp101`.
         classes: K.
         input_size: (H, W) of the image.
         widths: channel widths as in `NetworkSpec.widths` or a bundle's manifest.
@@ -33,6 +33,9 @@ def synthetic_network(
 
     Returns:
         The network in evaluation mode, float32, on the CPU, without gradients.
+
+    Raises:
+        OptionError: no network has that name.
     """
     spec = spec_from_widths(name, classes=classes, input_size=input_size, widths=widths)
     with torch.device("meta"):

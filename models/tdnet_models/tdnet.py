@@ -15,6 +15,7 @@ from torch import nn
 from tdnet_models.attention import Encoding, Propagation
 from tdnet_models.blocks import SpatialNorm, resize
 from tdnet_models.fanet import LEVELS, FanetHead, build_neck, fanet_features
+from tdnet_models.provenance import Provenance
 from tdnet_models.psp import PspHead, PyramidPooling
 from tdnet_models.resnet import ResNet
 from tdnet_models.variants import NetworkSpec
@@ -51,11 +52,12 @@ def read_order(paths: int, path: int) -> tuple[int, ...]:
 
 
 class TemporalNetwork(nn.Module):
-    """td2-psp50, td4-psp18 or td2-fa18, with the public code's parameter names.
+    """A network that remembers frames (td2-psp50, td4-psp18, td2-fa18, ...), with the public code's parameter names.
 
     Attributes:
         spec: its shapes.
         resampled_from: (h, w) of the checkpoint's LayerNorm maps where they were resampled: approximate; else None.
+        provenance: what of a checkpoint its weights are; None where they come from none.
     """
 
     resampled_from: tuple[int, int] | None = None
@@ -63,6 +65,7 @@ class TemporalNetwork(nn.Module):
     def __init__(self, spec: NetworkSpec) -> None:
         super().__init__()
         self.spec = spec
+        self.provenance: Provenance | None = None
         variant = spec.variant
         for path in range(1, variant.paths + 1):
             self.add_module(variant.prefix(path), ResNet(spec))
@@ -127,7 +130,7 @@ class TemporalNetwork(nn.Module):
 
 
 class PerFrameNetwork(nn.Module):
-    """psp101: the per-frame baseline, and the teacher. It has no LayerNorm maps: any size is exact."""
+    """psp101, the baseline and the teacher, and its smaller siblings. It has no LayerNorm maps: any size is exact."""
 
     resampled_from: tuple[int, int] | None = None
     resampled = False
@@ -135,6 +138,7 @@ class PerFrameNetwork(nn.Module):
     def __init__(self, spec: NetworkSpec) -> None:
         super().__init__()
         self.spec = spec
+        self.provenance: Provenance | None = None
         self.pretrained = ResNet(spec)
         pooling = PyramidPooling(spec.trunk_channels[3], group=None)
         self.head = PspHead(spec.feature_channels, spec.head, spec.classes, pooling=pooling)

@@ -1,4 +1,4 @@
-"""The four networks of spec §2: what is fixed for each, and what a checkpoint's shapes decide.
+"""The networks of spec §2: what is fixed for each, and what a checkpoint's shapes decide.
 
 Shape letters used in this package: `N` batch (always 1), `C` channels, `H W` input pixels, `h w`
 feature map, `P` memory positions, `D` key width (d_k = 64), `V` value width (d_v), `K` classes,
@@ -11,8 +11,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 
 from tdnet_models.sizes import feature_size_from_input, suggested_size
+from tdnet_runtime.errors import OptionError
 
-__all__ = ["KEY_WIDTH", "VARIANTS", "NetworkSpec", "Variant", "spec_from_shapes"]
+__all__ = ["DEPTHS", "KEY_WIDTH", "PUBLISHED", "VARIANTS", "NetworkSpec", "Variant", "final_convolution"]
+__all__ += ["spec_from_shapes", "spec_from_widths"]
 
 KEY_WIDTH = 64
 """d_k of the paper: channels of queries and keys, the same in every variant."""
@@ -20,33 +22,66 @@ KEY_WIDTH = 64
 Shapes = Mapping[str, tuple[int, ...]]
 
 
+DEPTHS: Mapping[int, tuple[int, int, int, int]] = {
+    18: (2, 2, 2, 2),
+    34: (3, 4, 6, 3),
+    50: (3, 4, 6, 3),
+    101: (3, 4, 23, 3),
+}
+"""Residual blocks of layer1 to layer4 of each ResNet."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Variant:
-    """What makes a network one of the four.
+    """What tells the networks apart; the rest follows (spec §2).
 
     Attributes:
-        name: as users know it.
-        paths: m, the number of sub-networks; 1 for the per-frame network.
         family: `psp` (dilated ResNet and pyramid pooling) or `fanet`.
-        bottleneck: True for ResNet-50 and -101 blocks, which come with the deep stem.
-        blocks: residual blocks of layer1 to layer4.
-        groups: for each path, which half of the pyramid-pooled channels it keeps (0 or 1); empty
-            where all are kept.
-        memory_stride: n, the deployment's default (spec §3).
+        paths: m, the number of sub-networks; 1 for a per-frame network.
+        depth: of the ResNet, a key of `DEPTHS`.
     """
 
-    name: str
-    paths: int
     family: str
-    bottleneck: bool
-    blocks: tuple[int, int, int, int]
-    groups: tuple[int, ...]
-    memory_stride: int
+    paths: int
+    depth: int
+
+    @property
+    def name(self) -> str:
+        """As users know it: `td2-psp50`, `td4-psp18`, `td2-fa18`, `psp101`."""
+        network = f"{'fa' if self.family == 'fanet' else 'psp'}{self.depth}"
+        return f"td{self.paths}-{network}" if self.temporal else network
 
     @property
     def temporal(self) -> bool:
         """True where frames are remembered."""
         return self.paths > 1
+
+    @property
+    def bottleneck(self) -> bool:
+        """True for the blocks of ResNet-50 and -101."""
+        return self.depth >= 50
+
+    @property
+    def deep_stem(self) -> bool:
+        """True for three 3×3 convolutions instead of one of 7×7."""
+        return self.bottleneck and self.family == "psp"
+
+    @property
+    def blocks(self) -> tuple[int, int, int, int]:
+        """Residual blocks of layer1 to layer4."""
+        return DEPTHS[self.depth]
+
+    @property
+    def groups(self) -> tuple[int, ...]:
+        """For each path, which half of the pyramid-pooled channels it keeps (0 or 1); empty where all are kept."""
+        if self.family == "fanet" or not self.temporal:
+            return ()
+        return tuple(index % 2 for index in range(self.paths))
+
+    @property
+    def memory_stride(self) -> int:
+        """n, the deployment's default (spec §3)."""
+        return 3 if self.family == "fanet" else 4
 
     def prefix(self, path: int) -> str:
         """State-dict name of the backbone of `path` (1 to m)."""
@@ -54,45 +89,11 @@ class Variant:
 
 
 _VARIANTS = (
-    Variant(
-        name="td2-psp50",
-        paths=2,
-        family="psp",
-        bottleneck=True,
-        blocks=(3, 4, 6, 3),
-        groups=(0, 1),
-        memory_stride=4,
-    ),
-    Variant(
-        name="td4-psp18",
-        paths=4,
-        family="psp",
-        bottleneck=False,
-        blocks=(2, 2, 2, 2),
-        groups=(0, 1, 0, 1),
-        memory_stride=4,
-    ),
-    Variant(
-        name="td2-fa18",
-        paths=2,
-        family="fanet",
-        bottleneck=False,
-        blocks=(2, 2, 2, 2),
-        groups=(),
-        memory_stride=3,
-    ),
-    Variant(
-        name="psp101",
-        paths=1,
-        family="psp",
-        bottleneck=True,
-        blocks=(3, 4, 23, 3),
-        groups=(),
-        memory_stride=4,
-    ),
+    *(Variant(family="psp", paths=paths, depth=depth) for paths in (2, 4, 1) for depth in DEPTHS),
+    *(Variant(family="fanet", paths=2, depth=depth) for depth in (18, 34, 50)),
 )
 VARIANTS: Mapping[str, Variant] = {variant.name: variant for variant in _VARIANTS}
-"""The four networks by name."""
+"""All networks that the public code can build, by name; four of them were published: see spec §2."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,12 +101,12 @@ class NetworkSpec:
     """A network's shapes: all that is needed to build it.
 
     Attributes:
-        variant: which of the four.
+        variant: which network.
         classes: K.
         input_size: (H, W) of the image.
         stem: channels of the first convolution.
         planes: channels of the blocks of layer1 to layer4 (before a bottleneck's expansion by 4).
-        value: d_v; 0 for psp101.
+        value: d_v; 0 for per-frame networks.
         head: channels between the head's two convolutions.
         neck: channels of each of FANet's two smoothed maps; 0 for the PSP family.
         classifier: outputs of the backbone's unused `fc`; 0 where there is none.
@@ -131,7 +132,7 @@ class NetworkSpec:
     @property
     def stem_out(self) -> int:
         """Channels after the stem: the deep stem doubles its width."""
-        return 2 * self.stem if self.variant.bottleneck else self.stem
+        return 2 * self.stem if self.variant.deep_stem else self.stem
 
     @property
     def trunk_channels(self) -> tuple[int, int, int, int]:
@@ -162,57 +163,27 @@ class NetworkSpec:
 
 _WIDTHS = ("stem", "planes", "value", "head", "neck", "classifier", "auxiliary")
 
-PUBLISHED: Mapping[str, NetworkSpec] = {
-    "td2-psp50": NetworkSpec(
-        variant=VARIANTS["td2-psp50"],
+
+def _public_spec(variant: Variant) -> NetworkSpec:
+    fanet = variant.family == "fanet"
+    width = 2048 if variant.bottleneck else 512
+    value, head = {4: (width, width // 4), 2: (width // 4, width // 8), 1: (0, width // 4)}[variant.paths]
+    return NetworkSpec(
+        variant=variant,
         classes=19,
-        input_size=(769, 1537),
+        input_size=(768, 1536) if fanet else (769, 1537),
         stem=64,
         planes=(64, 128, 256, 512),
-        value=512,
-        head=256,
-        neck=0,
-        classifier=1000,
-        auxiliary=0,
-    ),
-    "td4-psp18": NetworkSpec(
-        variant=VARIANTS["td4-psp18"],
-        classes=19,
-        input_size=(769, 1537),
-        stem=64,
-        planes=(64, 128, 256, 512),
-        value=512,
-        head=128,
-        neck=0,
-        classifier=1000,
-        auxiliary=0,
-    ),
-    "td2-fa18": NetworkSpec(
-        variant=VARIANTS["td2-fa18"],
-        classes=19,
-        input_size=(768, 1536),
-        stem=64,
-        planes=(64, 128, 256, 512),
-        value=256,
-        head=256,
-        neck=128,
-        classifier=0,
-        auxiliary=64,
-    ),
-    "psp101": NetworkSpec(
-        variant=VARIANTS["psp101"],
-        classes=19,
-        input_size=(769, 1537),
-        stem=64,
-        planes=(64, 128, 256, 512),
-        value=0,
-        head=512,
-        neck=0,
-        classifier=1000,
-        auxiliary=0,
-    ),
-}
-"""The networks as published: 19 classes, 769×1537 or 768×1536."""
+        value=256 if fanet else value,
+        head=256 if fanet else head,
+        neck=128 if fanet else 0,
+        classifier=0 if fanet else 1000,
+        auxiliary=64 if fanet else 0,
+    )
+
+
+PUBLISHED: Mapping[str, NetworkSpec] = {name: _public_spec(variant) for name, variant in VARIANTS.items()}
+"""The networks as the public code builds them for Cityscapes: 19 classes, 769×1537 or 768×1536."""
 
 
 def spec_from_widths(
@@ -222,9 +193,22 @@ def spec_from_widths(
     input_size: tuple[int, int],
     widths: Mapping[str, int | tuple[int, ...]],
 ) -> NetworkSpec:
-    """The spec that `NetworkSpec.widths` was read from."""
+    """The spec that `NetworkSpec.widths` was read from.
+
+    Raises:
+        OptionError: no network has that name.
+    """
+    if name not in PUBLISHED:
+        raise OptionError(f"no network is called {name!r}; known are {', '.join(PUBLISHED)}")
     known = {key: widths[key] for key in _WIDTHS}
     return replace(PUBLISHED[name], classes=classes, input_size=input_size, **known)  # type: ignore[arg-type]
+
+
+def final_convolution(variant: Variant, path: int = 1) -> str:
+    """State-dict name of the weight whose outputs are the classes."""
+    if variant.family == "fanet":
+        return f"head{path}.conv_out.weight"
+    return f"head{path}.conv5.4.weight" if variant.temporal else "head.conv5.5.weight"
 
 
 def spec_from_shapes(variant: Variant, shapes: Shapes) -> NetworkSpec:
@@ -241,11 +225,13 @@ def spec_from_shapes(variant: Variant, shapes: Shapes) -> NetworkSpec:
 
     trunk = variant.prefix(1)
     planes = tuple(width(f"{trunk}.layer{n}.0.conv1.weight", published.planes[n - 1]) for n in (1, 2, 3, 4))
-    stem = width(f"{trunk}.conv1.0.weight" if variant.bottleneck else f"{trunk}.conv1.weight", published.stem)
-    final, middle = {
-        "td2-fa18": ("head1.conv_out.weight", "head1.conv.conv.weight"),
-        "psp101": ("head.conv5.5.weight", "head.conv5.1.weight"),
-    }.get(variant.name, ("head1.conv5.4.weight", "head1.conv5.0.weight"))
+    stem = width(f"{trunk}.conv1.0.weight" if variant.deep_stem else f"{trunk}.conv1.weight", published.stem)
+    finals = [final_convolution(variant, path) for path in range(1, variant.paths + 1)]
+    final, middle = next((key for key in finals if key in shapes), finals[0]), "head1.conv5.0.weight"
+    if variant.family == "fanet":
+        middle = "head1.conv.conv.weight"
+    elif not variant.temporal:
+        middle = "head.conv5.1.weight"
     norm = "layer_norm1.ln.weight"
     maps = width(norm, published.feature_size[0]), width(norm, published.feature_size[1], axis=1)
     return replace(

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from tdnet_runtime.forks import count
+
 __all__ = ["PARTIAL_SUFFIX", "atomic_file"]
 
 PARTIAL_SUFFIX = ".partial"
@@ -27,20 +29,30 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
     Who may read and write it: as the file at `path` says, whose permission bits are kept; for a new one the
     umask, as for any program's files.
 
+    A child that is forked in the block leaves all of it to the parent, whatever ends the block in the child.
+
     Raises:
         OSError: as from opening, writing and renaming.
     """
     partial = path.with_name(f"{path.name}.{secrets.token_hex(4)}{PARTIAL_SUFFIX}")
+    forks = count()
     try:
         with partial.open("xb") as file:
             _keep_permissions(file.fileno(), path)  # before there is anything in it to be read
-            yield file
+            try:
+                yield file
+            finally:
+                if count() != forks:
+                    file.raw.close()  # without what is in the buffer, which the parent writes
+            if count() != forks:
+                return
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)
     except BaseException:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
+        if count() == forks:
+            with contextlib.suppress(OSError):
+                partial.unlink(missing_ok=True)
         raise
 
 

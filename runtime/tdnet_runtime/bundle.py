@@ -18,6 +18,7 @@ from tdnet_runtime.bundle_writer import write_bundle
 from tdnet_runtime.bundle_zip import data_offset, open_file, read_directory, read_manifest
 from tdnet_runtime.closeable import Closeable
 from tdnet_runtime.errors import BundleDigestError, BundleError, BundleFormatError
+from tdnet_runtime.forks import ForkBound
 from tdnet_runtime.manifest import Manifest, decode_manifest
 from tdnet_runtime.member_names import MANIFEST_NAME
 
@@ -26,16 +27,18 @@ __all__ = ["Bundle", "extract", "write_bundle"]
 _CHUNK_BYTES = 1 << 20
 
 
-class Bundle(Closeable):
+class Bundle(Closeable, ForkBound):
     """An open bundle, every byte of which was compared with its manifest; see `open`.
 
-    A context manager. `read` may be called from several threads.
+    A context manager. `read` may be called from several threads, and not in a child that is forked from this process.
 
     Attributes:
         path: the file, as it was given.
         manifest: what the bundle says about itself.
         digest: SHA-256 (hexadecimal) of `manifest.json`; it covers all members through their digests.
     """
+
+    fork_error = BundleError
 
     def __init__(
         self,
@@ -114,8 +117,10 @@ class Bundle(Closeable):
 
         Raises:
             BundleDigestError: the file was changed since it was opened.
-            BundleError: there is no such member, the bundle is closed, or the file cannot be read any more.
+            BundleError: there is no such member, the bundle is closed, the file cannot be read any more, or this is a
+                forked child.
         """
+        self.require_own_process("read()")
         if self._file.closed:
             raise BundleError(
                 f"reading member {member!r}: the bundle is closed; read before: {str(self.path)!r}"
@@ -138,8 +143,9 @@ class Bundle(Closeable):
         return data
 
     def close(self) -> None:
-        """Close the file. Safe to call twice; `manifest` and `digest` stay."""
-        self._file.close()
+        """Close the file. Safe to call twice; `manifest` and `digest` stay. Nothing in a forked child."""
+        if not self.stranded:
+            self._file.close()
 
     def _digest(self, member: str, chunk: memoryview) -> str:
         digest = hashlib.sha256()

@@ -1,7 +1,7 @@
 """Optional packages and console scripts: what is missing is said in one line, without a traceback.
 
 Each console script of this project is a small function that calls `launch`, so that all of them treat
-errors, Ctrl-C and closed pipes in the same way.
+errors, signals and closed pipes in the same way.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ import io
 import os
 import sys
 from types import ModuleType
-from typing import NoReturn
+from typing import NoReturn, TextIO
 
-from tdnet_runtime.errors import MissingExtraError, TdnetError
+from tdnet_runtime.errors import MissingExtraError, OptionError, TdnetError
+from tdnet_runtime.signals import EXIT_WORDS, INTERRUPTED, Ending
 
 __all__ = ["BRINGS", "launch", "one_line", "require"]
 
@@ -29,8 +30,6 @@ BRINGS = {
     "bench": _CPU | _CLI | {"psutil", "scipy", "onnx", "jinja2", "matplotlib"},
 }
 """The optional packages, by import name, that each extra of setup.cfg installs."""
-
-_INTERRUPTED = 130  # 128 + SIGINT, as shells have it; Typer exits with it after Ctrl-C, silently
 
 
 def require(module: str, *, extra: str) -> ModuleType:
@@ -46,33 +45,53 @@ def require(module: str, *, extra: str) -> ModuleType:
         raise _missing_extra(error, module, extra=extra) from error
 
 
-def launch(program: str, import_path: str, *, extra: str) -> NoReturn:
+def launch(program: str, import_path: str, *, extra: str, abrupt: bool = False) -> NoReturn:
     """Import `import_path` ("package.module:function"), call the function and exit.
 
     The exit code is 0, or the function's own where it calls `sys.exit`. Any TdnetError becomes
     `<program>: error: ...` in one line on stderr and exit code 1; so do a missing optional package, which
     `extra` or the extra that brings it would install, and a full disk below stdout. Ctrl-C becomes
-    `<program>: interrupted` and exit code 130, and a closed pipe ends the program quietly with exit code 1.
-    Any other exception is a defect and keeps its traceback.
+    `<program>: interrupted` and exit code 130, SIGTERM and SIGHUP `<program>: terminated` and 143 and 129, and a
+    closed pipe ends the program quietly with exit code 1. An empty argument, as an unset variable of a script leaves
+    it, is an OptionError whatever it is for: an empty path would mean the current folder. Any other exception is a
+    defect and keeps its traceback.
+
+    `abrupt`: see `Ending`.
     """
+    ending = Ending(program, abrupt=abrupt)
+    try:
+        with ending:
+            code = _run_out(program, import_path, extra=extra, ending=ending)
+    except KeyboardInterrupt:
+        code = INTERRUPTED
+    if ending.number is not None and code in (None, 0, INTERRUPTED):
+        code = 128 + ending.number  # also where all was done, and where Typer took it for Ctrl-C
+    if code in EXIT_WORDS:
+        _say(f"{program}: {EXIT_WORDS[code]}")
+    sys.exit(code)
+
+
+def _run_out(program: str, import_path: str, *, extra: str, ending: Ending) -> str | int | None:
+    """`_run`, with all that it said written."""
     try:
         code = _run(program, import_path, extra=extra)
         if sys.stdout is not None:
             sys.stdout.flush()
-    except KeyboardInterrupt:
-        code = _INTERRUPTED
     except BrokenPipeError:
-        _discard_stdout()
+        _discard(sys.stdout)
         code = 1
     except OSError as error:
-        if error.errno != errno.ENOSPC:
+        gone = (
+            error.errno == errno.EIO and ending.number is not None
+        )  # the terminal, which sent SIGHUP before
+        if error.errno != errno.ENOSPC and not gone:
             raise
-        _discard_stdout()
+        _discard(sys.stdout)
+        if gone:
+            return INTERRUPTED
         _say(f"{program}: error: {error}; make room and run it again")
         code = 1
-    if code == _INTERRUPTED:
-        _say(f"{program}: interrupted")
-    sys.exit(code)
+    return code
 
 
 def one_line(text: str) -> str:
@@ -88,6 +107,7 @@ def _run(program: str, import_path: str, *, extra: str) -> str | int | None:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a terminal without Unicode shows '?', not a traceback
     try:
+        _refuse_empty(sys.argv[1:])
         try:
             getattr(importlib.import_module(module), function)()
         except ImportError as error:
@@ -101,6 +121,20 @@ def _run(program: str, import_path: str, *, extra: str) -> str | int | None:
     except SystemExit as error:
         return error.code
     return 0
+
+
+def _refuse_empty(arguments: list[str]) -> None:
+    """Raise OptionError where an argument or an option's value is empty."""
+    for before, argument in zip(["", *arguments], arguments, strict=False):
+        option, equals, value = argument.partition("=")
+        if not argument.strip():
+            option = before
+        elif not (equals and option.startswith("--") and not value.strip()):
+            continue
+        what = f"{option} was given an empty value" if option.startswith("-") else "an argument is empty"
+        raise OptionError(
+            f"{what}; is a variable unset? Leave the option out, or name what is meant (. is this folder)"
+        )
 
 
 def _optional_package(error: ImportError) -> str | None:
@@ -131,12 +165,14 @@ def _missing_extra(error: ImportError, module: str, *, extra: str) -> MissingExt
 
 def _say(line: str) -> None:
     if sys.stderr is not None:
-        with contextlib.suppress(OSError):
+        try:
             sys.stderr.write(one_line(line) + "\n")
             sys.stderr.flush()
+        except OSError:
+            _discard(sys.stderr)
 
 
-def _discard_stdout() -> None:
-    """Let what is still in stdout's buffer go nowhere, or the interpreter complains at its exit."""
+def _discard(output: TextIO) -> None:
+    """Let what is still in its buffer go nowhere, or the interpreter complains at its exit."""
     with contextlib.suppress(OSError, ValueError, AttributeError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        os.dup2(os.open(os.devnull, os.O_WRONLY), output.fileno())

@@ -12,22 +12,24 @@ from typing import Annotated
 import msgspec
 
 from tdnet_runtime.errors import BundleFormatError, BundleVersionError
+from tdnet_runtime.manifest_content import ManifestContent
+from tdnet_runtime.manifest_engines import EngineMember, EngineProof, EngineSpec
 from tdnet_runtime.manifest_parts import (
+    IMAGE,
+    LABELS,
     SHA256,
+    SIZE_FROM_SINCE,
+    WARM,
     ClassSpec,
-    EngineMember,
-    EngineProof,
-    EngineSpec,
     GraphSpec,
     InputSpec,
     MemberSpec,
     ParitySummary,
     PathSpec,
     StateSpec,
-    Strict,
     TensorSpec,
 )
-from tdnet_runtime.manifest_rules import IMAGE, LABELS, SIZE_FROM_SINCE, WARM, check_manifest
+from tdnet_runtime.manifest_rules import check_manifest
 
 __all__ = [
     "IMAGE",
@@ -60,88 +62,13 @@ _UNREADABLE = (msgspec.MsgspecError, UnicodeError, RecursionError)
 _SchemaVersion = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 
 
-class Manifest(Strict, frozen=True, kw_only=True):
-    """All that a bundle says about itself.
-
-    Attributes:
-        schema_version: of this file; see `SCHEMA_VERSION`.
-        network: `td2-psp50`, `td4-psp18`, `td2-fa18` or `psp101`.
-        widths: channel widths of the network by name, for making one of the same shapes.
-        input: what frames must be.
-        feature_size: (h, w) of the feature maps: ⌈height/8⌉, ⌈width/8⌉.
-        size_resampled: True where the LayerNorm maps were resampled from another size: approximate.
-        classes: in the order of their indices.
-        paths: in the order of their indices, 1 to m.
-        state: the state contract.
-        graphs: all graphs of the bundle.
-        checkpoint_sha256: of the checkpoint file that the weights came from.
-        tools: versions of what made the bundle.
-        parity: by precision, the proof's outcome.
-        members: every member but the manifest itself, by name; empty only until the bundle is written.
-        dtypes: by precision, dtypes of the graphs' tensors that differ from FP32's, by tensor name.
-        engines: sets of engines, one for each product and kind of device.
-        threshold: with a sigmoid head, which gives one logit for two classes: the probability above which a pixel
-            has the second one. None where labels are the largest logit's class.
-    """
-
-    schema_version: int
-    network: str
-    widths: dict[str, int | tuple[int, ...]]
-    input: InputSpec
-    feature_size: tuple[int, int]
-    size_resampled: bool
-    classes: tuple[ClassSpec, ...]
-    paths: tuple[PathSpec, ...]
-    state: StateSpec
-    graphs: tuple[GraphSpec, ...]
-    checkpoint_sha256: str
-    tools: dict[str, str]
-    parity: dict[str, ParitySummary]
-    members: dict[str, MemberSpec]
-    dtypes: dict[str, dict[str, str]] = msgspec.field(default_factory=dict)
-    engines: tuple[EngineSpec, ...] = ()
-    threshold: float | None = None
+class Manifest(ManifestContent, frozen=True, kw_only=True):
+    """All that a bundle says about itself, whole and without contradictions: see `ManifestContent`."""
 
     def __post_init__(self) -> None:
         if not SHA256.fullmatch(self.checkpoint_sha256):
             raise ValueError(f"checkpoint digest {self.checkpoint_sha256!r} is not a SHA-256")
         check_manifest(self)
-
-    @property
-    def precisions(self) -> tuple[str, ...]:
-        """Precisions in which every graph is present, in the order of the first graph's members."""
-        first, *others = self.graphs
-        return tuple(p for p in first.members if all(p in graph.members for graph in others))
-
-    @property
-    def channels(self) -> int:
-        """K of the logits: 1 with a threshold, else one for each class."""
-        return len(self.classes) if self.threshold is None else 1
-
-    def at(self, precision: str) -> Manifest:
-        """The same contract with the tensors of `precision`: those of the graphs and of the memory."""
-        dtypes = self.dtypes.get(precision)
-        if not dtypes:
-            return self
-
-        def typed(tensors: tuple[TensorSpec, ...], prefix: str = "") -> tuple[TensorSpec, ...]:
-            return tuple(
-                TensorSpec(name=t.name, shape=t.shape, dtype=dtypes.get(f"{prefix}{t.name}", t.dtype))
-                for t in tensors
-            )
-
-        graphs = tuple(
-            msgspec.structs.replace(g, inputs=typed(g.inputs), outputs=typed(g.outputs)) for g in self.graphs
-        )
-        state = msgspec.structs.replace(self.state, entry=typed(self.state.entry, "memory_"))
-        return msgspec.structs.replace(self, graphs=graphs, state=state, dtypes={})
-
-    def graph(self, name: str) -> GraphSpec:
-        """The graph called `name`; KeyError where there is none."""
-        for graph in self.graphs:
-            if graph.name == name:
-                return graph
-        raise KeyError(name)
 
 
 def decode_manifest(data: bytes) -> Manifest:

@@ -4,28 +4,28 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
+from tdnet_runtime.manifest_content import ManifestContent
+from tdnet_runtime.manifest_engines import EngineMember, EngineSpec
+from tdnet_runtime.manifest_parts import (
+    IMAGE,
+    LABELS,
+    LOGITS,
+    SIZE_FROM_SINCE,
+    WARM,
+    GraphSpec,
+    PathSpec,
+    TensorSpec,
+)
 from tdnet_runtime.member_names import MANIFEST_NAME, check_member_names
 
-if TYPE_CHECKING:
-    from tdnet_runtime.manifest import Manifest
-    from tdnet_runtime.manifest_parts import EngineMember, EngineSpec, GraphSpec, PathSpec, TensorSpec
-
-__all__ = ["IMAGE", "LABELS", "SIZE_FROM_SINCE", "WARM", "check_manifest"]
-
-IMAGE = "image"
-LABELS = "labels"
-LOGITS = "logits"
-WARM = "warm"
-SIZE_FROM_SINCE = 3
-"""Schema version since which a manifest says where its input size comes from, and sizes follow one rule."""
+__all__ = ["check_manifest"]
 
 _SLOT = re.compile(r"slot[0-9]+_")
 _MAX_CHANNELS = 1 << 16
 
 
-def check_manifest(manifest: Manifest) -> None:
+def check_manifest(manifest: ManifestContent) -> None:
     """Raise ValueError at the first statement of `manifest` that contradicts another one.
 
     Members are compared where any are listed: the exporter fills them in last.
@@ -62,7 +62,7 @@ def check_manifest(manifest: Manifest) -> None:
         _check_members(manifest)
 
 
-def _check_graphs(manifest: Manifest) -> None:
+def _check_graphs(manifest: ManifestContent) -> None:
     if not manifest.graphs or not manifest.precisions:
         raise ValueError("there is no precision in which every graph is present")
     names = [graph.name for graph in manifest.graphs]
@@ -79,7 +79,7 @@ def _check_graphs(manifest: Manifest) -> None:
             seen[member] = user
 
 
-def _check_tensors(manifest: Manifest) -> None:
+def _check_tensors(manifest: ManifestContent) -> None:
     """Tensors of one name share one buffer, so they must be alike; and who writes which is fixed."""
     alike: dict[str, TensorSpec] = {}
     memory = {f"memory_{tensor.name}" for tensor in manifest.state.entry}
@@ -100,7 +100,7 @@ def _check_tensors(manifest: Manifest) -> None:
                 raise ValueError(f"graph {graph.name!r} gives {name!r}, which is not a graph's to give")
 
 
-def _check_dtypes(manifest: Manifest) -> None:
+def _check_dtypes(manifest: ManifestContent) -> None:
     """The dtypes of other precisions name tensors that there are, and precisions that there are."""
     names = {tensor.name for graph in manifest.graphs for tensor in (*graph.inputs, *graph.outputs)}
     for precision, dtypes in manifest.dtypes.items():
@@ -112,7 +112,7 @@ def _check_dtypes(manifest: Manifest) -> None:
             raise ValueError(f"dtypes in {precision!r} are stated for {strangers}, which no graph has")
 
 
-def _check_engines(manifest: Manifest) -> None:
+def _check_engines(manifest: ManifestContent) -> None:
     """Each set of engines has a key of its own, and one engine for each graph in a precision that there is."""
     names = {graph.name for graph in manifest.graphs}
     titles = [spec.title for spec in manifest.engines]
@@ -129,7 +129,7 @@ def _check_engines(manifest: Manifest) -> None:
             )
 
 
-def _check_schedule(manifest: Manifest) -> None:
+def _check_schedule(manifest: ManifestContent) -> None:
     names = [graph.name for graph in manifest.graphs]
     count = len(manifest.paths)
     if count < 1 or [path.index for path in manifest.paths] != list(range(1, count + 1)):
@@ -158,7 +158,7 @@ def _check_schedule(manifest: Manifest) -> None:
             )
 
 
-def _check_wiring(manifest: Manifest, path: PathSpec) -> None:
+def _check_wiring(manifest: ManifestContent, path: PathSpec) -> None:
     """Each input of the path's graphs comes from the frame, the state or the graph before, and fits it."""
     height, width = manifest.input.height, manifest.input.width
     subnet = manifest.graph(path.subnet)
@@ -189,7 +189,7 @@ def _check_wiring(manifest: Manifest, path: PathSpec) -> None:
         )
 
 
-def _check_apm(manifest: Manifest, path: PathSpec, subnet: GraphSpec, apm: GraphSpec) -> None:
+def _check_apm(manifest: ManifestContent, path: PathSpec, subnet: GraphSpec, apm: GraphSpec) -> None:
     sources = {tensor.name: tensor for tensor in subnet.outputs}
     for slot in path.reads:
         sources |= {f"slot{slot}_{tensor.name}": tensor for tensor in manifest.state.entry}
@@ -225,7 +225,7 @@ def _check_source(graph: GraphSpec, name: str, expected: TensorSpec, tensors: It
         )
 
 
-def _check_members(manifest: Manifest) -> None:
+def _check_members(manifest: ManifestContent) -> None:
     if MANIFEST_NAME in manifest.members:
         raise ValueError(f"{MANIFEST_NAME!r} lists itself among the members")
     check_member_names(manifest.members)
@@ -243,7 +243,7 @@ def _check_members(manifest: Manifest) -> None:
             raise ValueError(f"the {precision} report {summary.report!r} is not listed among the members")
 
 
-def _check_engine(manifest: Manifest, spec: EngineSpec, graph: str, engine: EngineMember) -> None:
+def _check_engine(manifest: ManifestContent, spec: EngineSpec, graph: str, engine: EngineMember) -> None:
     """The engine's members are there, in the set's folder, and it was built from the bundle's own graph."""
     folder = f"engines/{spec.title}/"
     for member in (engine.engine, engine.layers, engine.log):

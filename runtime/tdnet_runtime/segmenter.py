@@ -15,16 +15,18 @@ from tdnet_runtime.bundle import Bundle
 from tdnet_runtime.closeable import Closeable
 from tdnet_runtime.device_stream import DeviceStream
 from tdnet_runtime.errors import OptionError, StreamError
+from tdnet_runtime.forks import ForkBound
 from tdnet_runtime.manifest import Manifest
 from tdnet_runtime.stream import Stream
 
 __all__ = ["Segmenter"]
 
 
-class Segmenter(Closeable):
+class Segmenter(Closeable, ForkBound):
     """A verified bundle on one backend. Thread-safe; streams are not shared between threads.
 
-    A signal handler may close it: see `close`.
+    A signal handler may close it: see `close`. In a child that is forked from its process it is dead, its streams as well:
+    every use raises StreamError, and closing does nothing (docs/streaming.md, Processes).
 
     Attributes:
         bundle: the verified file.
@@ -95,10 +97,11 @@ class Segmenter(Closeable):
                 tensorrt and tensorrt-rtx only.
 
         Raises:
-            StreamError: the segmenter is closed, or a signal handler has closed it meanwhile.
+            StreamError: the segmenter is closed, or a signal handler has closed it meanwhile, or this is a forked child.
             OptionError: the backend does not offer what was asked, or `cuda_stream` is not a stream.
             BackendError: the engine could not make the buffers.
         """
+        self.require_own_process("stream()")
         with self._opening():
             session = self._session(labels, cuda_stream)
             try:
@@ -135,7 +138,7 @@ class Segmenter(Closeable):
         return Stream(manifest, session, bundle_digest=self.bundle.digest, precision=precision)
 
     def close(self) -> None:
-        """Close all streams and release the weights. Safe to call twice.
+        """Close all streams and release the weights. Safe to call twice; nothing in a forked child.
 
         In a signal handler that interrupts `stream` or `close` of its own thread it returns at once, and what it
         interrupted closes everything: `stream` then raises StreamError.
@@ -144,10 +147,17 @@ class Segmenter(Closeable):
             StreamError: a stream is at work, in another thread or interrupted by this signal handler; call it
                 again when that is done.
         """
+        if self.stranded:
+            return
         with self._lock:
             self._closed = True
             if not self._at_work:
                 self._release()
+
+    @property
+    def busy(self) -> bool:
+        """See `ForkBound`."""
+        return self._at_work
 
     @contextmanager
     def _opening(self) -> Iterator[None]:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from tdnet_runtime.backends.base import Capturing, DeviceSession, MemoryUse, Session
 from tdnet_runtime.closeable import Closeable
 from tdnet_runtime.errors import BackendError, FrameError, StreamError
+from tdnet_runtime.forks import ForkBound
 from tdnet_runtime.gpu.frames import is_device_frame
 from tdnet_runtime.manifest import Manifest
 from tdnet_runtime.memory import StreamMemory, is_cold, path_index
@@ -55,8 +56,8 @@ class StreamSnapshot:
     slots: dict[str, npt.NDArray[Any]]
 
 
-class StreamBase(Closeable):
-    """One video; to be used by one thread at a time.
+class StreamBase(Closeable, ForkBound):
+    """One video; to be used by one thread at a time, and in the process that made it: see `ForkBound`.
 
     Every frame that is pushed must have the same size until `reset()`. A call that raises leaves the
     state as it was, except a failure of the engine itself: then only `reset()`, `restore()` and `close()`
@@ -87,7 +88,7 @@ class StreamBase(Closeable):
     @property
     def state(self) -> StreamState:
         """Ready, failed (needs `reset`) or closed."""
-        return self._state
+        return StreamState.CLOSED if self.stranded else self._state
 
     @property
     def frame_index(self) -> int:
@@ -167,12 +168,19 @@ class StreamBase(Closeable):
                 return self._memory.tensor(name)
 
     def close(self) -> None:
-        """Release the stream's buffers. Safe to call twice."""
+        """Release the stream's buffers. Safe to call twice; nothing in a forked child."""
+        if self.stranded:
+            return
         with self._exclusive("close"):
             if self._state is not StreamState.CLOSED:
                 self._state = StreamState.CLOSED
                 self._memory.release()
                 self._session.close()
+
+    @property
+    def busy(self) -> bool:
+        """See `ForkBound`."""
+        return self._lock.locked()
 
     # For the subclasses' push
 
@@ -258,6 +266,7 @@ class StreamBase(Closeable):
 
     @contextmanager
     def _exclusive(self, call: str) -> Iterator[None]:
+        self.require_own_process(f"{call}()")
         if not self._lock.acquire(blocking=False):
             raise StreamError(
                 f"{call}() was called while another thread is inside this stream; a stream belongs to one thread "

@@ -10,14 +10,13 @@ from typing import Any
 import msgspec
 import pytest
 
-from tdnet_bench.documents.definitions import DEFINITIONS
 from tdnet_bench.documents.document import SCHEMA_VERSION, Document
 from tdnet_bench.documents.journal import JournalHeader
+from tdnet_bench.documents.notes import DEFINITIONS
 from tdnet_bench.machine.environment import Environment
-from tdnet_bench.records.config import LeftOut, RunConfig, SideSpec
+from tdnet_bench.records.config import LeftOut, RunConfig, SideSetup, SideSpec
 from tdnet_bench.records.frames import AnyRecord, CameraRecord, ClassPixels, FrameRecord, PacedRecord
-from tdnet_bench.records.setup import SideSetup
-from tdnet_bench.sides.coverage import clocks_of_bundle, clocks_of_pytorch
+from tdnet_bench.sides.side import clocks_of_bundle, clocks_of_pytorch
 from tdnet_bench.statistics.summary import summarise
 from tdnet_runtime.bundle import write_bundle
 from tdnet_runtime.manifest import (

@@ -40,6 +40,9 @@ class FakeSide:
     opened: int = 0
     closed: int = 0
 
+    def feed(self, image: Array) -> Array:
+        return image
+
     @contextmanager
     def stream(self) -> Iterator[Push]:
         self.opened += 1
@@ -51,7 +54,7 @@ class FakeSide:
             self.clock.now_ns += self.costs_ns[min(calls, len(self.costs_ns) - 1)]
             calls += 1
             labels = np.full(frame.shape[:2], frame.flat[0] + self.offset, dtype=np.uint8)
-            return Mask(labels, self.device_ns)
+            return Mask(lambda: labels, lambda: self.device_ns)
 
         try:
             yield push

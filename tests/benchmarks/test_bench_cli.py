@@ -229,7 +229,17 @@ def test_a_killed_run_leaves_records_that_can_be_shown(engine: Path, tmp_path: P
     assert "back to back" in done.stdout
 
 
-def test_ctrl_c_says_where_the_records_are(engine: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("number", "code_given", "word"),
+    [
+        (signal.SIGINT, 130, "interrupted"),
+        (signal.SIGTERM, 143, "terminated"),
+        (signal.SIGHUP, 129, "terminated"),
+    ],
+)
+def test_a_signal_says_where_the_records_are(
+    engine: Path, tmp_path: Path, number: int, code_given: int, word: str
+) -> None:
     journal = tmp_path / "run.records.jsonl"
     arguments = ("--engine", engine, "--backend", "fake", "--frames", "100000", "--peer", "none")
     # A shell starts background jobs with SIGINT ignored, and Python then leaves it so.
@@ -247,13 +257,14 @@ def test_ctrl_c_says_where_the_records_are(engine: Path, tmp_path: Path) -> None
             assert process.poll() is None
             assert time.monotonic() < deadline_s
             time.sleep(0.05)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         _, stderr = process.communicate(timeout=20)
-    assert process.returncode == 130
+    assert process.returncode == code_given
     assert stderr.splitlines() == [
         f"tdnet-bench: what was measured is in {str(journal)!r}",
-        "tdnet-bench: interrupted",
+        f"tdnet-bench: {word}",
     ]
+    assert read_run(journal).records
 
 
 def test_two_runs_are_compared(document: Document, tmp_path: Path) -> None:

@@ -64,7 +64,7 @@ def _folder(path: Path, count: int, size_hw: tuple[int, int] = (60, 80)) -> Path
 
 @pytest.fixture
 def _no_torch(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (pytorch_side, reference, requests):
+    for module in (reference, requests):
         monkeypatch.setattr(module, "torch_is_installed", lambda: False)
 
 

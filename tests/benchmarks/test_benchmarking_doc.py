@@ -9,10 +9,9 @@ import pytest
 
 from tdnet_bench.cli import app
 from tdnet_bench.documents.compare import MUST_BE_EQUAL
-from tdnet_bench.documents.definitions import DEFINITIONS
-from tdnet_bench.documents.exit_codes import EXIT_CODES, MIN_AGREEMENT
+from tdnet_bench.documents.notes import DEFINITIONS, EXIT_CODES, MIN_AGREEMENT
 from tdnet_bench.loops.back_to_back import PAUSE_MS
-from tdnet_bench.sides.pytorch_side import PYTORCH_SIDES
+from tdnet_bench.sides.requests import PYTORCH_SIDES
 from tdnet_bench.statistics.latency import P99_MIN_SAMPLES
 from tdnet_bench.statistics.ratios import CONFIDENCE, RESAMPLES
 

@@ -56,3 +56,20 @@ def test_a_short_clip_is_refused_with_both_counts(clip):
 def test_an_absent_clip(tmp_path):
     with pytest.raises(MediaError, match="no such video file or folder"):
         next(proof_frames(str(tmp_path / "absent.mp4"), 8, size_hw=(48, 96)))
+
+
+def test_a_proof_stays_in_one_sequence(tmp_path):
+    for name, count in (("a", 3), ("b", 9)):
+        (tmp_path / name).mkdir()
+        for index in range(count):
+            cv2.imwrite(str(tmp_path / name / f"{index}.png"), np.zeros((9, 9, 3), np.uint8))
+    assert len(list(proof_frames(str(tmp_path), 3, size_hw=(8, 8)))) == 3
+    with pytest.raises(OptionError, match="--frames has 3 frames in its first sequence; the proof needs 8"):
+        list(proof_frames(str(tmp_path), 8, size_hw=(8, 8)))
+
+
+def test_a_damaged_frame_ends_a_proof(clip, tmp_path):
+    folder = clip(12, (48, 96))
+    (tmp_path / "clip" / "frame3.png").write_bytes(b"damaged")
+    with pytest.raises(MediaError, match=r"damaged or cut short: '.*frame3\.png'"):
+        list(proof_frames(folder, 11, size_hw=(48, 96)))

@@ -258,8 +258,8 @@ def test_a_clip_that_is_too_short(clip, options, folders):
 def test_a_clip_is_decoded_once_and_no_further_than_needed(clip, options, monkeypatch):
     """Whatever the number of proofs: it may be an hour of video."""
     decoded = []
-    read = images._read_rgb
-    monkeypatch.setattr(images, "_read_rgb", lambda path: decoded.append(path.name) or read(path))
+    read = images.read_image
+    monkeypatch.setattr(images, "read_image", lambda path: decoded.append(path.name) or read(path))
     own = dataclasses.replace(options, frames=clip(10), precisions=("fp32", "fp16"))
     summary = bundle_from_checkpoint(own)
     assert {name: len(report.frames) for name, report in summary.reports.items()} == {"fp32": 8, "fp16": 8}

@@ -533,7 +533,19 @@ def test_of_all_operators_it_is_known_whether_they_sum():
     """A new one must be put into its place, and into `precision_check` where it sums."""
     products = {"Conv", "Gemm", "MatMul"}
     reductions = {"LayerNormalization", "ReduceL2", "ReduceMean", "Softmax"}
-    others = {"Add", "ArgMax", "Cast", "Concat", "Div", "LeakyRelu", "Max", "MaxPool", "Mul", "Relu"}
+    others = {
+        "Add",
+        "ArgMax",
+        "Cast",
+        "Concat",
+        "Div",
+        "Greater",
+        "LeakyRelu",
+        "Max",
+        "MaxPool",
+        "Mul",
+        "Relu",
+    }
     others |= {"Reshape", "Resize", "Slice", "Sqrt", "Sub", "Transpose"}
     assert products | reductions | others == OPERATORS
 

@@ -3,6 +3,7 @@
 import io
 import math
 
+import msgspec
 import numpy as np
 import onnx
 import pytest
@@ -12,6 +13,7 @@ from tests.conftest import tiny_state
 
 from tdnet_export import apm_graph
 from tdnet_export.options import ExportOptions
+from tdnet_export.parity_report import BOUNDS, ClassParity, ParityReport
 from tdnet_export.pipeline import bundle_from_checkpoint
 from tdnet_export.view import show_summary
 from tdnet_models import ReferenceStream, load_checkpoint
@@ -104,7 +106,7 @@ def test_the_manifest_and_the_proof_have_two_classes(name, exported):
     assert set(summary.reports) == {"fp32", "fp16"}
     for report in summary.reports.values():
         assert [c.share > 0 for c in report.classes] == [True, True]
-        assert report.only_class is None
+        assert report.dominant_class is None
     assert exported(name).manifest.threshold == 0.5
 
 
@@ -175,9 +177,38 @@ def test_labels_of_one_class_alone_prove_little_and_that_is_said(classes, tmp_pa
         state[key][only if classes > 1 else 0] += 1e3
     torch.save(state, tmp_path / "sure.pth")
     summary = bundle_from_checkpoint(ExportOptions(checkpoint=tmp_path / "sure.pth", out=tmp_path / "a.plan"))
-    assert summary.reports["fp32"].only_class == only
+    assert summary.reports["fp32"].dominant_class == only
     name = summary.manifest.classes[only].name
+    text = shown(summary)
     assert (
-        f"PROVES LITTLE: every label is '{name}'; use footage that shows more classes: --frames CLIP"
-        in shown(summary)
+        f"PROVES LITTLE: labels that are all '{name}' would pass, too; show it more classes: --frames" in text
     )
+
+
+@pytest.mark.parametrize(
+    ("shares", "precision", "dominant"),
+    [
+        ((1.0, 0.0), "fp32", 0),
+        ((0.0005, 0.9995), "fp32", 1),
+        ((0.998, 0.002), "fp32", None),  # 0.2 % of wrong labels do not pass
+        ((0.985, 0.015), "fp16", None),  # the other class is judged by itself
+        ((0.985, 0.005, 0.008, 0.002), "fp16", 0),
+        ((0.5, 0.5), "fp16", None),
+    ],
+)
+def test_what_a_proof_of_one_class_is(shares, precision, dominant):
+    report = ParityReport(
+        schema_version=2,
+        precision=precision,
+        engine="",
+        footage="",
+        memory_stride=1,
+        bounds=BOUNDS[precision],
+        frames=(),
+        paths=(),
+        classes=tuple(ClassParity(index=i, share=share, iou=1.0) for i, share in enumerate(shares)),
+    )
+    assert report.dominant_class == dominant
+    allowed = msgspec.structs.replace(BOUNDS["fp16"], max_class_loss=1.0)  # as with --max-loss
+    report = msgspec.structs.replace(report, bounds=allowed)
+    assert report.dominant_class == (None if max(shares) < 0.98 else int(np.argmax(shares)))

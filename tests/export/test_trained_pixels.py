@@ -84,7 +84,7 @@ def test_fp16_and_engines(changed, tmp_path):
             **given,
         )
     )
-    assert all(report.only_class is None for report in summary.reports.values())
+    assert all(report.dominant_class is None for report in summary.reports.values())
     assert summary.reports["fp16"].label_agreement > 0.99
     if not ENGINES:
         pytest.skip("TensorRT-RTX is not installed: no engines were built, all else was checked")
@@ -108,4 +108,4 @@ def test_int8(changed, tmp_path):
             **given,
         )
     )
-    assert summary.reports["int8"].only_class is None
+    assert summary.reports["int8"].dominant_class is None

@@ -204,6 +204,14 @@ def test_turned_channels_need_no_copy_by_the_caller(tiny):
     assert torch.equal(ReferenceStream(tiny).push(bgr[..., ::-1]), ReferenceStream(tiny).push(frame))
 
 
+def test_a_tensor_is_a_frame(tiny):
+    """As one that lies on the network's device already."""
+    frame = tiny_frames(tiny, 1)[0]
+    given = torch.from_numpy(frame)
+    assert torch.equal(ReferenceStream(tiny).push(given), ReferenceStream(tiny).push(frame))
+    assert torch.equal(given, torch.from_numpy(frame))
+
+
 @pytest.mark.parametrize(
     ("spoil", "came"),
     [
@@ -216,7 +224,8 @@ def test_turned_channels_need_no_copy_by_the_caller(tiny):
         (lambda frame: frame.astype(np.float32) / 255, r"float32 \[64, 96, 3\]"),
         (lambda frame: frame.astype(np.int16), r"int16 \[64, 96, 3\]"),
         (lambda frame: frame.tolist(), "a list"),
-        (lambda frame: torch.from_numpy(frame), "a Tensor"),
+        (lambda frame: torch.from_numpy(frame)[1:], r"torch.uint8 \[63, 96, 3\]"),
+        (lambda frame: torch.from_numpy(frame) / 255, r"torch.float32 \[64, 96, 3\]"),
         (lambda frame: None, "a NoneType"),
     ],
 )

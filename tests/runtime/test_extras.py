@@ -285,3 +285,35 @@ def test_importing_it_is_light(child_env: dict[str, str]) -> None:
 
 def test_public_names_exist() -> None:
     assert all(hasattr(extras, name) for name in extras.__all__)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--labels", ""], "--labels was given an empty value; is a variable unset?"),
+        (["--labels", " \t"], "--labels was given an empty value"),
+        (["--labels="], "--labels was given an empty value"),
+        (["run", "", "--fast"], "an argument is empty"),
+        ([""], "an argument is empty"),
+    ],
+)
+def test_empty_arguments_are_refused(
+    program: Program,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    message: str,
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["tdnet-x", *arguments])
+    assert _exit_code(program("def main(): print('ran')")) == 1
+    out, err = capsys.readouterr()
+    assert (out, err.startswith(f"tdnet-x: error: {message}"), err.count("\n")) == ("", True, 1)
+
+
+@pytest.mark.parametrize("argument", ["--labels=a=", "a=", "-", "."])
+def test_other_arguments_are_not(
+    program: Program, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], argument: str
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["tdnet-x", argument])
+    assert _exit_code(program("def main(): print('ran')")) == 0
+    assert capsys.readouterr().out == "ran\n"

@@ -143,7 +143,7 @@ def test_slots_are_dumped_as_copies_and_loaded_back(memory: StreamMemory) -> Non
 
 def test_any_tensor_can_be_looked_at(memory: StreamMemory) -> None:
     query = memory.tensor("query")
-    assert query.shape == (1, 2, 1, 2)
+    assert query.shape == (1, 2, 1, 1)
     query.fill(9)
     assert (memory.tensor("query") == 7).all()  # a copy
     with pytest.raises(KeyError, match="absent"):

@@ -281,9 +281,14 @@ def test_an_image_that_breaks_in_mid_run(tmp_path, network, tdnet_run):
         cv2.imwrite(str(folder / f"{index}.png"), np.full((90, 90, 3), index, np.uint8))
     bad = folder / "2.png"
     bad.write_bytes(bad.read_bytes()[:80])
-    line = error_line(*tdnet_run("--engine", "x", "--input", folder, "--labels", tmp_path / "l"))
-    assert f"reading an image: not an image, damaged or cut short: '{bad}'" in line
+    told = f"reading an image: not an image, damaged or cut short: '{bad}'"
+    arguments = ("--engine", "x", "--input", folder, "--labels", tmp_path / "l")
+    assert told in error_line(*tdnet_run(*arguments, "--on-damage", "fail"))
     assert sorted(path.name for path in (tmp_path / "l").iterdir()) == ["0.png", "1.png"]
+    code, out, err = tdnet_run(*arguments, "--overwrite")
+    assert (code, err) == (0, f"tdnet-run: 1 damaged frame left out: {told}\n")
+    assert f"1 damaged frame left out: {told}" in out
+    assert sorted(path.name for path in (tmp_path / "l").iterdir()) == ["0.png", "1.png", "3.png"]
 
 
 BAD_INPUTS = {

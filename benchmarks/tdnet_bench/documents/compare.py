@@ -13,40 +13,22 @@ from tdnet_runtime.errors import OptionError
 __all__ = ["MUST_BE_EQUAL", "ComparedRuns", "compare_documents"]
 
 MUST_BE_EQUAL = (
-    "network",
-    "widths",
-    "height",
-    "width",
-    "paths",
-    "cold_frames",
-    "memory_stride",
-    "footage",
-    "footage_size_hw",
+    "network", "widths", "height", "width", "paths", "cold_frames", "memory_stride", "footage", "footage_size_hw",
     "pause_ms",
-)
+)  # fmt: skip
 """Fields of `RunConfig` without which two runs did not do the same work."""
 
 _WORTH_SAYING = (
-    "engine",
-    "bundle_digest",
-    "checkpoint_sha256",
-    "threads",
-    "warm_frames_requested",
-    "requested",
-)
+    "engine", "bundle_digest", "checkpoint_sha256", "threads", "warm_frames_requested", "requested",
+)  # fmt: skip
 _MACHINE = ("started_at", "cpu", "cpu_flags", "usable_cores", "governor", "gpus", "packages", "commit")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ComparedRuns:
-    """One side of a run over one side of another, by their host calls on warm frames.
+    """One side of a run over one side of another, by their host calls on warm frames, of the paths that both have.
 
-    Attributes:
-        side: of the first run.
-        baseline: of the second.
-        overall: None where a run has no warm frame.
-        by_path: of the paths that both have.
-        differences: what else was different: name, in the first run, in the second.
+    `differences` is what else was different: name, in the first run, in the second.
     """
 
     side: str

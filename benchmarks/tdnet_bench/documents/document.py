@@ -9,46 +9,24 @@ import msgspec
 from tdnet_bench.documents.result_file import read_result, records_as_json, write_result
 from tdnet_bench.machine.environment import Environment
 from tdnet_bench.quality.features import FeatureErrors
-from tdnet_bench.records.config import LeftOut, RunConfig, SideSpec
+from tdnet_bench.records.config import LeftOut, RunConfig, SideSetup, SideSpec, StreamMemory
 from tdnet_bench.records.frames import AnyRecord
 from tdnet_bench.records.record import Record
-from tdnet_bench.records.setup import SideSetup
 from tdnet_bench.roofline.model import Ceilings, Roofline
 from tdnet_bench.statistics.summary import Summary
 from tdnet_runtime.errors import OptionError
 
 __all__ = [
-    "SCHEMA_VERSION",
-    "Document",
-    "read_document",
-    "write_document",
-]
+    "SCHEMA_VERSION", "Document", "RunStart", "read_document", "write_document",
+]  # fmt: skip
 
 SCHEMA_VERSION = 2
 
 
-class Document(Record, frozen=True, kw_only=True):
-    """A whole run. `summary` follows from `config` and `records` alone; see `statistics/summary.py`.
+class RunStart(Record, frozen=True, kw_only=True):
+    """What is known of a run when all sides are open, the subject first, then the peers in the order asked for.
 
-    Attributes:
-        schema_version: of this document.
-        config: what was decided before the run.
-        sides: what was measured, by name, the subject first, then the peers in the order asked for.
-        left_out: what was asked for and not measured.
-        environment: the machine at its start.
-        setup: by side, in the order in which they were opened.
-        run_peak_rss_mib: largest resident memory of the process, all sides included.
-        other_busy_cores: cores that other programs kept busy while frames were timed, on average; None, as
-            `run_peak_rss_mib`, for a run that was cut short.
-        notes: sentences without which the figures would mislead.
-        exit_code: of the command; see `exit_codes.py`.
-        definitions: what each figure means, by its name in the report; see `definitions.py`.
-        summary: the figures.
-        ceilings: what the machine can do; None where no roofline was asked for.
-        rooflines: by side, how far each graph is from it.
-        features: by side, how far its features are from FP32's.
-        records: the back-to-back ones by frame, then in the order of the calls; then camera to mask,
-            likewise; then each paced part by frame.
+    `left_out` was asked for and not measured; without `notes` the figures would mislead.
     """
 
     schema_version: int
@@ -57,9 +35,25 @@ class Document(Record, frozen=True, kw_only=True):
     left_out: tuple[LeftOut, ...]
     environment: Environment
     setup: dict[str, SideSetup]
+    notes: tuple[str, ...]
+
+
+class Document(RunStart, frozen=True, kw_only=True):
+    """A whole run. `summary` follows from `config` and `records` alone; see `statistics/summary.py`.
+
+    Attributes:
+        run_peak_rss_mib: largest resident memory of the process, all sides included.
+        other_busy_cores: cores that other programs kept busy while frames were timed, on average; None, as
+            `run_peak_rss_mib`, for a run that was cut short.
+        definitions: what each figure means, by its name in the report.
+        ceilings: what the machine can do; None where no roofline was asked for.
+        rooflines: by side, as are features (how far from FP32's) and streams (what further ones take).
+        records: the back-to-back ones by frame, then in the order of the calls; then camera to mask,
+            likewise; then each paced part by frame.
+    """
+
     run_peak_rss_mib: float | None
     other_busy_cores: float | None
-    notes: tuple[str, ...]
     exit_code: int
     definitions: dict[str, str]
     summary: Summary
@@ -67,6 +61,7 @@ class Document(Record, frozen=True, kw_only=True):
     ceilings: Ceilings | None = None
     rooflines: dict[str, Roofline] = msgspec.field(default_factory=dict)
     features: dict[str, FeatureErrors] = msgspec.field(default_factory=dict)
+    streams: dict[str, StreamMemory] = msgspec.field(default_factory=dict)
 
 
 def write_document(document: Document, path: Path) -> None:

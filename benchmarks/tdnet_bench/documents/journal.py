@@ -13,55 +13,32 @@ from pathlib import Path
 
 import msgspec
 
-from tdnet_bench.documents.definitions import DEFINITIONS
-from tdnet_bench.documents.document import SCHEMA_VERSION, Document, read_document, write_document
-from tdnet_bench.machine.environment import Environment
-from tdnet_bench.records.config import LeftOut, RunConfig, SideSpec
+from tdnet_bench.documents.document import SCHEMA_VERSION, Document, RunStart, read_document, write_document
+from tdnet_bench.documents.notes import DEFINITIONS
+from tdnet_bench.records.config import RunConfig
 from tdnet_bench.records.frames import AnyRecord
-from tdnet_bench.records.record import Record
-from tdnet_bench.records.setup import SideSetup
 from tdnet_bench.statistics.summary import summarise
 from tdnet_runtime.closeable import Closeable
 from tdnet_runtime.errors import OptionError
 
 __all__ = [
-    "JOURNAL_SUFFIX",
-    "Journal",
-    "JournalHeader",
-    "complete",
-    "document_from_header",
-    "document_from_journal",
-    "journal_path",
-    "read_run",
-    "refuse_other_run",
-]
+    "JOURNAL_SUFFIX", "Journal", "JournalHeader", "complete", "document_from_header", "document_from_journal",
+    "journal_path", "read_run", "refuse_other_run",
+]  # fmt: skip
 
 JOURNAL_SUFFIX = ".records.jsonl"
 
 _DERIVED = ("reference", "reference_note")  # of the sides that could be opened, so not known at the start
 
 
-class JournalHeader(Record, frozen=True, kw_only=True, tag_field="kind", tag="header"):
-    """First line of a journal; fields as in `Document`."""
-
-    schema_version: int
-    config: RunConfig
-    sides: dict[str, SideSpec]
-    left_out: tuple[LeftOut, ...]
-    environment: Environment
-    setup: dict[str, SideSetup]
-    notes: tuple[str, ...]
+class JournalHeader(RunStart, frozen=True, kw_only=True, tag_field="kind", tag="header"):
+    """First line of a journal."""
 
 
 class Journal(Closeable):
-    """The records of a run, in memory and, with a path, in a journal; its context closes the file.
+    """The records of a run, in memory and, with a path (see `journal_path`; replaced if it exists), in a journal.
 
-    Args:
-        path: see `journal_path`; an existing file is replaced. None for memory alone.
-        header: its first line.
-
-    Attributes:
-        records: written so far.
+    Its context closes the file.
 
     Raises:
         OptionError: the disk is full, or the file cannot be written.
@@ -132,15 +109,9 @@ def document_from_header(header: JournalHeader, records: Iterable[AnyRecord]) ->
     """The document of a run that did not come to its end: figures, and nothing that is known only after them."""
     kept = tuple(records)
     return Document(
-        schema_version=header.schema_version,
-        config=header.config,
-        sides=header.sides,
-        left_out=header.left_out,
-        environment=header.environment,
-        setup=header.setup,
+        **{name: getattr(header, name) for name in RunStart.__struct_fields__},
         run_peak_rss_mib=None,
         other_busy_cores=None,
-        notes=header.notes,
         exit_code=1,
         definitions=DEFINITIONS,
         summary=summarise(kept, sides=header.sides, paths=header.config.paths),

@@ -1,28 +1,64 @@
-"""Sentences without which the figures of a run would mislead."""
+"""What a report says in words: sentences without which figures mislead, exit codes, and what each figure means."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from tdnet_bench.documents.exit_codes import MIN_AGREEMENT, disagreeing_sides
-from tdnet_bench.machine.load import BUSY_SHARE
-from tdnet_bench.records.config import LeftOut
+from tdnet_bench.machine.environment import BUSY_SHARE
+from tdnet_bench.records.config import CAMERA_TO_MASK, DEVICE_COMPUTE, HOST_CALL, LeftOut
+from tdnet_bench.statistics.latency import P99_MIN_SAMPLES
+from tdnet_bench.statistics.ratios import CONFIDENCE, RESAMPLES
 from tdnet_bench.statistics.summary import Summary
 from tdnet_runtime.manifest import Manifest
 
-__all__ = ["busy_note", "notes_after", "notes_before", "unused_labels"]
+__all__ = [
+    "ALL_MEASURED", "DEFINITIONS", "EXIT_CODES", "LEFT_OUT", "MIN_AGREEMENT", "REFERENCE_DISAGREES",
+    "disagreeing_sides", "exit_code", "notes_after", "notes_before", "unused_labels",
+]  # fmt: skip
+
+MIN_AGREEMENT = 0.95
+"""Mean label agreement with the reference below which a side is not taken for the same network."""
+
+ALL_MEASURED = 0
+LEFT_OUT = 3
+REFERENCE_DISAGREES = 4
+
+EXIT_CODES = {
+    ALL_MEASURED: "everything that was asked for was measured",
+    1: "an error; nothing was measured, or not to the end",
+    2: "wrong usage",
+    LEFT_OUT: "something that was asked for was left out; the notes say what and why",
+    REFERENCE_DISAGREES: f"a side's labels agree with the reference's by less than {MIN_AGREEMENT:.0%}",
+    130: "interrupted",
+    129: "terminated by SIGHUP",
+    143: "terminated by SIGTERM",
+}
 
 
-def notes_before(manifest: Manifest, reference_note: str, repeated: Mapping[str, str]) -> Iterator[str]:
-    """What is known when all sides are open.
+def disagreeing_sides(summary: Summary) -> tuple[str, ...]:
+    """Names of the sides whose mean label agreement is below `MIN_AGREEMENT`."""
+    return tuple(
+        side
+        for side, figures in summary.sides.items()
+        if figures.quality.agreement is not None and figures.quality.agreement.mean < MIN_AGREEMENT
+    )
 
-    Args:
-        manifest: of the bundle.
-        reference_note: see `RunConfig`.
-        repeated: see `Lineup`.
-    """
+
+def exit_code(summary: Summary, left_out: Iterable[LeftOut]) -> int:
+    """Of a run that came to its end."""
+    if disagreeing_sides(summary):
+        return REFERENCE_DISAGREES
+    return LEFT_OUT if any(left_out) else ALL_MEASURED
+
+
+def notes_before(
+    manifest: Manifest, reference_note: str, repeated: Mapping[str, str], *, no_gpu: str | None = None
+) -> Iterator[str]:
+    """What is known when all sides are open: of the bundle, of the reference, and from the `Lineup`."""
     yield reference_note
+    if no_gpu is not None:
+        yield f"device compute was NOT measured: {no_gpu}"
     if manifest.size_resampled:
         yield "the bundle is an approximation: its LayerNorm maps were resampled from another size"
     if any(tensor.name == "logits" for graph in manifest.graphs for tensor in graph.outputs):
@@ -32,16 +68,18 @@ def notes_before(manifest: Manifest, reference_note: str, repeated: Mapping[str,
 
 
 def notes_after(
-    summary: Summary, *, measured: int, wanted: int, other_busy_cores: float, usable_cores: int
+    summary: Summary,
+    *,
+    measured: int,
+    wanted: int,
+    busy_cores: float,
+    usable_cores: int,
+    obstacles: Mapping[str, str] | None = None,
 ) -> Iterator[str]:
     """What is known when everything was measured.
 
-    Args:
-        summary: of the run.
-        measured: back-to-back frames, the first and the cold ones included.
-        wanted: likewise.
-        other_busy_cores: see `Document`.
-        usable_cores: that this process may run on.
+    Frames are back-to-back ones, the first and the cold ones included; other programs kept so many cores busy;
+    `obstacles` are by side, why its device compute is missing.
     """
     for side in disagreeing_sides(summary):
         agreement = summary.sides[side].quality.agreement
@@ -52,11 +90,8 @@ def notes_after(
         )
     if measured < wanted:
         yield f"the input ended after {measured} of the {wanted} frames that --frames asks for"
-    yield from busy_note(other_busy_cores, usable_cores)
-
-
-def busy_note(busy_cores: float, usable_cores: int) -> Iterator[str]:
-    """A warning where other programs were busy enough to distort the figures, else nothing."""
+    for side, obstacle in (obstacles or {}).items():
+        yield f"device compute of {side} was NOT measured: {obstacle}"
     if busy_cores >= BUSY_SHARE * usable_cores:
         yield (
             f"BUSY MACHINE: other programs kept {busy_cores:.1f} of {usable_cores} cores busy during the run, "
@@ -75,3 +110,37 @@ def unused_labels(folder: Path | None, used: int) -> tuple[LeftOut, ...]:
             "was not measured",
         ),
     )
+
+
+DEFINITIONS = {
+    DEVICE_COMPUTE: "the device's own time for a frame, between CUDA events before and after its work; none on a CPU",
+    HOST_CALL: "from handing a frame of the network's size in to usable labels of that size, on the host's clock",
+    CAMERA_TO_MASK: "from the file's bytes to usable labels of the frame's own size: decode, resize, host "
+    "call, resize back",
+    "back to back": "every side gets a frame before any side gets the next one, in turns, with a pause "
+    "before each call",
+    "warm": "all frames but the first and the cold ones, which are listed by themselves; no other frame is "
+    "left out and no time is clipped",
+    "percentiles": f"interpolated linearly; p99 from {P99_MIN_SAMPLES} frames on",
+    "ripple": "p50 of the slowest path less p50 of the fastest",
+    "drift": "p50 of the last window of warm frames over p50 of the first, less 1; a window is the most whole "
+    "rounds of all paths that fit into a quarter of the frames",
+    "paced": "frames of the network's size arrive at a fixed rate, one is in flight, and a loop that falls "
+    "behind takes the newest",
+    "missed": "labels usable only after the next frame's arrival",
+    "dropped": "frames that arrived and were never processed, since a newer one was there",
+    "latency": "of a paced frame: from its arrival to usable labels, waiting included",
+    "jitter": "standard deviation of the gaps between consecutive labels of a paced stream",
+    "ratio": "median over the frames of the subject's host call over the peer's on the same frame, with a "
+    f"{CONFIDENCE:.0%} percentile bootstrap interval ({RESAMPLES} resamples of the frames, as pairs); it covers "
+    "this run's frames, not what changes from run to run",
+    "agreement": "share of the pixels with the reference's label, mean over all frames",
+    "features off": "the value features V of a side's sub-networks against those of the bundle's FP32 graphs on the "
+    "same frames, ‖difference‖ over ‖FP32 − its mean‖; the worst of the paths, each with one frame",
+    "mIoU": "intersection over union against the label images, counted over all labelled frames, mean over the "
+    "classes that occur; pixels whose label is no class (255, for one) are left out",
+    "temporal consistency": "mIoU of a frame's labels with the labels of the frame before, moved along the "
+    "optical flow (mTC of Varghese et al., CVPR workshops 2020; here with OpenCV's DIS flow between the two "
+    "frames, the same for all sides, and without pixels that come from outside the picture), mean over frames; "
+    "steady labels score high, right or wrong",
+}

@@ -16,7 +16,7 @@ from tdnet_runtime.errors import OptionError
 
 __all__ = ["check_result_path", "read_result", "records_as_json", "write_result"]
 
-AnyDocument = TypeVar("AnyDocument", bound=Record)
+_T = TypeVar("_T")
 
 
 def check_result_path(path: Path, *, option: str) -> None:
@@ -42,33 +42,22 @@ def records_as_json(document: Record) -> bytes:
     return f'{head},\n "records": [\n  {records}\n ]\n}}\n'.encode()
 
 
-def read_result(path: Path, decode: Callable[[bytes], AnyDocument], *, what: str) -> AnyDocument:
-    """Read a document again.
-
-    Args:
-        path: of the file.
-        decode: from its bytes; raises msgspec's errors where they are something else.
-        what: the file should be a document of, for the message.
+def read_result(path: Path, decode: Callable[[bytes], _T], *, what: str) -> _T:
+    """Read what `decode` makes of a file's bytes, which should be a document of `what`.
 
     Raises:
-        OptionError: it cannot be read, or is something else.
+        OptionError: it cannot be read, or `decode` finds something else in it, whatever it raises then.
     """
     try:
         return decode(path.read_bytes())
     except OSError as error:
         raise OptionError(f"the document cannot be read: {error.strerror or error}: {str(path)!r}") from error
-    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+    except (msgspec.MsgspecError, ValueError, LookupError, TypeError, RecursionError) as error:
         raise OptionError(f"this is no document of {what} ({error}): {str(path)!r}") from error
 
 
 def write_result(data: bytes, path: Path, *, what: str, option: str) -> None:
-    """Write `data` to `path`; an existing file is replaced.
-
-    Args:
-        data: all of it.
-        path: in a folder that exists.
-        what: it is, for the message.
-        option: that named the file.
+    """Write `data`, which is `what`, to `path`, which `option` named; an existing file is replaced.
 
     Raises:
         OptionError: the file could not be written.

@@ -1,8 +1,8 @@
-"""`python -m tdnet_bench.gpu_check`."""
+"""`python -m tdnet_bench.gpu_check`: parse the flags, run the check, show it."""
 
 from __future__ import annotations
 
-from tdnet_bench.gpu_check import main
+from tdnet_runtime.extras import launch
 
 if __name__ == "__main__":
-    main()
+    launch("gpu-check", "tdnet_bench.gpu_check.cli:run", extra="bench")

@@ -2,25 +2,43 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
+from rich.text import Text
 
-from tdnet_bench.gpu_check.check import check, exit_code
-from tdnet_bench.gpu_check.options import CheckOptions, parse_limits
-from tdnet_bench.gpu_check.process import launch
-from tdnet_bench.gpu_check.schedule import LIMITS_S
-from tdnet_bench.gpu_check.view import view_of
+from tdnet_bench.documents.document import Document
+from tdnet_bench.gpu_check.check import Checked, check
+from tdnet_bench.gpu_check.process import DONE, library_folders, run_limited, with_libraries
+from tdnet_bench.gpu_check.records import LIMITS_S, CheckOptions
+from tdnet_bench.published.gpu_table import side_rows
+from tdnet_bench.records.config import EAGER
+from tdnet_bench.views.formats import format_ratio
+from tdnet_bench.views.tables import table
+from tdnet_runtime.errors import OptionError
 from tdnet_runtime.extras import one_line
 
-__all__ = ["app", "run"]
+__all__ = ["app", "parse_limits", "run", "target_rows", "view_of"]
 
 _EPILOG = (
     "Exit codes: 0 every question was answered; 1 an error, such as no GPU; 2 wrong usage; 3 something failed or was "
-    "left out, the document says what; 130 interrupted."
+    "left out, the document says what; 130 interrupted; 143, 129 terminated."
 )
+_ROOT = Path(__file__).resolve().parents[3]
+_SAID = 300  # characters of a step's last words
+_LIMIT_MS = {
+    "td4-psp18": 1.5,
+    "td2-psp50": 3.0,
+}  # the project's targets for a data centre's GPU, at this size:
+_SIZE_HW = (769, 1537)
+_MAX_P99_OVER_P50, _MIN_SPEEDUP = 1.1, 3.0
+_FILE: dict[str, Any] = {"exists": True, "dir_okay": False}
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
@@ -28,11 +46,18 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions
 @app.command(epilog=_EPILOG)
 def gpu_check(
     *,
-    plan: Annotated[list[Path], typer.Option(metavar="X.plan", help="Bundle to check. Repeatable.")],
-    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder for <gpu>-<date>.json.")],
+    plan: Annotated[list[Path], typer.Option(metavar="X.plan", help="Bundle to check. Repeatable.", **_FILE)],
+    out: Annotated[
+        Path,
+        typer.Option(
+            metavar="FOLDER", help="For gpu/<gpu>-<date>.", exists=True, file_okay=False, writable=True
+        ),
+    ],
     ckpt: Annotated[
         list[Path] | None,
-        typer.Option(help="Checkpoint of a bundle, so that PyTorch's labels mean something. Repeatable."),
+        typer.Option(
+            help="Checkpoint of a bundle: PyTorch's labels mean something then. Repeatable.", **_FILE
+        ),
     ] = None,
     minutes: Annotated[float, typer.Option(min=0.1, help="For everything.")] = 8.0,
     limit: Annotated[
@@ -40,7 +65,7 @@ def gpu_check(
         typer.Option(metavar="PART=SECONDS", help=f"For a part: {', '.join(LIMITS_S)}. Repeatable."),
     ] = None,
     skip: Annotated[list[str] | None, typer.Option(metavar="PART", help="Leave out. Repeatable.")] = None,
-    rounds: Annotated[int, typer.Option(min=1, help="Timed frames of each path.")] = 120,
+    frames: Annotated[int, typer.Option(min=1, help="Timed frames of each run.")] = 240,
     pictures: Annotated[int, typer.Option(min=4, help="Different frames.")] = 12,
     commit: Annotated[str | None, typer.Option(help="Of the source tree, where it is no checkout.")] = None,
 ) -> None:
@@ -51,17 +76,81 @@ def gpu_check(
         out=out,
         minutes=minutes,
         limits_s=parse_limits(limit or ()),
-        skip=tuple(skip or ()),
-        rounds=rounds,
+        skip=tuple(_part("--skip", part) for part in skip or ()),
+        frames=frames,
         pictures=pictures,
         commit=commit,
     )
+    environment = with_libraries(os.environ, library_folders(map(Path, sys.path)))
+    launch = partial(run_limited, environment=environment, cwd=_ROOT)
     done = check(
         options, launch=launch, tell=lambda line: typer.echo(one_line(f"gpu-check: {line}"), err=True)
     )
-    Console().print(view_of(done.document))
-    typer.echo(str(done.path))
-    raise typer.Exit(exit_code(done.document))
+    Console().print(view_of(done))
+    typer.echo(str(done.folder))
+    raise typer.Exit(done.document.exit_code)
+
+
+def parse_limits(words: Sequence[str]) -> dict[str, float]:
+    """`PART=SECONDS` each; raises OptionError where it is not of that form, or there is no such part."""
+    limits: dict[str, float] = {}
+    for word in words:
+        part, _, seconds = word.partition("=")
+        try:
+            limits[_part("--limit", part)] = float(seconds)
+        except ValueError:
+            limits[part] = 0.0
+        if not limits[part] > 0:
+            raise OptionError(f"--limit is {word!r}, expected {part}=SECONDS")
+    return limits
+
+
+def _part(flag: str, part: str) -> str:
+    if part not in LIMITS_S:
+        raise OptionError(f"{flag} knows no part {part!r}; known are: {', '.join(LIMITS_S)}")
+    return part
+
+
+def view_of(checked: Checked) -> Group:
+    """Times, targets, and what failed."""
+    return Group(*_view(checked))
+
+
+def _view(checked: Checked) -> Iterator[RenderableType]:
+    times = table("Warm frames", "<run", "<side", "<CUDA graphs", "<clock", "<labels on", "p50", "p99")
+    held = table("Targets", "<side", "<target", "limit", "measured", "<")
+    for name, document in checked.runs.items():
+        for row in side_rows(document):
+            times.add_row(name, *row)
+        for cells in target_rows(document):
+            held.add_row(*cells)
+    yield from (times, held)
+    for run in checked.document.steps:
+        if run.ended != DONE:
+            said = f": {one_line(run.said)[-_SAID:]}" if run.said else ""
+            yield Text(f"{' '.join(filter(None, (run.step, run.bundle)))}: {run.ended}{said}")
+
+
+def target_rows(document: Document) -> Iterator[tuple[str, ...]]:
+    """The project's targets that the run's subject can be held against; none for other networks and sizes."""
+    config, sides = document.config, document.summary.sides
+    subject = sides.get(config.subject)
+    limit_ms = _LIMIT_MS.get(config.network) if (config.height, config.width) == _SIZE_HW else None
+    if limit_ms is None or subject is None or subject.device is None:
+        return
+    ours = subject.device
+    eager = next((sides[name].device for name in EAGER if name in sides), None)
+    spread = None if ours.p99_ms is None else ours.p99_ms / ours.p50_ms
+    speedup = None if eager is None else eager.p50_ms / ours.p50_ms
+    for what, limit, value, at_most in (
+        ("device compute p50, ms, at most", limit_ms, ours.p50_ms, True),
+        ("device compute p99 over p50, at most", _MAX_P99_OVER_P50, spread, True),
+        ("times as fast as eager PyTorch in FP32, at least", _MIN_SPEEDUP, speedup, False),
+    ):
+        met = "not measured"
+        if value is not None:
+            met = "met" if (value <= limit if at_most else value >= limit) else "not met"
+        yield config.subject, what, f"{limit:g}", format_ratio(value), met
 
 
 def run() -> None:

@@ -20,13 +20,14 @@ import sys
 import venv
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-__all__ = ["Group", "groups", "install", "join_parts", "main", "make_environment", "no_gpu"]
+__all__ = ["Group", "InstallError", "gpu_name", "groups", "install", "join_parts", "main", "make_environment"]
 
 _ROOT = Path(__file__).resolve().parents[3]
 _PART = re.compile(r"(.+\.whl)\.[a-z]{2,}")
 _OWN = "tdnet-deploy"
+_PIP = ("--no-index", "--disable-pip-version-check", "--quiet")
 
 
 class InstallError(Exception):
@@ -38,7 +39,7 @@ class Group(NamedTuple):
 
     name: str
     requirements: tuple[str, ...]
-    needed: bool
+    needed: bool = False
 
 
 def groups(setup_cfg: str) -> tuple[Group, ...]:
@@ -46,48 +47,57 @@ def groups(setup_cfg: str) -> tuple[Group, ...]:
     parser = configparser.ConfigParser()
     parser.read_string(setup_cfg)
     extras = {name: _lines(text) for name, text in parser["options.extras_require"].items()}
-    base = _lines(parser["options"]["install_requires"])
-    base += [line for line in extras["bench"] if _name(line) == "psutil"]
-    bench = [line for line in extras["bench"] if line not in base]
-    shown = [line for line in extras["cli"] if _name(line) in ("typer", "rich")]
-    tests = [line for line in extras["dev"] if _name(line) in ("pytest", "hypothesis")]
+
+    def only(extra: str, *names: str) -> list[str]:
+        return [line for line in extras[extra] if _name(line) in names]
+
+    base = [
+        *_lines(parser["options"]["install_requires"]),
+        *only("bench", "psutil"),
+        *only("cli", "typer", "rich"),
+    ]
+    bench = [line for line in extras["bench"] if line not in base] + only("cli", "opencv-python-headless")
     return (
-        Group("the check", (*base, *shown), needed=True),
-        Group("tdnet-bench", tuple(bench), needed=False),
-        Group("tests", tuple(tests), needed=False),
-        Group("GPU access", tuple(extras["gpu"]), needed=False),
-        Group("ONNX Runtime for CUDA", tuple(extras["cuda"]), needed=False),
-        Group("TensorRT-RTX", tuple(extras["rtx"]), needed=False),
+        Group("the check", tuple(base), needed=True),
+        Group("tdnet-bench", tuple(bench)),
+        Group("tests", tuple(only("dev", "pytest", "hypothesis"))),
+        Group("GPU access", tuple(extras["gpu"])),
+        Group("ONNX Runtime for CUDA", tuple(extras["cuda"])),
+        Group("TensorRT-RTX", tuple(extras["rtx"])),
     )
 
 
-def no_gpu(load: Callable[[str], ctypes.CDLL] = ctypes.CDLL) -> str | None:
-    """Why the CUDA driver offers no GPU here; None where it offers one."""
+def gpu_name(load: Callable[[str], Any] = ctypes.CDLL) -> str:
+    """Name of the first GPU that the CUDA driver offers.
+
+    Raises:
+        InstallError: it offers none.
+    """
     try:
         driver = load("libcuda.so.1")
     except OSError as error:
-        return f"the CUDA driver does not load ({error})"
+        raise InstallError(f"the CUDA driver does not load ({error})") from error
     status = driver.cuInit(0)
     if status:
-        return f"the CUDA driver does not start (cuInit returns {status})"
-    count = ctypes.c_int(0)
+        raise InstallError(f"the CUDA driver does not start (cuInit returns {status})")
+    count, device, name = ctypes.c_int(0), ctypes.c_int(0), ctypes.create_string_buffer(256)
     driver.cuDeviceGetCount(ctypes.byref(count))
-    return None if count.value else "the CUDA driver finds no GPU"
+    if not count.value:
+        raise InstallError("the CUDA driver finds no GPU")
+    driver.cuDeviceGet(ctypes.byref(device), 0)
+    driver.cuDeviceGetName(name, len(name), device)
+    return name.value.decode(errors="replace") or "GPU"
 
 
 def join_parts(folder: Path, target: Path) -> list[str]:
     """Join the wheels in `folder` that were cut into parts; the names of those now in `target`."""
-    parts: dict[str, list[Path]] = {}
+    names = set()
     for path in sorted(folder.iterdir()):
-        found = _PART.fullmatch(path.name)
-        if found:
-            parts.setdefault(found[1], []).append(path)
-    for name, pieces in parts.items():
-        with (target / name).open("wb") as whole:
-            for piece in pieces:
-                with piece.open("rb") as file:
-                    shutil.copyfileobj(file, whole)
-    return sorted(parts)
+        if found := _PART.fullmatch(path.name):
+            names.add(found[1])
+            with (target / found[1]).open("ab") as whole, path.open("rb") as piece:
+                shutil.copyfileobj(piece, whole)
+    return sorted(names)
 
 
 def make_environment(folder: Path, host: Iterable[str]) -> Path:
@@ -103,22 +113,12 @@ def make_environment(folder: Path, host: Iterable[str]) -> Path:
 def install(python: Path, group: Group, sources: Iterable[Path]) -> str | None:
     """Install a group from wheels alone; why not, or None."""
     found = [word for source in sources for word in ("--find-links", str(source))]
-    command = [
-        str(python),
-        "-m",
-        "pip",
-        "install",
-        "--no-index",
-        "--disable-pip-version-check",
-        "--quiet",
-        *found,
-    ]
-    done = subprocess.run([*command, *group.requirements], capture_output=True, text=True)
+    command = [str(python), "-m", "pip", "install", *_PIP, *found, *group.requirements]
+    done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode == 0:
         return None
-    errors = [
-        line for line in done.stderr.splitlines() if line.startswith("ERROR")
-    ] or done.stderr.splitlines()
+    lines = done.stderr.splitlines()
+    errors = [line for line in lines if line.startswith("ERROR")] or lines
     return errors[0] if errors else f"pip ended with {done.returncode}"
 
 
@@ -137,9 +137,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _prepare(folder: Path, wheels: Path | None) -> None:
-    obstacle = no_gpu()
-    if obstacle is not None:
-        raise InstallError(f"no GPU can be used here, and nothing was installed: {obstacle}")
+    try:
+        gpu_name()
+    except InstallError as error:
+        raise InstallError(f"no GPU can be used here, and nothing was installed: {error}") from error
     if wheels is not None and not wheels.is_dir():
         raise InstallError(f"WHEELS is no folder: {str(wheels)!r}")
     python = make_environment(folder, _host_folders())

@@ -6,55 +6,43 @@ import contextlib
 import os
 import signal
 import subprocess
-import sys
+import tempfile
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
-import msgspec
-
-from tdnet_bench.gpu_check.child import read_steps
-from tdnet_bench.gpu_check.job import Job
-from tdnet_bench.gpu_check.records import PartRun
-
-__all__ = ["DONE", "how_it_ended", "launch", "library_folders", "run_limited", "with_libraries"]
+__all__ = ["DONE", "Ended", "how_it_ended", "library_folders", "run_limited", "with_libraries"]
 
 DONE = "done"
 _TAIL = 1500
 
 
-def launch(job: Job) -> PartRun:
-    """Run a part in a process of its own until it ends or its time is up."""
-    stem = f"{job.part}-{job.name or 'all'}"
-    orders, steps, said = (
-        job.folder / f"{stem}{suffix}" for suffix in (".job.json", ".steps.jsonl", ".stderr")
-    )
-    orders.write_bytes(msgspec.json.encode(job))
-    command = [sys.executable, "-m", "tdnet_bench.gpu_check.child", str(orders), str(steps)]
-    environment = with_libraries(os.environ, library_folders(map(Path, sys.path)))
+class Ended(NamedTuple):
+    """How a process ended (`DONE`, its time limit, a signal, an exit code), its seconds, and the last of what it wrote."""
+
+    how: str
+    seconds: float
+    said: str
+
+
+def run_limited(
+    command: Sequence[str],
+    limit_s: float,
+    *,
+    environment: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+) -> Ended:
+    """Run a command until it ends or its time is up; its whole process group ends with it."""
     started = time.monotonic()
-    ended = run_limited(command, limit_s=job.limit_s, stderr=said, environment=environment)
-    tail = said.read_text(errors="replace")[-_TAIL:].strip()
-    return PartRun(
-        part=job.part,
-        bundle=job.name,
-        ended=ended,
-        seconds=round(time.monotonic() - started, 1),
-        limit_s=job.limit_s,
-        steps=read_steps(steps),
-        said=None if ended == DONE else tail or None,
-    )
-
-
-def run_limited(command: list[str], *, limit_s: float, stderr: Path, environment: Mapping[str, str]) -> str:
-    """Run a command; what ended it, `DONE` if it did so well. Its whole process group ends with it."""
-    with stderr.open("wb") as file:
+    with tempfile.TemporaryFile() as said:
         child = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
-            stdout=file,
-            stderr=file,
-            env=dict(environment),
+            stdout=said,
+            stderr=said,
+            env=None if environment is None else dict(environment),
+            cwd=cwd,
             start_new_session=True,
         )
         code: int | None = None
@@ -63,8 +51,12 @@ def run_limited(command: list[str], *, limit_s: float, stderr: Path, environment
         except subprocess.TimeoutExpired:
             pass
         finally:  # after Ctrl-C, too
-            _kill_group(child)
-    return how_it_ended(code, limit_s=limit_s)
+            with contextlib.suppress(ProcessLookupError):  # it has ended with all that it started
+                os.killpg(child.pid, signal.SIGKILL)
+            child.wait()
+        said.seek(0)
+        text = said.read().decode(errors="replace").strip()[-_TAIL:]
+    return Ended(how_it_ended(code, limit_s=limit_s), round(time.monotonic() - started, 1), text)
 
 
 def how_it_ended(code: int | None, *, limit_s: float) -> str:
@@ -86,9 +78,3 @@ def with_libraries(environment: Mapping[str, str], folders: Iterable[Path]) -> d
     known = environment.get("LD_LIBRARY_PATH", "").split(os.pathsep)
     path = os.pathsep.join(dict.fromkeys(filter(None, [*known, *map(str, folders)])))
     return {**environment, "LD_LIBRARY_PATH": path} if path else dict(environment)
-
-
-def _kill_group(child: subprocess.Popen[bytes]) -> None:
-    with contextlib.suppress(ProcessLookupError):  # it has ended with all that it started
-        os.killpg(child.pid, signal.SIGKILL)
-    child.wait()

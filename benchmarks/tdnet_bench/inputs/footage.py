@@ -21,26 +21,23 @@ SCENE_FRAMES = 24  # rendering one takes seconds at full size
 
 
 class FootageFrame(NamedTuple):
-    """One frame.
+    """One frame of a sequence, at a place from 0 on; at 0 a stream begins anew.
 
-    Attributes:
-        image: uint8 RGB [H, W, 3], C-contiguous, of the network's size; may be shared: only read it.
-        name: the stem of its image file, after the sequence's folder where there are several; its index for
-            other footage.
-        place: in its sequence, from 0; at 0 a stream begins anew.
+    The image is uint8 RGB [H, W, 3], C-contiguous, of the network's size, and may be shared: only read it. The name
+    is the stem of its image file, after the sequence's folder where there are several; its index for other footage. Where a
+    mark of orientation makes the size in which the file stores it another than the upright one, `stored_hw` is that (H, W).
     """
 
     image: npt.NDArray[np.uint8]
     name: str
     place: int
+    stored_hw: tuple[int, int] | None = None
 
 
 class Footage(Protocol):
-    """A supply of consecutive frames.
+    """A supply of consecutive frames, which had `size_hw` before they were brought to the network's size.
 
-    Attributes:
-        description: for the report; file names without their folders.
-        size_hw: (H, W) of the frames before they were brought to the network's size.
+    `description` is for the report: file names without their folders.
     """
 
     description: str
@@ -61,13 +58,7 @@ def to_and_fro(index: int, count: int) -> int:
 
 
 class SceneFootage:
-    """The rendered street scene, played forwards and backwards in turn.
-
-    Args:
-        height: of the frames.
-        width: of the frames.
-        count: frames wanted; no more than those are rendered.
-    """
+    """The rendered street scene, played forwards and backwards in turn; no more than `count` frames are rendered."""
 
     def __init__(self, *, height: int, width: int, count: int) -> None:
         self._images: list[npt.NDArray[np.uint8]] = []
@@ -91,10 +82,7 @@ class SceneFootage:
 class FileFootage:
     """A video, a folder of images, or a folder of such folders: each of these is a sequence of its own.
 
-    Frames are resized (bilinear) where they have another size.
-
-    Attributes:
-        size_hw: of the first sequence.
+    Frames are resized (bilinear) where they have another size than the network's; `size_hw` is the first sequence's.
 
     Raises:
         MediaError: unreadable, or no frames.
@@ -106,8 +94,7 @@ class FileFootage:
         )  # with the video code, only where files are read
 
         folders = sequence_folders(path) if path.is_dir() else []
-        self._paths = folders or [path]
-        self._prefixes = [f"{folder.name}/" for folder in folders] or [""]
+        self._path, self._first = path, folders[0] if folders else path
         self._height, self._width = height, width
         with self.open() as source:
             self.size_hw = source.size_hw
@@ -121,7 +108,7 @@ class FileFootage:
         Raises:
             MediaError: unreadable, or no frames.
         """
-        return _open(self._paths[0])
+        return _open(self._first)
 
     def frames(self, count: int) -> Iterator[FootageFrame]:
         """See `Footage`; decoded as it goes.
@@ -134,17 +121,23 @@ class FileFootage:
     def _all_frames(self) -> Iterator[FootageFrame]:
         import cv2  # with the video code, only where files are read
 
-        for path, prefix in zip(self._paths, self._prefixes, strict=True):
-            with _open(path) as source:
-                for index, frame in enumerate(source):
-                    image = frame.image
-                    if image.shape[:2] != (self._height, self._width):
-                        size = (self._width, self._height)
-                        image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_LINEAR), np.uint8)
-                    yield FootageFrame(image, f"{prefix}{frame.name}", index)
+        with _open(self._path) as source:
+            place = 0
+            for frame in source:
+                image = frame.image
+                upright_hw = image.shape[:2]
+                if upright_hw != (self._height, self._width):
+                    size = (self._width, self._height)
+                    image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_LINEAR), np.uint8)
+                place = 0 if frame.begins else place
+                stored_hw = upright_hw[::-1] if frame.orientation.swaps_sides else None
+                yield FootageFrame(image, frame.name, place, stored_hw)
+                place += 1
 
 
 def _open(path: Path) -> FrameSource:
-    from tdnet_runtime.media.sources import open_source  # with the video code, only where files are read
+    from tdnet_runtime.media.damage import OnDamage  # with the video code, only where files are read
+    from tdnet_runtime.media.sources import open_source
 
-    return open_source(f"{path.parent}/{path.name}")  # ./0, since a plain 0 would be a camera
+    # ./0, since a plain 0 would be a camera. All sides are to get whole frames, and every run the same.
+    return open_source(f"{path.parent}/{path.name}", on_damage=OnDamage.FAIL)

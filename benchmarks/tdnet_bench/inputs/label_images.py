@@ -11,17 +11,23 @@ import numpy.typing as npt
 
 from tdnet_bench.records.frames import ClassPixels
 from tdnet_runtime.errors import MediaError, OptionError
+from tdnet_runtime.media.exif import orientation_and_unmarked
+from tdnet_runtime.media.frames import reason
+from tdnet_runtime.media.native_stderr import held_stderr
+from tdnet_runtime.media.png import grey_from_palette_png
 
 __all__ = ["LabelImages", "class_pixels"]
 
 Labels = npt.NDArray[np.uint8]
 
+_DECODE_FLAGS = cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION
+
 
 class LabelImages:
-    """PNGs of a folder and its sub-folders, 8-bit grey, a class index in each pixel; those of the frames' names are used.
+    """PNGs of a folder and its sub-folders, a class index in each pixel; those of the frames' names are used.
 
-    Args:
-        folder: `--labels`.
+    8-bit grey, or with a palette, of which the indices count. They lie on the upright frames, as people see these
+    and `tdnet-run` writes them; one with a mark of orientation is turned by it, as a frame is.
 
     Raises:
         OptionError: no folder, or no PNG in it or in a folder in it.
@@ -42,13 +48,17 @@ class LabelImages:
         self._paths = {path.relative_to(folder).with_suffix("").as_posix(): path for path in paths}
         self._owners: dict[Path, str] = {}
 
-    def of(self, name: str) -> Labels | None:
+    def of(self, name: str, *, stored_hw: tuple[int, int] | None = None) -> Labels | None:
         """The label image of the frame called `name` (see `FootageFrame`), uint8 [H, W]; None without one.
 
         That of a frame of a sequence may lie in a folder called like the sequence's, or beside all others.
 
+        Args:
+            name: of the frame.
+            stored_hw: size of the frame before it was turned, if it was.
+
         Raises:
-            MediaError: it is not an 8-bit grey image, or was another frame's.
+            MediaError: it is of another form, was another frame's, or lies on the frame as it is stored.
         """
         path = self._paths.get(name) or self._paths.get(name.rpartition("/")[2])
         if path is None:
@@ -59,14 +69,13 @@ class LabelImages:
                 f"the frames {owner!r} and {name!r} would share a label image; sort the label images into folders "
                 f"called like the sequences': '{path}'"
             )
-        image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-        if image is None or image.ndim != 2 or image.dtype != np.uint8:
-            came = "no readable image" if image is None else f"{image.dtype} {list(image.shape)}"
+        image = _read(path)
+        if image.shape == stored_hw and image.shape[0] != image.shape[1]:
             raise MediaError(
-                f"reading a label image: it is {came}, expected 8-bit grey, a class index in each pixel: "
-                f"'{path}'"
+                f"reading a label image: it is {image.shape[0]}x{image.shape[1]} (height x width), as its frame is "
+                f"stored, which a mark turns upright; turn the label images, too: '{path}'"
             )
-        return np.asarray(image, dtype=np.uint8)
+        return image
 
     @property
     def used(self) -> int:
@@ -78,13 +87,27 @@ def _pngs(folder: Path) -> Iterator[Path]:
     return (path for path in folder.iterdir() if path.suffix.lower() == ".png")
 
 
-def class_pixels(labels: Labels, truth: Labels, *, classes: int) -> ClassPixels:
-    """Counts of `labels` against the label image `truth`, at the latter's size.
+def _read(path: Path) -> Labels:
+    try:
+        orientation, data = orientation_and_unmarked(path.read_bytes())
+    except OSError as error:
+        raise MediaError(f"reading a label image: {reason(error)}: '{path}'") from error
+    grey, step = grey_from_palette_png(data)
+    with held_stderr():
+        image = cv2.imdecode(np.frombuffer(grey or b"0", dtype=np.uint8), _DECODE_FLAGS)
+    if image is None or image.ndim != 2 or image.dtype != np.uint8:
+        came = "no readable image" if image is None else f"{image.dtype} {list(image.shape)}"
+        raise MediaError(
+            f"reading a label image: it is {came}, expected 8-bit grey, a class index in each pixel: '{path}'"
+        )
+    return orientation.apply(np.asarray(image // step, dtype=np.uint8))
 
-    Args:
-        labels: uint8 [H, W]; brought to the size of `truth` as the runtime does, by the nearest pixel.
-        truth: uint8 [H', W']; pixels whose value is no class (255, for one) are left out.
-        classes: number of classes; every label is below it.
+
+def class_pixels(labels: Labels, truth: Labels, *, classes: int) -> ClassPixels:
+    """Counts of `labels`, uint8 [H, W], against the label image `truth`, uint8 [H', W'], at the latter's size.
+
+    Labels are brought to it as the runtime does, by the nearest pixel, and all below `classes`; pixels of `truth`
+    whose value is no class (255, for one) are left out.
     """
     if labels.shape != truth.shape:
         height, width = truth.shape

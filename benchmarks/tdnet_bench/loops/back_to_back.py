@@ -13,7 +13,7 @@ from typing import NamedTuple, TypeAlias
 
 from tdnet_bench.inputs.footage import FootageFrame
 from tdnet_bench.loops.schedule import Schedule, turn_order
-from tdnet_bench.quality.judge import Judgement
+from tdnet_bench.quality.judge import Judgement, require_classes
 from tdnet_bench.records.frames import FrameRecord
 from tdnet_bench.sides.side import Array, Clock, Side, Sleep, Tick, Write
 
@@ -33,12 +33,7 @@ Judging: TypeAlias = Callable[[FootageFrame, Mapping[str, Array]], Mapping[str, 
 
 
 class WarmUp(NamedTuple):
-    """A scratch stream that is over.
-
-    Attributes:
-        frames: that it had.
-        first_mask_ns: from opening it to its first labels.
-    """
+    """A scratch stream that is over: its frames, and nanoseconds from opening it to its first labels."""
 
     frames: int
     first_mask_ns: int
@@ -49,31 +44,33 @@ def warm_up(
     frames: Sequence[Array],
     schedule: Schedule,
     *,
+    classes: int | None = None,
     floor_ns: int = _WARM_UP_FLOOR_NS,
     clock: Clock = time.perf_counter_ns,
     tick: Tick = lambda: None,
 ) -> WarmUp:
     """Run a scratch stream over all paths, cold and warm, then close it; its numbers are not kept.
 
-    Args:
-        side: the side to warm up.
-        frames: at least one; repeated as needed.
-        schedule: of the network.
-        floor_ns: whole rounds of m frames are added until this much time has passed.
-        clock: monotonic, in nanoseconds.
-        tick: called after each frame.
+    `frames` are repeated as needed; whole rounds of m frames are added until `floor_ns` have passed.
+
+    Raises:
+        BackendError: see `require_classes`.
     """
     source = cycle(frames)
     started_ns = clock()
     with side.stream() as push:
-        push(next(source))
+        mask = push(side.feed(next(source)))
         first_mask_ns = clock() - started_ns
-        tick()
         count = 1
-        while count < schedule.warm_up_frames or count % schedule.paths or clock() - started_ns < floor_ns:
-            push(next(source))
-            count += 1
+        while True:
+            if classes is not None:
+                require_classes(side.name, mask.labels, classes)
             tick()
+            done = count >= schedule.warm_up_frames and count % schedule.paths == 0
+            if done and clock() - started_ns >= floor_ns:
+                break
+            mask = push(side.feed(next(source)))
+            count += 1
     return WarmUp(count, first_mask_ns)
 
 
@@ -89,21 +86,11 @@ def measure(
     sleep: Sleep = time.sleep,
     tick: Tick = lambda: None,
 ) -> int:
-    """Push every frame through every side and write down what the clock showed.
+    """Push every frame through every side and write down what the clock showed; gives the number of frames.
 
-    Args:
-        sides: each gets a new stream where a sequence of frames begins.
-        frames: taken one at a time, outside the timed calls.
-        schedule: of the network.
-        write: gets one record for each frame and side, by frame, then in the order of the calls.
-        judge: called after all sides had a frame, outside the timed calls.
-        pause_ms: idle time before each timed call.
-        clock: monotonic, in nanoseconds.
-        sleep: pauses for so many seconds.
-        tick: called after each frame.
-
-    Returns:
-        Number of frames.
+    Each side gets a new stream where a sequence of frames begins, and is idle for `pause_ms` before each timed call.
+    Frames are taken, and labels judged after all sides had a frame, outside the timed calls. `write` gets one record
+    for each frame and side, by frame, then in the order of the calls.
     """
     count = 0
     with ExitStack() as stack:
@@ -116,11 +103,12 @@ def measure(
             labels: dict[str, Array] = {}
             for place in turn_order(index, paths=schedule.paths, sides=len(sides)):
                 name = sides[place].name
+                given = sides[place].feed(frame.image)
                 sleep(pause_ms / 1e3)
                 started_ns = clock()
-                mask = pushes[place](frame.image)
+                mask = pushes[place](given)
                 spent_ns[name] = clock() - started_ns
-                device_ns[name], labels[name] = mask.device_compute_ns, mask.labels
+                labels[name], device_ns[name] = mask.labels, mask.device_compute_ns
             judged = judge(frame, labels)
             for turn, name in enumerate(spent_ns):
                 worth = judged.get(name, Judgement())

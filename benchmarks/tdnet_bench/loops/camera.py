@@ -27,21 +27,11 @@ def measure_camera(
     sleep: Sleep = time.sleep,
     tick: Tick = lambda: None,
 ) -> int:
-    """Decode and push frames, all sides in turn, each from a source of its own.
+    """Decode and push frames, all sides in turn, each from a source of its own; gives the number of frames.
 
-    Args:
-        sides: that take frames of any size; each gets one new stream.
-        open_source: the file at its first frame, anew with each call.
-        count: frames wanted; fewer where the file ends before.
-        schedule: of the network.
-        write: gets one record for each frame and side, by frame, then in the order of the calls.
-        pause_ms: idle time before each frame of a side.
-        clock: monotonic, in nanoseconds.
-        sleep: pauses for so many seconds.
-        tick: called after each frame.
-
-    Returns:
-        Number of frames.
+    Sides take frames of any size, and get one new stream each; `open_source` gives the file at its first frame, anew
+    with each call. `count` frames are wanted; there are fewer where the file ends before. For the rest see
+    `back_to_back.measure`.
 
     Raises:
         MediaError: the file cannot be read.

@@ -8,42 +8,39 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TypeAlias
 
+import psutil
+
 from tdnet_bench.loops.back_to_back import WarmUp, warm_up
 from tdnet_bench.loops.schedule import Schedule
 from tdnet_bench.machine.environment import peak_rss_mib
 from tdnet_bench.machine.gpus import process_gpu_memory_mib
-from tdnet_bench.records.config import LeftOut, SideSpec
-from tdnet_bench.records.setup import SideSetup
-from tdnet_bench.sides.bundle_side import BundleSide
+from tdnet_bench.records.config import LeftOut, SideSetup, SideSpec, StreamMemory
+from tdnet_bench.sides.bundle_side import GPU_BACKENDS, BundleSide
+from tdnet_bench.sides.gpu import Gpu
 from tdnet_bench.sides.pytorch_side import PyTorchSide, network_for
-from tdnet_bench.sides.requests import Request
+from tdnet_bench.sides.requests import HOST, Request
 from tdnet_bench.sides.side import Array, Tick
 from tdnet_bench.statistics.latency import NS_PER_MS
 from tdnet_runtime import Segmenter
+from tdnet_runtime.backends.base import DeviceBackend
 from tdnet_runtime.errors import BackendError, MissingExtraError, TdnetError
 from tdnet_runtime.manifest import Manifest
 
-__all__ = ["AnySide", "Lineup"]
+__all__ = ["AnySide", "Lineup", "measure_streams"]
 
 AnySide: TypeAlias = BundleSide | PyTorchSide
 _UNUSABLE = (BackendError, MissingExtraError)
 
 
 class Lineup:
-    """Opens sides and keeps them open until `stack` is closed.
-
-    Args:
-        engine: the bundle.
-        ckpt: weights of the PyTorch sides; None for made-up ones.
-        threads: for each side.
-        stack: closes the sides.
-        warm_up: see `back_to_back.warm_up`.
+    """Opens sides and keeps them open until `stack` is closed; without `ckpt` PyTorch's weights are made up.
 
     Attributes:
         sides: those that are warm, the subject first.
         setup: by name, what each took.
         left_out: requests that could not be opened or failed on the warm-up, and why.
         repeated: requests that turned out to be a side that was there already, and its name.
+        no_gpu: why nothing tells the device's time, where a side has a device; None until then.
     """
 
     def __init__(
@@ -59,40 +56,42 @@ class Lineup:
         self._stack, self._warm_up = stack, warm_up
         self._subject: tuple[BundleSide, int] | None = None
         self._manifest: Manifest | None = None
+        self._found_gpu: Gpu | None = None
+        self.no_gpu: str | None = None
         self.sides: list[AnySide] = []
         self.setup: dict[str, SideSetup] = {}
         self.left_out: list[LeftOut] = []
         self.repeated: dict[str, str] = {}
 
-    def open_subject(self, rivals: Sequence[Request]) -> tuple[Segmenter, tuple[Request, ...]]:
-        """Open the bundle on the first of `rivals` that can run it here.
-
-        Returns:
-            The opened bundle, and the rivals after it.
+    def open_subject(self, rivals: Sequence[Request]) -> tuple[BundleSide, tuple[Request, ...]]:
+        """Open the bundle on the first of `rivals` that can run it here; gives that side, and the rivals after it.
 
         Raises:
             BackendError: none can; of the first one.
             BundleError: the bundle cannot be trusted.
         """
-        errors: list[BackendError | MissingExtraError] = []
+        first: TdnetError | None = None
         for place, request in enumerate(rivals):
             started_ns = time.perf_counter_ns()
             try:
-                segmenter = self._stack.enter_context(self._open_bundle(request))
+                with ExitStack() as stack:
+                    side = self._bundle_side(request, stack)
+                    self._stack.push(stack.pop_all())
             except _UNUSABLE as error:
-                errors.append(error)
+                first = first or error
                 self._leave_out(request, error)
                 continue
-            self._subject = (BundleSide(segmenter), time.perf_counter_ns() - started_ns)
-            self._manifest = segmenter.manifest
-            return segmenter, tuple(rivals[place + 1 :])
-        raise errors[0]
+            self._subject = (side, time.perf_counter_ns() - started_ns)
+            self._manifest = side.segmenter.manifest
+            return side, tuple(rivals[place + 1 :])
+        assert first is not None  # there is a rival
+        raise first
 
     def warm_up_subject(self, frames: Sequence[Array], schedule: Schedule, *, tick: Tick) -> None:
         """Warm the subject up; see `back_to_back.warm_up`."""
         assert self._subject is not None  # open_subject came first
         side, load_ns = self._subject
-        self._keep(side, load_ns, self._warm_up(side, frames, schedule, tick=tick))
+        self._keep(side, load_ns, self._warm_up(side, frames, schedule, classes=self._classes, tick=tick))
 
     def add(self, request: Request, frames: Sequence[Array], schedule: Schedule, *, tick: Tick) -> None:
         """Open another side and warm it up, or note why it cannot be.
@@ -108,33 +107,63 @@ class Lineup:
                 if side.name in self.setup:
                     self.repeated[str(request)] = side.name
                     return
-                warmed = self._warm_up(side, frames, schedule, tick=tick)
+                warmed = self._warm_up(side, frames, schedule, classes=self._classes, tick=tick)
             except _UNUSABLE as error:
                 self._leave_out(request, error)
                 return
             self._stack.push(stack.pop_all())
         self._keep(side, load_ns, warmed)
 
-    def specs(self, *, camera: bool) -> dict[str, SideSpec]:
-        """The sides by name; `camera` where camera to mask is measured, too."""
-        return {side.name: side.spec(camera=camera) for side in self.sides}
+    def specs(self, *, camera: bool) -> tuple[SideSpec, ...]:
+        """Of all sides; `camera` where camera to mask is measured, too."""
+        return tuple(side.spec(camera=camera) for side in self.sides)
 
-    def _open_bundle(self, request: Request) -> Segmenter:
-        return Segmenter.open(
-            self._engine, backend=request.name, precision=request.precision, threads=self._threads
+    @property
+    def _classes(self) -> int:
+        assert self._manifest is not None  # open_subject came first
+        return len(self._manifest.classes)
+
+    def _bundle_side(self, request: Request, stack: ExitStack) -> BundleSide:
+        segmenter = stack.enter_context(
+            Segmenter.open(
+                self._engine, backend=request.name, precision=request.precision, threads=self._threads
+            )
         )
+        backend = segmenter.backend
+        gpu = self._gpu() if backend.name in GPU_BACKENDS else None
+        if request.resident and not isinstance(backend, DeviceBackend):
+            raise BackendError(
+                f"the backend {backend.name} leaves neither frames nor labels in a GPU's memory"
+            )
+        if request.resident and gpu is None:
+            raise BackendError(f"frames cannot be put into the GPU's memory: {self.no_gpu}")
+        if not request.graphs:
+            if not hasattr(backend, "use_graphs"):
+                raise BackendError(f"the backend {backend.name} has no CUDA graphs that it could go without")
+            backend.use_graphs = False
+        return BundleSide(segmenter, gpu=gpu, resident=request.resident, marks=request.marks)
+
+    def _gpu(self) -> Gpu | None:
+        """The GPU, for its events; looked for once."""
+        if self._found_gpu is None and self.no_gpu is None:
+            try:
+                self._found_gpu = Gpu.open()
+            except BackendError as error:
+                self.no_gpu = str(error)
+        return self._found_gpu
 
     def _open(self, request: Request, stack: ExitStack) -> AnySide:
         if not request.is_pytorch:
-            return BundleSide(stack.enter_context(self._open_bundle(request)))
+            return self._bundle_side(request, stack)
         manifest = self._manifest
         assert manifest is not None  # open_subject came first
         return PyTorchSide(
-            request.name,
+            request,
             network_for(manifest, self._ckpt),
             manifest=manifest,
             threads=self._threads,
             weights="synthetic" if self._ckpt is None else "checkpoint",
+            gpu=None if request.device == HOST else self._gpu(),
         )
 
     def _leave_out(self, request: Request, error: TdnetError) -> None:
@@ -151,3 +180,37 @@ class Lineup:
             peak_rss_mib=peak_rss_mib(),
             device_memory_mib=process_gpu_memory_mib(),
         )
+
+
+_MIB = 1 << 20
+_OWN = ("device_bytes", "scratch_bytes", "pinned_bytes")
+
+
+def measure_streams(
+    side: BundleSide, images: Sequence[Array], count: int, *, tick: Tick = lambda: None
+) -> StreamMemory:
+    """Open `count` streams after a first one, and run each of them through all paths, with m or more `images`.
+
+    To be done after everything that is timed: what is opened takes memory.
+    """
+    frames = images[: len(side.segmenter.manifest.paths)]
+    own = None
+    taken = []
+    with ExitStack() as stack:
+        for _ in range(1 + count):
+            before = _used_bytes(side)
+            stream = stack.enter_context(side.segmenter.stream())
+            for frame in frames:
+                stream.push(frame)
+            taken.append((_used_bytes(side) - before) / _MIB)
+            use = stream.memory_use
+            own = None if use is None else {name: getattr(use, name) for name in _OWN}
+            tick()
+    return StreamMemory(
+        on="host" if side.gpu is None else "device", further_mib=tuple(taken[1:]), own_bytes=own
+    )
+
+
+def _used_bytes(side: BundleSide) -> int:
+    """Of the GPU by the driver's count, upside down; else of this process's resident memory."""
+    return psutil.Process().memory_info().rss if side.gpu is None else -side.gpu.free_bytes()

@@ -32,24 +32,17 @@ def measure_paced(
 ) -> None:
     """Process frames of one new stream as they arrive, and write down what the clock showed.
 
-    Args:
-        side: the subject.
-        images: uint8 RGB [H, W, 3], at least one; played forwards and backwards in turn, by arrival.
-        fps: arrivals per second.
-        count: frames to process; those dropped in between do not count.
-        schedule: of the network.
-        write: gets one record for each processed frame.
-        clock: monotonic, in nanoseconds.
-        sleep: pauses for so many seconds.
-        tick: called after each processed frame.
+    `images` are played forwards and backwards in turn, by arrival. `count` frames are processed; those dropped in
+    between do not count. `write` gets one record for each processed frame.
     """
     with side.stream() as push:
         origin_ns = clock()
         frame = -1
         for index in range(count):
             frame = _await_frame(frame + 1, fps, origin_ns, clock, sleep)
+            given = side.feed(images[to_and_fro(frame, len(images))])
             started_ns = clock() - origin_ns
-            mask = push(images[to_and_fro(frame, len(images))])
+            push(given)
             done_ns = clock() - origin_ns
             write(
                 PacedRecord(
@@ -61,7 +54,6 @@ def measure_paced(
                     arrival_ns=arrival_ns(frame, fps),
                     started_ns=started_ns,
                     done_ns=done_ns,
-                    device_compute_ns=mask.device_compute_ns,
                 )
             )
             tick()

@@ -12,8 +12,8 @@ from tdnet_bench.loops.camera import measure_camera
 from tdnet_bench.loops.lineup import AnySide
 from tdnet_bench.loops.paced import measure_paced
 from tdnet_bench.loops.schedule import Schedule
+from tdnet_bench.machine.environment import OtherLoad
 from tdnet_bench.machine.gpus import Gpu, gpus_now
-from tdnet_bench.machine.load import OtherLoad
 from tdnet_bench.roofline.ceilings import BUDGET_S
 from tdnet_bench.sides.bundle_side import BundleSide
 from tdnet_bench.sides.side import Array, Phase, Write
@@ -24,13 +24,7 @@ __all__ = ["DEFAULT_PACE", "Measured", "Pace", "Parts"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pace:
-    """How patiently a run measures; anything but `DEFAULT_PACE` is for tests.
-
-    Attributes:
-        pause_ms: see `back_to_back.PAUSE_MS`.
-        warm_up: see `back_to_back.warm_up`.
-        ceilings_s: see `measure_ceilings`.
-    """
+    """How patiently a run measures; anything but `DEFAULT_PACE` is for tests."""
 
     pause_ms: float = PAUSE_MS
     warm_up: Callable[..., WarmUp] = warm_up
@@ -41,14 +35,7 @@ DEFAULT_PACE = Pace()
 
 
 class Measured(NamedTuple):
-    """What the records do not say.
-
-    Attributes:
-        frames: back to back, the first and the cold ones included.
-        gpus: right after the last of them.
-        other_busy_cores: see `Document`; over all parts.
-        usable_cores: that this process may run on.
-    """
+    """What the records do not say: back-to-back frames, the GPUs right after them, and how busy others kept the cores."""
 
     frames: int
     gpus: tuple[Gpu, ...]
@@ -58,16 +45,7 @@ class Measured(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
-    """What is measured, on what.
-
-    Attributes:
-        footage: the frames.
-        schedule: of the network.
-        warm_frames: frames to time in each part, after the lead-in.
-        fps: rates of the paced parts.
-        pace: how patiently.
-        phase: for a progress display.
-    """
+    """What is measured, on what: `warm_frames` in each part, after the lead-in, and paced ones at each rate of `fps`."""
 
     footage: FileFootage | SceneFootage
     schedule: Schedule
@@ -107,14 +85,7 @@ class Parts:
     def measure(
         self, sides: Sequence[AnySide], images: Sequence[Array], *, judge: Judging, write: Write
     ) -> Measured:
-        """Measure all parts.
-
-        Args:
-            sides: warm; the subject first.
-            images: see `images`.
-            judge: see `back_to_back.measure`.
-            write: gets the records as they are made.
-        """
+        """Measure all parts; sides are warm, the subject first. See `images`, and `back_to_back.measure` for the rest."""
         load = OtherLoad()
         with self.phase("back to back", self.count) as tick:
             frames = measure(
@@ -130,7 +101,7 @@ class Parts:
         if isinstance(self.footage, FileFootage):
             with self.phase("camera to mask", self.count) as tick:
                 measure_camera(
-                    [side for side in sides if isinstance(side, BundleSide)],
+                    [side for side in sides if isinstance(side, BundleSide) and not side.resident],
                     self.footage.open,
                     self.count,
                     self.schedule,

@@ -9,6 +9,7 @@ import os
 import platform
 import re
 import subprocess
+import time
 from contextlib import suppress
 from datetime import datetime, timezone
 from importlib import metadata
@@ -19,30 +20,19 @@ import psutil
 import tdnet_runtime
 from tdnet_bench.machine.gpus import Gpu
 from tdnet_bench.records.record import Record
+from tdnet_runtime.backends.cpu_count import usable_cpus
 from tdnet_runtime.backends.cpu_flags import cpu_flags
 
-__all__ = ["Environment", "capture_environment", "peak_rss_mib", "usable_cores"]
+__all__ = ["BUSY_SHARE", "Environment", "OtherLoad", "capture_environment", "peak_rss_mib", "usable_cores"]
 
 _MIB = 1 << 20
 _PACKAGES = (
-    "numpy",
-    "scipy",
-    "onnxruntime",
-    "onnxruntime-gpu",
-    "openvino",
-    "tensorrt",
-    "tensorrt-rtx",
-    "torch",
-    "opencv-python-headless",
-    "av",
-)
+    "numpy", "scipy", "onnxruntime", "onnxruntime-gpu", "openvino", "tensorrt", "tensorrt-rtx", "polygraphy",
+    "cuda-core", "cuda-bindings", "torch", "nvidia-cudnn-cu13", "nvidia-cudnn-cu12", "opencv-python-headless", "av",
+)  # fmt: skip
 _THREAD_VARIABLES = (
-    "OMP_NUM_THREADS",
-    "OMP_WAIT_POLICY",
-    "MKL_NUM_THREADS",
-    "GOMP_SPINCOUNT",
-    "KMP_BLOCKTIME",
-)
+    "OMP_NUM_THREADS", "OMP_WAIT_POLICY", "MKL_NUM_THREADS", "GOMP_SPINCOUNT", "KMP_BLOCKTIME",
+)  # fmt: skip
 _X86_FLAGS = {"avx2", "fma", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "avx512_fp16"}
 _X86_TILE_FLAGS = {"amx_tile", "amx_int8", "amx_bf16"}
 _ARM_FLAGS = {"asimd", "asimdhp", "asimddp", "i8mm", "bf16", "sve", "sve2"}
@@ -54,20 +44,12 @@ class Environment(Record, frozen=True, kw_only=True):
 
     Attributes:
         started_at: UTC, ISO 8601.
-        cpu: model name.
         cpu_flags: of the instruction sets that matter here, those present.
-        physical_cores: of the machine.
-        logical_cores: of the machine.
-        usable_cores: that this process may run on (affinity).
+        usable_cores: that this process may run on (affinity), and no more than its CPU quota.
         governor: of the first core's clock, e.g. `performance`.
         load_1min: average number of running processes in the minute before.
-        memory_mib: of the machine.
-        os: system and release.
-        python: implementation and version.
-        packages: versions of the installed ones that matter.
         thread_variables: environment variables set that govern thread pools.
         commit: of the source tree that ran, `+changes` appended where it was edited; None if installed.
-        gpus: NVIDIA's; none where `nvidia-smi` finds none.
     """
 
     started_at: str
@@ -109,10 +91,8 @@ def capture_environment() -> Environment:
 
 
 def usable_cores() -> int:
-    """Logical cores that this process may run on, at least 1."""
-    if hasattr(os, "sched_getaffinity"):  # Linux only
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    """Threads that can compute at once here, at least 1: cores that this process may run on, and CPU quotas."""
+    return usable_cpus()
 
 
 def peak_rss_mib() -> float | None:
@@ -163,7 +143,11 @@ def _commit(root: Path) -> str | None:
 
 def _git(root: Path, *arguments: str) -> str:
     done = subprocess.run(
-        ["git", "-C", root, *arguments], capture_output=True, text=True, check=True, timeout=10
+        ["git", "--no-optional-locks", "-C", root, *arguments],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=10,
     )
     return done.stdout.strip()
 
@@ -173,3 +157,52 @@ def _text(path: Path) -> str | None:
         return path.read_text(encoding="utf-8", errors="replace").strip("\0\n ")
     except OSError:
         return None
+
+
+BUSY_SHARE = 0.05
+"""Share of the usable cores from which on other programs are worth a warning.
+
+Seen with a load of 2 to 4 on 2 cores: PyTorch 2.13's p95 was 10 times its p50 (the threads of OpenMP spin
+while they wait for the slower one), ONNX Runtime's 1.7 times. So ratios mislead as well.
+"""
+
+
+class OtherLoad:
+    """Counts from its creation on; only the cores that this process may run on."""
+
+    def __init__(self) -> None:
+        self._process = psutil.Process()
+        self._cores = _cores_of(self._process)
+        self._started_s = time.perf_counter()
+        self._own_s, self._all_s = self._read()
+
+    @property
+    def usable_cores(self) -> int:
+        """Number of cores that are looked at."""
+        return len(self._cores)
+
+    def busy_cores(self) -> float:
+        """Cores that other programs (and, on a virtual machine, its host) kept busy, on average until now."""
+        elapsed_s = max(time.perf_counter() - self._started_s, 1e-9)
+        own_s, all_s = self._read()
+        busy_s = (all_s - self._all_s) - (own_s - self._own_s)
+        return float(min(max(busy_s / elapsed_s, 0.0), self.usable_cores))
+
+    def _read(self) -> tuple[float, float]:
+        """CPU seconds so far: this process's, and all that was not idle on the usable cores."""
+        own = self._process.cpu_times()
+        per_core = psutil.cpu_times(percpu=True)
+        busy_s = 0.0
+        for core in self._cores:
+            times = per_core[core]._asdict()
+            # Guests' time is part of user and nice already.
+            idle_or_twice = ("idle", "iowait", "guest", "guest_nice")
+            busy_s += sum(seconds for name, seconds in times.items() if name not in idle_or_twice)
+        return own.user + own.system, busy_s
+
+
+def _cores_of(process: psutil.Process) -> list[int]:
+    present = range(len(psutil.cpu_times(percpu=True)))
+    if not hasattr(process, "cpu_affinity"):  # macOS
+        return list(present)
+    return [core for core in process.cpu_affinity() if core in present] or list(present)

@@ -11,29 +11,15 @@ from tdnet_bench.records.record import Record
 __all__ = ["Gpu", "gpus_now", "process_gpu_memory_mib"]
 
 _FIELDS = (
-    "name",
-    "driver_version",
-    "memory.total",
-    "clocks.sm",
-    "clocks.max.sm",
-    "clocks.mem",
-    "power.limit",
-)
+    "name", "driver_version", "memory.total", "clocks.sm", "clocks.max.sm", "clocks.mem", "power.limit",
+)  # fmt: skip
 _TIMEOUT_S = 10
 
 
 class Gpu(Record, frozen=True, kw_only=True):
     """One GPU, right after the last timed frame; None where it does not tell.
 
-    Attributes:
-        name: of the product.
-        driver: its version.
-        memory_mib: in all.
-        sm_clock_mhz: of the processors.
-        sm_clock_max_mhz: what they can run at.
-        memory_clock_mhz: of the memory.
-        power_limit_w: enforced.
-        throttle_reasons: NVML's bit mask of what held the clocks down, hexadecimal.
+    `throttle_reasons` is NVML's bit mask of what held the clocks down, hexadecimal.
     """
 
     name: str
@@ -53,18 +39,15 @@ def gpus_now() -> tuple[Gpu, ...]:
         return ()
     reasons = _query("--query-gpu", ("clocks_throttle_reasons.active",))
     masks = [row[0] for row in reasons] if len(reasons) == len(rows) else [None] * len(rows)
+    numbers = Gpu.__struct_fields__[2:-1]  # in the order of the fields
     return tuple(
         Gpu(
-            name=row[0],
-            driver=row[1],
-            memory_mib=_number(row[2]),
-            sm_clock_mhz=_number(row[3]),
-            sm_clock_max_mhz=_number(row[4]),
-            memory_clock_mhz=_number(row[5]),
-            power_limit_w=_number(row[6]),
+            name=name,
+            driver=driver,
             throttle_reasons=mask,
+            **dict(zip(numbers, map(_number, rest), strict=True)),
         )
-        for row, mask in zip(rows, masks, strict=True)
+        for (name, driver, *rest), mask in zip(rows, masks, strict=True)
     )
 
 

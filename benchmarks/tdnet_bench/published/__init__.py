@@ -2,17 +2,5 @@
 
     python -m tdnet_bench.published     # makes every block `<!-- results:NAME -->` anew
 
-`results.py` reads the files, `pages.py` finds the blocks, `blocks.py` knows what each is called; a block's table is
-in a module called `*_table.py` or `*_tables.py`, whose words are in `markdown.py`.
+`results.py` reads the files, `pages.py` finds the blocks and knows what each is called; tables are in `*_table(s).py`.
 """
-
-from __future__ import annotations
-
-from tdnet_runtime.extras import launch
-
-__all__ = ["main"]
-
-
-def main() -> None:
-    """`python -m tdnet_bench.published`."""
-    launch("published", "tdnet_bench.published.command:run", extra="bench")

@@ -1,8 +1,6 @@
 """`python -m tdnet_bench.published`."""
 
-from __future__ import annotations
-
-from tdnet_bench.published import main
+from tdnet_runtime.extras import launch
 
 if __name__ == "__main__":
-    main()
+    launch("published", "tdnet_bench.published.pages:run", extra="bench")

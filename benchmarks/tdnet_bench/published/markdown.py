@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
-from tdnet_bench.machine.load import BUSY_SHARE
+from tdnet_bench.machine.environment import BUSY_SHARE
 from tdnet_bench.published.results import Result
 from tdnet_bench.records.config import PYTORCH
 from tdnet_bench.views.formats import ABSENT, format_percent
 
 __all__ = [
-    "BUSY",
-    "Link",
-    "agreement_cell",
-    "file_cell",
-    "network_cell",
-    "number",
-    "p50_cell",
-    "share_cell",
-    "size_cell",
-    "with_notes",
-]
+    "BUSY", "Link", "agreement_cell", "file_cell", "markdown_table", "network_cell", "number", "p50_cell",
+    "share_cell", "size_cell", "with_notes",
+]  # fmt: skip
 
 Link: TypeAlias = Callable[[Path], str]
 """From a file's path to the target of a link to it."""
@@ -31,17 +23,25 @@ BUSY, APPROXIMATE = "†", "‡"
 """Marks of a row; `with_notes` says what they mean."""
 
 
+def markdown_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table; every row has a cell for each column. No line end after the last row."""
+    lines = [_line(columns), "|" + "---|" * len(columns)]
+    return "\n".join([*lines, *(_line(row) for row in rows)])
+
+
+def _line(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
+
+
 def with_notes(made: str, results: Sequence[Result]) -> str:
     """A table, and below it where its figures come from and what its marks mean."""
     notes = [f"Measured on {'; '.join(_places(results))}."]
-    if any(result.is_busy for result in results):
-        notes.append(
-            f"{BUSY} other programs ran beside it, on more than {100 * BUSY_SHARE:.0f} % of the cores."
-        )
-    if any(result.is_approximate for result in results):
-        notes.append(
-            f"{APPROXIMATE} an approximation: the LayerNorm maps are resampled from the network's own size."
-        )
+    busy = f"{BUSY} other programs ran beside it, on more than {100 * BUSY_SHARE:.0f} % of the cores."
+    resampled = (
+        f"{APPROXIMATE} an approximation: the LayerNorm maps are resampled from the network's own size."
+    )
+    notes += [busy] if any(result.is_busy for result in results) else []
+    notes += [resampled] if any(result.is_approximate for result in results) else []
     return "\n\n".join([made, *notes])
 
 

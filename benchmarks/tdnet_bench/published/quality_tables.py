@@ -4,46 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tdnet_bench.published.markdown import (
-    Link,
-    agreement_cell,
-    file_cell,
-    network_cell,
-    p50_cell,
-    size_cell,
-    with_notes,
-)
+from tdnet_bench.published import markdown as md
 from tdnet_bench.published.results import Machine, Result
 from tdnet_bench.records.config import PYTORCH
 from tdnet_bench.statistics.quality import Accuracy
 from tdnet_bench.views.formats import ABSENT, format_percent
-from tdnet_bench.views.markdown import markdown_table
 
 __all__ = ["camvid_class_table", "camvid_table", "points_cell"]
 
 _COLUMNS = (
-    "network",
-    "split, frames",
-    "input",
-    "side",
-    "mIoU, %",
-    "to PyTorch, points",
-    "labels equal",
-    "worst frame",
-    "consistency, %",
-    "p50",
-    "file",
-)
+    "network", "split, frames", "input", "side", "mIoU, %", "to PyTorch, points", "labels equal", "worst frame",
+    "consistency, %", "p50", "file",
+)  # fmt: skip
 
 
-def camvid_table(machine: Machine, link: Link) -> str | None:
+def camvid_table(machine: Machine, link: md.Link) -> str | None:
     """A row for each network, split, size and side."""
     measured = list(_by_network(machine))
     rows = [row for split, result in measured for row in _rows(split, result, link)]
-    return with_notes(markdown_table(_COLUMNS, rows), [result for _, result in measured]) if rows else None
+    return (
+        md.with_notes(md.markdown_table(_COLUMNS, rows), [result for _, result in measured]) if rows else None
+    )
 
 
-def camvid_class_table(machine: Machine, link: Link) -> str | None:
+def camvid_class_table(machine: Machine, link: md.Link) -> str | None:
     """IoU of each class, for the documents at the size of the training; a table for each set of classes."""
     tables: dict[tuple[str, ...], list[tuple[str, ...]]] = {}
     used = []
@@ -54,20 +38,20 @@ def camvid_class_table(machine: Machine, link: Link) -> str | None:
         used.append(result)
         tables.setdefault(result.document.config.classes, []).extend(
             (
-                network_cell(result),
+                md.network_cell(result),
                 split,
                 side,
                 *(format_percent(iou) for iou in accuracy.iou_by_class),
-                file_cell(result, link),
+                md.file_cell(result, link),
             )
             for side, accuracy in accuracies.items()
             if accuracy is not None
         )
     made = [
-        markdown_table(("network", "split", "side", *classes, "file"), rows)
+        md.markdown_table(("network", "split", "side", *classes, "file"), rows)
         for classes, rows in tables.items()
     ]
-    return with_notes("\n\n".join(made), used) if made else None
+    return md.with_notes("\n\n".join(made), used) if made else None
 
 
 def _by_network(machine: Machine) -> Iterator[tuple[str, Result]]:
@@ -77,23 +61,23 @@ def _by_network(machine: Machine) -> Iterator[tuple[str, Result]]:
         yield from ((split, result) for split, result in found if result.network == network)
 
 
-def _rows(split: str, result: Result, link: Link) -> Iterator[tuple[str, ...]]:
+def _rows(split: str, result: Result, link: md.Link) -> Iterator[tuple[str, ...]]:
     baseline = _accuracy(result, PYTORCH)
     for side in result.compared_sides:
         accuracy = _accuracy(result, side)
         consistency = result.document.summary.sides[side].quality.temporal_consistency
         yield (
-            network_cell(result),
+            md.network_cell(result),
             split if accuracy is None else f"{split}, {accuracy.frames}",
-            size_cell(result),
+            md.size_cell(result),
             side,
             ABSENT if accuracy is None else format_percent(accuracy.miou),
             ABSENT if side == PYTORCH else points_cell(accuracy, baseline),
-            agreement_cell(result, side),
-            agreement_cell(result, side, worst=True),
+            md.agreement_cell(result, side),
+            md.agreement_cell(result, side, worst=True),
             ABSENT if consistency is None else format_percent(consistency.mean),
-            p50_cell(result, side),
-            file_cell(result, link),
+            md.p50_cell(result, side),
+            md.file_cell(result, link),
         )
 
 

@@ -1,4 +1,4 @@
-"""The committed documents, in the order in which tables show them: of `tdnet-bench` by machine, of `gpu_check`."""
+"""The committed documents, in the order in which tables show them."""
 
 from __future__ import annotations
 
@@ -8,19 +8,17 @@ from pathlib import Path
 import msgspec
 
 from tdnet_bench.documents.document import Document, read_document
-from tdnet_bench.documents.result_file import read_result
-from tdnet_bench.gpu_check.records import KIND as GPU_CHECK
-from tdnet_bench.gpu_check.records import GpuCheck
-from tdnet_bench.machine.load import BUSY_SHARE
-from tdnet_bench.ort_settings import document as ort_settings
+from tdnet_bench.machine.environment import BUSY_SHARE
 from tdnet_bench.records.config import PYTORCH
 from tdnet_bench.statistics.ratios import Ratio
 
-__all__ = ["SPLITS", "GpuResult", "Machine", "Result", "Results", "read_machines", "read_results"]
+__all__ = ["SPLITS", "Machine", "Result", "Results", "read_machines", "read_results"]
 
 SPLITS = ("val", "test")
 """Of CamVid; a machine's folder has `camvid-val` and `camvid-test`."""
 
+_GPU, _GPU_CHECK = "gpu", "gpu-check"
+_SETTINGS = "onnxruntime settings"
 _PUBLISHED_PLANES = "planes 64-128-256-512"
 """Of all four networks."""
 
@@ -71,40 +69,21 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """A folder of results.
-
-    Attributes:
-        name: of the folder.
-        speed: documents that lie in it.
-        camvid: those with CamVid's label images, by split; a split that was not measured is missing.
-        settings: ONNX Runtime's, with their files.
-    """
+    """A folder of results: its documents, those of CamVid by split, files about ONNX Runtime's settings."""
 
     name: str
     speed: tuple[Result, ...]
     camvid: dict[str, tuple[Result, ...]]
-    settings: tuple[tuple[Path, ort_settings.SettingsDocument], ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class GpuResult:
-    """One document of `gpu_check`, and the file that it came from."""
-
-    path: Path
-    document: GpuCheck
+    settings: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """All that is published.
-
-    Attributes:
-        machines: a folder each, by name.
-        gpu_checks: files beside the folders, the oldest first.
-    """
+    """All that is published: machines by name, files of `gpu_check`'s version 1, and those of runs in `gpu/*/`."""
 
     machines: tuple[Machine, ...]
-    gpu_checks: tuple[GpuResult, ...] = ()
+    gpu_checks: tuple[Path, ...] = ()
+    gpu_runs: tuple[Path, ...] = ()
 
 
 class _Head(msgspec.Struct):
@@ -119,14 +98,12 @@ def read_results(folder: Path) -> Results:
     Raises:
         OptionError: a file is no document of this version.
     """
-    decoder = msgspec.json.Decoder(GpuCheck)
-    checks = [
-        GpuResult(path, read_result(path, decoder.decode, what="gpu_check"))
-        for path in folder.glob("*.json")
-        if _kind(path) == GPU_CHECK
-    ]
-    checks.sort(key=lambda check: check.document.environment.started_at)
-    return Results(machines=read_machines(folder), gpu_checks=tuple(checks))
+    runs = sorted((folder / _GPU).glob("*/*.json"))
+    return Results(
+        machines=read_machines(folder),
+        gpu_checks=tuple(path for path in sorted(folder.glob("*.json")) if _kind(path) == _GPU_CHECK),
+        gpu_runs=tuple(path for path in runs if _kind(path) is None),
+    )
 
 
 def read_machines(folder: Path) -> tuple[Machine, ...]:
@@ -135,7 +112,7 @@ def read_machines(folder: Path) -> tuple[Machine, ...]:
     Raises:
         OptionError: a file is no document of this version.
     """
-    folders = sorted(path for path in folder.glob("*") if path.is_dir())
+    folders = sorted(path for path in folder.glob("*") if path.is_dir() and path.name != _GPU)
     return tuple(_machine(path) for path in folders)
 
 
@@ -145,11 +122,7 @@ def _machine(folder: Path) -> Machine:
         name=folder.name,
         speed=_results(folder),
         camvid={split: results for split, results in camvid.items() if results},
-        settings=tuple(
-            (path, ort_settings.read(path))
-            for path in sorted(folder.glob("*.json"))
-            if _kind(path) == ort_settings.KIND
-        ),
+        settings=tuple(path for path in sorted(folder.glob("*.json")) if _kind(path) == _SETTINGS),
     )
 
 

@@ -5,19 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from tdnet_bench.published.markdown import (
-    BUSY,
-    Link,
-    file_cell,
-    network_cell,
-    number,
-    size_cell,
-    with_notes,
-)
+from tdnet_bench.published import markdown as md
 from tdnet_bench.published.results import Machine, Result
 from tdnet_bench.roofline.model import Roofline
 from tdnet_bench.views.formats import ABSENT
-from tdnet_bench.views.markdown import markdown_table
 
 __all__ = ["roofline_table"]
 
@@ -25,7 +16,7 @@ _KINDS = {"subnet": "sub-networks", "apm": "APMs"}
 _BYTES_PER_MIB = 1 << 20
 
 
-def roofline_table(machine: Machine, link: Link) -> str | None:
+def roofline_table(machine: Machine, link: md.Link) -> str | None:
     """A row for each side with a roofline, then a table of the ceilings."""
     results = [result for result in machine.speed if result.document.rooflines]
     if not results:
@@ -36,17 +27,17 @@ def roofline_table(machine: Machine, link: Link) -> str | None:
     kinds = list(dict.fromkeys(_kind(point.name) for point in points))
     rows = [
         (
-            network_cell(result),
-            size_cell(result),
+            md.network_cell(result),
+            md.size_cell(result),
             side,
             *(_share_range(roofline, kind) for kind in kinds),
-            file_cell(result, link),
+            md.file_cell(result, link),
         )
         for result in results
         for side, roofline in result.document.rooflines.items()
     ]
-    shares = markdown_table(("network", "input", "side", *kinds, "file"), rows)
-    return with_notes(f"{shares}\n\n{_ceilings_table(results)}", results)
+    shares = md.markdown_table(("network", "input", "side", *kinds, "file"), rows)
+    return md.with_notes(f"{shares}\n\n{_ceilings_table(results)}", results)
 
 
 def _kind(graph: str) -> str:
@@ -77,12 +68,12 @@ def _ceilings_table(results: Sequence[Result]) -> str:
             name = f"copying, {copy.footprint_bytes / _BYTES_PER_MIB:g} MiB read and written"
             found.setdefault((name, "GB/s"), []).append((copy.gb_per_s, result.is_busy))
     rows = [
-        (f"{name} {BUSY}" if any(busy for _, busy in rates) else name, _range([r for r, _ in rates], unit))
+        (f"{name} {md.BUSY}" if any(busy for _, busy in rates) else name, _range([r for r, _ in rates], unit))
         for (name, unit), rates in found.items()
     ]
-    return markdown_table(("ceiling", "measured"), rows)
+    return md.markdown_table(("ceiling", "measured"), rows)
 
 
 def _range(rates: Sequence[float], unit: str) -> str:
-    low, high = number(min(rates)), number(max(rates))
+    low, high = md.number(min(rates)), md.number(max(rates))
     return f"{low} {unit}" if low == high else f"{low}–{high} {unit}"

@@ -23,12 +23,7 @@ _FULL_PRECISION = "fp32"
 
 
 class FeatureErrors(Record, frozen=True, kw_only=True):
-    """Of one side.
-
-    Attributes:
-        reference: the side in FP32 that it was compared with.
-        by_path: path 1 first; see `relative_error`. Each path saw one frame of its own.
-    """
+    """Of one side against `reference`, by path (each saw one frame of its own); see `relative_error`."""
 
     reference: str
     by_path: tuple[float, ...]
@@ -40,16 +35,9 @@ class FeatureErrors(Record, frozen=True, kw_only=True):
 
 
 def feature_errors(sides: Sequence[object], images: Sequence[Array]) -> dict[str, FeatureErrors]:
-    """Compare the value features of all bundle sides with those of the first one in FP32.
+    """Compare the value features of all bundle sides with those of the first one in FP32; empty without one, or attention.
 
-    Runs m frames through a new stream of each side: to be done after everything that is timed.
-
-    Args:
-        sides: of the run; others than bundles are passed over.
-        images: uint8 RGB [H, W, 3] of the network's size, m or more.
-
-    Returns:
-        By side, without the reference; empty where there is none, and for networks without attention.
+    Runs m frames, of m or more `images`, through a new stream of each side: to be done after everything that is timed.
     """
     bundles = [side for side in sides if isinstance(side, BundleSide)]
     reference = next((side for side in bundles if side.segmenter.backend.precision == _FULL_PRECISION), None)
@@ -67,9 +55,9 @@ def feature_errors(sides: Sequence[object], images: Sequence[Array]) -> dict[str
 
 
 def relative_error(values: npt.NDArray[np.floating], expected: npt.NDArray[np.floating]) -> float:
-    """‖values − expected‖ over ‖expected − its mean‖, over all elements; both of one shape."""
+    """‖values − expected‖ over ‖expected − its mean‖ (1 where that is 0), over all elements; both of one shape."""
     exact = expected.astype(np.float64)
-    return float(np.linalg.norm(values - exact) / np.linalg.norm(exact - exact.mean()))
+    return float(np.linalg.norm(values - exact) / (np.linalg.norm(exact - exact.mean()) or 1.0))
 
 
 def _features(side: BundleSide, images: Sequence[Array]) -> list[npt.NDArray[np.floating]]:

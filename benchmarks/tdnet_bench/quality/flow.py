@@ -5,10 +5,10 @@ Highly-Automated Driving", CVPR workshops 2020): the labels of frame t−1 are m
 between the two frames, and compared with the labels of frame t; a frame's consistency is the mIoU of the
 two, over the classes that occur in either, and a video's is the mean over its frames.
 
-Chosen here: the flow is DIS (T. Kroeger et al., ECCV 2016; OpenCV, preset "fast") from frame t to t−1 on the
-grey frames of the network's size, so that each pixel of frame t looks up the nearest pixel that it came
-from; pixels that come from outside the picture are left out. What becomes visible from behind something
-else is not left out. The flow is computed once and is the same for all sides of a run.
+Chosen here: the flow is DIS (T. Kroeger et al., ECCV 2016; OpenCV, preset "fast") from frame t to t−1 on the grey
+frames of the network's size, the same for all sides of a run. Each pixel of frame t looks up the nearest pixel that
+it came from; those from outside the picture are left out, those that become visible from behind something else are
+not.
 """
 
 from __future__ import annotations
@@ -33,14 +33,9 @@ class BackwardFlow:
         self._before: Frame | None = None
 
     def next(self, frame: Frame) -> Flow | None:
-        """The flow of the next frame.
+        """The flow of the next frame, uint8 RGB [H, W, 3], always of one size; None for the first frame.
 
-        Args:
-            frame: uint8 RGB [H, W, 3], always of one size.
-
-        Returns:
-            float32 [H, W, 2]: pixel (x, y) was at (x, y) + flow[y, x] on the frame before; None for the
-            first frame.
+        float32 [H, W, 2]: pixel (x, y) was at (x, y) + flow[y, x] on the frame before.
 
         Raises:
             MediaError: the frame is too small for OpenCV's flow.
@@ -60,16 +55,9 @@ class BackwardFlow:
 
 
 def temporal_consistency(labels: Frame, before: Frame, flow: Flow, *, classes: int) -> float | None:
-    """Mean IoU of `labels` with the labels of the frame before, moved along `flow`.
+    """Mean IoU of `labels` with the labels of the frame before, moved along `flow` (see `BackwardFlow.next`).
 
-    Args:
-        labels: uint8 [H, W].
-        before: of the frame before, likewise.
-        flow: see `BackwardFlow.next`.
-        classes: number of classes; every label is below it.
-
-    Returns:
-        0 to 1; None where every pixel comes from outside the picture.
+    0 to 1; None where every pixel comes from outside the picture. Every label is below `classes`.
     """
     height, width = labels.shape
     rows = np.rint(flow[:, :, 1]).astype(np.int32) + np.arange(height, dtype=np.int32)[:, None]

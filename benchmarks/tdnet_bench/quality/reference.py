@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from tdnet_bench.records.config import PYTORCH, SideSpec
-from tdnet_bench.sides.pytorch_side import torch_is_installed
-from tdnet_bench.sides.requests import NO_TORCH
+from tdnet_bench.records.config import EAGER, SideSpec
+from tdnet_bench.sides.requests import NO_TORCH, torch_is_installed
 from tdnet_models.digest import checkpoint_sha256
 from tdnet_runtime.errors import CheckpointError
 from tdnet_runtime.manifest import Manifest
@@ -19,12 +18,7 @@ _FULL_PRECISION = "fp32"
 
 
 class ChosenReference(NamedTuple):
-    """A side of the run, or none.
-
-    Attributes:
-        side: its name; None where there is none.
-        note: what that means, in one sentence.
-    """
+    """Name of a side of the run, or None, and what that means in one sentence."""
 
     side: str | None
     note: str
@@ -32,10 +26,11 @@ class ChosenReference(NamedTuple):
 
 def choose_reference(specs: Sequence[SideSpec]) -> ChosenReference:
     """Eager PyTorch with the checkpoint's weights; without it, the bundle's own FP32 graphs beside others."""
-    if any(spec.name == PYTORCH and spec.weights == "checkpoint" for spec in specs):
-        return ChosenReference(
-            PYTORCH, f"the reference is {PYTORCH}, with the weights that the bundle was exported from"
-        )
+    trained = {spec.name for spec in specs if spec.weights == "checkpoint"}
+    for name in EAGER:
+        if name in trained:
+            note = f"the reference is {name}, with the weights that the bundle was exported from"
+            return ChosenReference(name, note)
     bundles = [spec for spec in specs if spec.kind == "bundle"]
     full = [spec.name for spec in bundles if spec.precision == _FULL_PRECISION]
     if full and len(bundles) > 1:

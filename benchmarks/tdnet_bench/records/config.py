@@ -1,35 +1,25 @@
-"""What was decided before the first frame of a run, and what each side of it is."""
+"""What was decided before the first frame of a run, what each side of it is, and what it took to get them going."""
 
 from __future__ import annotations
 
 from tdnet_bench.records.record import Record
 
 __all__ = [
-    "CAMERA_TO_MASK",
-    "DEVICE_COMPUTE",
-    "HOST_CALL",
-    "PYTORCH",
-    "Clock",
-    "LeftOut",
-    "RunConfig",
-    "SideSpec",
-    "widths_text",
-]
+    "CAMERA_TO_MASK", "DEVICE_COMPUTE", "EAGER", "HOST_CALL", "PYTORCH", "Clock", "LeftOut", "RunConfig", "SideSetup",
+    "SideSpec", "StreamMemory", "widths_text",
+]  # fmt: skip
 
 CAMERA_TO_MASK = "camera to mask"
 DEVICE_COMPUTE = "device compute"
 HOST_CALL = "host call"
 PYTORCH = "pytorch"
-"""Name of the side in eager PyTorch, the public code's own way."""
+"""Name of the side in eager PyTorch on the CPU, the public code's own way."""
+EAGER = (PYTORCH, f"{PYTORCH}:cuda", f"{PYTORCH}:cuda@device")
+"""Names of the sides that are eager PyTorch in FP32; what others are compared with is the first that there is."""
 
 
 class Clock(Record, frozen=True, kw_only=True):
-    """What one of a side's clocks covers, in the words of `sides/coverage.py`.
-
-    Attributes:
-        inside: steps that its time contains, in their order.
-        outside: steps that it does not contain.
-    """
+    """What one of a side's clocks covers, in the words of `sides/side.py`: steps inside and outside."""
 
     inside: tuple[str, ...]
     outside: tuple[str, ...]
@@ -69,20 +59,14 @@ class RunConfig(Record, frozen=True, kw_only=True):
     Two runs with equal configurations measure the same thing; see `refuse_other_run` of `documents/journal.py`.
 
     Attributes:
-        engine: file name of the bundle.
         bundle_digest: SHA-256 that covers all of the bundle's members.
-        network: as in the manifest.
-        widths: channel widths of the network, in one line.
         classes: names in the order of their indices.
         size_resampled: True where the bundle is an approximation, resampled from another size.
-        height: of the network's input.
-        width: see `height`.
+        height: of the network's input, as is `width`.
         paths: m.
         cold_frames: frames after the start for which there is no attention.
         memory_stride: n of the memory, for all sides.
-        threads: for each side.
         warm_frames_requested: frames to time after the lead-in, in each part of the run.
-        footage: where the frames came from.
         footage_size_hw: (H, W) of the frames themselves; the network's for the rendered scene.
         labels: name of the folder with label images; None where there was none.
         fps: rates of the paced parts, ascending; none for back-to-back frames only.
@@ -125,3 +109,37 @@ def widths_text(widths: dict[str, int | tuple[int, ...]]) -> str:
         f"{name} {width if isinstance(width, int) else '-'.join(map(str, width))}"
         for name, width in widths.items()
     )
+
+
+class SideSetup(Record, frozen=True, kw_only=True):
+    """What it took to get one side going, in the order of `Document.setup`: the subject is the first.
+
+    Attributes:
+        load_ms: from nothing to a loaded network: import, reading, verifying, compiling. Later sides find imported what
+            earlier ones imported.
+        first_mask_ms: from the same instant to the labels of the first frame.
+        warm_up_frames: frames of the scratch stream that was discarded.
+        peak_rss_mib: largest resident memory of the process so far, Python, frames and all earlier sides included.
+        device_memory_mib: what the process holds on the GPU after the warm-up, all earlier sides included; None
+            without a GPU, or where the driver does not tell.
+    """
+
+    load_ms: float
+    first_mask_ms: float
+    warm_up_frames: int
+    peak_rss_mib: float | None
+    device_memory_mib: float | None
+
+
+class StreamMemory(Record, frozen=True, kw_only=True):
+    """What each further stream of a side took, after it ran every path once.
+
+    Attributes:
+        on: `device` by the driver's count of free memory, of all processes; `host` by this process's resident memory.
+        further_mib: by stream, the first one left out, which a side cannot do without.
+        own_bytes: what the last one says of itself, by kind; None where it says nothing.
+    """
+
+    on: str
+    further_mib: tuple[float, ...]
+    own_bytes: dict[str, int] | None = None

@@ -16,10 +16,7 @@ __all__ = ["AnyRecord", "CameraRecord", "ClassPixels", "FrameRecord", "PacedReco
 class ClassPixels(Record, frozen=True, kw_only=True):
     """Counts against the label image of one frame, by class index; pixels without a class are left out.
 
-    Attributes:
-        hits: pixels of the class that were labelled as it.
-        truth: pixels of the class in the label image.
-        labelled: pixels that were labelled as the class.
+    Pixels of the class that were labelled as it, of the class in the label image, and labelled as the class.
     """
 
     hits: tuple[int, ...]
@@ -31,19 +28,15 @@ class FrameRecord(Record, frozen=True, kw_only=True, tag_field="kind", tag="fram
     """One frame through one side, back to back: all sides get a frame before the next one.
 
     Attributes:
-        frame: index in the footage, from 0; equal indices are the same picture on all sides. `path` and `cold`
-            begin anew with each sequence of the footage.
-        side: name of the side, a key of `Document.sides`.
-        path: 1 to m.
+        frame: index in the footage, from 0; equal indices are the same picture on all sides.
+        path: 1 to m, beginning anew, as `cold`, with each sequence of the footage.
         cold: True where no attention was applied, since the memory was not yet full.
         turn: 0 where this side was the first one to get the frame.
         host_call_ns: from handing the frame in to usable labels.
-        device_compute_ns: of it, the device's own time between its first and last kernel; None where the
-            backend does not report it (CPUs).
-        agreement: share (0 to 1) of pixels whose label equals the reference's on this frame; None
-            for the reference itself, and where it was not measured.
-        temporal_consistency: of these labels with the same side's on the frame before; see
-            `quality/flow.py`. None on a sequence's first frame, and where it was not measured.
+        device_compute_ns: the device's own time between events before and after its work; see `sides/device_spans.py`
+            on sides whose labels are on the host. None on a CPU, and where there are no events.
+        agreement: share (0 to 1) of pixels whose label equals the reference's; None for the reference itself.
+        temporal_consistency: see `quality/flow.py`; None on a sequence's first frame, and where it was not measured.
         class_pixels: counts against the label image; None for a frame without one.
     """
 
@@ -60,14 +53,10 @@ class FrameRecord(Record, frozen=True, kw_only=True, tag_field="kind", tag="fram
 
 
 class CameraRecord(Record, frozen=True, kw_only=True, tag_field="kind", tag="camera"):
-    """One frame of a file from its bytes to its mask, at its own size, through one side.
+    """One frame of a file from its bytes to its mask, at its own size, through one side; see `FrameRecord`.
 
     Attributes:
         frame: index in the file, from 0; in the first one of several sequences.
-        side: see `FrameRecord`.
-        path: 1 to m.
-        cold: see `FrameRecord`.
-        turn: see `FrameRecord`.
         decode_ns: reading and decoding; 0 or so for frame 0, which opening the file decoded.
         push_ns: resizing, inference and resizing the labels back.
         camera_to_mask_ns: the whole, `decode_ns + push_ns`.
@@ -90,15 +79,12 @@ class PacedRecord(Record, frozen=True, kw_only=True, tag_field="kind", tag="pace
     has no record: it is missing from the sequence of `frame`.
 
     Attributes:
-        fps: rate of the arrivals.
         frame: index of the arrival, from 0; arrival i is at i/fps.
         push: index in the stream, from 0; `path` and `cold` follow from it.
-        path: 1 to m.
-        cold: see `FrameRecord`.
         arrival_ns: when the frame was there, after the first one's arrival.
         started_ns: when it was handed in, on the same scale.
         done_ns: when its labels were usable, on the same scale.
-        device_compute_ns: see `FrameRecord`.
+        device_compute_ns: of files that have it; nobody asks for it between two arrivals any more.
     """
 
     fps: float

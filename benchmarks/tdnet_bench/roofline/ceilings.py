@@ -39,17 +39,10 @@ def measure_ceilings(
     probes: Sequence[Probe] = PROBES,
     copy_mib: Sequence[float] = COPY_MIB,
 ) -> Ceilings:
-    """Measure all that the named libraries offer, and copying.
+    """Measure all that the named libraries offer, and copying; what is not installed, or fails, ends up in the notes.
 
-    Memory grows by up to 3/4 GiB meanwhile, so read peaks before.
-
-    Args:
-        libraries: keys of `LIBRARIES`, all of one device; one that is not installed, or that fails, ends up
-            in the notes.
-        threads: of each.
-        budget_s: seconds to time for each library and precision; a quarter of it for all copies.
-        probes: at least one.
-        copy_mib: sizes of copies in MiB, read plus written.
+    `budget_s` is timed for each library and precision, a quarter of it for all copies, of `copy_mib` read plus
+    written. Memory grows by up to 3/4 GiB meanwhile, so read peaks before.
 
     Raises:
         OptionError: an unknown library.

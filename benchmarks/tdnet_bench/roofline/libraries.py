@@ -46,7 +46,7 @@ class OnnxRuntimeLibrary:
     host_memory = True
 
     def __init__(self, threads: int) -> None:
-        self._ort: Any = require("onnxruntime", extra="cpu")
+        self._ort: Any = _imported("onnxruntime", extra="cpu")
         self._threads = threads
 
     def load(self, model: bytes, x: FloatArray, *, precision: str) -> Run:
@@ -74,11 +74,7 @@ class OpenVinoLibrary:
     host_memory = True
 
     def __init__(self, threads: int) -> None:
-        try:
-            self._openvino: Any = import_without_telemetry("openvino")
-        except ImportError:
-            require("openvino", extra="openvino")  # says what is missing
-            raise
+        self._openvino: Any = _imported("openvino", extra="openvino")
         self._core = self._openvino.Core()
         self._threads = threads
         able = self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
@@ -98,6 +94,14 @@ class OpenVinoLibrary:
         request.set_input_tensor(self._openvino.Tensor(x))
         request.set_output_tensor(self._openvino.Tensor(np.empty_like(x)))
         return lambda: request.infer(share_outputs=True)  # without it, each call copies the result
+
+
+def _imported(name: str, *, extra: str) -> Any:
+    try:
+        return import_without_telemetry(name)
+    except ImportError:
+        require(name, extra=extra)  # says what is missing
+        raise
 
 
 LIBRARIES: dict[str, Callable[[int], Library]] = {

@@ -12,18 +12,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from tdnet_bench.records.record import Record
-from tdnet_bench.roofline.costs import Cost, GraphCost
+from tdnet_bench.roofline.costs import GraphCost
 
 __all__ = [
-    "Ceilings",
-    "ComputeCeiling",
-    "CopyRate",
-    "ProbeRate",
-    "Roofline",
-    "RooflinePoint",
-    "roofline_from_costs",
+    "Ceilings", "ComputeCeiling", "CopyRate", "ProbeRate", "Roofline", "RooflinePoint", "roofline_from_costs",
     "roofline_point",
-]
+]  # fmt: skip
 
 _TOLERANCE = 0.01  # of the ceiling, before a share above 1 is worth a note
 
@@ -46,13 +40,7 @@ class ComputeCeiling(Record, frozen=True, kw_only=True):
 
 
 class CopyRate(Record, frozen=True, kw_only=True):
-    """The fastest copy of one size.
-
-    Attributes:
-        footprint_bytes: read plus written.
-        gb_per_s: those, in 10⁹ bytes per second.
-        method: the library, or `numpy`.
-    """
+    """The fastest copy of one size (read plus written), in 10⁹ bytes per second, and by which library, or `numpy`."""
 
     footprint_bytes: int
     gb_per_s: float
@@ -60,14 +48,7 @@ class CopyRate(Record, frozen=True, kw_only=True):
 
 
 class Ceilings(Record, frozen=True, kw_only=True):
-    """What one device can do; measured by `measure_ceilings`.
-
-    Attributes:
-        threads: of every measurement.
-        compute: by library and precision.
-        copies: by size, the smallest first.
-        notes: what is not there, and why.
-    """
+    """What one device can do, measured by `measure_ceilings`: by library and precision, and copies, the smallest first."""
 
     threads: int
     compute: tuple[ComputeCeiling, ...]
@@ -91,20 +72,16 @@ class Ceilings(Record, frozen=True, kw_only=True):
 
 
 class RooflinePoint(Record, frozen=True, kw_only=True):
-    """One graph (or stage) on the roofline.
+    """One graph, or path, on the roofline.
 
     Attributes:
-        name: of the graph.
         gflop: 10⁹ FLOPs of matrix products.
-        compulsory_bytes: see `Cost`.
-        intensity: FLOPs for each of those bytes.
+        compulsory_bytes: see `GraphCost`; `intensity` is FLOPs for each of them.
         peak_gflop_per_s: the ceiling for its types.
         bandwidth_gb_per_s: the ceiling for its traffic.
         attainable_gflop_per_s: min(peak, intensity · bandwidth).
         bound: `compute` or `memory`: which of the two it is.
-        time_ms: as measured.
         least_ms: at the attainable rate. For a path, add up its graphs' and divide by the sum of their times.
-        reached_gflop_per_s: as measured.
         share: reached over attainable, 0 to 1. Above 1 the ceiling is wrong.
     """
 
@@ -123,13 +100,7 @@ class RooflinePoint(Record, frozen=True, kw_only=True):
 
 
 class Roofline(Record, frozen=True, kw_only=True):
-    """All graphs of one side of a run.
-
-    Attributes:
-        library: whose ceilings they are held against.
-        points: in the order of the graphs.
-        notes: sentences without which the shares would mislead.
-    """
+    """All graphs of one side of a run, held against the ceilings of `library`."""
 
     library: str
     points: tuple[RooflinePoint, ...]
@@ -137,17 +108,17 @@ class Roofline(Record, frozen=True, kw_only=True):
 
 
 def roofline_point(
-    name: str, cost: Cost, ceilings: Ceilings, *, time_ms: float, library: str, precisions: Mapping[str, str]
+    name: str,
+    cost: GraphCost,
+    ceilings: Ceilings,
+    *,
+    time_ms: float,
+    library: str,
+    precisions: Mapping[str, str],
 ) -> RooflinePoint | None:
     """Where `cost`, done in `time_ms`, stands; None where a ceiling that it needs was not measured.
 
-    Args:
-        name: for the result.
-        cost: of a graph or stage with at least one matrix product.
-        ceilings: of the device that it ran on.
-        time_ms: more than 0.
-        library: that it ran in.
-        precisions: by the graph's type (`float32`, `int8`, ...), the precision in which the library computes it.
+    `precisions` has, by the graph's type (`float32`, `int8`, ...), the precision in which `library` computes it.
 
     Raises:
         ValueError: nothing to hold against a roofline, or no time.
@@ -188,15 +159,10 @@ def roofline_from_costs(
     library: str,
     precisions: Mapping[str, str],
 ) -> Roofline:
-    """All graphs that were timed.
+    """All graphs that were timed; those without a time are left out, and a note says so.
 
-    Args:
-        costs: of the bundle's graphs.
-        ceilings: see `roofline_point`, as are `library` and `precisions`.
-        times_ms: by graph, the median of its runs. Graphs without a time are left out, and a note says so.
-        library: as `Ceilings.compute` has it.
-        precisions: `{"float32": "fp32"}` for FP32 graphs, `{"float32": "bf16"}` for the same run in BF16,
-            `{"float32": "bf16", "int8": "int8"}` for INT8 graphs whose rest is run in BF16.
+    `precisions` is `{"float32": "fp32"}` for FP32 graphs, `{"float32": "bf16"}` for the same run in BF16, and
+    `{"float32": "bf16", "int8": "int8"}` for INT8 graphs whose rest is run in BF16.
     """
     points, notes = [], []
     for cost in costs:

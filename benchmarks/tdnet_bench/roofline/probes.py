@@ -23,14 +23,9 @@ _SCALE = 0.04  # of quantised values, which are of the order of 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Probe:
-    """A chain of equal layers that keep their input's shape, so that what surrounds it weighs little.
+    """A chain of `depth` equal layers that keep their input's shape, so that what surrounds it weighs little.
 
-    Attributes:
-        name: for the report.
-        shape: [1, C, h, w] for convolutions, [rows, C] for products with a C×C matrix.
-        kernel: side of the kernel; 1 for products.
-        dilation: of the convolution.
-        depth: number of layers.
+    The shape is [1, C, h, w] for convolutions, [rows, C] for products with a C×C matrix, whose kernel is 1.
     """
 
     name: str

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from tdnet_bench.records.record import Record
 
 __all__ = [
-    "NS_PER_MS",
-    "P99_MIN_SAMPLES",
-    "Drift",
-    "LatencyStats",
-    "drift_stats",
-    "latency_stats",
-    "ripple_ms",
-]
+    "NS_PER_MS", "P99_MIN_SAMPLES", "Drift", "LatencyStats", "drift_stats", "latency_stats", "ripple_ms", "stats_by_path",
+]  # fmt: skip
 
 P99_MIN_SAMPLES = 100
 """Below this a p99 is nothing but the maximum under another name."""
@@ -26,12 +20,7 @@ _WINDOWS = 4
 
 
 class LatencyStats(Record, frozen=True, kw_only=True):
-    """Distribution of some times; percentiles interpolate linearly between neighbours.
-
-    Attributes:
-        samples: number of times.
-        p99_ms: None below `P99_MIN_SAMPLES` samples.
-    """
+    """Distribution of some times; percentiles interpolate linearly. There is a p99 from `P99_MIN_SAMPLES` samples on."""
 
     samples: int
     p50_ms: float
@@ -44,14 +33,9 @@ class LatencyStats(Record, frozen=True, kw_only=True):
 
 
 class Drift(Record, frozen=True, kw_only=True):
-    """How the times changed from the beginning of the warm frames to their end.
+    """How the p50 changed from the first window of the warm frames to the last: last over first, less 1.
 
-    Attributes:
-        window_frames: length of the first and of the last window: the most whole rounds of all paths that
-            fit into a quarter of the warm frames.
-        first_p50_ms: of the first window.
-        last_p50_ms: of the last one.
-        change: last over first, less 1; +0.1 where the last window is a tenth slower.
+    A window is the most whole rounds of all paths that fit into a quarter of the warm frames.
     """
 
     window_frames: int
@@ -78,6 +62,15 @@ def latency_stats(times_ns: Sequence[int]) -> LatencyStats | None:
     )
 
 
+def stats_by_path(times_ns: Iterable[tuple[int, int]]) -> dict[int, LatencyStats]:
+    """Of (path, time) pairs, the paths in their order."""
+    grouped: dict[int, list[int]] = {}
+    for path, time_ns in times_ns:
+        grouped.setdefault(path, []).append(time_ns)
+    stats = {path: latency_stats(of_path) for path, of_path in sorted(grouped.items())}
+    return {path: of_path for path, of_path in stats.items() if of_path is not None}
+
+
 def ripple_ms(by_path: dict[int, LatencyStats]) -> float | None:
     """p50 of the slowest path less p50 of the fastest; None for fewer than two paths."""
     p50s_ms = [stats.p50_ms for stats in by_path.values()]
@@ -87,9 +80,7 @@ def ripple_ms(by_path: dict[int, LatencyStats]) -> float | None:
 def drift_stats(times_ns: Sequence[int], *, paths: int) -> Drift | None:
     """Drift of the times of consecutive warm frames; None where no round fits into a quarter of them.
 
-    Args:
-        times_ns: in the order of the frames.
-        paths: m; windows of whole rounds do not mix up drift with the paths' own differences.
+    Windows of whole rounds of m `paths` do not mix up drift with the paths' own differences.
     """
     window = len(times_ns) // _WINDOWS // paths * paths
     if window == 0:

@@ -1,12 +1,7 @@
 """Statistics of frames at a camera's rate: pure functions of the records.
 
-All of them are over the warm part of a paced stream: from its first warm frame that was processed to
-the last one that was. Arrival i is at i/fps.
-
-* A deadline is missed where the labels are usable only after the next frame's arrival.
-* A frame is dropped where it arrived in the warm part and was never processed: a newer one was there
-  when the loop came back.
-* Jitter is the standard deviation of the gaps between consecutive labels, over the processed frames.
+All of them are over the warm part of a paced stream: from its first warm frame that was processed to the last one that
+was. Arrival i is at i/fps. What is missed, dropped and jitter: see `DEFINITIONS`.
 """
 
 from __future__ import annotations
@@ -17,7 +12,7 @@ import numpy as np
 
 from tdnet_bench.records.frames import PacedRecord
 from tdnet_bench.records.record import Record
-from tdnet_bench.statistics.latency import NS_PER_MS, LatencyStats, latency_stats
+from tdnet_bench.statistics.latency import NS_PER_MS, LatencyStats, latency_stats, stats_by_path
 
 __all__ = ["Gaps", "PacedSummary", "arrival_ns", "paced_stats"]
 
@@ -27,11 +22,8 @@ _NS_PER_S = 1e9
 class Gaps(Record, frozen=True, kw_only=True):
     """Times from one frame's labels to the next one's.
 
-    Attributes:
-        count: one less than the processed warm frames.
-        jitter_ms: their standard deviation (over all of them, not an estimate for more).
-        shortest_ms: the least.
-        longest_ms: for so long a robot steered by the same labels.
+    Jitter is their standard deviation (over all of them, not an estimate for more); for the longest a robot steered
+    by the same labels.
     """
 
     count: int
@@ -44,15 +36,10 @@ class PacedSummary(Record, frozen=True, kw_only=True):
     """The warm part of one paced stream.
 
     Attributes:
-        fps: rate of the arrivals.
-        period_ms: from one arrival to the next.
         arrived: frames, `processed + dropped`.
-        processed: frames that have labels.
-        dropped: frames that have none.
         missed: processed frames whose labels came after the next arrival.
         latency: from arrival to usable labels, waiting included.
         host_call: from handing in to usable labels.
-        host_call_by_path: likewise.
         gaps: None below two processed frames.
     """
 
@@ -82,10 +69,6 @@ def paced_stats(records: Sequence[PacedRecord]) -> PacedSummary | None:
         return None
     fps = warm[0].fps
     arrived = warm[-1].frame - warm[0].frame + 1
-    by_path: dict[int, list[int]] = {}
-    for record in warm:
-        by_path.setdefault(record.path, []).append(record.done_ns - record.started_ns)
-    stats_by_path = {path: latency_stats(times_ns) for path, times_ns in sorted(by_path.items())}
     return PacedSummary(
         fps=fps,
         period_ms=1e3 / fps,
@@ -95,7 +78,7 @@ def paced_stats(records: Sequence[PacedRecord]) -> PacedSummary | None:
         missed=sum(record.done_ns > arrival_ns(record.frame + 1, fps) for record in warm),
         latency=latency,
         host_call=host_call,
-        host_call_by_path={path: stats for path, stats in stats_by_path.items() if stats is not None},
+        host_call_by_path=stats_by_path((r.path, r.done_ns - r.started_ns) for r in warm),
         gaps=_gaps([record.done_ns for record in warm]),
     )
 

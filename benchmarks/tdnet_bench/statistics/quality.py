@@ -13,14 +13,7 @@ __all__ = ["Accuracy", "Quality", "Score", "accuracy_stats", "quality_stats", "s
 
 
 class Score(Record, frozen=True, kw_only=True):
-    """A number from 0 to 1 for each frame.
-
-    Attributes:
-        frames: that have one, first and cold ones included.
-        mean: over frames.
-        worst: the lowest of a frame.
-        worst_frame: that frame's index.
-    """
+    """A number from 0 to 1 for each frame that has one, first and cold ones included: the mean, and the lowest."""
 
     frames: int
     mean: float
@@ -31,11 +24,7 @@ class Score(Record, frozen=True, kw_only=True):
 class Accuracy(Record, frozen=True, kw_only=True):
     """Against label images: intersection over union of each class, counted over all frames together.
 
-    Attributes:
-        frames: that have a label image.
-        miou: mean over the classes that have an IoU.
-        iou_by_class: in the order of `RunConfig.classes`; None for a class that occurs neither in the
-            label images nor in the labels.
+    A class has None where it occurs neither in the label images nor in the labels, and is not in the mean.
     """
 
     frames: int
@@ -44,14 +33,7 @@ class Accuracy(Record, frozen=True, kw_only=True):
 
 
 class Quality(Record, frozen=True, kw_only=True):
-    """What one side's labels are worth; None where it was not measured.
-
-    Attributes:
-        agreement: with the reference's labels.
-        agreement_by_path: likewise.
-        temporal_consistency: see `quality/flow.py`.
-        accuracy: against label images.
-    """
+    """What one side's labels are worth; None where it was not measured."""
 
     agreement: Score | None
     agreement_by_path: dict[int, Score]

@@ -22,15 +22,10 @@ Values = npt.NDArray[np.float64]
 
 
 class Ratio(Record, frozen=True, kw_only=True):
-    """One side's time over another's on the same warm frames; below 1 the first is faster.
+    """One side's time over another's on the warm frames that both have; below 1 the first is faster.
 
-    Attributes:
-        pairs: frames that both sides have.
-        of_p50s: p50 over p50.
-        median_of_pairs: median of each frame's own ratio.
-        low: end of the interval of `median_of_pairs` (percentile bootstrap over the frames, as pairs;
-            `CONFIDENCE`); None below two pairs.
-        high: see `low`.
+    The interval is that of `median_of_pairs` (percentile bootstrap over the frames, as pairs; `CONFIDENCE`); None
+    below two pairs.
     """
 
     pairs: int
@@ -41,15 +36,10 @@ class Ratio(Record, frozen=True, kw_only=True):
 
 
 class UnpairedRatio(Record, frozen=True, kw_only=True):
-    """Times of one run over those of another; below 1 the first is faster.
+    """Times of one run over those of another, p50 over p50; below 1 the first is faster.
 
-    Attributes:
-        samples: frames of the first run.
-        baseline_samples: frames of the second.
-        of_p50s: p50 over p50.
-        low: end of the interval of `of_p50s` (percentile bootstrap, each run resampled by itself;
-            `CONFIDENCE`); None where a run has fewer than two frames.
-        high: see `low`.
+    The interval is a percentile bootstrap (`CONFIDENCE`), each run resampled by itself; None where a run has fewer
+    than two frames.
     """
 
     samples: int

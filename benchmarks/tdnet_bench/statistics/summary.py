@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeVar
 
-from tdnet_bench.records.config import PYTORCH, SideSpec
+from tdnet_bench.records.config import EAGER, SideSpec
 from tdnet_bench.records.frames import AnyRecord, CameraRecord, FrameRecord, PacedRecord
 from tdnet_bench.records.record import Record
 from tdnet_bench.statistics.latency import (
@@ -19,20 +19,15 @@ from tdnet_bench.statistics.latency import (
     drift_stats,
     latency_stats,
     ripple_ms,
+    stats_by_path,
 )
 from tdnet_bench.statistics.paced import PacedSummary, paced_stats
 from tdnet_bench.statistics.quality import Quality, quality_stats
 from tdnet_bench.statistics.ratios import Ratio, paired_ratio
 
 __all__ = [
-    "CameraSummary",
-    "Comparison",
-    "LeadInFrame",
-    "SideSummary",
-    "Summary",
-    "is_warm",
-    "summarise",
-]
+    "CameraSummary", "Comparison", "LeadInFrame", "SideSummary", "Summary", "is_warm", "summarise",
+]  # fmt: skip
 
 _R = TypeVar("_R", FrameRecord, CameraRecord)
 
@@ -47,14 +42,12 @@ class LeadInFrame(Record, frozen=True, kw_only=True):
 
 
 class SideSummary(Record, frozen=True, kw_only=True):
-    """One side's back-to-back frames.
+    """One side's back-to-back frames; statistics are of the warm ones, and None or empty where there are none.
 
     Attributes:
         lead_in: first and cold frames, in their order; host call.
-        overall: host call of all warm frames; None where there were none.
-        by_path: of the warm frames of each path that has any.
-        device: device compute of all warm frames; None where it was not reported.
-        device_by_path: likewise.
+        overall: host call, as is `by_path`.
+        device: device compute, as is `device_by_path`.
         ripple_ms: p50 of the slowest path less p50 of the fastest; None for fewer than two paths.
         drift: from the first window to the last; None where there are too few frames.
         quality: of all frames, first and cold ones included.
@@ -71,14 +64,7 @@ class SideSummary(Record, frozen=True, kw_only=True):
 
 
 class CameraSummary(Record, frozen=True, kw_only=True):
-    """One side's warm frames from a file's bytes to the mask; None where there were none.
-
-    Attributes:
-        overall: the whole.
-        by_path: likewise.
-        decode: of it, reading and decoding.
-        push: of it, resizing, inference and resizing back.
-    """
+    """One side's warm frames from a file's bytes to the mask: the whole, and of it decoding, and what `push` does."""
 
     overall: LatencyStats | None
     by_path: dict[int, LatencyStats]
@@ -87,14 +73,7 @@ class CameraSummary(Record, frozen=True, kw_only=True):
 
 
 class Comparison(Record, frozen=True, kw_only=True):
-    """One side's host call over another's, on the same warm frames.
-
-    Attributes:
-        side: the subject, or another side that runs the bundle.
-        baseline: what it is held against.
-        overall: None where they share no warm frame.
-        by_path: of the paths that have any.
-    """
+    """One side's host call over another's, on the same warm frames; None where they share none."""
 
     side: str
     baseline: str
@@ -103,13 +82,9 @@ class Comparison(Record, frozen=True, kw_only=True):
 
 
 class Summary(Record, frozen=True, kw_only=True):
-    """All figures of a run.
+    """All figures of a run, by side; `paced` is the subject at each rate, the lowest first.
 
-    Attributes:
-        sides: back-to-back frames, by side.
-        camera: camera to mask, by side; empty where it was not measured.
-        paced: the subject at each rate, the lowest rate first.
-        comparisons: the subject over each peer; then each other side that runs the bundle over eager PyTorch.
+    Comparisons are the subject over each peer, then each other side that runs the bundle over eager PyTorch.
     """
 
     sides: dict[str, SideSummary]
@@ -124,12 +99,9 @@ def is_warm(record: FrameRecord | CameraRecord) -> bool:
 
 
 def summarise(records: Iterable[AnyRecord], *, sides: Mapping[str, SideSpec], paths: int) -> Summary:
-    """All figures of a run.
+    """All figures of a run, from records of all kinds, in any order.
 
-    Args:
-        records: of all kinds, in any order.
-        sides: by name, in the order of the report, the subject first; one without records is left out.
-        paths: m.
+    `sides` are in the order of the report, the subject first; one without records is left out. `paths` is m.
     """
     everything = list(records)
     frames = _by_side([r for r in everything if isinstance(r, FrameRecord)], sides)
@@ -153,8 +125,9 @@ def _pairs(frames: Iterable[str], sides: Mapping[str, SideSpec]) -> list[tuple[s
     """Who is compared with whom; `frames` names the sides that were measured."""
     measured = list(frames)
     pairs = [(measured[0], peer) for peer in measured[1:]]
-    if PYTORCH in measured:
-        pairs += [(side, PYTORCH) for side in measured[1:] if sides[side].kind == "bundle"]
+    eager = next((name for name in EAGER if name in measured), None)
+    if eager is not None:
+        pairs += [(side, eager) for side in measured[1:] if sides[side].kind == "bundle"]
     return pairs
 
 
@@ -168,23 +141,18 @@ def _side_summary(records: Sequence[FrameRecord], paths: int) -> SideSummary:
     warm = [record for record in records if is_warm(record)]
     times = [(record.path, record.host_call_ns) for record in warm]
     device = [(r.path, r.device_compute_ns) for r in warm if r.device_compute_ns is not None]
-    by_path = _stats_by_path(times)
+    by_path = stats_by_path(times)
     lead_in = tuple(
-        LeadInFrame(
-            frame=record.frame,
-            path=record.path,
-            cold=record.cold,
-            host_call_ms=record.host_call_ns / NS_PER_MS,
-        )
-        for record in records
-        if not is_warm(record)
+        LeadInFrame(frame=r.frame, path=r.path, cold=r.cold, host_call_ms=r.host_call_ns / NS_PER_MS)
+        for r in records
+        if not is_warm(r)
     )
     return SideSummary(
         lead_in=lead_in,
         overall=latency_stats([time_ns for _, time_ns in times]),
         by_path=by_path,
         device=latency_stats([time_ns for _, time_ns in device]),
-        device_by_path=_stats_by_path(device),
+        device_by_path=stats_by_path(device),
         ripple_ms=ripple_ms(by_path),
         drift=drift_stats([time_ns for _, time_ns in times], paths=paths),
         quality=quality_stats(records),
@@ -195,7 +163,7 @@ def _camera_summary(records: Sequence[CameraRecord]) -> CameraSummary:
     warm = [record for record in records if is_warm(record)]
     return CameraSummary(
         overall=latency_stats([record.camera_to_mask_ns for record in warm]),
-        by_path=_stats_by_path([(record.path, record.camera_to_mask_ns) for record in warm]),
+        by_path=stats_by_path([(record.path, record.camera_to_mask_ns) for record in warm]),
         decode=latency_stats([record.decode_ns for record in warm]),
         push=latency_stats([record.push_ns for record in warm]),
     )
@@ -204,21 +172,13 @@ def _camera_summary(records: Sequence[CameraRecord]) -> CameraSummary:
 def _comparison(frames: dict[str, list[FrameRecord]], side: str, baseline: str) -> Comparison:
     ours, theirs = ([r for r in frames[name] if is_warm(r)] for name in (side, baseline))
     baseline_ns = {record.frame: record.host_call_ns for record in theirs}
-    by_path: dict[int, dict[int, int]] = {}
-    for record in ours:
-        by_path.setdefault(record.path, {})[record.frame] = record.host_call_ns
-    ratios = {path: paired_ratio(times_ns, baseline_ns) for path, times_ns in sorted(by_path.items())}
+    ratios = {
+        path: paired_ratio({r.frame: r.host_call_ns for r in ours if r.path == path}, baseline_ns)
+        for path in sorted({record.path for record in ours})
+    }
     return Comparison(
         side=side,
         baseline=baseline,
         overall=paired_ratio({record.frame: record.host_call_ns for record in ours}, baseline_ns),
         by_path={path: ratio for path, ratio in ratios.items() if ratio is not None},
     )
-
-
-def _stats_by_path(times: Iterable[tuple[int, int]]) -> dict[int, LatencyStats]:
-    grouped: dict[int, list[int]] = {}
-    for path, time_ns in times:
-        grouped.setdefault(path, []).append(time_ns)
-    stats = {path: latency_stats(times_ns) for path, times_ns in sorted(grouped.items())}
-    return {path: of_path for path, of_path in stats.items() if of_path is not None}

@@ -5,15 +5,9 @@ from __future__ import annotations
 from tdnet_bench.statistics.latency import Drift
 
 __all__ = [
-    "ABSENT",
-    "format_drift",
-    "format_interval",
-    "format_mib",
-    "format_ms",
-    "format_percent",
-    "format_ratio",
+    "ABSENT", "format_drift", "format_interval", "format_mib", "format_ms", "format_percent", "format_ratio",
     "format_share",
-]
+]  # fmt: skip
 
 ABSENT = "\N{EN DASH}"
 

@@ -1,4 +1,4 @@
-"""A run's document for the eye: text that fits a terminal of 80 columns."""
+"""A run's document, and two compared ones, for the eye: text that fits a terminal of 80 columns."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from tdnet_bench.documents.compare import ComparedRuns
 from tdnet_bench.documents.document import Document
 from tdnet_bench.records.config import Clock
+from tdnet_bench.statistics.ratios import CONFIDENCE
 from tdnet_bench.views.formats import (
     format_drift,
     format_interval,
@@ -19,16 +21,19 @@ from tdnet_bench.views.formats import (
     format_share,
 )
 from tdnet_bench.views.tables import (
+    ALL,
     camera_table,
     class_table,
     comparison_table,
     host_call_table,
     paced_table,
     quality_table,
+    ratio_cells,
     roofline_table,
+    table,
 )
 
-__all__ = ["bulleted", "named", "report_from_document"]
+__all__ = ["bulleted", "named", "report_from_comparison", "report_from_document"]
 
 
 def report_from_document(document: Document) -> Group:
@@ -166,7 +171,39 @@ def _paced_facts(document: Document) -> Iterator[str]:
 
 
 def _closing(document: Document) -> Iterator[str]:
+    for side, memory in document.streams.items():
+        each = ", ".join(format_mib(value) for value in memory.further_mib)
+        place = "on the GPU" if memory.on == "device" else "of the process's memory"
+        yield f"each further stream of {side} takes {each} {place}"
     yield from (f"LEFT OUT {left.what}: {left.reason}" for left in document.left_out)
     yield from document.notes
     if document.run_peak_rss_mib is not None:
         yield f"peak memory of the whole run (RSS): {format_mib(document.run_peak_rss_mib)}"
+
+
+def report_from_comparison(compared: ComparedRuns) -> Group:
+    """The ratios, and what else was different."""
+    title = f"Host call of {compared.side} (first run) over {compared.baseline} (second run)"
+    made = table(title, "<path", "frames", "frames", "p50 / p50", f"{CONFIDENCE:.0%} interval")
+    for path, ratio in compared.by_path.items() if len(compared.by_path) > 1 else ():
+        made.add_row(str(path), *ratio_cells(ratio))
+    made.add_row(ALL, *ratio_cells(compared.overall))
+    differences = [(name, f"{ours}  |  {theirs}") for name, ours, theirs in compared.differences]
+    return Group(
+        made,
+        Text("What else is different (first | second)", style="bold"),
+        named(differences or [("", "nothing that is written down")]),
+        Text(""),
+        Text(_verdict(compared), style="bold"),
+    )
+
+
+def _verdict(compared: ComparedRuns) -> str:
+    ratio = compared.overall
+    if ratio is None:
+        return "A run has no warm frame: there is nothing to compare."
+    interval = format_interval(ratio.low, ratio.high)
+    return (
+        f"A frame of the first run takes {format_ratio(ratio.of_p50s)} of the second's time ({interval}); the "
+        "interval does not cover what changes from run to run."
+    )

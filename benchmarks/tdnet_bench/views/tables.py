@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TypeVar
 
 from rich import box
 from rich.table import Table
@@ -24,18 +25,11 @@ from tdnet_bench.views.formats import (
 )
 
 __all__ = [
-    "ALL",
-    "camera_table",
-    "class_table",
-    "comparison_table",
-    "host_call_table",
-    "paced_table",
-    "quality_table",
-    "ratio_cells",
-    "roofline_table",
-    "table",
-]
+    "ALL", "camera_table", "class_table", "comparison_table", "host_call_table", "paced_table", "quality_table",
+    "ratio_cells", "roofline_table", "table",
+]  # fmt: skip
 
+_S = TypeVar("_S")
 ALL = "all"
 _FIGURES = ("p50", "p90", "p95", "p99", "max", "mean")
 
@@ -65,22 +59,14 @@ def host_call_table(side: str, summary: SideSummary) -> Table:
     if summary.device is not None:
         rows.append(("device", summary.device_by_path, summary.device))
     for clock, by_path, overall in rows:
-        label = clock
-        for path, stats in by_path.items() if len(by_path) > 1 else ():
-            made.add_row(label, str(path), *_latency_cells(stats))
-            label = ""
-        made.add_row(label, ALL, *_latency_cells(overall), end_section=True)
+        _add_paths(made, clock, by_path, overall, _latency_cells)
     return made
 
 
 def camera_table(side: str, summary: CameraSummary) -> Table:
     """One side's warm frames of a file."""
     made = table(f"{side}: ms per warm frame, camera to mask", "<clock", "<path", "frames", *_FIGURES)
-    label = "whole"
-    for path, stats in summary.by_path.items() if len(summary.by_path) > 1 else ():
-        made.add_row(label, str(path), *_latency_cells(stats))
-        label = ""
-    made.add_row(label, ALL, *_latency_cells(summary.overall), end_section=True)
+    _add_paths(made, "whole", summary.by_path, summary.overall, _latency_cells)
     made.add_row("decode", ALL, *_latency_cells(summary.decode))
     made.add_row("push", ALL, *_latency_cells(summary.push))
     return made
@@ -96,11 +82,8 @@ def paced_table(side: str, paced: Sequence[PacedSummary]) -> Table:
             str(rate.processed),
             str(rate.missed),
             str(rate.dropped),
-            format_ms(rate.latency.p50_ms),
-            format_ms(rate.latency.p95_ms),
-            format_ms(rate.latency.max_ms),
-            format_ms(rate.gaps.jitter_ms) if rate.gaps else ABSENT,
-            format_ms(rate.gaps.longest_ms) if rate.gaps else ABSENT,
+            *map(format_ms, (rate.latency.p50_ms, rate.latency.p95_ms, rate.latency.max_ms)),
+            *(map(format_ms, (rate.gaps.jitter_ms, rate.gaps.longest_ms)) if rate.gaps else (ABSENT, ABSENT)),
         )
     return made
 
@@ -110,12 +93,22 @@ def comparison_table(side: str, comparisons: Sequence[Comparison]) -> Table:
     title = f"{side}: its host call over another's on the same frame"
     made = table(title, "<over", "<path", "pairs", "median ratio", f"{CONFIDENCE:.0%} interval", "p50 / p50")
     for comparison in comparisons:
-        label = comparison.baseline
-        for path, ratio in comparison.by_path.items() if len(comparison.by_path) > 1 else ():
-            made.add_row(label, str(path), *ratio_cells(ratio))
-            label = ""
-        made.add_row(label, ALL, *ratio_cells(comparison.overall), end_section=True)
+        _add_paths(made, comparison.baseline, comparison.by_path, comparison.overall, ratio_cells)
     return made
+
+
+def _add_paths(
+    made: Table,
+    label: str,
+    by_path: Mapping[int, _S],
+    overall: _S | None,
+    cells: Callable[[_S | None], Iterable[str]],
+) -> None:
+    """A row for each of several paths, then one for all; the label stands in the first."""
+    for path, stats in by_path.items() if len(by_path) > 1 else ():
+        made.add_row(label, str(path), *cells(stats))
+        label = ""
+    made.add_row(label, ALL, *cells(overall), end_section=True)
 
 
 def ratio_cells(ratio: Ratio | UnpairedRatio | None) -> tuple[str, ...]:
@@ -183,16 +176,8 @@ def _latency_cells(stats: LatencyStats | None) -> Iterator[str]:
 
 def roofline_table(side: str, roofline: Roofline) -> Table:
     """How far each graph of a side is from what the machine can do."""
-    made = table(
-        f"{side}: share of the machine's limit ({roofline.library})",
-        "<graph",
-        "GFLOP",
-        "ms",
-        "GFLOP/s",
-        "attainable",
-        "share",
-        "<bound by",
-    )
+    columns = ("<graph", "GFLOP", "ms", "GFLOP/s", "attainable", "share", "<bound by")
+    made = table(f"{side}: share of the machine's limit ({roofline.library})", *columns)
     for point in roofline.points:
         made.add_row(
             point.name,

@@ -99,7 +99,7 @@ class EngineBuilder:
         return BuiltEngine(data, layers, self._log.kept(header))
 
     def _engine_bytes(self, path: Path) -> bytes:
-        cache = self._timing_cache()
+        cache = self._timing_cache(path.parent)
         used: list[BuilderConfig] = []
 
         def keep(builder: object, network: object, config: BuilderConfig) -> None:
@@ -124,10 +124,10 @@ class EngineBuilder:
             save_timing_cache(used[0], cache)
         return data
 
-    def _timing_cache(self) -> Path | None:
+    def _timing_cache(self, work: Path) -> Path | None:
         if self.compute_capability is None:
             return None
-        return timing_cache_path(self.version, self.compute_capability, platform_name())
+        return timing_cache_path(self.version, self.compute_capability, platform_name(), work=work)
 
     def _check_header(self, graph: str, data: bytes) -> None:
         """The runtime's preflight reads this header: it must say what the manifest will say."""

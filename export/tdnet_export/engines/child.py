@@ -11,7 +11,6 @@ and `<graph>.onnx`; the child adds `<graph>.engine`, `<graph>.layers.json` and `
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 import signal
@@ -26,12 +25,12 @@ from tdnet_export.engines.half_check import checked_shares
 from tdnet_export.engines.layers import layers_json
 from tdnet_export.engines.options import BuildOptions
 from tdnet_export.engines.products import product_of
+from tdnet_export.termination import end_with
 from tdnet_runtime.errors import ExportError, MissingExtraError, TdnetError
 
 __all__ = ["REQUEST", "Request", "main"]
 
 REQUEST = "request.json"
-_PR_SET_PDEATHSIG = 1
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
@@ -106,8 +105,4 @@ def _end_with(parent: int) -> None:
     and one inside the product's C++ code would wait until the build is over.
     """
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    prctl = getattr(ctypes.CDLL(None), "prctl", None)  # Linux only
-    if prctl is not None:
-        prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        raise SystemExit(1)  # it died before it could be watched
+    end_with(parent)

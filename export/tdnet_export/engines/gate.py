@@ -7,7 +7,6 @@ included. It needs neither torch nor onnx.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -32,6 +31,7 @@ from tdnet_runtime.errors import ExportError
 from tdnet_runtime.manifest import EngineProof, EngineSpec, Manifest
 from tdnet_runtime.media.scene import render
 from tdnet_runtime.preflight import SIGNED_INT8, DeviceFacts, misfits, portability_note
+from tdnet_runtime.temporary_folder import temporary_folder
 
 __all__ = ["OnProof", "facts_or_reason", "gated", "proven"]
 
@@ -116,8 +116,8 @@ def proven(
     count = required_frames(len(manifest.paths))
     height, width = manifest.input.height, manifest.input.width
     shown = frames or [render(index, height=height, width=width) for index in range(count)]
-    with tempfile.TemporaryDirectory(prefix="tdnet-gate-") as folder:
-        path = Path(folder) / "gate.plan"
+    with temporary_folder("tdnet-gate-") as folder:
+        path = folder / "gate.plan"
         _write(path, manifest, members, spec)
         with (
             Segmenter.open(path, backend="onnxruntime", precision=single) as reference,

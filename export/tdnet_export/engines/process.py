@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from tdnet_export.engines.child import REQUEST, Request
 from tdnet_export.engines.products import product_of
 from tdnet_export.termination import sigterm_as_exit
 from tdnet_runtime.errors import ExportError, MissingExtraError
+from tdnet_runtime.temporary_folder import temporary_folder
 
 __all__ = ["ChildResult", "run_child"]
 
@@ -58,7 +58,7 @@ def run_child(
 ) -> ChildResult:
     """Build in a process of its own; its files lie in a temporary folder, of which nothing stays.
 
-    Ctrl-C and SIGTERM end it at once, and raise KeyboardInterrupt and SystemExit here.
+    Ctrl-C, SIGTERM and SIGHUP end it at once, and raise here what `sigterm_as_exit` says.
 
     Args:
         request: what to build.
@@ -69,8 +69,7 @@ def run_child(
         ExportError, MissingExtraError: as the child says; or it died.
     """
     try:
-        with sigterm_as_exit(), tempfile.TemporaryDirectory(prefix="tdnet-engines-") as name:
-            folder = Path(name)
+        with sigterm_as_exit(), temporary_folder("tdnet-engines-") as folder:
             (folder / REQUEST).write_bytes(msgspec.json.encode(request))
             for graph in request.graphs:
                 (folder / f"{graph}.onnx").write_bytes(graphs[graph])
@@ -156,6 +155,7 @@ def _death(request: Request, folder: Path, code: int) -> BaseException:
     if -code in (
         signal.SIGINT,
         signal.SIGTERM,
+        signal.SIGHUP,
     ):  # someone stopped the build, or Polygraphy passed on a Ctrl-C
         return KeyboardInterrupt()
     lines = (folder / _OUTPUT).read_text(errors="replace").split("\n")

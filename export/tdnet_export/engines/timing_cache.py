@@ -1,7 +1,7 @@
 """TensorRT's timing cache: what kernels took on this device, shared by same-shaped graphs and by builds.
 
-It lies in the user's cache folder, one file for each product version, device and platform. Several
-builds may run at once: the file is read and written under a lock, what another build added is
+It lies in the folder that the user names, or goes with the export; one file for each product version, device and
+platform. Several builds may run at once: the file is read and written under a lock, what another build added is
 merged, and it is replaced as a whole. A cache that is damaged or foreign is worth nothing and costs
 nothing: the build starts with an empty one. TensorRT-RTX has no timing cache.
 """
@@ -19,14 +19,20 @@ from tdnet_runtime.atomic_file import atomic_file
 
 __all__ = ["load_timing_cache", "save_timing_cache", "timing_cache_path"]
 
+_FOLDER = "TDNET_TIMING_CACHE"
 
-def timing_cache_path(product_version: str, compute_capability: str, platform: str) -> Path:
-    """Where the cache for this product, device and platform lies; nothing is made."""
-    home = os.environ.get("XDG_CACHE_HOME", "")
-    folder = Path(home) if Path(home).is_absolute() else Path.home() / ".cache"
-    return (
-        folder / "tdnet-deploy" / "timing" / f"tensorrt-{product_version}-{compute_capability}-{platform}.bin"
-    )
+
+def timing_cache_path(product_version: str, compute_capability: str, platform: str, *, work: Path) -> Path:
+    """Where the cache for this product, device and platform lies; nothing is made.
+
+    Args:
+        product_version: of TensorRT.
+        compute_capability: of the device.
+        platform: see `platform_name`.
+        work: the export's temporary folder, for a cache that nobody has named a folder for.
+    """
+    folder = Path(os.environ.get(_FOLDER) or work)
+    return folder / f"tensorrt-{product_version}-{compute_capability}-{platform}.bin"
 
 
 def load_timing_cache(config: BuilderConfig, path: Path) -> bool:

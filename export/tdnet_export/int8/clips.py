@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tdnet_runtime.errors import OptionError
+from tdnet_runtime.media.damage import OnDamage
 from tdnet_runtime.media.sources import open_source
 from tdnet_runtime.preprocess import Resizer
 
@@ -33,33 +34,53 @@ def clip_starts(frames: int, *, paths: int, clips: int = CLIPS) -> list[int]:
     return [int(index) for index in np.linspace(0, frames - length, count).round()]
 
 
+def _starts(lengths: list[int], *, paths: int, clips: int) -> list[int]:
+    """Indices at which clips begin in sequences one after the other, none across two, spread over all."""
+    begins = np.cumsum([0, *lengths])
+    long = [index for index, frames in enumerate(lengths) if frames >= clip_length(paths)]
+    chosen = [
+        long[index] for index in np.linspace(0, len(long) - 1, min(clips, len(long))).round().astype(int)
+    ]
+    starts = []
+    for place, index in enumerate(chosen):
+        share = (clips + len(chosen) - 1 - place) // len(chosen)
+        starts += [
+            int(begins[index]) + start for start in clip_starts(lengths[index], paths=paths, clips=share)
+        ]
+    return starts
+
+
 def calibration_clips(
     source: str, *, paths: int, size_hw: tuple[int, int], clips: int = CLIPS
 ) -> Iterator[list[Frame]]:
     """Clips of 2m − 1 consecutive frames, uint8 [H, W, 3] of `size_hw`.
 
     Args:
-        source: a video or a folder of images, in the order in which a stream would see them.
+        source: a video, a folder of images or of such folders, in the order in which a stream would see them.
         paths: m.
         size_hw: the network's size; frames are resized as the runtime does.
         clips: at most so many.
 
     Raises:
         OptionError: there are fewer frames than one clip has.
-        MediaError: it cannot be read.
+        MediaError: it cannot be read, or a frame is damaged.
     """
-    with open_source(source) as counted:
-        total = sum(1 for _ in counted)
-    starts = clip_starts(total, paths=paths, clips=clips)
+    lengths = [0]
+    with open_source(source, on_damage=OnDamage.FAIL) as counted:
+        for frame in counted:
+            if frame.begins:
+                lengths.append(0)
+            lengths[-1] += 1
     length = clip_length(paths)
+    starts = _starts(lengths, paths=paths, clips=clips)
     if not starts:
         raise OptionError(
-            f"--calibration has {total} frames; expected {length} consecutive ones or more, better "
+            f"--calibration has {max(lengths)} frames; expected {length} consecutive ones or more, better "
             f"{CLIPS * length} and from all places that the robot will see: {source!r}"
         )
     resizer = Resizer(size_hw)
     clip: list[Frame] = []
-    with open_source(source) as frames:
+    with open_source(source, on_damage=OnDamage.FAIL) as frames:
         for index, frame in enumerate(frames):
             if not any(start <= index < start + length for start in starts):
                 continue

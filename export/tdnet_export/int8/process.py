@@ -79,11 +79,16 @@ def _run(folder: Path, on_graph: Callable[[str], None]) -> None:
     log = folder / "log.txt"
     path = os.pathsep.join(entry for entry in sys.path if entry)
     environment = {**os.environ, "PYTHONPATH": path, "NNCF_CI": "1"}  # its own word for "no telemetry"
-    command = [sys.executable, "-W", "ignore", "-m", "tdnet_export.int8.child", str(folder)]
+    command = [sys.executable, "-W", "ignore", "-m", "tdnet_export.int8.child", str(folder), str(os.getpid())]
     with (
         log.open("wb") as said,
         subprocess.Popen(
-            command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=said
+            command,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=said,
+            start_new_session=True,  # Ctrl-C reaches the parent alone, which ends the child
         ) as child,
     ):
         assert child.stdout is not None  # a pipe

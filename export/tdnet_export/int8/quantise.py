@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +20,7 @@ from tdnet_export.int8.sensitivity import fit
 from tdnet_export.int8.signed import signed_model
 from tdnet_runtime.errors import ExportError, OptionError
 from tdnet_runtime.manifest import Manifest
+from tdnet_runtime.temporary_folder import temporary_folder
 
 __all__ = ["MAX_ERROR", "MIN_SHARE", "QuantisedGraphs", "quantised_graphs"]
 
@@ -73,8 +72,7 @@ def quantised_graphs(
         ExportError: NNCF failed, or too little is left in INT8 to be worth it.
         OptionError: too few frames.
     """
-    with tempfile.TemporaryDirectory(prefix="tdnet-int8-") as scratch:
-        folder = Path(scratch)
+    with temporary_folder("tdnet-int8-") as folder:
         stage, frames = "calibrate INT8 (frames)", sum(map(len, clips))
         calibration = record_samples(
             models, contract, manifest, clips, folder, on_frame=lambda done: on_progress(stage, done, frames)

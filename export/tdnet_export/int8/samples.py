@@ -6,7 +6,6 @@ the other sub-networks have left there, frame by frame.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -20,6 +19,7 @@ from tdnet_export.contract import NetworkContract
 from tdnet_runtime import Segmenter, Stream
 from tdnet_runtime.bundle_writer import write_bundle
 from tdnet_runtime.manifest import IMAGE, WARM, GraphSpec, Manifest, PathSpec
+from tdnet_runtime.temporary_folder import temporary_folder
 
 __all__ = ["Calibration", "load_sample", "record_samples"]
 
@@ -62,8 +62,8 @@ def record_samples(
     """
     samples: dict[str, list[Path]] = {graph.name: [] for graph in contract.graphs}
     count = frames = 0
-    with tempfile.TemporaryDirectory(prefix="tdnet-int8-") as scratch:
-        bundle = Path(scratch) / "fp32.plan"
+    with temporary_folder("tdnet-int8-") as scratch:
+        bundle = scratch / "fp32.plan"
         _write(bundle, manifest, models)
         with (
             Segmenter.open(bundle, backend="onnxruntime", precision="fp32") as segmenter,

@@ -18,6 +18,8 @@ import onnx
 
 from tdnet_export.int8.quantisers import PAIR, partly_quantised, quantised_inputs
 from tdnet_export.int8.samples import load_sample
+from tdnet_runtime.backends.cpu_count import usable_cpus
+from tdnet_runtime.backends.no_telemetry import import_without_telemetry
 
 __all__ = ["Fit", "fit", "group_of", "output_errors"]
 
@@ -107,9 +109,9 @@ def _groups(model: onnx.ModelProto) -> list[str]:
 
 def _run(model: onnx.ModelProto, feeds: Sequence[Mapping[str, npt.NDArray[Any]]]) -> Outputs:
     """All outputs for each sample, with the pairs run as they stand."""
-    import onnxruntime as ort
-
+    ort = import_without_telemetry("onnxruntime")
     options = ort.SessionOptions()
+    options.intra_op_num_threads = usable_cpus()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.log_severity_level = 4
     session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])

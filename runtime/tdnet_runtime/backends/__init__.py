@@ -11,6 +11,7 @@ from tdnet_runtime.backends.base import Backend
 from tdnet_runtime.backends.graph_precision import IN_BF16
 from tdnet_runtime.bundle import Bundle
 from tdnet_runtime.errors import BackendError, OptionError
+from tdnet_runtime.forks import obstacle_to_gpus, starting_engine
 from tdnet_runtime.preflight import SIGNED_INT8
 
 __all__ = ["AUTO_ORDER", "BACKENDS", "PRECISIONS", "open_backend"]
@@ -23,6 +24,7 @@ BACKENDS = ("tensorrt", "tensorrt-rtx", "cuda", "openvino", "onnxruntime", "fake
 AUTO_ORDER = ("tensorrt", "tensorrt-rtx", "cuda", "openvino", "onnxruntime")
 """What `auto` tries, in this order. `fake` computes nothing and is never chosen."""
 
+_ON_GPUS = ("tensorrt", "tensorrt-rtx", "cuda")
 _COMPUTES_BF16 = "openvino"
 
 PRECISIONS = ("fp32", "fp16", "bf16", "int8", "int8-bf16", SIGNED_INT8)
@@ -48,6 +50,7 @@ class BackendModule(Protocol):
         """Load the bundle's graphs; raises BackendError."""
 
 
+@starting_engine()
 def open_backend(
     name: str, bundle: Bundle, *, precision: str | None = None, threads: int | None = None
 ) -> Backend:
@@ -57,12 +60,12 @@ def open_backend(
         name: of the backend, or `auto`.
         bundle: verified.
         precision: to compute the bundle in; None for the best of its graphs' that the backend runs unasked.
-        threads: of the CPU; None for all that this process may use.
+        threads: of the CPU; None for as many as can compute at once: this process's cores, and its CPU quota.
 
     Raises:
         OptionError: no such backend or precision, or a thread count below 1.
         BackendError: the engine is absent (the message says what to install) or refuses the graphs, or the
-            bundle has no graphs in such a precision.
+            bundle has no graphs in such a precision, or this process was forked in the midst of an engine's work.
     """
     if threads is not None and threads < 1:
         raise OptionError(f"threads is {threads}; expected 1 or more, or nothing for all available cores")
@@ -75,6 +78,7 @@ def open_backend(
         module = cast(BackendModule, importlib.import_module(f"{__name__}.{candidate.replace('-', '_')}"))
         reason = (
             _no_arithmetic(candidate, precision)
+            or (obstacle_to_gpus() if candidate in _ON_GPUS else None)
             or module.unavailable()
             or module.unsuited(bundle, precision=precision)
         )
@@ -88,8 +92,8 @@ def open_backend(
                 reasons[candidate] = str(error)
                 continue
             passed = f" (not used: {_listed(reasons)})" if reasons else ""
-            # Engines were built to be used: that they are not is worth more than a remark.
-            level = logging.WARNING if _has_engines(bundle, reasons) else logging.INFO
+            # Engines were built to be used, and a parent's GPU is missed: worth more than a remark.
+            level = logging.WARNING if _has_engines(bundle, reasons) or obstacle_to_gpus() else logging.INFO
             logger.log(level, "backend %s: %s%s", backend.name, backend.description, passed)
             return backend
         reasons[candidate] = reason

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tdnet_runtime.gpu.labels import DeviceLabels
 
 __all__ = [
+    "NO_GRAPHS_WANTED",
     "Backend",
     "Binding",
     "Buffer",
@@ -117,6 +118,10 @@ class Capturing(Protocol):
     """
 
     captured: bool
+
+
+NO_GRAPHS_WANTED = "the application wants none"
+"""Why a stream's programs are not captured where its backend's `use_graphs` was False."""
 
 
 @runtime_checkable

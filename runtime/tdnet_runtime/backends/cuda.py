@@ -11,9 +11,11 @@ import importlib.metadata
 import logging
 
 from tdnet_runtime.backends.graph_precision import graph_precision, no_graphs
+from tdnet_runtime.backends.no_telemetry import import_without_telemetry
 from tdnet_runtime.backends.ort_bound import OrtBoundBackend
 from tdnet_runtime.backends.ort_provider import Provider
 from tdnet_runtime.bundle import Bundle
+from tdnet_runtime.forks import note_gpu
 
 __all__ = ["CUDA", "PREFERRED", "open_bundle", "unavailable", "unsuited"]
 
@@ -44,8 +46,7 @@ def unavailable() -> str | None:
     """Why ONNX Runtime cannot use CUDA here, and the fix; None where it can."""
     wheels = _installed()
     try:
-        import onnxruntime as ort  # an extra: imported where it is needed
-
+        ort = import_without_telemetry("onnxruntime")  # an extra: imported where it is needed
         providers = ort.get_available_providers()
     except (ImportError, AttributeError) as error:  # AttributeError: a folder that is left after an uninstall
         if wheels:
@@ -87,6 +88,7 @@ def open_bundle(bundle: Bundle, *, precision: str | None, threads: int | None) -
             _GPU_WHEEL,
             _ANEW,
         )
+    note_gpu()
     return OrtBoundBackend(bundle, CUDA, name="cuda", precision=chosen)
 
 

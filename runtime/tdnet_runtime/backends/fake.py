@@ -20,6 +20,7 @@ from tdnet_runtime.backends.graph_precision import graph_precision, no_graphs
 from tdnet_runtime.backends.host import HostBuffer
 from tdnet_runtime.bundle import Bundle
 from tdnet_runtime.errors import BackendError
+from tdnet_runtime.forks import ForkBound
 from tdnet_runtime.manifest import Manifest, PathSpec, TensorSpec
 
 __all__ = ["PREFERRED", "FakeBackend", "open_bundle", "unavailable", "unsuited"]
@@ -85,9 +86,10 @@ class FakeSession:
         self.closed = True
 
 
-class FakeBackend:
+class FakeBackend(ForkBound):
     """See the module. `fail_at_call` n makes the n-th graph run (from 1, over all streams) fail once."""
 
+    fork_error = BackendError
     name = "fake"
     description = "no engine: labels mean nothing"
 
@@ -99,6 +101,7 @@ class FakeBackend:
 
     def session(self) -> Session:
         """See `Backend.session`."""
+        self.require_own_process("session()")
         return FakeSession(self)
 
     def close(self) -> None:

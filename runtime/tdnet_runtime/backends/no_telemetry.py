@@ -4,11 +4,18 @@
 openvino_telemetry is installed, which pip installs beside them: they write a user's number to ~/intel, fork the
 process, and wait up to 3 s for the host. No environment variable of OpenVINO switches that off; without
 openvino_telemetry both use a stub that does nothing, so it is hidden from them while they are imported.
+
+`import onnxruntime` (1.29 and later, Linux wheels) makes a number of the device and a queue in the user's cache folder
+and a file `.ses` in the temporary one, and looks the collector's host up seconds later. It reads the variable
+ORT_DISABLE_TELEMETRY once, while it is imported, so that is set before, for the process and its children, unless
+the user has set it.
 """
 
 from __future__ import annotations
 
 import importlib
+import logging
+import os
 import sys
 import threading
 from collections.abc import Iterator
@@ -17,18 +24,43 @@ from typing import Any
 
 __all__ = ["import_without_telemetry"]
 
+logger = logging.getLogger(__name__)
+
 _REPORTER = "openvino_telemetry"
+_ORT, _ORT_SETTING, _ORT_REPORTS_SINCE = "onnxruntime", "ORT_DISABLE_TELEMETRY", (1, 29)
 _lock = threading.Lock()
+_ort_seen = False
 
 
 def import_without_telemetry(name: str) -> Any:
     """The module `name`, which is imported if it is not yet, and then sends nothing.
 
+    The first call says in the log where onnxruntime, imported before by someone else, reports already.
+
     Raises:
         ImportError: it is not installed, or does not load.
     """
+    global _ort_seen
     with _lock, _hidden(_REPORTER):
+        if not _ort_seen:
+            _ort_seen = True
+            _tell_of_earlier_import()
+        if not os.environ.get(_ORT_SETTING):  # empty is what scripts have for not set
+            os.environ[_ORT_SETTING] = "1"
         return importlib.import_module(name)
+
+
+def _tell_of_earlier_import() -> None:
+    module = sys.modules.get(_ORT)
+    if module is None or os.environ.get(_ORT_SETTING):
+        return
+    parts = str(getattr(module, "__version__", "")).split(".")[:2]
+    if tuple(int(part) for part in parts if part.isdigit()) >= _ORT_REPORTS_SINCE:
+        logger.warning(
+            "onnxruntime was imported before tdnet_runtime could keep it from reporting to its makers: set "
+            "%s=1 before it is imported",
+            _ORT_SETTING,
+        )
 
 
 @contextmanager

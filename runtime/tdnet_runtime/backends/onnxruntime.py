@@ -1,9 +1,10 @@
 """ONNX Runtime on the CPU: the embedded default.
 
-How it is set up, and why (figures: docs/adr/0004, `python -m tdnet_bench.ort_settings`):
+How it is set up, and why (figures: docs/adr/0004, benchmarks/experiments/ort_settings.py):
 
 * every session has its own thread pool, which does not spin: one graph runs at a time, and
-  spinning threads of the others would take its cores;
+  spinning threads of the others would take its cores. ONNX Runtime's one pool for all spins, and
+  forbids the application's own sessions in the same process;
 * all sessions share one arena and plan no blocks of their own: their scratch memory is then the
   largest one's, not the sum;
 * all tensors are bound once, when a stream opens; a frame allocates nothing here.
@@ -11,7 +12,6 @@ How it is set up, and why (figures: docs/adr/0004, `python -m tdnet_bench.ort_se
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -19,9 +19,12 @@ from typing import Any
 from tdnet_runtime.backends.base import Binding, Buffer, Program, Session
 from tdnet_runtime.backends.graph_precision import graph_precision, no_graphs, unsound_optimizers
 from tdnet_runtime.backends.host import HostBuffer
+from tdnet_runtime.backends.no_telemetry import import_without_telemetry
 from tdnet_runtime.backends.ort_tensors import check_tensors
+from tdnet_runtime.backends.thread_supply import require_threads, thread_count
 from tdnet_runtime.bundle import Bundle
 from tdnet_runtime.errors import BackendError
+from tdnet_runtime.forks import ForkBound
 from tdnet_runtime.manifest import TensorSpec
 
 __all__ = [
@@ -46,17 +49,10 @@ _arena_registered = False
 def unavailable() -> str | None:
     """Why ONNX Runtime cannot be used here; None where it can."""
     try:
-        import onnxruntime  # noqa: F401  # an extra: imported where it is needed
+        import_without_telemetry("onnxruntime")  # an extra: imported where it is needed
     except ImportError as error:
         return f"ONNX Runtime is not installed ({error}); install it with: pip install 'tdnet-deploy[cpu]'"
     return None
-
-
-def available_cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def unsuited(bundle: Bundle, *, precision: str | None) -> str | None:
@@ -68,12 +64,12 @@ def open_bundle(bundle: Bundle, *, precision: str | None, threads: int | None) -
     """Load all graphs of the bundle.
 
     Raises:
-        BackendError: ONNX Runtime refuses a graph.
+        BackendError: ONNX Runtime refuses a graph, or the system the threads.
         BundleError: the file was changed since it was opened.
     """
     chosen = graph_precision(bundle, precision, preferred=PREFERRED)
     assert chosen is not None  # see `unsuited`
-    return OnnxRuntimeBackend(bundle, precision=chosen, threads=threads or available_cores())
+    return OnnxRuntimeBackend(bundle, precision=chosen, threads=thread_count(threads))
 
 
 def _register_shared_arena(ort: Any) -> None:
@@ -187,7 +183,7 @@ def _bound_call(session: Any, binding: Any) -> Callable[[], None]:
     return lambda: session.run_with_iobinding(binding)
 
 
-class OnnxRuntimeBackend:
+class OnnxRuntimeBackend(ForkBound):
     """All graphs of a bundle in ONNX Runtime sessions on the CPU.
 
     Args:
@@ -196,17 +192,23 @@ class OnnxRuntimeBackend:
         threads: of each graph.
     """
 
+    fork_error = BackendError
     name = "onnxruntime"
 
     def __init__(self, bundle: Bundle, *, precision: str, threads: int) -> None:
-        import onnxruntime as ort  # an extra: imported where it is needed
-
+        ort = import_without_telemetry("onnxruntime")
         self._ort = ort
         self.precision = precision
         self.description = f"ONNX Runtime {ort.__version__}, CPU, {threads} thread(s), {self.precision}"
+        graphs = bundle.manifest.at(precision).graphs
+        require_threads(
+            (threads - 1) * len(graphs),
+            engine="ONNX Runtime",
+            purpose=f"{threads - 1} beside the caller's for each of {len(graphs)} graphs",
+        )
         options = session_options(ort, threads)
         self._sessions: dict[str, Any] = {}
-        for graph in bundle.manifest.at(precision).graphs:
+        for graph in graphs:
             data = bundle.read(graph.members[precision])
             self._sessions[graph.name] = load_graph(
                 ort, graph.name, data, options, without=unsound_optimizers(precision)
@@ -216,8 +218,10 @@ class OnnxRuntimeBackend:
 
     def session(self) -> Session:
         """See `Backend.session`."""
+        self.require_own_process("session()")
         return HostSession(self._sessions, self._ort)
 
     def close(self) -> None:
         """See `Backend.close`."""
-        self._sessions = {}
+        if not self.stranded:
+            self._sessions = {}

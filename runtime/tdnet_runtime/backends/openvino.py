@@ -14,6 +14,7 @@ How it is set up, and why (figures: docs/cpu.md):
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,9 +25,10 @@ from tdnet_runtime.backends.cpu_flags import cpu_flags
 from tdnet_runtime.backends.graph_precision import IN_BF16, graph_precision, graphs_of, no_graphs
 from tdnet_runtime.backends.host import HostBuffer
 from tdnet_runtime.backends.no_telemetry import import_without_telemetry
-from tdnet_runtime.backends.onnxruntime import available_cores
+from tdnet_runtime.backends.thread_supply import require_threads, thread_count
 from tdnet_runtime.bundle import Bundle
 from tdnet_runtime.errors import BackendError
+from tdnet_runtime.forks import ForkBound
 from tdnet_runtime.manifest import GraphSpec, TensorSpec
 from tdnet_runtime.preflight import SIGNED_INT8
 
@@ -41,6 +43,7 @@ _DEVICE = "CPU"
 _CPUINFO = Path("/proc/cpuinfo")
 _X86 = "fpu"  # every x86 processor names it, no other one
 _EXACT = {"avx512_vnni", "avx_vnni", "amx_int8"}  # x86's instructions whose INT8 sums do not saturate
+_COMPILING = 2
 _DTYPES = {"u8": "uint8", "f16": "float16", "f32": "float32"}
 
 
@@ -69,7 +72,7 @@ def open_bundle(bundle: Bundle, *, precision: str | None, threads: int | None) -
     """Load all graphs of the bundle.
 
     Raises:
-        BackendError: OpenVINO refuses a graph.
+        BackendError: OpenVINO refuses a graph, or the system the threads.
         BundleError: the file was changed since it was opened.
     """
     asked = None if precision is None else graphs_of(precision)
@@ -81,7 +84,7 @@ def open_bundle(bundle: Bundle, *, precision: str | None, threads: int | None) -
             "labels. Compare with tdnet-bench, or take backend='onnxruntime'."
         )
     return OpenVinoBackend(
-        bundle, graphs=graphs, precision=precision or graphs, threads=threads or available_cores()
+        bundle, graphs=graphs, precision=precision or graphs, threads=thread_count(threads)
     )
 
 
@@ -159,7 +162,7 @@ class OpenVinoSession:
         self._compiled = {}
 
 
-class OpenVinoBackend:
+class OpenVinoBackend(ForkBound):
     """All graphs of a bundle, compiled for the CPU.
 
     Args:
@@ -169,6 +172,7 @@ class OpenVinoBackend:
         threads: of each graph.
     """
 
+    fork_error = BackendError
     name = "openvino"
 
     def __init__(self, bundle: Bundle, *, graphs: str, precision: str, threads: int) -> None:
@@ -176,6 +180,7 @@ class OpenVinoBackend:
         self.precision = precision
         version = self._openvino.get_version().split("-")[0]
         self.description = f"OpenVINO {version}, CPU, {threads} thread(s), {precision}"
+        _require_threads(threads, graphs=len(bundle.manifest.graphs))
         core = self._openvino.Core()
         options = _options(precision=precision, threads=threads)
         self._compiled = {
@@ -185,11 +190,23 @@ class OpenVinoBackend:
 
     def session(self) -> Session:
         """See `Backend.session`."""
+        self.require_own_process("session()")
         return OpenVinoSession(self._compiled, self._openvino.Tensor)
 
     def close(self) -> None:
         """See `Backend.close`."""
-        self._compiled = {}
+        if not self.stranded:
+            self._compiled = {}
+
+
+def _require_threads(threads: int, *, graphs: int) -> None:
+    """One pool computes, of no more threads than the machine has cores; each graph has two that hand work over."""
+    pool = min(threads, os.cpu_count() or 1)
+    require_threads(
+        pool + 2 * graphs + _COMPILING,
+        engine="OpenVINO",
+        purpose=f"{pool} that compute, two for each of {graphs} graphs, {_COMPILING} while they are compiled",
+    )
 
 
 def _options(*, precision: str, threads: int) -> dict[str, Any]:

@@ -22,11 +22,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tdnet_runtime.backends.base import Binding, Buffer, Program, Session
+from tdnet_runtime.backends.base import NO_GRAPHS_WANTED, Binding, Buffer, Program, Session
 from tdnet_runtime.backends.graph_precision import unsound_optimizers
+from tdnet_runtime.backends.no_telemetry import import_without_telemetry
 from tdnet_runtime.backends.ort_provider import GATE, LoadedGraph, Provider, checked, load_graph
 from tdnet_runtime.bundle import Bundle
 from tdnet_runtime.errors import BackendError
+from tdnet_runtime.forks import ForkBound
 from tdnet_runtime.manifest import IMAGE, TensorSpec
 
 __all__ = ["OrtBoundBackend", "OrtBoundSession"]
@@ -204,14 +206,16 @@ class OrtBoundSession:
                 )
             )
         program = OrtBoundProgram(self, bound, buffers)
+        if not self._backend.use_graphs:
+            program.obstacle = NO_GRAPHS_WANTED
         program.test()
         if program.obstacle is not None:
             self.tell(program.obstacle)
         return program
 
     def tell(self, obstacle: str) -> None:
-        """Log, once for each stream, why it runs without CUDA graphs."""
-        if not self._told:
+        """Log, once for each stream, why it runs without CUDA graphs, unless nobody wants them."""
+        if not self._told and obstacle != NO_GRAPHS_WANTED:
             self._told = True
             logger.warning(
                 "running without CUDA graphs, which costs time and changes no result: %s", obstacle
@@ -221,7 +225,7 @@ class OrtBoundSession:
         """See `Session.close`; the device's memory goes with the buffers."""
 
 
-class OrtBoundBackend:
+class OrtBoundBackend(ForkBound):
     """All graphs of a bundle in ONNX Runtime sessions on one provider; see `Backend`.
 
     Args:
@@ -230,14 +234,18 @@ class OrtBoundBackend:
         name: of the backend.
         precision: of the graphs.
 
+    Attributes:
+        use_graphs: streams that are opened from now on use CUDA graphs where those work; True at first.
+
     Raises:
         BackendError: ONNX Runtime refuses a graph, or does not run it on that provider.
         BundleError: the file was changed since it was opened.
     """
 
-    def __init__(self, bundle: Bundle, provider: Provider, *, name: str, precision: str) -> None:
-        import onnxruntime as ort  # an extra: imported where it is needed
+    fork_error = BackendError
 
+    def __init__(self, bundle: Bundle, provider: Provider, *, name: str, precision: str) -> None:
+        ort = import_without_telemetry("onnxruntime")
         # CUDA's own wheels lie where the system's loader does not look.
         if importlib.util.find_spec("nvidia") is not None and hasattr(ort, "preload_dlls"):
             ort.preload_dlls(directory="")
@@ -245,6 +253,7 @@ class OrtBoundBackend:
         self.provider = provider
         self.name = name
         self.precision = precision
+        self.use_graphs = True
         self.description = f"ONNX Runtime {ort.__version__}, {provider.name}, {precision}"
         self.graph_numbers = itertools.count(1)  # 0 is reserved
         self.graphs = {
@@ -260,11 +269,13 @@ class OrtBoundBackend:
 
     def session(self) -> Session:
         """See `Backend.session`."""
+        self.require_own_process("session()")
         return OrtBoundSession(self)
 
     def close(self) -> None:
         """See `Backend.close`."""
-        self.graphs = {}
+        if not self.stranded:
+            self.graphs = {}
 
     def run_options(self, graph_number: str) -> Any:
         """For a run with that number's captured graph, or without one."""

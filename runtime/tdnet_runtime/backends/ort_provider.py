@@ -92,6 +92,7 @@ def _session(
     ort: Any, provider: Provider, graph: str, data: bytes, more: Mapping[str, str], without: Sequence[str]
 ) -> Any:
     options = ort.SessionOptions()
+    options.intra_op_num_threads = 1  # or each graph would have a pool of all cores that nothing uses
     options.log_severity_level = 4  # fatal ones; errors are raised, and need not be printed too
     for key, value in provider.config.items():
         options.add_session_config_entry(key, value)

@@ -12,7 +12,7 @@ __all__ = ["inspect_main", "run_main"]
 
 def run_main() -> None:
     """Console script `tdnet-run`."""
-    launch("tdnet-run", "tdnet_runtime.cli.run:app", extra="cli")
+    launch("tdnet-run", "tdnet_runtime.cli.run:app", extra="cli", abrupt=True)
 
 
 def inspect_main() -> None:

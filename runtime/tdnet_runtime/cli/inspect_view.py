@@ -75,7 +75,8 @@ def _network(bundle: Bundle) -> Table:
         "std": channel_values(frame, frame.std),
         "labels": labelling(manifest),
         "precisions": ", ".join(manifest.precisions),
-        "checkpoint": manifest.checkpoint_sha256,
+        "checkpoint": manifest.checkpoint_sha256
+        + (f", weights {manifest.weights!r}" if manifest.weights.strip(".") else ""),
         "schema": str(manifest.schema_version),
     }
     for name, value in rows.items():

@@ -8,24 +8,24 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from tdnet_runtime.cli.frame_progress import FrameProgress
-from tdnet_runtime.cli.interrupt import stop_on_interrupt
-from tdnet_runtime.cli.labelling_view import labelling, preprocessing
-from tdnet_runtime.cli.run_options import RunOptions
+from tdnet_runtime.cli.interrupt import StopRequest, stop_on_interrupt
+from tdnet_runtime.cli.run_document import forget_run_document, run_document, write_run_document
+from tdnet_runtime.cli.run_options import STDOUT, LabelOrientation, RunOptions, parse_camera_size
+from tdnet_runtime.cli.run_outputs import check_outputs, open_sinks
+from tdnet_runtime.cli.run_view import damage_words, show_run
 from tdnet_runtime.extras import one_line
+from tdnet_runtime.media.bit_depth import BIT_DEPTHS
+from tdnet_runtime.media.camera import CameraRequest
+from tdnet_runtime.media.damage import OnDamage
 from tdnet_runtime.media.frames import FrameSource
-from tdnet_runtime.media.overlay import OverlayWriter
 from tdnet_runtime.media.pipeline import RunSummary, run_video
-from tdnet_runtime.media.sinks import LabelWriter, Sink
 from tdnet_runtime.media.sources import open_source
 from tdnet_runtime.segmenter import Segmenter
 
 __all__ = ["app"]
 
-_INTERRUPTED = 130  # 128 + SIGINT, as shells have it
-_SHORT_DIGEST = 12
 _EPILOG = """Examples:
 
     tdnet-run --engine td2-fa18.plan --input street.mp4 --overlay out.mp4
@@ -43,7 +43,8 @@ def run(
         str,
         typer.Option(
             metavar="VIDEO|FOLDER|CAMERA",
-            help="Video file; folder of images, in natural order; or camera: 0, camera:0, /dev/video0.",
+            help="Video file; folder of images, in natural order, or of such folders, each a sequence of its own; or "
+            "camera: 0, camera:0, /dev/video0 or a link to it.",
             show_default=False,
         ),
     ],
@@ -51,10 +52,54 @@ def run(
         Path | None,
         typer.Option(metavar="DIR", help="Write the class index of each pixel here, as 8-bit grey PNGs."),
     ] = None,
+    palette: Annotated[
+        bool, typer.Option("--palette", help="Give --labels the classes' colours as a palette.")
+    ] = False,
+    colors: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Write the classes' colours here, as RGB PNGs.")
+    ] = None,
+    orientation: Annotated[
+        LabelOrientation,
+        typer.Option(
+            help="How --labels and --colors lie where frames are marked as turned: as people see them, or on the "
+            "stored pixels."
+        ),
+    ] = LabelOrientation.UPRIGHT,
+    overwrite: Annotated[
+        bool,
+        typer.Option(
+            "--overwrite", help="Remove the PNGs of an earlier run from --labels and --colors first."
+        ),
+    ] = False,
     overlay: Annotated[
         Path | None,
         typer.Option(metavar="OUT.mp4", help="Write a video of the frames with the classes in colour."),
     ] = None,
+    json: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE|-", help="Write the summary here as JSON; - for stdout, and nothing else there."
+        ),
+    ] = None,
+    on_damage: Annotated[
+        OnDamage,
+        typer.Option(help="Damaged frames: leave out and count, end there, or use what was decoded of them."),
+    ] = OnDamage.SKIP,
+    bit_depth: Annotated[
+        int | None,
+        typer.Option(
+            min=BIT_DEPTHS[0],
+            max=BIT_DEPTHS[-1],
+            help="Of images of 16 bits whose samples use fewer; detected if not given.",
+        ),
+    ] = None,
+    camera_size: Annotated[
+        str | None, typer.Option(metavar="HxW", help="Ask the camera for it, height first.")
+    ] = None,
+    camera_format: Annotated[
+        str | None, typer.Option(metavar="MJPG|YUYV|...", help="Ask the camera for this pixel format.")
+    ] = None,
+    camera_fps: Annotated[float | None, typer.Option(help="Ask the camera for so many frames/s.")] = None,
     max_frames: Annotated[int | None, typer.Option(min=1, help="Stop after so many frames.")] = None,
     backend: Annotated[str, typer.Option(help="Inference engine; auto is the best one present.")] = "auto",
     precision: Annotated[
@@ -70,94 +115,73 @@ def run(
 ) -> None:
     """Segment a video, a folder of images or a camera. Without an output it only measures.
 
-    Ctrl-C ends the run after the current frame and completes the files.
+    Ctrl-C, SIGTERM and SIGHUP end the run after the current frame and complete the files; a second one ends it at once.
     """
     options = RunOptions(
         engine=engine,
         input=input,
         labels=labels,
+        palette=palette,
+        colors=colors,
+        orientation=orientation,
+        overwrite=overwrite,
         overlay=overlay,
+        json=json,
+        on_damage=on_damage,
+        bit_depth=bit_depth,
+        camera=CameraRequest(
+            size_hw=None if camera_size is None else parse_camera_size(camera_size),
+            pixel_format=None if camera_format is None else camera_format.upper(),
+            fps=camera_fps,
+        ),
         max_frames=max_frames,
         backend=backend,
         precision=precision,
         threads=threads,
     )
-    with (
-        open_source(options.input) as source,
-        Segmenter.open(
+    with open_source(
+        options.input, on_damage=options.on_damage, bit_depth=options.bit_depth, camera=options.camera
+    ) as source:
+        check_outputs(options, source)
+        with Segmenter.open(
             options.engine, backend=options.backend, precision=options.precision, threads=options.threads
-        ) as segmenter,
-    ):
-        summary = _run(options, source, segmenter)
-        _show(options, source, segmenter, summary)
-    if summary.interrupted:
-        raise typer.Exit(_INTERRUPTED)
+        ) as segmenter:
+            summary, stop = _run(options, source, segmenter)
+            _tell(options, source, segmenter, summary)
+            stop.leave_stuck()
 
 
-def _run(options: RunOptions, source: FrameSource, segmenter: Segmenter) -> RunSummary:
+def _run(options: RunOptions, source: FrameSource, segmenter: Segmenter) -> tuple[RunSummary, StopRequest]:
     """Run with the sinks that `options` ask for, closed on return."""
     totals = [n for n in (options.max_frames, source.frame_count) if n is not None]
     progress = FrameProgress(Console(stderr=True), total=min(totals, default=None))
     with ExitStack() as stack:
         should_stop = stack.enter_context(stop_on_interrupt())
-        sinks: list[Sink] = []
-        if options.labels is not None:
-            sinks.append(stack.enter_context(LabelWriter(options.labels)))
-        if options.overlay is not None:
-            colors = [spec.color for spec in segmenter.manifest.classes]
-            overlay = OverlayWriter(options.overlay, size_hw=source.size_hw, fps=source.fps, colors=colors)
-            sinks.append(stack.enter_context(overlay))
+        sinks = open_sinks(stack, options, source, segmenter)
+        if options.json is not None and options.json != STDOUT:
+            forget_run_document(options.json)
         stack.enter_context(progress)
-        return run_video(
+        summary = run_video(
             segmenter,
             source,
             sinks,
             max_frames=options.max_frames,
             on_frame=progress.update,
             should_stop=should_stop,
+            read=should_stop.frames,
         )
+    return summary, should_stop
 
 
-def _show(options: RunOptions, source: FrameSource, segmenter: Segmenter, summary: RunSummary) -> None:
-    console = Console(markup=False, highlight=False, emoji=False)
-    table = Table.grid(padding=(0, 2))
-    table.add_column(style="bold")
-    table.add_column(overflow="fold")
-    for name, value in _rows(options, source, segmenter, summary).items():
-        table.add_row(name, one_line(value))
-    console.print(table)
-    if segmenter.manifest.size_resampled:
-        console.print(
-            "APPROXIMATE: the LayerNorm maps of this bundle were resampled from another size; "
-            "its results are not those of the checkpoint at its own size.",
-            style="bold yellow",
-        )
-
-
-def _rows(
-    options: RunOptions, source: FrameSource, segmenter: Segmenter, summary: RunSummary
-) -> dict[str, str]:
-    manifest, bundle, backend = segmenter.manifest, segmenter.bundle, segmenter.backend
-    rows = {
-        "input": f"{source.description}, {source.size_hw[0]}x{source.size_hw[1]} (height x width)",
-        "frames": f"{summary.frames}{', then interrupted' if summary.interrupted else ''}",
-        "whole loop": f"{summary.frames_per_s:.2f} frames/s, files included ({summary.wall_s:.1f} s)",
-    }
-    if summary.latency_ms is not None:
-        figures = ", ".join(f"{name} {value:.1f} ms" for name, value in summary.latency_ms.items())
-        rows["latency"] = f"{figures} (from frame to labels, cold start included)"
-    remark = "" if manifest.input.size_from == "user" else " (assumed size: see tdnet-inspect)"
-    if manifest.size_resampled:
-        remark = " (APPROXIMATE)"
-    rows["network"] = f"{manifest.network}, {manifest.input.height}x{manifest.input.width}{remark}"
-    rows["preprocessing"] = preprocessing(manifest.input)
-    if manifest.channels == 1:
-        rows["a pixel's label"] = labelling(manifest)
-    rows["bundle"] = f"{bundle.path}, digest {bundle.digest[:_SHORT_DIGEST]}"
-    rows["backend"] = f"{backend.name}: {backend.description}"
-    rows["precision"] = backend.precision
-    if options.labels is not None:
-        rows["labels"] = f"{summary.frames} PNG files in {options.labels}"
-    if options.overlay is not None:
-        rows["overlay"] = str(options.overlay) if summary.frames else "none, for want of frames"
-    return rows
+def _tell(options: RunOptions, source: FrameSource, segmenter: Segmenter, summary: RunSummary) -> None:
+    if damage := damage_words(source.damage):
+        typer.echo(one_line(f"tdnet-run: {damage}"), err=True)
+    if options.json != STDOUT:
+        show_run(options, source, segmenter, summary)
+    if options.json is None:
+        return
+    document = run_document(options, source, segmenter, summary)
+    if options.json == STDOUT:
+        typer.echo(document, nl=False)
+    else:
+        write_run_document(document, options.json)

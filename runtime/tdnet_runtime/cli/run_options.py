@@ -2,14 +2,35 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import Enum
+from itertools import combinations
 from pathlib import Path
 
+from tdnet_runtime.cli.run_document import is_run_document
 from tdnet_runtime.errors import OptionError
+from tdnet_runtime.media.bit_depth import BIT_DEPTHS
+from tdnet_runtime.media.camera import CameraRequest
+from tdnet_runtime.media.damage import OnDamage
 from tdnet_runtime.media.overlay import check_output
 from tdnet_runtime.media.sinks import check_folder
 
-__all__ = ["RunOptions"]
+__all__ = ["STDOUT", "LabelOrientation", "RunOptions", "parse_camera_size"]
+
+STDOUT = Path("-")
+"""As `json`: standard output."""
+
+_SIZE = re.compile(r"([0-9]{1,5})[x×]([0-9]{1,5})")
+
+
+class LabelOrientation(str, Enum):
+    """How label and colour images lie where frames carry a mark of orientation."""
+
+    UPRIGHT = "upright"
+    STORED = "stored"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,7 +41,15 @@ class RunOptions:
         engine: the bundle.
         input: see `open_source`.
         labels: folder for label images; None for none.
+        palette: label images get the classes' colours as a palette.
+        colors: folder for colour images; None for none.
+        orientation: of label and colour images.
+        overwrite: remove an earlier run's images from these folders.
         overlay: overlay video; None for none.
+        json: file for the summary, or `STDOUT`; None for none.
+        on_damage: what becomes of damaged frames.
+        bit_depth: of 16-bit images; None to detect it.
+        camera: what a camera is asked to give.
         max_frames: stop after so many; None for all.
         backend: see `Segmenter.open`.
         precision: see `Segmenter.open`.
@@ -34,7 +63,15 @@ class RunOptions:
     engine: Path
     input: str
     labels: Path | None = None
+    palette: bool = False
+    colors: Path | None = None
+    orientation: LabelOrientation = LabelOrientation.UPRIGHT
+    overwrite: bool = False
     overlay: Path | None = None
+    json: Path | None = None
+    on_damage: OnDamage = OnDamage.SKIP
+    bit_depth: int | None = None
+    camera: CameraRequest = field(default_factory=CameraRequest)
     max_frames: int | None = None
     backend: str = "auto"
     precision: str | None = None
@@ -44,31 +81,97 @@ class RunOptions:
         for name, value in (("--max-frames", self.max_frames), ("--threads", self.threads)):
             if value is not None and value < 1:
                 raise OptionError(f"{name} is {value}; expected 1 or more")
-        if self.labels is not None:
-            check_folder(self.labels, purpose="label images")
-            if _same(self.labels, self.input):
+        if self.bit_depth is not None and self.bit_depth not in BIT_DEPTHS:
+            raise OptionError(
+                f"--bit-depth is {self.bit_depth}; expected {BIT_DEPTHS[0]} to {BIT_DEPTHS[-1]}"
+            )
+        for name, path in (("--engine", self.engine), ("--input", self.input), *self.folders, *self._files):
+            if str(path).startswith("--"):  # --labels $OUT --overwrite
                 raise OptionError(
-                    "--labels is the folder of --input, whose images would be overwritten; name another "
-                    f"folder: '{self.labels}'"
+                    f"{name} is '{path}'; is a variable unset? A path like this is written ./{path}"
                 )
-        if self.overlay is not None:
-            self._check_overlay(self.overlay)
+        self._check_folders()
+        self._check_files()
 
-    def _check_overlay(self, overlay: Path) -> None:
-        if overlay.suffix.lower() != ".mp4":
-            raise OptionError(f"--overlay is always an MP4 video; end its name in .mp4: '{overlay}'")
-        for option, path in (("--input", self.input), ("--engine", self.engine)):
-            if _same(overlay, path):
+    @property
+    def folders(self) -> Iterator[tuple[str, Path]]:
+        """Options with folders of images to write."""
+        return ((name, path) for name, path in (("--labels", self.labels), ("--colors", self.colors)) if path)
+
+    @property
+    def _files(self) -> list[tuple[str, Path]]:
+        json = None if self.json == STDOUT else self.json
+        return [(name, path) for name, path in (("--overlay", self.overlay), ("--json", json)) if path]
+
+    def _check_folders(self) -> None:
+        for name, path in self.folders:
+            check_folder(path, purpose="label images" if path is self.labels else "colour images")
+            if _same(path, self.input):
                 raise OptionError(
-                    f"--overlay is the same file as {option}, which would be overwritten; name another "
-                    f"file: '{overlay}'"
+                    f"{name} is the folder of --input, whose images would be overwritten; name another "
+                    f"folder: '{path}'"
                 )
-        check_output(overlay)
+        if self.labels is not None and self.colors is not None and _same(self.labels, self.colors):
+            raise OptionError(f"--labels and --colors are one folder; name two: '{self.labels}'")
+        if self.labels is None and self.palette:
+            raise OptionError("--palette goes with --labels; name a folder for them, or leave it out")
+        if self.labels is None and self.colors is None:
+            if self.orientation is LabelOrientation.STORED:
+                raise OptionError(
+                    "--orientation stored goes with --labels or --colors; an overlay is upright"
+                )
+            if self.overwrite:
+                raise OptionError(
+                    "--overwrite goes with --labels or --colors; other files are replaced anyway"
+                )
+
+    def _check_files(self) -> None:
+        if self.overlay is not None and self.overlay.suffix.lower() != ".mp4":
+            raise OptionError(f"--overlay is always an MP4 video; end its name in .mp4: '{self.overlay}'")
+        for name, path in self._files:
+            for other, read in (("--input", self.input), ("--engine", self.engine)):
+                if _same(path, read):
+                    raise OptionError(
+                        f"{name} is the same file as {other}, which would be overwritten; name another "
+                        f"file: '{path}'"
+                    )
+        for (name, path), (other, second) in combinations(self._files, 2):
+            if _same(path, second):
+                raise OptionError(f"{name} and {other} are the same file; name two: '{path}'")
+        if self.overlay is not None:
+            check_output(self.overlay)
+        if self.json is not None and self.json != STDOUT:
+            _check_json(self.json)
+
+
+def parse_camera_size(text: str) -> tuple[int, int]:
+    """`720x1280` → (720, 1280): height first, as for every size of this project.
+
+    Raises:
+        OptionError: not of that form.
+    """
+    match = _SIZE.fullmatch(text.strip())
+    if match is None:
+        raise OptionError(f"--camera-size is {text!r}; expected HEIGHTxWIDTH, for instance 720x1280")
+    return int(match[1]), int(match[2])
+
+
+def _check_json(path: Path) -> None:
+    if path.is_dir():
+        raise OptionError(f"--json needs a file name, but '{path}' is a folder")
+    if not path.parent.is_dir():
+        raise OptionError(f"--json: there is no folder '{path.parent}'; make it first")
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise OptionError(f"--json: no right to write in '{path.parent}'")
+    if path.exists() and not is_run_document(path):
+        raise OptionError(
+            f"--json would replace a file that is no summary of tdnet-run; name another: '{path}'"
+        )
 
 
 def _same(a: str | Path, b: str | Path) -> bool:
-    """Both names lead to one existing file or folder, links followed."""
+    """Both names lead to one file or folder, links followed, whether it exists yet or not."""
     try:
-        return Path(a).samefile(b)
+        return Path(a).resolve() == Path(b).resolve() or Path(a).samefile(b)
     except (OSError, ValueError):
         return False

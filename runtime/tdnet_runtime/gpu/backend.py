@@ -7,6 +7,7 @@ import logging
 from collections.abc import Sequence
 
 from tdnet_runtime.errors import BackendError
+from tdnet_runtime.forks import ForkBound
 from tdnet_runtime.gpu.device import Device
 from tdnet_runtime.gpu.engine import Engine, EngineTensor
 from tdnet_runtime.gpu.session import GpuSession
@@ -17,7 +18,7 @@ __all__ = ["GpuBackend"]
 logger = logging.getLogger(__name__)
 
 
-class GpuBackend:
+class GpuBackend(ForkBound):
     """See `DeviceBackend`.
 
     Args:
@@ -28,9 +29,14 @@ class GpuBackend:
         precision: of the graphs.
         description: engine, version and device in one line.
 
+    Attributes:
+        use_graphs: streams that are opened from now on use CUDA graphs where those work; True at first.
+
     Raises:
         BackendError: an engine's tensors are not those that the manifest states.
     """
+
+    fork_error = BackendError
 
     def __init__(
         self,
@@ -45,6 +51,7 @@ class GpuBackend:
         self.name = name
         self.precision = precision
         self.description = description
+        self.use_graphs = True
         self._device = device
         self._engines = {engine.graph: engine for engine in engines}
         for graph in manifest.graphs:
@@ -56,10 +63,19 @@ class GpuBackend:
 
     def device_session(self, *, labels_to_host: bool = True, cuda_stream: object | None = None) -> GpuSession:
         """See `DeviceBackend.device_session`."""
-        return GpuSession(self._device, self._engines, labels_to_host=labels_to_host, cuda_stream=cuda_stream)
+        self.require_own_process("session()")
+        return GpuSession(
+            self._device,
+            self._engines,
+            labels_to_host=labels_to_host,
+            cuda_stream=cuda_stream,
+            use_graphs=self.use_graphs,
+        )
 
     def close(self) -> None:
         """See `Backend.close`."""
+        if self.stranded:
+            return
         engines, self._engines = self._engines, {}
         with contextlib.ExitStack() as inside:
             if engines:

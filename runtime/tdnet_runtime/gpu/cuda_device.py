@@ -22,6 +22,7 @@ from cuda.core import Device as CoreDevice
 from cuda.core.utils import StridedMemoryView
 
 from tdnet_runtime.errors import BackendError, FrameError, TdnetError
+from tdnet_runtime.forks import note_gpu
 from tdnet_runtime.gpu.device import CapturedGraph, DeviceMemory, ForeignArray, GpuEvent, GpuStream, Memory
 
 __all__ = ["CudaDevice"]
@@ -174,6 +175,7 @@ class CudaDevice:
     def __init__(self) -> None:
         with _checked("looking for a GPU"):
             _done(driver.cuInit(0))
+            note_gpu()
             before = _done(driver.cuCtxGetCurrent())
             try:
                 self._device = CoreDevice()

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from tdnet_runtime import forks
 from tdnet_runtime.errors import StreamError
 from tdnet_runtime.gpu.device import Device, DeviceMemory, GpuStream
 
@@ -21,7 +22,7 @@ class DeviceLabels:
     """One frame's labels, uint8 [H, W], in the memory of the stream that made them.
 
     They are valid until the next `push` or `close` of that stream; after that every access raises
-    StreamError. What was taken from it before (a torch tensor, say) is a window on the
+    StreamError, and so does any in a forked child. What was taken from it before (a torch tensor, say) is a window on the
     stream's memory and will show the next frame's labels: copy what is to be kept.
 
     Consumers get at it without a copy by DLPack (`torch.from_dlpack(labels)`) or by
@@ -53,6 +54,7 @@ class DeviceLabels:
         self._device = device
         self._stream = stream
         self._is_current = is_current
+        self._forks = forks.count()
 
     @property
     def address(self) -> int:
@@ -86,6 +88,11 @@ class DeviceLabels:
             return self._device.dlpack(self._memory, self.shape, self, **options)
 
     def _require(self) -> None:
+        if self._forks != forks.count():
+            raise StreamError(
+                f"the labels of frame {self.frame_index} are on a GPU that only the process which pushed the frame can "
+                "use; this one was forked from it. Copy them to the host before the fork."
+            )
         if not self._is_current():
             raise StreamError(
                 f"the labels of frame {self.frame_index} are no longer there: the stream has gone on since. Labels "

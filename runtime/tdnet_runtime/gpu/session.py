@@ -7,8 +7,9 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
-from tdnet_runtime.backends.base import Binding, MemoryUse
+from tdnet_runtime.backends.base import NO_GRAPHS_WANTED, Binding, MemoryUse
 from tdnet_runtime.errors import BackendError
+from tdnet_runtime.forks import ForkBound
 from tdnet_runtime.gpu.buffers import DeviceBuffer, Flight, ImageBuffer
 from tdnet_runtime.gpu.device import Device, DeviceMemory, ForeignArray, PinnedMemory
 from tdnet_runtime.gpu.engine import Engine
@@ -46,7 +47,7 @@ class GpuProgram:
         self._session.run(self)
 
 
-class GpuSession:
+class GpuSession(ForkBound):
     """See `DeviceSession`. All work is on one CUDA stream, so graphs never overlap and share scratch memory.
 
     Everything is allocated, run once, captured and tested while the stream opens; a frame allocates nothing.
@@ -56,6 +57,7 @@ class GpuSession:
         engines: by graph name; they outlive the session.
         labels_to_host: copy the results to the host and wait for them in every run.
         cuda_stream: the caller's stream, see `stream_handle`; None for one of its own.
+        use_graphs: False: nothing is captured.
 
     Attributes:
         captured: the last run was the replay of a CUDA graph.
@@ -72,11 +74,13 @@ class GpuSession:
         *,
         labels_to_host: bool = True,
         cuda_stream: object = None,
+        use_graphs: bool = True,
     ) -> None:
         handle = None if cuda_stream is None else stream_handle(cuda_stream)
         self._device = device
         self._engines = dict(engines)
         self._labels_to_host = labels_to_host
+        self._use_graphs = use_graphs
         self._owned: list[_Closable] = []
         self._buffers: dict[str, DeviceBuffer] = {}
         self._runs = 0
@@ -117,7 +121,9 @@ class GpuSession:
             work = program.work
             plain = first_run(work, self._stream)
             try:
-                work.obstacle = obstacle_to_capture(work, self._stream)
+                work.obstacle = (
+                    obstacle_to_capture(work, self._stream) if self._use_graphs else NO_GRAPHS_WANTED
+                )
                 if work.obstacle is None:
                     work.graph = self._own(self._stream.capture(lambda: work.enqueue(self._stream)))
                     self_test(work, self._stream, plain)
@@ -129,6 +135,8 @@ class GpuSession:
 
     def close(self) -> None:
         """See `Session.close`. Failures of work that nobody waited for are logged."""
+        if self.stranded:
+            return
         owned, self._owned = self._owned, []
         with contextlib.ExitStack() as inside:
             if owned:
@@ -254,7 +262,7 @@ class GpuSession:
         return thing
 
     def _tell(self, work: PathWork) -> None:
-        if work.obstacle is not None and not self._told:
+        if work.obstacle not in (None, NO_GRAPHS_WANTED) and not self._told:
             self._told = True
             logger.warning(
                 "running without CUDA graphs, which costs time and changes no result: %s", work.obstacle

@@ -14,7 +14,7 @@ __all__ = ["blend", "color_table"]
 def color_table(colors: Sequence[tuple[int, int, int]]) -> npt.NDArray[np.uint8]:
     """The uint8 [256, 3] table of (R, G, B) by class index; indices without a class are black."""
     table = np.zeros((256, 3), dtype=np.uint8)
-    table[: len(colors)] = colors
+    table[: len(colors)] = np.reshape(colors, (-1, 3))
     return table
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from fractions import Fraction
@@ -11,7 +11,13 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["FrameSource", "SourceFrame", "reason"]
+from tdnet_runtime.media.damage import DamageLog
+from tdnet_runtime.media.orientation import Orientation
+
+__all__ = ["Fact", "FrameSource", "SourceFrame", "reason"]
+
+Fact = str | int | float | bool
+"""One value of `FrameSource.facts`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,16 +25,26 @@ class SourceFrame:
     """One frame.
 
     Attributes:
-        image: uint8 [H, W, 3], RGB, C-contiguous; the receiver's own array.
+        image: uint8 [H, W, 3], RGB, upright, C-contiguous; the receiver's own array.
         name: for a file made from this frame; unique within the source. The stem of an image's file name,
-            otherwise the frame's index from 0 in at least six digits.
-        stamp_ns: strictly increasing for cameras, as the file says for videos. Video: presentation time.
-            Camera: `time.monotonic_ns()` when the frame arrived. Folder: as though taken at 25 frames/s.
+            after `<folder>/` where a source has several; otherwise the frame's index from 0 in at least six
+            digits. A frame left out as damaged keeps its index to itself.
+        stamp_ns: strictly increasing. Video: presentation time by the file. Camera: `time.monotonic_ns()`
+            when the frame arrived. Folder: as though taken at 25 frames/s.
+        orientation: by which the stored pixels were made upright.
+        begins: it is the first of a sequence after another one: no stream may remember what came before, and
+            its size may be another.
+        duration_ns: for how long it is shown, by the file; None where nothing says so.
+        pixel_aspect: width of one pixel of `image` by its height.
     """
 
     image: npt.NDArray[np.uint8]
     name: str
     stamp_ns: int
+    orientation: Orientation = Orientation.AS_STORED
+    begins: bool = False
+    duration_ns: int | None = None
+    pixel_aspect: Fraction = Fraction(1)
 
 
 class FrameSource(AbstractContextManager["FrameSource"], Protocol):
@@ -43,7 +59,7 @@ class FrameSource(AbstractContextManager["FrameSource"], Protocol):
 
     @property
     def fps(self) -> Fraction | None:
-        """Exact frames per second of a video; None where frames come without a rate of their own."""
+        """Mean frames per second of a video; None where frames come without a rate of their own."""
 
     @property
     def frame_count(self) -> int | None:
@@ -51,13 +67,26 @@ class FrameSource(AbstractContextManager["FrameSource"], Protocol):
 
     @property
     def size_hw(self) -> tuple[int, int]:
-        """(H, W) of every frame."""
+        """(H, W) of every frame, upright; of the first sequence where there are several."""
+
+    @property
+    def damage(self) -> DamageLog:
+        """What was damaged so far, and left out or used."""
+
+    @property
+    def facts(self) -> Mapping[str, Fact]:
+        """What a run's summary tells of the data and their reader, JSON-like; whole when all was read.
+
+        Always `reader` (a library and its version) and `orientation` (words of it, or `mixed`). Images:
+        `bit_depth`. Videos: colour matrix and range. Cameras: what was asked for and what is given.
+        """
 
     def __iter__(self) -> Iterator[SourceFrame]:
         """The frames.
 
         Raises:
-            MediaError: at the first frame that cannot be had; all before it were given.
+            MediaError: at the first frame that cannot be had, or is damaged where that is to fail; all
+                before it were given.
         """
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from collections.abc import Sequence
 from fractions import Fraction
@@ -23,6 +24,7 @@ from av.video.stream import VideoStream
 
 from tdnet_runtime.closeable import Closeable
 from tdnet_runtime.errors import MediaError
+from tdnet_runtime.forks import ForkBound
 from tdnet_runtime.media.append_file import AppendFile
 from tdnet_runtime.media.blend import blend, color_table
 from tdnet_runtime.media.frames import SourceFrame, reason
@@ -35,27 +37,35 @@ _ENCODER: Final = "libx264"
 _ENCODER_OPTIONS = {"preset": "veryfast", "crf": "20", "tune": "zerolatency"}
 # Each fragment, from one keyframe to the next, is readable by itself and leaves the process when it ends.
 _MUXER_OPTIONS = {"movflags": "frag_keyframe+empty_moov+default_base_moof", "flush_packets": "1"}
-_STAMP_TIME_BASE = Fraction(1, 90_000)
+_TICKS_PER_S = 90_000  # or a few more, that `fps` divides them
+_LARGEST_TIMESCALE = (1 << 31) - 1  # FFmpeg's rationals are of 32 bits
+_FALLBACK_FPS = Fraction(25)
 _NS = 1_000_000_000
+_LARGEST_ASPECT_TERM = 4096  # to which x264 reduces it
 _BT709 = 1  # as ITU-T H.273 numbers it: matrix, primaries and transfer alike
 
 
-class OverlayWriter(Closeable):
+class OverlayWriter(Closeable, ForkBound):
     """Writes an H.264 video (fragmented MP4, yuv420p, BT.709) that can be read while it grows.
 
     At least once in a second, by the video's time and by the clock, what was written becomes readable
-    and stays so whatever happens to the process. Sides of odd length get one more row or column, a copy
-    of the last. The file is begun, and one that exists is overwritten, with the first frame.
+    and stays so whatever happens to the process. Frames keep their distances in time and the last one its
+    duration, pixels their aspect; time begins at 0. Sides of odd length get one more row or column, a copy
+    of the last. The file is begun, and one that exists is overwritten, with the first frame. A child that is forked
+    meanwhile can neither write to it nor finish it.
 
     Args:
         path: of the file, in an existing folder.
         size_hw: (H, W) of the frames.
-        fps: of the video; None to time each frame by its `stamp_ns`.
+        fps: of the video, which its clock then divides exactly; also the distance of frames whose `stamp_ns`
+            does not advance. None where frames have no rate.
         colors: (R, G, B) of each class.
 
     Raises:
         MediaError: `path` cannot be written to, or PyAV is without the encoder.
     """
+
+    fork_error = MediaError
 
     def __init__(
         self,
@@ -69,7 +79,11 @@ class OverlayWriter(Closeable):
         self.path = path
         self.written = 0
         self._colors = color_table(colors)
-        self._fps = fps
+        self._fps = fps or _FALLBACK_FPS
+        fitting = _LARGEST_TIMESCALE // self._fps.numerator
+        self._period_ticks = max(1, min(math.ceil(_TICKS_PER_S / self._fps), fitting))
+        self._tick_s = 1 / (self._fps * self._period_ticks)
+        self._stalled_ticks = self._period_ticks if fps else 1
         height, width = size_hw
         self._canvas = np.zeros((height + height % 2, width + width % 2, 3), dtype=np.uint8)
         self._picture = self._canvas[:height, :width]
@@ -80,7 +94,9 @@ class OverlayWriter(Closeable):
         self._ended = False
         self._stream: VideoStream
         self._first_stamp_ns = 0
-        self._pts = -1
+        self._last_stamp_ns = 0
+        self._pts = 0
+        self._step_ticks = self._period_ticks
         self._keyframe_pts = 0
         self._keyframe_ns = 0
         self._readable_bytes = 0
@@ -97,6 +113,7 @@ class OverlayWriter(Closeable):
 
     def write(self, frame: SourceFrame, labels: npt.NDArray[np.uint8]) -> None:
         """See `Sink`."""
+        self.require_own_process("write()")
         if self._ended:
             raise MediaError(f"writing the overlay: it was finished before and takes no more: '{self.path}'")
         height, width = self._picture.shape[:2]
@@ -105,19 +122,26 @@ class OverlayWriter(Closeable):
         self._canvas[:, width:] = self._canvas[:, width - 1 : width]
         try:
             if self._file is None:
-                self._begin(frame.stamp_ns)
-            self._mux(self._stream.encode(self._timed_picture(frame.stamp_ns)))
+                self._begin(frame)
+            self._advance(frame.stamp_ns)
+            packets = self._stream.encode(self._timed_picture())
+            duration_ticks = self._step_ticks if frame.duration_ns is None else self._ticks(frame.duration_ns)
+            for packet in packets:
+                packet.duration = max(
+                    1, duration_ticks
+                )  # only the last one's counts: the others end with the next
+            self._mux(packets)
         except (av.error.FFmpegError, OSError) as error:
             raise self._failure(error) from error
         self.written += 1
 
     def close(self) -> None:
-        """Finish the file. Safe to call twice.
+        """Finish the file. Safe to call twice; nothing in a forked child.
 
         Raises:
             MediaError: its end could not be written; what is readable is said.
         """
-        if self._ended or self._container is None or self._file is None:
+        if self.stranded or self._ended or self._container is None or self._file is None:
             return
         try:
             self._mux(self._stream.encode(None))
@@ -128,39 +152,44 @@ class OverlayWriter(Closeable):
         except (av.error.FFmpegError, OSError) as error:
             raise self._failure(error) from error
 
-    def _begin(self, stamp_ns: int) -> None:
+    def _begin(self, first: SourceFrame) -> None:
         self._file = AppendFile(self.path)
         container = self._container = av.open(self._file, mode="w", format="mp4", options=_MUXER_OPTIONS)
-        time_base = 1 / self._fps if self._fps else _STAMP_TIME_BASE
-        rate = self._fps or Fraction(25)
-        stream = container.add_stream(_ENCODER, rate=rate, options=_ENCODER_OPTIONS)
+        stream = container.add_stream(_ENCODER, rate=self._fps, options=_ENCODER_OPTIONS)
         stream.height, stream.width = self._canvas.shape[:2]
         stream.pix_fmt = "yuv420p"
-        stream.time_base = time_base
+        stream.time_base = self._tick_s
         stream.thread_count = 2  # leaves the cores to the network
         context = stream.codec_context
-        context.time_base = time_base
+        context.time_base = self._tick_s
+        context.sample_aspect_ratio = first.pixel_aspect.limit_denominator(_LARGEST_ASPECT_TERM)
         context.gop_size = 1 << 16  # `_timed_picture` says when
         context.color_range = ColorRange.MPEG
         context.colorspace = context.color_primaries = context.color_trc = _BT709
         self._stream = stream
-        self._first_stamp_ns = stamp_ns
+        self._first_stamp_ns = self._last_stamp_ns = first.stamp_ns
 
-    def _timed_picture(self, stamp_ns: int) -> VideoFrame:
+    def _ticks(self, span_ns: int) -> int:
+        return round(Fraction(span_ns, _NS) / self._tick_s)
+
+    def _advance(self, stamp_ns: int) -> None:
+        """Set `_pts` to the time of the next frame, after that of the last."""
+        if self.written:
+            advances = stamp_ns > self._last_stamp_ns
+            least = self._pts + (1 if advances else self._stalled_ticks)
+            pts = max(least, self._ticks(stamp_ns - self._first_stamp_ns))
+            self._step_ticks = pts - self._pts
+            self._pts = pts
+        self._last_stamp_ns = stamp_ns
+
+    def _timed_picture(self) -> VideoFrame:
         """The canvas as yuv420p with its time, and marked as a keyframe once a second."""
         picture = self._reformatter.reformat(
             self._rgb, format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG
         )
-        if self._fps:
-            time_base = 1 / self._fps
-            self._pts += 1
-        else:
-            time_base = _STAMP_TIME_BASE
-            ticks = round((stamp_ns - self._first_stamp_ns) / _NS / time_base)
-            self._pts = max(self._pts + 1, ticks)
         picture.pts = self._pts
-        picture.time_base = time_base
-        passed_s = (self._pts - self._keyframe_pts) * time_base
+        picture.time_base = self._tick_s
+        passed_s = (self._pts - self._keyframe_pts) * self._tick_s
         if passed_s >= 1 or time.monotonic_ns() - self._keyframe_ns >= _NS:
             picture.pict_type = PictureType.I
         return picture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import islice
@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from tdnet_runtime.media.frames import FrameSource
+from tdnet_runtime.media.frames import FrameSource, SourceFrame
 from tdnet_runtime.media.sinks import Sink
 
 __all__ = ["FrameSegmenter", "FrameStream", "RunSummary", "run_video"]
@@ -30,6 +30,9 @@ class FrameStream(Protocol):
         out: npt.NDArray[np.uint8] | None = None,
     ) -> object:
         """Segment one frame into `out`."""
+
+    def reset(self) -> None:
+        """Forget all frames."""
 
 
 class FrameSegmenter(Protocol):
@@ -70,8 +73,9 @@ def run_video(
     max_frames: int | None = None,
     on_frame: Callable[[int], None] = lambda frames: None,
     should_stop: Callable[[], bool] = lambda: False,
+    read: Callable[[FrameSource], Iterator[SourceFrame]] = iter,
 ) -> RunSummary:
-    """Segment the frames of `source` in one stream and write each to all `sinks`.
+    """Segment the frames of `source` in one stream, reset before each further sequence; write each to all `sinks`.
 
     Holds one frame and one array of labels at a time. Opens and closes nothing but the stream.
 
@@ -82,19 +86,21 @@ def run_video(
         max_frames: stop after so many.
         on_frame: called after each frame with the number of frames done.
         should_stop: asked before each frame; True ends the run.
+        read: gives the source's frames; they may end early when it is asked to stop.
 
     Raises:
         TdnetError: from the source, the network or a sink. What was written before is whole.
     """
     latency_ns = array("q")
     labels = np.empty(source.size_hw, dtype=np.uint8)
-    interrupted = False
     begin_ns = time.perf_counter_ns()
     with segmenter.stream() as stream:
-        for frame in islice(source, max_frames):
+        for frame in islice(read(source), max_frames):
             if should_stop():
-                interrupted = True
                 break
+            if frame.begins:
+                stream.reset()
+                labels = np.empty(frame.image.shape[:2], dtype=np.uint8)
             push_ns = time.perf_counter_ns()
             stream.push(frame.image, stamp_ns=frame.stamp_ns, out=labels)
             latency_ns.append(time.perf_counter_ns() - push_ns)
@@ -105,7 +111,7 @@ def run_video(
         frames=len(latency_ns),
         wall_s=(time.perf_counter_ns() - begin_ns) / 1e9,
         latency_ms=_latency_ms(latency_ns),
-        interrupted=interrupted,
+        interrupted=should_stop(),
     )
 
 

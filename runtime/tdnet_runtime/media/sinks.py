@@ -1,10 +1,10 @@
-"""Where labels go: the protocol, and images of class indices."""
+"""Where labels go: the protocol, and images of class indices or colours."""
 
 from __future__ import annotations
 
-import contextlib
-import os
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from enum import Enum
 from pathlib import Path
 from typing import Protocol
 
@@ -12,12 +12,13 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from tdnet_runtime.atomic_file import PARTIAL_SUFFIX
 from tdnet_runtime.closeable import Closeable
-from tdnet_runtime.errors import MediaError
-from tdnet_runtime.media.frames import SourceFrame, reason
+from tdnet_runtime.media.blend import color_table
+from tdnet_runtime.media.frames import SourceFrame
+from tdnet_runtime.media.output_folder import OutputFolder, check_folder
+from tdnet_runtime.media.png import encoded_png
 
-__all__ = ["LabelWriter", "Sink", "check_folder"]
+__all__ = ["LabelForm", "LabelWriter", "Sink", "check_folder"]
 
 
 class Sink(AbstractContextManager["Sink"], Protocol):
@@ -27,8 +28,8 @@ class Sink(AbstractContextManager["Sink"], Protocol):
         """Write one frame; neither array is kept or changed.
 
         Args:
-            frame: of the same size as all before.
-            labels: uint8 [H, W] of the frame's size, class indices.
+            frame: of the same size as all before, but for one that `begins` a sequence.
+            labels: uint8 [H, W] of the frame's size, upright as it is, class indices.
 
         Raises:
             MediaError: the disk is full, or another fault of the output. Frames written before stay
@@ -36,62 +37,67 @@ class Sink(AbstractContextManager["Sink"], Protocol):
         """
 
 
-class LabelWriter(Closeable):
-    """Writes labels as `<directory>/<frame name>.png`, 8-bit grey, the grey value being the class index.
+class LabelForm(str, Enum):
+    """What a label image holds, always a PNG of 8 bits."""
 
-    A file has its name only when it is whole; an existing one is replaced. The directory is made with
-    the first file.
+    GREY = "grey"
+    """One channel, the grey value being the class index."""
+    PALETTE = "palette"
+    """The same values, and the classes' colours as their palette; PIL reads the indices, OpenCV the colours."""
+    COLOR = "color"
+    """RGB, the classes' colours."""
+
+
+class LabelWriter(Closeable):
+    """Writes labels as `<directory>/<frame name>.png`.
+
+    A file has its name only when it is whole; one of the same name is replaced. The directory is made, and
+    cleared of an earlier run's files where that is asked for, with the first file.
 
     Args:
         directory: where to; may not exist yet.
+        form: of the images.
+        colors: (R, G, B) of each class, for the forms that need them.
+        as_stored: turn labels back to lie on the pixels of the stored frames, instead of upright.
+        sequences: names of the source's sequences where it has several; files go to folders of these names.
+        overwrite: remove what an earlier run wrote there; it is refused otherwise.
 
     Raises:
-        MediaError: `directory` cannot be a folder to write to.
+        MediaError: `directory` cannot be a folder to write to, or holds PNGs already.
     """
 
-    def __init__(self, directory: Path) -> None:
-        check_folder(directory, purpose="label images")
-        self.directory = directory
-        self.written = 0
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        form: LabelForm = LabelForm.GREY,
+        colors: Sequence[tuple[int, int, int]] = (),
+        as_stored: bool = False,
+        sequences: Sequence[str] = (),
+        overwrite: bool = False,
+    ) -> None:
+        purpose = "colour images" if form is LabelForm.COLOR else "label images"
+        self._folder = OutputFolder(directory, sequences=sequences, purpose=purpose, overwrite=overwrite)
+        self._form = form
+        self._colors = color_table(colors)
+        self._as_stored = as_stored
+
+    @property
+    def written(self) -> int:
+        """Files so far."""
+        return self._folder.written
 
     def close(self) -> None:
-        """Nothing is held between two images."""
+        """Let other runs write there. Safe to call twice."""
+        self._folder.close()
 
     def write(self, frame: SourceFrame, labels: npt.NDArray[np.uint8]) -> None:
         """See `Sink`."""
-        ok, png = cv2.imencode(".png", labels)
-        if not ok:
-            raise MediaError(f"writing label images: OpenCV could not encode {frame.name}.png")
-        path = self.directory / f"{frame.name}.png"
-        partial = self.directory / f"{frame.name}.png{PARTIAL_SUFFIX}"
-        try:
-            self.directory.mkdir(parents=True, exist_ok=True)
-            try:
-                # Unlike a bundle not synced to the disk, which would cost more time than the network.
-                partial.write_bytes(png.tobytes())
-                partial.replace(path)
-            except BaseException:
-                with contextlib.suppress(OSError):
-                    partial.unlink(missing_ok=True)
-                raise
-        except OSError as error:
-            raise MediaError(
-                f"writing label images stopped after {self.written}, which are whole: {reason(error)}: "
-                f"'{path}'"
-            ) from error
-        self.written += 1
-
-
-def check_folder(folder: Path, *, purpose: str) -> None:
-    """Check, as far as can be known beforehand, that files can be made in `folder`, which may not exist yet.
-
-    Raises:
-        MediaError: it is not a folder, or may not be written to.
-    """
-    existing = folder.absolute()
-    while not os.path.lexists(existing) and existing != existing.parent:
-        existing = existing.parent
-    if not existing.is_dir():
-        raise MediaError(f"writing {purpose} to '{folder}': not a folder: '{existing}'")
-    if not os.access(existing, os.W_OK | os.X_OK):
-        raise MediaError(f"writing {purpose} to '{folder}': no right to write in '{existing}'")
+        if self._as_stored:
+            labels = frame.orientation.inverse.apply(labels)
+        if self._form is LabelForm.COLOR:
+            bgr = cv2.applyColorMap(labels, np.ascontiguousarray(self._colors[:, np.newaxis, ::-1]))
+            data = encoded_png(np.asarray(bgr, dtype=np.uint8))
+        else:
+            data = encoded_png(labels, palette=self._colors if self._form is LabelForm.PALETTE else None)
+        self._folder.put(f"{frame.name}.png", data)

@@ -2,159 +2,191 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
+from array import array
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
 import av
 import av.error
-import numpy as np
-from av.container import InputContainer
 from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from tdnet_runtime.closeable import Closeable
 from tdnet_runtime.errors import MediaError
-from tdnet_runtime.media.frames import SourceFrame, reason
+from tdnet_runtime.forks import ForkBound
+from tdnet_runtime.media.damage import DamageLog, OnDamage
+from tdnet_runtime.media.display_matrix import display_matrix, orientation_from_matrix
+from tdnet_runtime.media.frames import Fact, SourceFrame, reason
+from tdnet_runtime.media.orientation import Orientation
+from tdnet_runtime.media.packet_decoder import DecodedFrame, PacketDecoder
+from tdnet_runtime.media.time_stamps import TimeStamps
+from tdnet_runtime.media.video_colors import RgbConverter
+from tdnet_runtime.media.video_file import (
+    best_stream,
+    expected_frames,
+    frame_rate,
+    look_ahead,
+    open_container,
+    promised_end_s,
+)
 
 __all__ = ["VideoSource"]
 
-_NS = 1_000_000_000
 _TOLERANCE_S = Fraction(1, 4)  # by which headers overstate the length of whole files
 
 
-class VideoSource(Closeable):
-    """The first video stream of a file; see `FrameSource`.
+class VideoSource(Closeable, ForkBound):
+    """The best video stream of a file, as FFmpeg chooses; see `FrameSource`.
 
-    Rotation marks are ignored: pixels are as stored. Reading stops at the first packet that does not
-    decode. A file that ends before its header says, or with damage that the decoder patched up, is read
+    Frames come upright, turned and mirrored by the file's display matrix, in RGB by the file's own colour
+    tags. Reading goes on after damage as `on_damage` says. A file that ends before its header says is read
     to its end and then reported.
+
+    Args:
+        path: of the file.
+        on_damage: what becomes of damaged frames.
+
+    Raises:
+        MediaError: not a video, without a single frame, or one of colours or a rotation that cannot be followed.
     """
 
-    def __init__(self, path: Path) -> None:
+    fork_error = MediaError
+
+    def __init__(self, path: Path, *, on_damage: OnDamage = OnDamage.SKIP) -> None:
         self.description = f"video '{path}'"
+        self.damage = DamageLog(on_damage)
         self._path = path
         self._given = 0
-        self._damaged = 0
-        self._end_s = Fraction(0)
-        self._container = _open_container(path)
+        self._end = 0  # of the last packet so far, in the stream's ticks
+        self._decoding_times = array("q")
+        self._rgb = RgbConverter()
+        self._orientations: dict[tuple[float, float, float, float], tuple[Orientation, str]] = {}
+        self._decoder: PacketDecoder | None = None
+        self._container = open_container(path)
         try:
-            self._stream = _video_stream(self._container, path)
-            frames = self._decode()
+            self._stream = stream = best_stream(self._container, path)
+            ahead, packets = look_ahead(self._container, stream)
+            self.fps: Fraction | None = frame_rate(stream, ahead)
+            self.frame_count: int | None = expected_frames(self._container, stream, self.fps)
+            self._stamps = TimeStamps(self.fps)
+            self._lacks_times = self._container.format.name == "avi"  # FFmpeg counts its chunks instead
+            self._decoder = PacketDecoder(
+                stream,
+                self.damage,
+                marks_early=self._container.format.name == "mpegts",
+                times_as_stored=self._lacks_times and stream.codec_context.has_b_frames,
+            )
+            frames = self._decode(self._decoder, packets)
             first = next(frames, None)
             if first is None:
-                raise MediaError(f"opening the video: there is not a single frame in it: '{path}'")
+                examples = f" ({self.damage.examples[0]})" if self.damage.examples else ""
+                raise MediaError(f"opening the video: there is not a single frame in it{examples}: '{path}'")
+            _, self.size_hw = self._upright(first.frame)
         except BaseException:
-            self._container.close()
+            self.close()
             raise
         self._frames = itertools.chain([first], frames)
-        self.size_hw: tuple[int, int] = (first.height, first.width)
-        self.fps: Fraction | None = self._stream.average_rate or self._stream.base_rate
-        self.frame_count: int | None = self._stream.frames or _frames_from_duration(self._container, self.fps)
 
     def close(self) -> None:
-        """Close the file. Safe to call twice."""
+        """Close the file. Safe to call twice; nothing in a forked child."""
+        if self.stranded:
+            return
+        if self._decoder is not None:
+            self._decoder.close()
         self._container.close()
 
     def __iter__(self) -> Iterator[SourceFrame]:
         """See `FrameSource`; what was given once is not given again."""
-        period_ns = int(_NS / self.fps) if self.fps else 40_000_000
-        for frame in self._frames:
-            index = self._given
-            if (frame.height, frame.width) != self.size_hw:
+        self.require_own_process("reading frames")
+        aspect = self._stream.sample_aspect_ratio or Fraction(1)
+        for number, frame in self._frames:
+            orientation, size_hw = self._upright(frame)
+            if size_hw != self.size_hw:
                 raise self._stopped(
-                    f"the next one is {frame.height}x{frame.width}, the first was "
+                    f"the next one is {size_hw[0]}x{size_hw[1]}, the first was "
                     f"{self.size_hw[0]}x{self.size_hw[1]} (height x width), and one stream has one size"
                 )
-            stamp_ns = index * period_ns
-            if frame.pts is not None and frame.time_base is not None:
-                stamp_ns = int(frame.pts * frame.time_base * _NS)
-            # Rows of odd widths come padded, hence the copy.
-            image = np.ascontiguousarray(frame.to_ndarray(format="rgb24"), dtype=np.uint8)
+            try:
+                stored = self._rgb(frame)
+            except (MediaError, av.error.FFmpegError, OSError) as error:
+                raise self._stopped(reason(error)) from error
+            if self._lacks_times and number < len(self._decoding_times):
+                # Frames stored in another order come with guesses that run to and fro.
+                frame.pts = self._decoding_times[number]
+            image = SourceFrame(
+                image=orientation.apply(stored),
+                name=f"{number:06d}",
+                stamp_ns=self._stamps.next(frame),
+                orientation=orientation,
+                duration_ns=self._stamps.duration_ns(frame),
+                pixel_aspect=1 / aspect if orientation.swaps_sides else aspect,
+            )
             self._given += 1
-            yield SourceFrame(image=image, name=f"{index:06d}", stamp_ns=stamp_ns)
+            yield image
+            self.require_own_process("reading frames")
 
-    def _decode(self) -> Iterator[VideoFrame]:
+    @property
+    def facts(self) -> dict[str, Fact]:
+        """See `FrameSource`."""
+        stream, videos = self._stream, len(self._container.streams.video)
+        version = ".".join(map(str, av.library_versions["libavcodec"]))
+        words = {words for _, words in self._orientations.values()}
+        facts: dict[str, Fact] = {
+            "reader": f"PyAV {av.__version__}, libavcodec {version}",
+            "stream": f"{stream.index}, {stream.codec_context.codec.canonical_name}"
+            + (f", the best of {videos} video streams" if videos > 1 else ""),
+            "orientation": words.pop() if len(words) == 1 else "mixed",
+            **self._rgb.facts,
+            **self._stamps.facts,
+        }
+        if self.fps is not None:
+            facts["mean_fps"] = round(float(self.fps), 4)
+        if stream.sample_aspect_ratio not in (None, 0, 1):
+            facts["pixel_aspect_as_stored"] = str(stream.sample_aspect_ratio)
+        for tag, value in stream.metadata.items():
+            if tag.lower() == "rotate" or "_rota-" in value.lower():
+                facts["mark_not_followed"] = f"{tag}: {value}"
+        return facts
+
+    def _upright(self, frame: VideoFrame) -> tuple[Orientation, tuple[int, int]]:
+        """What makes a frame upright, and its (H, W) then."""
+        try:
+            matrix = display_matrix(frame)
+            if matrix not in self._orientations:
+                self._orientations[matrix] = orientation_from_matrix(matrix)
+        except MediaError as error:
+            raise self._stopped(str(error)) from None
+        orientation, _ = self._orientations[matrix]
+        size_hw = frame.height, frame.width
+        return orientation, size_hw[::-1] if orientation.swaps_sides else size_hw
+
+    def _decode(
+        self, decoder: PacketDecoder, packets: Iterator[Packet[VideoStream]]
+    ) -> Iterator[DecodedFrame]:
         """The decoder's frames; MediaError where they end for another reason than the file's end."""
         try:
-            for packet in self._container.demux(self._stream):
-                self._note(packet)
-                for frame in self._stream.decode(packet):
-                    self._damaged += frame.is_corrupt
-                    yield frame
+            yield from decoder.frames(map(self._noted, packets))
         except (av.error.FFmpegError, OSError) as error:
-            yield from self._drain()
             raise self._stopped(f"{reason(error)}; the file is damaged or cut short") from error
-        missing_s = _promised_end_s(self._stream, self._container.format.name) - self._end_s
+        except MediaError as error:
+            raise self._stopped(str(error)) from error
+        end_s = self._end * (self._stream.time_base or 0)
+        missing_s = promised_end_s(self._stream, self._container.format.name) - end_s
         if missing_s > _TOLERANCE_S:
             raise self._stopped(
                 f"the file is cut short, {float(missing_s):.1f} s before the end that it claims"
             )
-        if self._damaged:
-            raise self._stopped(
-                f"the file ends, but its data were damaged in {self._damaged} places on the way"
-            )
 
-    def _drain(self) -> Iterator[VideoFrame]:
-        """Frames that the decoder still holds back for reordering."""
-        with contextlib.suppress(av.error.FFmpegError):
-            yield from self._stream.decode(None)
-
-    def _note(self, packet: Packet[VideoStream]) -> None:
-        self._damaged += packet.is_corrupt
-        if packet.pts is not None and packet.time_base is not None:
-            end = (packet.pts + (packet.duration or 0)) * packet.time_base
-            self._end_s = max(self._end_s, Fraction(end))
+    def _noted(self, packet: Packet[VideoStream]) -> Packet[VideoStream]:
+        if packet.pts is not None:
+            self._end = max(self._end, packet.pts + (packet.duration or 0))
+        if packet.size and packet.dts is not None and not packet.is_discard:
+            self._decoding_times.append(packet.dts)
+            self._lacks_times |= packet.pts is None
+        return packet
 
     def _stopped(self, why: str) -> MediaError:
         return MediaError(f"reading the video stopped after {self._given} frames: {why}: '{self._path}'")
-
-
-def _open_container(path: Path) -> InputContainer:
-    try:
-        # `file:` because FFmpeg takes `a:b.mp4` for a protocol; the list, so that a playlist stays local.
-        container = av.open(f"file:{path}", mode="r", options={"protocol_whitelist": "file"})
-    except (av.error.FFmpegError, OSError) as error:
-        if isinstance(error, OSError):
-            raise MediaError(f"opening the video: {reason(error)}: '{path}'") from error
-        raise MediaError(
-            f"opening the video: not a video that FFmpeg can read, or cut short before its index "
-            f"({reason(error)}): '{path}'"
-        ) from error
-    if container.format.name == "tty":  # FFmpeg renders any *.txt as a terminal's screen
-        container.close()
-        raise MediaError(f"opening the video: this is a text file: '{path}'")
-    return container
-
-
-def _video_stream(container: InputContainer, path: Path) -> VideoStream:
-    if not container.streams.video:
-        kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "nothing"
-        raise MediaError(f"opening the video: it holds {kinds}, but no pictures: '{path}'")
-    return container.streams.video[0]
-
-
-def _frames_from_duration(container: InputContainer, fps: Fraction | None) -> int | None:
-    if fps is None or container.duration is None or container.duration <= 0:
-        return None
-    return round(container.duration * fps / av.time_base)
-
-
-def _promised_end_s(stream: VideoStream, format_name: str) -> Fraction:
-    """The stream's end by what the file's header says; 0 where it says nothing of worth.
-
-    Only what was written down when the file was made: for other formats FFmpeg gives an estimate.
-    """
-    if "mov" in format_name and stream.duration is not None and stream.time_base is not None:
-        return Fraction(((stream.start_time or 0) + stream.duration) * stream.time_base)
-    if "matroska" in format_name:
-        tags = [value for key, value in stream.metadata.items() if key.startswith("DURATION")]
-        with contextlib.suppress(ValueError, IndexError):
-            hours, minutes, seconds = tags[0].split(":")
-            return int(hours) * 3600 + int(minutes) * 60 + Fraction(seconds)
-    if format_name == "avi" and stream.frames and stream.average_rate:
-        return stream.frames / stream.average_rate
-    return Fraction(0)

@@ -9,7 +9,7 @@ from rich.console import Console
 from tdnet_bench.documents.compare import MUST_BE_EQUAL, compare_documents
 from tdnet_bench.documents.document import Document
 from tdnet_bench.records.frames import FrameRecord
-from tdnet_bench.views.compare_report import report_from_comparison
+from tdnet_bench.views.report import report_from_comparison
 from tdnet_runtime.errors import OptionError
 
 SUBJECT, PEER = "fake:fp32", "pytorch"

@@ -3,8 +3,14 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from tdnet_bench.documents.exit_codes import EXIT_CODES, MIN_AGREEMENT, disagreeing_sides, exit_code
-from tdnet_bench.documents.notes import busy_note, notes_after, notes_before
+from tdnet_bench.documents.notes import (
+    EXIT_CODES,
+    MIN_AGREEMENT,
+    disagreeing_sides,
+    exit_code,
+    notes_after,
+    notes_before,
+)
 from tdnet_bench.records.config import LeftOut, SideSpec
 from tdnet_bench.records.frames import FrameRecord
 from tdnet_bench.statistics.summary import Summary, summarise
@@ -48,10 +54,10 @@ def test_a_side_that_disagrees_is_a_loud_note(
     records: tuple[FrameRecord, ...], sides: dict[str, SideSpec]
 ) -> None:
     summary = _summary(records, sides, 0.5)
-    (note,) = notes_after(summary, measured=5, wanted=5, other_busy_cores=0, usable_cores=2)
+    (note,) = notes_after(summary, measured=5, wanted=5, busy_cores=0, usable_cores=2)
     assert note.startswith("THE REFERENCE DISAGREES: 50.00% of the labels of fake:fp32")
     short = _summary(records, sides, 1.0)
-    (note,) = notes_after(short, measured=5, wanted=61, other_busy_cores=0, usable_cores=2)
+    (note,) = notes_after(short, measured=5, wanted=61, busy_cores=0, usable_cores=2)
     assert note == "the input ended after 5 of the 61 frames that --frames asks for"
 
 
@@ -63,7 +69,14 @@ def test_what_is_known_before(manifest: Manifest) -> None:
     assert notes[2] == "auto is fake:fp32, which was measured once"
 
 
-def test_a_busy_machine_is_called_one() -> None:
-    assert list(busy_note(0.09, 2)) == []
-    (note,) = busy_note(0.26, 2)
+def test_a_busy_machine_is_called_one(records: tuple[FrameRecord, ...], sides: dict[str, SideSpec]) -> None:
+    summary = _summary(records, sides, 1.0)
+    assert list(notes_after(summary, measured=5, wanted=5, busy_cores=0.09, usable_cores=2)) == []
+    (note,) = notes_after(summary, measured=5, wanted=5, busy_cores=0.26, usable_cores=2)
     assert "other programs kept 0.3 of 2 cores busy" in note
+
+
+def test_why_a_clock_is_missing(records: tuple[FrameRecord, ...], sides: dict[str, SideSpec]) -> None:
+    summary, obstacles = _summary(records, sides, 1.0), {SUBJECT: "no room"}
+    (note,) = notes_after(summary, measured=5, wanted=5, busy_cores=0, usable_cores=2, obstacles=obstacles)
+    assert note == "device compute of fake:fp32 was NOT measured: no room"

@@ -5,9 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+
+from tdnet_bench.gpu_check.cli import parse_limits
+from tdnet_bench.gpu_check.install import InstallError, gpu_name
+from tdnet_runtime.errors import OptionError
 
 
 def command(*arguments: object) -> subprocess.CompletedProcess[str]:
@@ -21,22 +26,42 @@ def command(*arguments: object) -> subprocess.CompletedProcess[str]:
 
 
 def test_a_machine_without_a_gpu(engine: Path, tmp_path: Path) -> None:
-    torch = pytest.importorskip("torch")
-    if torch.cuda.is_available():
-        pytest.skip("there is a GPU here")
+    with suppress(InstallError):
+        pytest.skip(f"there is a {gpu_name()} here")
     done = command("--plan", engine, "--out", tmp_path)
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
     assert line.startswith("gpu-check: error: no GPU can be used here, and nothing was measured: ")
     assert done.stdout == ""
-    assert list(tmp_path.glob("*.json")) == []
+    assert not (tmp_path / "gpu").exists()
 
 
 def test_wrong_usage(tmp_path: Path) -> None:
     assert command("--out", tmp_path).returncode == 2
-    done = command("--plan", tmp_path / "x.plan", "--out", tmp_path)
+    for words in (
+        ("--plan", tmp_path / "x.plan", "--out", tmp_path),
+        ("--plan", __file__, "--out", tmp_path / "absent"),
+        ("--plan", __file__, "--out", __file__),
+        ("--plan", __file__, "--out", tmp_path, "--ckpt", tmp_path),
+    ):
+        done = command(*words)
+        assert done.returncode == 2
+        assert "Invalid value for" in done.stderr
+        assert "Traceback" not in done.stderr
+    done = command("--plan", __file__, "--out", tmp_path, "--skip", "warp")
     assert done.returncode == 1
-    assert done.stderr == f"gpu-check: error: --plan is no file: {str(tmp_path / 'x.plan')!r}\n"
+    assert done.stderr.startswith("gpu-check: error: --skip knows no part 'warp'; known are: frames, cuda,")
+    done = command("--plan", __file__, "--out", tmp_path)
+    assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)  # no bundle
+
+
+def test_limits_in_words() -> None:
+    assert parse_limits(["cuda=30", "tests=1.5"]) == {"cuda": 30.0, "tests": 1.5}
+    for wrong in ("cuda", "cuda=", "cuda=x", "cuda=0", "cuda=-1", "cuda=nan"):
+        with pytest.raises(OptionError, match="expected cuda=SECONDS"):
+            parse_limits([wrong])
+    with pytest.raises(OptionError, match="knows no part 'warp'"):
+        parse_limits(["warp=1"])
 
 
 def test_help() -> None:

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,7 +15,16 @@ from typing import Any
 import pytest
 
 from tdnet_bench.gpu_check import install as install_module
-from tdnet_bench.gpu_check.install import Group, groups, install, join_parts, main, make_environment, no_gpu
+from tdnet_bench.gpu_check.install import (
+    Group,
+    InstallError,
+    gpu_name,
+    groups,
+    install,
+    join_parts,
+    main,
+    make_environment,
+)
 
 ROOT = Path(__file__).parents[3]
 SCRIPT = ROOT / "benchmarks" / "tdnet_bench" / "gpu_check" / "install.py"
@@ -45,7 +55,7 @@ def test_what_is_installed() -> None:
     found = {group.name: group for group in groups((ROOT / "setup.cfg").read_text())}
     names = {name: [r.partition(">")[0] for r in group.requirements] for name, group in found.items()}
     assert names["the check"] == ["numpy", "msgspec", "psutil", "typer", "rich"]
-    assert {"onnx", "scipy"} <= set(names["tdnet-bench"])
+    assert {"onnx", "scipy", "opencv-python-headless"} <= set(names["tdnet-bench"])
     assert names["GPU access"] == ["cuda-core", "cuda-bindings"]
     assert names["ONNX Runtime for CUDA"] == ["onnxruntime-gpu"]
     assert names["TensorRT-RTX"] == ["tensorrt-rtx", "polygraphy"]
@@ -57,7 +67,18 @@ def driver(*, status: int = 0, count: int = 1) -> Any:
         pointer._obj.value = count
         return 0
 
-    return lambda name: SimpleNamespace(cuInit=lambda flags: status, cuDeviceGetCount=devices)
+    def named(buffer: Any, size: int, device: Any) -> int:
+        assert (size, device.value) == (256, 5)
+        buffer.value = b"NVIDIA Fake 100"
+        return 0
+
+    def got(pointer: Any, index: int) -> int:
+        pointer._obj.value = 5 + index
+        return 0
+
+    return lambda name: SimpleNamespace(
+        cuInit=lambda flags: status, cuDeviceGetCount=devices, cuDeviceGet=got, cuDeviceGetName=named
+    )
 
 
 def absent(name: str) -> ctypes.CDLL:
@@ -65,10 +86,14 @@ def absent(name: str) -> ctypes.CDLL:
 
 
 def test_no_gpu() -> None:
-    assert no_gpu(driver()) is None
-    assert no_gpu(driver(count=0)) == "the CUDA driver finds no GPU"
-    assert no_gpu(driver(status=999)) == "the CUDA driver does not start (cuInit returns 999)"
-    assert "libcuda.so.1: cannot open" in (no_gpu(absent) or "")
+    assert gpu_name(driver()) == "NVIDIA Fake 100"
+    for load, reason in (
+        (driver(count=0), "the CUDA driver finds no GPU"),
+        (driver(status=999), r"the CUDA driver does not start \(cuInit returns 999\)"),
+        (absent, "libcuda.so.1: cannot open"),
+    ):
+        with pytest.raises(InstallError, match=reason):
+            gpu_name(load)
 
 
 def test_split_wheels_are_joined(tmp_path: Path) -> None:
@@ -109,7 +134,7 @@ def test_a_wheel_that_is_missing(tmp_path: Path) -> None:
 
 def prepared(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *, missing: str, wheels: bool = True) -> int:
     """`main` on a host with a GPU, where the group `missing` cannot be installed."""
-    monkeypatch.setattr(install_module, "no_gpu", lambda: None)
+    monkeypatch.setattr(install_module, "gpu_name", lambda: "G")
     monkeypatch.setattr(install_module, "make_environment", lambda folder, host: folder / "python")
     monkeypatch.setattr(
         install_module,
@@ -148,8 +173,8 @@ def test_no_wheels_at_all(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> No
 
 def test_it_runs_without_any_package(tmp_path: Path) -> None:
     """As a file, isolated: on a machine without a GPU it says so in one line."""
-    if no_gpu() is None:
-        pytest.skip("there is a GPU here")
+    with suppress(InstallError):
+        pytest.skip(f"there is a {gpu_name()} here")
     done = subprocess.run(
         [sys.executable, "-I", "-S", SCRIPT, "--venv", tmp_path / "env"], capture_output=True, text=True
     )
@@ -162,6 +187,6 @@ def test_it_runs_without_any_package(tmp_path: Path) -> None:
 def test_wheels_that_are_no_folder(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(install_module, "no_gpu", lambda: None)
+    monkeypatch.setattr(install_module, "gpu_name", lambda: "G")
     assert main(["--venv", str(tmp_path / "env"), "--wheels", str(tmp_path / "absent")]) == 1
     assert "WHEELS is no folder" in capsys.readouterr().err

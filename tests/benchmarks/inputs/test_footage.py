@@ -4,9 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.runtime.media import marks
 
 from tdnet_bench.inputs.footage import SCENE_FRAMES, FileFootage, SceneFootage
 from tdnet_runtime.errors import MediaError
+from tdnet_runtime.media.orientation import Orientation
 from tdnet_runtime.media.scene import render
 
 
@@ -93,3 +95,22 @@ def test_a_folder_of_folders_is_one_sequence_after_the_other(tmp_path: Path) -> 
     assert len(list(footage.frames(4))) == 4
     with footage.open() as source:
         assert source.frame_count == 3
+
+
+def test_frames_stand_upright_and_say_how_they_are_stored(tmp_path: Path) -> None:
+    for number in (1, 3, 6):
+        image = np.ascontiguousarray(Orientation(number).inverse.apply(render(0, height=32, width=48)))
+        (tmp_path / f"{number}.png").write_bytes(marks.png(image, marks.exif(number)))
+    footage = FileFootage(tmp_path, height=32, width=48)
+    frames = list(footage.frames(3))
+    for frame in frames:
+        np.testing.assert_array_equal(frame.image, render(0, height=32, width=48))
+    assert [frame.stored_hw for frame in frames] == [None, None, (48, 32)]
+    assert footage.size_hw == (32, 48)
+
+
+def test_a_damaged_frame_is_never_left_out(folder: Path) -> None:
+    """All runs are to have the same frames."""
+    (folder / "shot1.png").write_bytes(b"damaged")
+    with pytest.raises(MediaError, match=r"not an image, damaged or cut short: '.*shot1\.png'"):
+        list(FileFootage(folder, height=32, width=48).frames(3))

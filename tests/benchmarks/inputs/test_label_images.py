@@ -5,9 +5,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from tests.runtime.media import marks
 
 from tdnet_bench.inputs.label_images import LabelImages, class_pixels
 from tdnet_runtime.errors import MediaError, OptionError
+from tdnet_runtime.media.orientation import Orientation
+from tdnet_runtime.media.png import encoded_png
 
 
 def test_a_label_image_is_found_by_its_frames_name(tmp_path: Path) -> None:
@@ -73,3 +76,44 @@ def test_sequences_have_folders_of_label_images_or_share_one(tmp_path: Path) -> 
     assert images.used == 3
     with pytest.raises(MediaError, match="frames 'drive2/8' and 'drive3/8' would share a label image"):
         images.of("drive3/8")
+
+
+@pytest.mark.parametrize("colors", [2, 4, 16, 256])
+def test_the_indices_of_a_palette_count(tmp_path: Path, colors: int) -> None:
+    """PIL packs few colours into 1, 2 or 4 bits."""
+    pil = pytest.importorskip("PIL.Image")
+    truth = (np.arange(21 * 13) % colors).astype(np.uint8).reshape(21, 13)
+    image = pil.fromarray(truth)
+    image.putpalette([value for index in range(colors) for value in (index, 255 - index, 7)])
+    image.save(tmp_path / "a.png", transparency=0)
+    found = LabelImages(tmp_path).of("a")
+    assert found is not None
+    np.testing.assert_array_equal(found, truth)
+
+
+def test_what_tdnet_run_writes_with_a_palette(tmp_path: Path) -> None:
+    truth = np.arange(12, dtype=np.uint8).reshape(3, 4)
+    (tmp_path / "a.png").write_bytes(encoded_png(truth, palette=np.zeros((256, 3), dtype=np.uint8)))
+    found = LabelImages(tmp_path).of("a")
+    assert found is not None
+    np.testing.assert_array_equal(found, truth)
+
+
+def test_label_images_lie_on_upright_frames(tmp_path: Path) -> None:
+    truth = np.arange(12, dtype=np.uint8).reshape(3, 4)
+    turned = np.ascontiguousarray(Orientation.TURN_RIGHT.inverse.apply(truth))
+    assert cv2.imwrite(str(tmp_path / "upright.png"), truth)
+    assert cv2.imwrite(str(tmp_path / "stored.png"), turned)
+    ok, data = cv2.imencode(".png", turned)
+    assert ok
+    block = marks.png_chunk(b"eXIf", marks.exif(6))
+    (tmp_path / "marked.png").write_bytes(data.tobytes()[:33] + block + data.tobytes()[33:])
+    images = LabelImages(tmp_path)
+    for name in ("upright", "marked"):
+        found = images.of(name, stored_hw=(4, 3))
+        assert found is not None
+        np.testing.assert_array_equal(found, truth)
+    with pytest.raises(
+        MediaError, match=r"it is 4x3 \(height x width\), as its frame is stored, which a mark turns"
+    ):
+        images.of("stored", stored_hw=(4, 3))

@@ -11,6 +11,7 @@ from tdnet_bench.loops.back_to_back import measure, warm_up
 from tdnet_bench.loops.schedule import Schedule
 from tdnet_bench.quality.judge import Judgement
 from tdnet_bench.records.frames import AnyRecord, FrameRecord
+from tdnet_runtime.errors import BackendError
 
 TD4 = Schedule(paths=4, cold_frames=3)
 TD2 = Schedule(paths=2, cold_frames=1)
@@ -134,6 +135,14 @@ def test_warm_up_goes_on_in_whole_rounds_until_the_time_is_up() -> None:
     side = FakeSide("bundle", clock, [100])
     warmed = warm_up(side, _images(1), TD4, floor_ns=1000, clock=clock)
     assert warmed.frames == 12  # 10 would do; rounds of 4
+
+
+def test_a_label_that_is_no_class_ends_the_warm_up() -> None:
+    side = FakeSide("bundle", FakeClock(), [1], offset=5)
+    warm_up(side, _images(3), TD2, classes=8, floor_ns=0)
+    with pytest.raises(BackendError, match="bundle gave a label 7, but the network has 7 classes"):
+        warm_up(side, _images(3), TD2, classes=7, floor_ns=0)
+    assert (side.opened, side.closed) == (2, 2)
 
 
 def test_progress_ticks_once_a_frame() -> None:

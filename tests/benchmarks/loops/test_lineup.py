@@ -30,8 +30,8 @@ def _lineup(engine: Path, stack: ExitStack) -> Lineup:
 def test_the_first_backend_that_can_run_it_is_the_subject(engine: Path) -> None:
     with ExitStack() as stack:
         lineup = _lineup(engine, stack)
-        segmenter, rest = lineup.open_subject([ABSENT, FAKE, Request("onnxruntime")])
-        assert segmenter.backend.name == "fake"
+        subject, rest = lineup.open_subject([ABSENT, FAKE, Request("onnxruntime")])
+        assert subject.segmenter.backend.name == "fake"
         assert rest == (Request("onnxruntime"),)
         (left,) = lineup.left_out
         assert left.what == "fake:fp16"
@@ -61,7 +61,7 @@ def test_each_side_has_its_times_and_its_memory(engine: Path) -> None:
         assert 0 < setup.load_ms < setup.first_mask_ms
         assert setup.warm_up_frames == 4
         assert setup.device_memory_mib is None
-        assert lineup.specs(camera=False).keys() == {"fake:fp32"}
+        assert [spec.name for spec in lineup.specs(camera=False)] == ["fake:fp32"]
 
 
 def test_what_is_there_already_is_not_opened_twice(engine: Path) -> None:

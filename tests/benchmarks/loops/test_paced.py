@@ -153,11 +153,14 @@ class SleepingSide:
     def __init__(self, cost_ms: float) -> None:
         self._cost_s = cost_ms / 1e3
 
+    def feed(self, image: Array) -> Array:
+        return image
+
     @contextmanager
     def stream(self) -> Iterator[Push]:
         def push(frame: Array) -> Mask:
             time.sleep(self._cost_s)
-            return Mask(frame[:, :, 0])
+            return Mask(lambda: frame[:, :, 0])
 
         yield push
 

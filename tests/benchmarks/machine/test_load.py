@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from tdnet_bench.machine.load import OtherLoad
+from tdnet_bench.machine.environment import OtherLoad
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ from tests.benchmarks.published.conftest import OTHER, SUBJECT, Write
 from tests.benchmarks.published.tables import link, tables_of
 
 from tdnet_bench.documents.document import Document
-from tdnet_bench.published.headline_table import headline_table
 from tdnet_bench.published.results import read_results
+from tdnet_bench.published.speed_tables import headline_table
 
 
 def test_a_row_for_each_machine_with_the_fastest_side_of_each_precision(

@@ -4,9 +4,8 @@ import pytest
 from tests.benchmarks.published.conftest import ReadMachine, Write
 from tests.benchmarks.published.tables import link, tables_of
 
-from tdnet_bench.published.markdown import number, share_cell
+from tdnet_bench.published.markdown import markdown_table, number, share_cell
 from tdnet_bench.published.speed_tables import speed_table
-from tdnet_bench.views.markdown import markdown_table
 
 
 @pytest.mark.parametrize(

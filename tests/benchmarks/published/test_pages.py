@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 from tests.benchmarks.published.conftest import Write
 
-from tdnet_bench.published.blocks import BLOCKS
-from tdnet_bench.published.pages import RESULTS, page_with_results, pages_of, publish
+from tdnet_bench.published.pages import BLOCKS, RESULTS, page_with_results, pages_of, publish
 from tdnet_bench.published.results import read_results
 from tdnet_runtime import TdnetError
 
@@ -136,10 +135,11 @@ def test_the_command(checkout: Path) -> None:
 
 
 _CALL = """
+import runpy
 from pathlib import Path
-from tdnet_bench.published import command, main
-command._ROOT = Path({root!r})
-main()
+from tdnet_bench.published import pages
+pages._ROOT = Path({root!r})
+runpy.run_module("tdnet_bench.published", run_name="__main__")
 """
 
 

@@ -39,7 +39,6 @@ def test_documents_of_other_kinds_and_files_of_no_machine_are_passed_over(
         ('{"schema_version": 1}', "a document of schema 1 was given, expected 2.*broken.json"),
         ("[]", "no document of tdnet-bench"),
         ("{", "no document of tdnet-bench"),
-        ('{"kind": "onnxruntime settings"}', "no document of ONNX Runtime's settings"),
     ],
 )
 def test_a_broken_document_is_named(write: Write, results: Path, text: str, message: str) -> None:

@@ -10,6 +10,7 @@ from tests.benchmarks.fakes import Array
 from tdnet_bench.inputs.footage import FootageFrame
 from tdnet_bench.inputs.label_images import LabelImages
 from tdnet_bench.quality.judge import Judge, label_agreement
+from tdnet_runtime.errors import BackendError
 from tdnet_runtime.media.scene import render
 
 SIZE = (48, 64)
@@ -90,3 +91,12 @@ def test_consistency_is_not_told_across_sequences() -> None:
     judge = Judge(("a",), classes=5)
     found = [judge(_frame(t), {"a": _labels(1)})["a"].temporal_consistency for t in (0, 1, 0, 1)]
     assert found == [None, 1.0, None, 1.0]
+
+
+def test_a_label_that_is_no_class_is_named() -> None:
+    """As of an engine that begins to compute nonsense in the middle of a run."""
+    judge = Judge(("ours",), classes=3)
+    frame = FootageFrame(np.zeros((32, 32, 3), np.uint8), "0", 0)
+    judge(frame, {"ours": np.full((32, 32), 2, np.uint8)})
+    with pytest.raises(BackendError, match="ours gave a label 3, but the network has 3 classes"):
+        judge(frame._replace(place=1), {"ours": np.full((32, 32), 3, np.uint8)})

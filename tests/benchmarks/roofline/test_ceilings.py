@@ -10,7 +10,7 @@ pytest.importorskip("onnx")
 
 from tdnet_bench.roofline import ceilings  # after the skip
 from tdnet_bench.roofline.ceilings import best_seconds, measure_ceilings
-from tdnet_bench.roofline.flops import graph_cost
+from tdnet_bench.roofline.costs import graph_cost
 from tdnet_bench.roofline.libraries import LIBRARIES
 from tdnet_bench.roofline.probes import Probe
 from tdnet_runtime.errors import MissingExtraError, OptionError

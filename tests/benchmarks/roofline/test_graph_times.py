@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tdnet_bench.roofline.graph_times import GraphClock, graph_times_ms
+from tdnet_bench.roofline.limits import GraphClock, graph_times_ms
 from tdnet_runtime import Segmenter
 from tdnet_runtime.memory import StreamMemory
 

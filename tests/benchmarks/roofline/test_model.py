@@ -3,7 +3,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from tdnet_bench.roofline.costs import Cost, GraphCost
+from tdnet_bench.roofline.costs import GraphCost
 from tdnet_bench.roofline.model import (
     Ceilings,
     ComputeCeiling,
@@ -28,21 +28,13 @@ def ceilings(*peaks: tuple[str, float], copies: tuple[tuple[int, float], ...] = 
     )
 
 
-def cost(matrix_flops: dict[str, int], compulsory_bytes: int) -> Cost:
-    return Cost(
-        matrix_flops=matrix_flops, elementwise_flops=1, compulsory_bytes=compulsory_bytes, moved_bytes=10**12
-    )
+def cost(matrix_flops: dict[str, int], compulsory_bytes: int) -> GraphCost:
+    return GraphCost(graph="g", matrix_flops=matrix_flops, compulsory_bytes=compulsory_bytes, uncounted=())
 
 
 def graph_cost(name: str, gflop: int, *, uncounted: tuple[str, ...] = ()) -> GraphCost:
     return GraphCost(
-        graph=name,
-        matrix_flops={"float32": gflop * 10**9},
-        elementwise_flops=0,
-        compulsory_bytes=10**6,
-        moved_bytes=10**6,
-        stages=(),
-        uncounted=uncounted,
+        graph=name, matrix_flops={"float32": gflop * 10**9}, compulsory_bytes=10**6, uncounted=uncounted
     )
 
 

@@ -7,7 +7,7 @@ import pytest
 
 pytest.importorskip("onnx")
 
-from tdnet_bench.roofline.flops import graph_cost  # after the skip
+from tdnet_bench.roofline.costs import graph_cost  # after the skip
 from tdnet_bench.roofline.probes import PROBES, Probe, copy_model, probe_model
 
 CONV = Probe(name="conv", shape=(1, 8, 9, 11), kernel=3, dilation=2, depth=2)

@@ -1,10 +1,8 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
-import pytest
 
 from tdnet_bench.sides.bundle_side import GPU_BACKENDS, BundleSide
 from tdnet_runtime import Segmenter
@@ -33,30 +31,6 @@ def test_frames_of_their_own_size_come_back_at_it(engine: Path) -> None:
         BundleSide(segmenter).stream() as push,
     ):
         assert push(np.zeros((60, 80, 3), dtype=np.uint8)).labels.shape == (60, 80)
-
-
-@pytest.mark.parametrize(("captured", "graph"), [(True, True), (False, False)])
-def test_a_gpu_says_what_it_does(captured: bool, graph: bool) -> None:
-    """A stand-in: this machine need not have one."""
-
-    class Stream:
-        def __enter__(self) -> Stream:
-            return self
-
-        def __exit__(self, *_: object) -> None:
-            return None
-
-        def push(self, frame: object) -> SimpleNamespace:
-            return SimpleNamespace(labels=frame, captured=captured, device_compute_ns=5)
-
-    backend = SimpleNamespace(name="tensorrt", precision="fp16", description="GPU")
-    side = BundleSide(SimpleNamespace(backend=backend, stream=Stream))  # type: ignore[arg-type]
-    with side.stream() as push:
-        assert push(np.zeros((2, 2, 3), dtype=np.uint8)).device_compute_ns == 5
-    clocks = side.spec(camera=False).clocks
-    assert clocks.keys() == {"device compute", "host call"}
-    assert ("CUDA graph" in clocks["host call"].inside) == graph
-    assert "H2D" in clocks["host call"].inside
 
 
 def test_gpu_backends_are_backends() -> None:

@@ -29,12 +29,44 @@ def test_a_name_and_a_precision_are_read() -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("pytorch:cpu", "pytorch"),
+        ("pytorch:cpu:fp32", "pytorch"),
+        ("pytorch:cuda:fp32", "pytorch:cuda"),
+        ("pytorch:cuda:fp16@device", "pytorch:cuda:fp16@device"),
+        ("torch-compile:cpu:bf16", "torch-compile:cpu:bf16"),
+        ("tensorrt:fp16@no-graphs@device", "tensorrt:fp16@device@no-graphs"),
+        ("auto@device", "auto@device"),
+    ],
+)
+def test_one_side_has_one_name(text: str, name: str) -> None:
+    made = parse_request(text, flag="--peer")
+    assert str(made) == name
+    assert parse_request(name, flag="--peer") == made
+
+
+@pytest.mark.parametrize(
     ("text", "flag", "message"),
     [
         ("warp", "--backend", "--backend knows no backend 'warp'; known are: auto, .*onnxruntime"),
         ("pytorch", "--backend", "--backend knows no backend 'pytorch'"),
         ("warp:fp16", "--peer", "known are: auto, .*pytorch, pytorch-channels-last, torch-compile"),
-        ("pytorch:fp16", "--peer", "expected a backend's name, a colon and a precision"),
+        ("pytorch:fp16", "--peer", r"expected pytorch alone, or with colons a device \(cpu or cuda\)"),
+        ("pytorch:cuda:int8", "--peer", r"a precision \(fp32, fp16, bf16\)"),
+        ("pytorch:cuda:", "--peer", "expected pytorch alone"),
+        ("pytorch::fp16", "--peer", "expected pytorch alone"),
+        ("pytorch:cuda:fp16:x", "--peer", "expected pytorch alone"),
+        ("torch-compile:gpu", "--peer", "expected torch-compile alone"),
+        ("onnxruntime:fp16:x", "--peer", "expected a backend's name, a colon and a precision"),
+        ("onnxruntime@device", "--peer", r"@device .* may follow tensorrt, tensorrt-rtx and PyTorch on cuda"),
+        ("cuda@device", "--backend", "may follow tensorrt, tensorrt-rtx and PyTorch on cuda"),
+        ("pytorch@device", "--peer", "PyTorch on cuda"),
+        ("pytorch:cuda@no-graphs", "--peer", r"@no-graphs .*tensorrt, tensorrt-rtx, cuda"),
+        ("tensorrt@", "--peer", "@device"),
+        ("tensorrt@host", "--peer", "@device"),
+        ("tensorrt@device@device", "--peer", "@device"),
+        ("@device", "--peer", "knows no backend"),
         ("onnxruntime:", "--peer", "expected a backend's name, a colon and a precision"),
     ],
 )
@@ -60,6 +92,13 @@ def test_a_checkpoint_asks_for_pytorch(torch: bool) -> None:
         (left,) = plan.left_out
         assert left.what == "pytorch"
         assert left.reason == "PyTorch is not installed; install it with: pip install 'tdnet-deploy[export]'"
+
+
+def test_eager_pytorch_on_a_gpu_is_reference_enough() -> None:
+    for peer in ("pytorch:cuda", "pytorch:cuda@device"):
+        assert _names(plan_requests(["auto"], [peer], CKPT).peers) == [peer]
+    plan = plan_requests(["auto"], ["pytorch:cuda:fp16", "torch-compile:cuda"], CKPT)
+    assert _names(plan.peers) == ["pytorch", "pytorch:cuda:fp16", "torch-compile:cuda"]
 
 
 def test_named_peers_are_all_there_are(torch: bool) -> None:

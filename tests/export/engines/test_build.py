@@ -73,7 +73,7 @@ def stand_in(tmp_path, monkeypatch):
         folder.mkdir(parents=True)
         (folder / "__init__.py").write_text(source.format(version=version, magic=magic))
         monkeypatch.setattr(sys, "path", [str(folder.parent), *sys.path])
-        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+        monkeypatch.setenv("TDNET_TIMING_CACHE", str(tmp_path / "cache"))
 
     return install
 
@@ -218,7 +218,7 @@ def test_tensorrt_builds_on_the_same_path_with_its_timing_cache(stand_in, tmp_pa
     assert (spec.product_version, spec.compute_capabilities) == ("10.3.0.26", ("8.7",))
     assert spec.key.startswith("10.3.0.26-8.7-")
     assert str(parse_engine_header(members[spec.graphs["toy"].engine])) == "TensorRT 10.3.0.26"
-    (cache,) = (tmp_path / "cache" / "tdnet-deploy" / "timing").glob("*.bin")
+    (cache,) = (tmp_path / "cache").glob("*.bin")
     assert cache.name == f"tensorrt-10.3.0.26-8.7-{spec.platform}.bin"
     assert cache.with_suffix(".loaded").exists()
 

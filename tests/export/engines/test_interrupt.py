@@ -63,7 +63,7 @@ def endless(tmp_path, monkeypatch):
         monkeypatch.setattr(sys, "path", [str(folder.parent), *sys.path])
         monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
         monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
-        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+        monkeypatch.setenv("TDNET_TIMING_CACHE", str(tmp_path / "cache"))
         monkeypatch.setenv("TEST_PID_FILE", str(tmp_path / "pid"))
         return tmp_path / "pid"
 
@@ -116,11 +116,12 @@ def test_ctrl_c_ends_a_build_cleanly(building, to_group, tmp_path):
     assert list((tmp_path / "tmp").iterdir()) == []
 
 
-def test_sigterm_ends_a_build_cleanly(building, tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_sigterm_ends_a_build_cleanly(building, number, tmp_path):
     process, child = building
-    process.terminate()
+    process.send_signal(number)
     _, stderr = process.communicate(timeout=20)
-    assert (process.returncode, stderr) == (128 + signal.SIGTERM, "")
+    assert (process.returncode, stderr) == (128 + number, "a-program: terminated\n")
     assert not is_alive(child)
     assert list((tmp_path / "tmp").iterdir()) == []
 

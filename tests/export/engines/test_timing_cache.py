@@ -107,9 +107,13 @@ def test_reading_and_writing_wait_for_the_lock(path):
 
 
 def test_where_it_lies(monkeypatch, tmp_path):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    path = timing_cache_path("10.3.0", "8.7", "linux-aarch64")
-    assert path == tmp_path / "tdnet-deploy/timing/tensorrt-10.3.0-8.7-linux-aarch64.bin"
-    monkeypatch.setenv("XDG_CACHE_HOME", "relative/is/ignored")
-    monkeypatch.setenv("HOME", str(tmp_path))
-    assert timing_cache_path("a", "b", "c").parent == tmp_path / ".cache/tdnet-deploy/timing"
+    """Nothing is kept in the user's folders unasked."""
+    name, where = "tensorrt-10.3.0-8.7-linux-aarch64.bin", ("10.3.0", "8.7", "linux-aarch64")
+    monkeypatch.setenv("TDNET_TIMING_CACHE", str(tmp_path / "kept"))
+    assert timing_cache_path(*where, work=tmp_path) == tmp_path / "kept" / name
+    for unset in (
+        lambda: monkeypatch.setenv("TDNET_TIMING_CACHE", ""),
+        lambda: monkeypatch.delenv("TDNET_TIMING_CACHE"),
+    ):
+        unset()
+        assert timing_cache_path(*where, work=tmp_path) == tmp_path / name

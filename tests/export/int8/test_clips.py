@@ -72,3 +72,23 @@ def test_too_few_frames(footage):
 def test_no_footage(tmp_path):
     with pytest.raises(MediaError, match="no such video file or folder"):
         list(calibration_clips(str(tmp_path / "none"), paths=2, size_hw=(3, 4)))
+
+
+@pytest.mark.parametrize(
+    ("lengths", "clips", "expected"),
+    [
+        ([5, 2, 4], 8, [[0, 1, 2], [7, 8, 9]]),  # no clip crosses, a short sequence has none
+        ([9, 9], 3, [[0, 1, 2], [6, 7, 8], [9, 10, 11]]),
+        ([3, 3, 3, 3, 3], 2, [[0, 1, 2], [12, 13, 14]]),
+    ],
+)
+def test_clips_of_several_sequences(tmp_path, lengths, clips, expected):
+    level = 0
+    for name, count in zip("abcde", lengths, strict=False):
+        (tmp_path / name).mkdir()
+        for index in range(count):
+            path = tmp_path / name / f"{index}.png"
+            assert cv2.imwrite(str(path), np.full((6, 8, 3), level, np.uint8))
+            level += 1
+    found = calibration_clips(str(tmp_path), paths=2, size_hw=(3, 4), clips=clips)
+    assert [[int(frame[0, 0, 0]) for frame in clip] for clip in found] == expected

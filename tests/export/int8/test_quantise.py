@@ -185,7 +185,7 @@ def refuse(event, args):
         os.write(2, f"TOLD {event} {args}".encode())
         os._exit(9)
 sys.addaudithook(refuse)
-sys.argv = ["child", sys.argv[1]]
+sys.argv = ["child", sys.argv[1], str(os.getppid())]
 runpy.run_module("tdnet_export.int8.child", run_name="__main__")
 """
 

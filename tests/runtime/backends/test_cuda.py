@@ -58,6 +58,17 @@ def labels(stream: Stream, values: list[int]) -> list[int]:
 
 
 @pytest.mark.usefixtures("cpu_takes_graphs")
+def test_an_application_that_wants_no_graphs(law_bundle: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with opened(law_bundle, GRAPHS) as segmenter:
+        segmenter.backend.use_graphs = False
+        with segmenter.stream() as stream:
+            assert stream.push(frame(1)).captured is False
+        assert caplog.records == []
+        segmenter.backend.use_graphs = True
+        assert segmenter.stream().push(frame(1)).captured is True
+
+
+@pytest.mark.usefixtures("cpu_takes_graphs")
 def test_captured_and_plain_give_the_same(law_bundle: Path) -> None:
     with opened(law_bundle, GRAPHS) as captured, opened(law_bundle) as plain:
         one, other = captured.stream(), plain.stream()

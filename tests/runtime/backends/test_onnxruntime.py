@@ -18,12 +18,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from tests.runtime.backends.graph_edits import SPOILED, edited, half_warm, rename, reshape_input
 
-from tdnet_runtime.backends.onnxruntime import (
-    OnnxRuntimeBackend,
-    available_cores,
-    session_options,
-    unavailable,
-)
+from tdnet_runtime.backends.cpu_count import usable_cpus
+from tdnet_runtime.backends.onnxruntime import OnnxRuntimeBackend, session_options, unavailable
 from tdnet_runtime.backends.ort_bound import OrtBoundBackend
 from tdnet_runtime.backends.ort_provider import Provider
 from tdnet_runtime.bundle import Bundle, write_bundle
@@ -162,7 +158,7 @@ def test_a_graph_that_fails_while_it_runs(
 
 
 def test_the_description_says_what_runs(law_bundle: Path) -> None:
-    for threads, said in ((None, available_cores()), (1, 1), (3, 3)):
+    for threads, said in ((None, usable_cpus()), (1, 1), (3, 3)):
         with Segmenter.open(law_bundle, backend="onnxruntime", threads=threads) as segmenter:
             assert segmenter.backend.description == (
                 f"ONNX Runtime {onnxruntime.__version__}, CPU, {said} thread(s), fp32"

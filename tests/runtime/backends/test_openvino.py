@@ -19,8 +19,8 @@ import pytest
 from tests.runtime.backends.graph_edits import SPOILED, edited, half_warm, rename, reshape_input
 
 from tdnet_runtime.backends import openvino
+from tdnet_runtime.backends.cpu_count import usable_cpus
 from tdnet_runtime.backends.no_telemetry import import_without_telemetry
-from tdnet_runtime.backends.onnxruntime import available_cores
 from tdnet_runtime.bundle import Bundle, write_bundle
 from tdnet_runtime.errors import BackendError
 from tdnet_runtime.media.scene import render
@@ -338,7 +338,7 @@ def test_options_are_taken(law_bundle: Path) -> None:
 
 
 def test_the_description_says_what_runs(law_bundle: Path) -> None:
-    for threads, said in ((None, available_cores()), (1, 1)):
+    for threads, said in ((None, usable_cpus()), (1, 1)):
         with opened(law_bundle, threads=threads) as segmenter:
             version = ov.get_version().split("-")[0]
             assert segmenter.backend.description == f"OpenVINO {version}, CPU, {said} thread(s), fp32"

@@ -183,6 +183,23 @@ def test_each_path_is_captured_once(device: FakeDevice, stream: Stream, paths: i
     assert device.log[first_launch - 1].startswith("fill")  # tested on poisoned outputs
 
 
+def test_an_application_that_wants_no_graphs(
+    device: FakeDevice, backend: GpuBackend, manifest: Manifest, paths: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Streams that are open stay as they are; nothing is warned of, since it was asked for."""
+    before = host_stream(backend, manifest)
+    device.log.clear()
+    backend.use_graphs = False
+    stream = host_stream(backend, manifest)
+    for index, byte in enumerate(BYTES[:5]):
+        result = stream.push(frame(byte))
+        assert result.captured is False
+        assert_right(result.labels, BYTES[: index + 1], paths)
+    assert not {"begin capture", "launch"} & set(device.log)
+    assert caplog.records == []
+    assert before.push(frame(1)).captured is True
+
+
 @pytest.mark.parametrize("flaw", ["empty_graphs", "stale_graphs"])
 def test_a_graph_that_gives_other_results_is_not_used(
     device: FakeDevice,

@@ -42,7 +42,7 @@ except MediaError as error:
 """
 
 
-def write(path, frames, *, fps=Fraction(25), stamps_ns=None):
+def write(path, frames, *, fps=Fraction(25), stamps_ns=None, duration_ns=None, aspect=Fraction(1)):
     from tdnet_runtime.media.frames import SourceFrame
 
     height, width = frames[0].shape[:2]
@@ -51,7 +51,10 @@ def write(path, frames, *, fps=Fraction(25), stamps_ns=None):
     with OverlayWriter(path, size_hw=(height, width), fps=fps, colors=COLORS) as writer:
         for index, image in enumerate(frames):
             stamp_ns = stamps_ns[index] if stamps_ns else 0
-            writer.write(SourceFrame(image=image, name="", stamp_ns=stamp_ns), labels)
+            frame = SourceFrame(
+                image=image, name="", stamp_ns=stamp_ns, duration_ns=duration_ns, pixel_aspect=aspect
+            )
+            writer.write(frame, labels)
     return labels
 
 
@@ -120,6 +123,58 @@ def test_timed_by_stamps_without_a_rate(tmp_path, draw):
     with VideoSource(tmp_path / "out.mp4") as source:
         times_ms = [round(frame.stamp_ns / 1e6) for frame in source]
     assert times_ms == [0, 50, 250, 250, 1500]  # the equal ones a tick apart
+
+
+def samples(path):
+    """Begin and end of each sample in seconds, and the stream's pixel aspect."""
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        spans = [
+            (float(packet.pts * packet.time_base), float((packet.pts + packet.duration) * packet.time_base))
+            for packet in container.demux(stream)
+            if packet.size
+        ]
+        return spans, stream.sample_aspect_ratio
+
+
+UNEVEN_MS = (0, 80, 180, 280, 360, 1290, 1390, 2400, 2433)
+
+
+@pytest.mark.parametrize("fps", [Fraction(750000, 71393), Fraction(25), Fraction(1000), Fraction(1, 2), None])
+def test_uneven_frames_keep_their_distances_whatever_the_rate(tmp_path, draw, fps):
+    stamps_ns = [5_000_000_000 + 1_000_000 * ms for ms in UNEVEN_MS]
+    pictures = [draw(i) for i in range(len(stamps_ns))]
+    write(tmp_path / "out.mp4", pictures, fps=fps, stamps_ns=stamps_ns, duration_ns=70_000_000)
+    spans, _ = samples(tmp_path / "out.mp4")
+    expected = [ms / 1000 for ms in (*UNEVEN_MS, UNEVEN_MS[-1] + 70)]
+    assert np.array([begin for begin, _ in spans]) == pytest.approx(expected[:-1], abs=2e-4)
+    assert np.array([end for _, end in spans]) == pytest.approx(expected[1:], abs=2e-4)
+
+
+def test_the_last_frame_of_no_known_duration_is_shown_as_long_as_the_one_before(tmp_path, draw):
+    stamps_ns = [0, 100_000_000, 300_000_000]
+    write(tmp_path / "out.mp4", [draw(i) for i in range(3)], fps=None, stamps_ns=stamps_ns)
+    assert samples(tmp_path / "out.mp4")[0][-1] == pytest.approx((0.3, 0.5), abs=1e-4)
+    write(tmp_path / "one.mp4", [draw(0)], fps=None)
+    assert samples(tmp_path / "one.mp4")[0] == [pytest.approx((0.0, 0.04), abs=1e-4)]
+
+
+@pytest.mark.parametrize(
+    "fps",
+    [Fraction(24000, 1001), Fraction(60000, 1001), Fraction(23040000, 767849), Fraction(2505000, 83831)],
+)
+def test_an_even_rate_stays_exact(tmp_path, draw, fps):
+    stamps_ns = [round(index * 1e9 / fps) for index in range(30)]
+    write(tmp_path / "out.mp4", [draw(i) for i in range(30)], fps=fps, stamps_ns=stamps_ns)
+    spans, _ = samples(tmp_path / "out.mp4")
+    assert np.array(spans)[:, 0] == pytest.approx([float(index / fps) for index in range(30)], abs=4e-4)
+    assert spans[-1][1] == pytest.approx(float(30 / fps), abs=4e-4)
+
+
+@pytest.mark.parametrize("aspect", [Fraction(1), Fraction(4, 3), Fraction(1137, 800), Fraction(10, 11)])
+def test_pixels_keep_their_aspect(tmp_path, draw, aspect):
+    write(tmp_path / "out.mp4", [draw(0)], aspect=aspect)
+    assert samples(tmp_path / "out.mp4")[1] == aspect
 
 
 def test_an_existing_file_stays_until_the_first_frame(tmp_path, draw):

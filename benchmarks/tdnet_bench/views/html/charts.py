@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
@@ -21,17 +20,8 @@ if TYPE_CHECKING:
 __all__ = ["NARROW", "WIDE", "Paper", "distribution_chart", "latency_chart", "paced_chart", "ratio_chart"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Paper:
-    """What a chart is drawn on; lengths in CSS pixels.
-
-    Attributes:
-        name: for ids and CSS classes.
-        width: of the chart.
-        columns: of panels, at most.
-        legend_columns: at most.
-        marker: size of a point.
-    """
+class Paper(NamedTuple):
+    """What a chart is drawn on: its width and markers in CSS pixels, columns of panels and of the legend at most."""
 
     name: str
     width: int
@@ -46,6 +36,7 @@ NARROW = Paper(name="narrow", width=336, columns=1, legend_columns=2, marker=2.5
 _PX_PER_INCH = 72  # of Matplotlib's SVG
 _MANY = 400  # points of a panel above which a line without markers says more
 _DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)))
+_APART: dict[str, Any] = {"marker": "o", "color": INKS["muted"], "linestyle": "", "fillstyle": "none"}
 _MARKERS = ("o", "s", "^", "D")
 _TEXT_PX = 12
 _STYLE: dict[Any, Any] = {
@@ -178,46 +169,35 @@ def _paths(sides: Sequence[SideSeries]) -> list[int]:
 
 
 def _path_handles(paths: Sequence[int], marker: float, *, lines: bool = True) -> list[Line2D]:
-    without: dict[str, Any] = {} if lines else {"linestyle": ""}
+    styles = {path: _path_style(path) | ({} if lines else {"linestyle": ""}) for path in paths}
     return [
-        Line2D([], [], **(_path_style(path) | without), markersize=marker, label=f"path {path}")
-        for path in paths
+        Line2D([], [], **style, markersize=marker, label=f"path {path}") for path, style in styles.items()
     ]
 
 
 def _paced_handles(rates: Sequence[PacedSeries], paper: Paper) -> list[Line2D]:
     """Of what occurs."""
     bad, size = INKS["bad"], paper.marker
-    shown: list[tuple[bool, str, dict[str, Any]]] = [
-        (
-            any(r.met.x for r in rates),
-            "in time",
-            {"marker": "o", "color": INKS["path-1"], "markersize": size},
-        ),
-        (any(r.missed.x for r in rates), "missed", {"marker": "x", "color": bad, "markersize": size + 3}),
-        (any(r.dropped_s for r in rates), "dropped", {"marker": "|", "color": bad, "markersize": 12}),
+    shown = (
+        (any(r.met.x for r in rates), "in time", "o", INKS["path-1"], size),
+        (any(r.missed.x for r in rates), "missed", "x", bad, size + 3),
+        (any(r.dropped_s for r in rates), "dropped", "|", bad, 12),
+    )
+    handles = [
+        Line2D([], [], linestyle="", label=label, marker=marker, color=color, markersize=large)
+        for holds, label, marker, color, large in shown
+        if holds
     ]
-    handles = [Line2D([], [], linestyle="", label=label, **style) for holds, label, style in shown if holds]
     handles.append(Line2D([], [], color=INKS["ink"], linestyle=_DASHES[1], linewidth=1, label="next arrival"))
     return handles + ([_apart_handle(paper)] if any(rate.kept_apart.x for rate in rates) else [])
 
 
 def _apart(axes: Axes, points: Points, paper: Paper) -> None:
-    axes.plot(points.x, points.y, **_apart_style(paper))
+    axes.plot(points.x, points.y, **_APART, markersize=paper.marker + 2)
 
 
 def _apart_handle(paper: Paper) -> Line2D:
-    return Line2D([], [], **_apart_style(paper), label="first or cold")
-
-
-def _apart_style(paper: Paper) -> dict[str, Any]:
-    return {
-        "marker": "o",
-        "color": INKS["muted"],
-        "linestyle": "",
-        "markersize": paper.marker + 2,
-        "fillstyle": "none",
-    }
+    return Line2D([], [], **_APART, markersize=paper.marker + 2, label="first or cold")
 
 
 def _legend(figure: Figure, handles: Sequence[Line2D], paper: Paper) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tdnet_bench.documents.document import Document
 from tdnet_bench.documents.result_file import records_as_json, write_result
+from tdnet_bench.machine.private_caches import use_private_caches
 from tdnet_bench.quality.judge import Picture
 from tdnet_runtime.extras import require
 
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
     from tdnet_bench.views.html.picture import ClassColors
-    from tdnet_bench.views.html.values import Value
 
 __all__ = ["page_from_document", "require_libraries", "write_page"]
 
@@ -26,7 +26,9 @@ def require_libraries() -> None:
 
     Raises:
         MissingExtraError: something is not installed.
+        OptionError: no temporary folder can be made.
     """
+    use_private_caches()
     for module in ("jinja2", "matplotlib", "cv2"):
         require(module, extra="bench")
 
@@ -36,11 +38,7 @@ def write_page(
 ) -> None:
     """Write the page of `document` to `path`, whole or not at all; an existing file is replaced.
 
-    Args:
-        document: of a run; its JSON may lie beside the page, and has the same figures.
-        path: of the page.
-        picture: of one frame of the run; None to show none.
-        class_colors: (R, G, B) of each class, for `picture`.
+    `picture` is of one frame of the run, if it is to be shown, in `class_colors` (R, G, B).
 
     Raises:
         MissingExtraError: jinja2, matplotlib or OpenCV is not installed.
@@ -67,14 +65,17 @@ def page_from_document(document: Document, *, picture: Picture | None, class_col
             picture, subject=config.subject, reference=config.reference, colors=class_colors
         )
     content = Value(json.loads(records_as_json(document)))
+    shown = {"kind": "frame", "side": config.subject, "frame": None if picture is None else picture.frame}
     return str(
         environment.get_template("page.html.jinja").render(
             run=content,
             subject=content["summary"]["sides"].get(config.subject),
             charts=_charts(document),
             picture=block,
-            picture_record=None if picture is None else _record(content, config.subject, picture.frame),
-            warnings=_warnings(content),
+            picture_record=next((r for r in content["records"] if shown.items() <= r.raw.items()), None),
+            warnings=[
+                note for note in content["notes"] if note.raw.partition(":")[0].isupper()
+            ],  # the loud ones
             style=Path(__file__).with_name("style.css").read_text(encoding="utf-8"),
         )
     )
@@ -91,21 +92,11 @@ def _environment() -> Any:
     )
 
 
-def _record(content: Value, side: str, frame: int) -> Value | None:
-    """Back-to-back record of one frame."""
-    wanted = {"kind": "frame", "side": side, "frame": frame}
-    return next((record for record in content["records"] if wanted.items() <= record.raw.items()), None)
-
-
-def _warnings(content: Value) -> list[Value]:
-    """Notes that must not be overlooked: those that begin in capitals; see `documents/notes.py`."""
-    return [note for note in content["notes"] if note.raw.partition(":")[0].isupper()]
-
-
 def _charts(document: Document) -> dict[str, Markup]:
     """Each chart that has something to show, for both widths."""
     from markupsafe import Markup
 
+    use_private_caches()
     from tdnet_bench.views.html import charts, series
     from tdnet_bench.views.html.svg import svg_from_figure
 

@@ -5,23 +5,17 @@ from __future__ import annotations
 import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
 from tdnet_bench.quality.judge import Picture
 from tdnet_runtime.errors import OptionError
-from tdnet_runtime.extras import require
 
 __all__ = [
-    "MAX_BYTES",
-    "ClassColors",
-    "PictureBlock",
-    "block_from_picture",
-    "color_image",
-    "disagreement_image",
-]
+    "MAX_BYTES", "ClassColors", "PictureBlock", "block_from_picture", "color_image", "disagreement_image",
+]  # fmt: skip
 
 MAX_BYTES = 1_500_000
 """Of all pictures together, as they stand in the page."""
@@ -41,15 +35,7 @@ Array = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PictureBlock:
-    """What the template shows; pictures are `data:` URIs.
-
-    Attributes:
-        frame: index in the stream.
-        image: the frame.
-        mask: the subject's labels in the classes' colours; None where they were not kept.
-        disagreement: None without a reference.
-        classes: index and CSS colour of the classes in the mask.
-    """
+    """What the template shows: index of the frame, pictures as `data:` URIs, index and CSS colour of the mask's classes."""
 
     frame: int
     image: str
@@ -61,13 +47,7 @@ class PictureBlock:
 def block_from_picture(
     picture: Picture, *, subject: str, reference: str | None, colors: ClassColors
 ) -> PictureBlock:
-    """Scaled down until it takes at most `MAX_BYTES`.
-
-    Args:
-        picture: of any size.
-        subject: side whose mask is shown.
-        reference: side that it is compared with; None without one.
-        colors: at least as many as there are classes in the mask.
+    """The frame, the subject's mask and where it is not the reference's, scaled down until they take at most `MAX_BYTES`.
 
     Raises:
         OptionError: a label without a colour.
@@ -106,18 +86,12 @@ def color_image(labels: Array, colors: ClassColors) -> Array:
 
 
 def disagreement_image(image: Array, differs: npt.NDArray[np.bool_]) -> Array:
-    """`image` in dim grey, with a mark on each pixel that stands for one that differs; few are drawn larger.
-
-    Args:
-        image: uint8 RGB [h, w, 3].
-        differs: [H, W] with H >= h and W >= w.
-    """
+    """`image` [h, w, 3] in dim grey, with a mark on each pixel that stands for one that `differs` [H, W]."""
     height, width = image.shape[:2]
     marked = np.zeros((height, width), dtype=np.bool_)
     rows, columns = np.nonzero(differs)
     marked[rows * height // differs.shape[0], columns * width // differs.shape[1]] = True
     if marked.mean() < _FEW:
-        cv2: Any = require("cv2", extra="cli")
         marked = cv2.dilate(marked.astype(np.uint8), np.ones((_LARGE, _LARGE), np.uint8)) > 0
     grey = image.mean(axis=2, keepdims=True) * _DIM
     painted: Array = np.where(marked[..., None], MARK, grey).astype(np.uint8)
@@ -126,17 +100,15 @@ def disagreement_image(image: Array, differs: npt.NDArray[np.bool_]) -> Array:
 
 def _smaller(image: Array, width: int, *, area: bool) -> Array:
     """At most `width` wide and high; labels' colours are not mixed unless `area`."""
-    cv2: Any = require("cv2", extra="cli")
     scale = width / max(image.shape[:2])
     if scale >= 1:
         return image
     size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
-    scaled: Array = cv2.resize(image, size, interpolation=cv2.INTER_AREA if area else cv2.INTER_NEAREST)
-    return scaled
+    scaled = cv2.resize(image, size, interpolation=cv2.INTER_AREA if area else cv2.INTER_NEAREST)
+    return np.asarray(scaled, dtype=np.uint8)
 
 
 def _data_uri(image: Array) -> str:
-    cv2: Any = require("cv2", extra="cli")
     done, data = cv2.imencode(
         ".png", np.ascontiguousarray(image[..., ::-1]), [cv2.IMWRITE_PNG_COMPRESSION, 9]
     )

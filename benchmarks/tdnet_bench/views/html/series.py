@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from tdnet_bench.documents.document import Document
 from tdnet_bench.records.frames import FrameRecord, PacedRecord
@@ -14,40 +14,25 @@ from tdnet_bench.statistics.summary import is_warm
 __all__ = ["PacedSeries", "Points", "RatioRow", "SideSeries", "paced_series", "ratio_rows", "side_series"]
 
 
-@dataclass(frozen=True, slots=True)
-class Points:
+class Points(NamedTuple):
     """Points of a chart, in the order of `x`."""
 
     x: tuple[float, ...] = ()
     y: tuple[float, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SideSeries:
-    """Host calls of one side, back to back: x is the frame, y milliseconds.
-
-    Attributes:
-        side: its name.
-        warm: by path, the paths in their order.
-        kept_apart: the first frame and the cold ones.
-    """
+class SideSeries(NamedTuple):
+    """Host calls of one side, back to back (x frame, y ms): warm ones by path, and the first and cold ones apart."""
 
     side: str
     warm: dict[int, Points]
     kept_apart: Points
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PacedSeries:
-    """Latencies of one paced stream: x is the arrival in seconds, y milliseconds to usable labels.
+class PacedSeries(NamedTuple):
+    """Latencies of one paced stream (x arrival in s, y ms to usable labels), and arrivals that were never processed.
 
-    Attributes:
-        fps: of the arrivals.
-        period_ms: what a latency above is a missed deadline of.
-        met: warm frames whose labels came before the next arrival.
-        missed: the other warm ones.
-        kept_apart: the first frame and the cold ones.
-        dropped_s: arrivals, between the first and the last warm frame, that were never processed.
+    `met` and `missed` are the warm frames whose labels came before and after the next arrival.
     """
 
     fps: float
@@ -58,17 +43,8 @@ class PacedSeries:
     dropped_s: tuple[float, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RatioRow:
-    """One comparison in the chart of ratios.
-
-    Attributes:
-        label: `side over baseline`.
-        overall: median over the pairs of all paths.
-        low: end of its interval; None where there is none.
-        high: see `low`.
-        by_path: the median of each path; empty for a single one.
-    """
+class RatioRow(NamedTuple):
+    """One comparison: the median over the pairs of all paths with its interval, if any; of each of several paths."""
 
     label: str
     overall: float
@@ -80,74 +56,57 @@ class RatioRow:
 def side_series(document: Document) -> tuple[SideSeries, ...]:
     """Of all sides that have records, in the document's order."""
     by_side: dict[str, list[FrameRecord]] = {side: [] for side in document.sides}
-    for record in document.records:
-        if isinstance(record, FrameRecord):
-            by_side[record.side].append(record)
-    return tuple(_of_side(side, records) for side, records in by_side.items() if records)
+    for record in sorted((r for r in document.records if isinstance(r, FrameRecord)), key=lambda r: r.frame):
+        by_side[record.side].append(record)
+    found = []
+    for side, records in by_side.items():
+        warm = [record for record in records if is_warm(record)]
+        by_path = {path: [r for r in warm if r.path == path] for path in sorted({r.path for r in warm})}
+        apart = _frame_points([record for record in records if not is_warm(record)])
+        if records:
+            found.append(
+                SideSeries(side, {p: _frame_points(of_path) for p, of_path in by_path.items()}, apart)
+            )
+    return tuple(found)
 
 
 def paced_series(document: Document) -> tuple[PacedSeries, ...]:
     """Of all rates in the summary, in its order."""
-    records = [record for record in document.records if isinstance(record, PacedRecord)]
-    return tuple(
-        _of_rate([record for record in records if record.fps == rate.fps]) for rate in document.summary.paced
-    )
+    records = sorted((r for r in document.records if isinstance(r, PacedRecord)), key=lambda r: r.frame)
+    return tuple(_of_rate([r for r in records if r.fps == rate.fps]) for rate in document.summary.paced)
 
 
 def ratio_rows(document: Document) -> tuple[RatioRow, ...]:
     """Of all comparisons that have frames in common, in the document's order."""
-    return tuple(
-        RatioRow(
-            label=f"{comparison.side} over {comparison.baseline}",
-            overall=comparison.overall.median_of_pairs,
-            low=comparison.overall.low,
-            high=comparison.overall.high,
-            by_path={path: ratio.median_of_pairs for path, ratio in comparison.by_path.items()}
-            if len(comparison.by_path) > 1
-            else {},
-        )
-        for comparison in document.summary.comparisons
-        if comparison.overall is not None
-    )
-
-
-def _of_side(side: str, records: Sequence[FrameRecord]) -> SideSeries:
-    ordered = sorted(records, key=lambda record: record.frame)
-    warm = [record for record in ordered if is_warm(record)]
-    paths = sorted({record.path for record in warm})
-    return SideSeries(
-        side=side,
-        warm={path: _frame_points([record for record in warm if record.path == path]) for path in paths},
-        kept_apart=_frame_points([record for record in ordered if not is_warm(record)]),
-    )
+    found = []
+    for comparison in document.summary.comparisons:
+        ratio, by_path = comparison.overall, comparison.by_path if len(comparison.by_path) > 1 else {}
+        if ratio is not None:
+            label = f"{comparison.side} over {comparison.baseline}"
+            paths = {path: of_path.median_of_pairs for path, of_path in by_path.items()}
+            found.append(RatioRow(label, ratio.median_of_pairs, ratio.low, ratio.high, paths))
+    return tuple(found)
 
 
 def _frame_points(records: Sequence[FrameRecord]) -> Points:
-    return Points(
-        tuple(float(record.frame) for record in records),
-        tuple(record.host_call_ns / NS_PER_MS for record in records),
-    )
+    return Points(tuple(float(r.frame) for r in records), tuple(r.host_call_ns / NS_PER_MS for r in records))
 
 
 def _of_rate(records: Sequence[PacedRecord]) -> PacedSeries:
-    ordered = sorted(records, key=lambda record: record.frame)
-    warm = [record for record in ordered if not record.cold and record.push > 0]
+    warm = [record for record in records if not record.cold and record.push > 0]
     fps = warm[0].fps  # a rate without a warm frame has no summary
     late = [record for record in warm if record.done_ns > arrival_ns(record.frame + 1, fps)]
-    processed = {record.frame for record in warm}
-    dropped = set(range(warm[0].frame, warm[-1].frame)) - processed
+    dropped = set(range(warm[0].frame, warm[-1].frame)) - {record.frame for record in warm}
     return PacedSeries(
         fps=fps,
         period_ms=1e3 / fps,
         met=_arrival_points([record for record in warm if record not in late]),
         missed=_arrival_points(late),
-        kept_apart=_arrival_points([record for record in ordered if record not in warm]),
+        kept_apart=_arrival_points([record for record in records if record not in warm]),
         dropped_s=tuple(frame / fps for frame in sorted(dropped)),
     )
 
 
 def _arrival_points(records: Sequence[PacedRecord]) -> Points:
-    return Points(
-        tuple(record.arrival_ns / 1e9 for record in records),
-        tuple((record.done_ns - record.arrival_ns) / NS_PER_MS for record in records),
-    )
+    latencies_ms = tuple((r.done_ns - r.arrival_ns) / NS_PER_MS for r in records)
+    return Points(tuple(r.arrival_ns / 1e9 for r in records), latencies_ms)

@@ -36,13 +36,9 @@ _SIZE = re.compile(r"([\d.]+)px")
 
 
 def svg_from_figure(figure: Figure, *, name: str, description: str, css_class: str = "") -> Markup:
-    """`figure` as an `<svg>` element as wide as its container, at most as wide as it was drawn.
+    """`figure`, drawn in the colours of `INKS`, as an `<svg>` as wide as its container, at most as wide as it was drawn.
 
-    Args:
-        figure: drawn in the colours of `INKS`.
-        name: unique in the page, a prefix for all ids.
-        description: read aloud instead of the chart.
-        css_class: one more class beside `chart`.
+    `name` is unique in the page, a prefix for all ids; `description` is read aloud instead of the chart.
 
     Raises:
         ValueError: a colour that is none of `INKS`.

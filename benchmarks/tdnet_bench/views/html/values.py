@@ -30,11 +30,9 @@ _MIB = 1 << 20
 
 
 class Value:
-    """One value of the document. Templates reach its members with `.name`, `[name]`, loops and `items()`.
+    """One value of the document, as `json.loads` gives it, and where it stands.
 
-    Attributes:
-        pointer: to it, from the document's root.
-        raw: as `json.loads` gives it.
+    Templates reach its members with `.name`, `[name]`, loops and `items()`.
     """
 
     __slots__ = ("pointer", "raw")
@@ -104,51 +102,23 @@ def _escaped(key: str) -> str:
     return key.replace("~", "~0").replace("/", "~1")
 
 
-def _text(value: object) -> str:
-    return ABSENT if value is None else str(value)
-
-
-def _number(value: float | None) -> str:
-    return ABSENT if value is None else f"{value:g}"
-
-
-def _one_decimal(value: float | None) -> str:
-    return ABSENT if value is None else f"{value:.1f}"
-
-
-def _mib_of_bytes(value: int) -> str:
-    return format_mib(value / _MIB)
-
-
-def _interval(ratio: dict[str, Any] | None) -> str:
-    return ABSENT if ratio is None else format_interval(ratio["low"], ratio["high"])
-
-
-def _drift(drift: dict[str, Any] | None) -> str:
-    return format_drift(None if drift is None else msgspec.convert(drift, Drift))
-
-
-def _joined(values: list[str]) -> str:
-    return ", ".join(values) or "nothing"
-
-
-def _short_digest(digest: str | None) -> str:
-    return ABSENT if digest is None else digest[:16]
+def _absent_or(make: Callable[[Any], str]) -> Callable[[Any], str]:
+    return lambda value: ABSENT if value is None else make(value)
 
 
 FORMATS: dict[str, Callable[[Any], str]] = {
     "ms": format_ms,
     "ratio": format_ratio,
-    "interval": _interval,
+    "interval": _absent_or(lambda ratio: format_interval(ratio["low"], ratio["high"])),
     "share": format_share,
     "percent": format_percent,
     "mib": format_mib,
-    "bytes": _mib_of_bytes,
-    "drift": _drift,
-    "number": _number,
-    "tenths": _one_decimal,
-    "text": _text,
-    "joined": _joined,
-    "digest": _short_digest,
+    "bytes": lambda value: format_mib(value / _MIB),
+    "drift": _absent_or(lambda drift: format_drift(msgspec.convert(drift, Drift))),
+    "number": _absent_or(lambda value: f"{value:g}"),
+    "tenths": _absent_or(lambda value: f"{value:.1f}"),
+    "text": _absent_or(str),
+    "joined": lambda values: ", ".join(values) or "nothing",
+    "digest": _absent_or(lambda digest: digest[:16]),
 }
 """By the name in `data-format`, a value as `json.loads` gives it to text; the terminal's report has the same."""

@@ -1,8 +1,0 @@
-"""`python -m tdnet_bench.ort_settings`."""
-
-from __future__ import annotations
-
-from tdnet_bench.ort_settings import main
-
-if __name__ == "__main__":
-    main()

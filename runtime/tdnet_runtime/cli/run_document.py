@@ -1,0 +1,115 @@
+"""The summary of a `tdnet-run` for programs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import tdnet_runtime
+from tdnet_runtime.atomic_file import atomic_file
+from tdnet_runtime.errors import MediaError
+from tdnet_runtime.media.frames import FrameSource, reason
+from tdnet_runtime.media.pipeline import RunSummary
+from tdnet_runtime.segmenter import Segmenter
+
+if TYPE_CHECKING:
+    from tdnet_runtime.cli.run_options import RunOptions  # which looks for earlier documents here
+
+__all__ = ["forget_run_document", "is_run_document", "run_document", "write_run_document"]
+
+_KEY = "tdnet_run"
+_SCHEMA = 1
+
+
+def run_document(options: RunOptions, source: FrameSource, segmenter: Segmenter, summary: RunSummary) -> str:
+    """JSON, in ASCII; key `tdnet_run` is the version of its form."""
+    manifest, backend, damage = segmenter.manifest, segmenter.backend, source.damage
+    content = {
+        _KEY: _SCHEMA,
+        "version": tdnet_runtime.__version__,
+        "input": {
+            "spec": options.input,
+            "description": source.description,
+            "height": source.size_hw[0],
+            "width": source.size_hw[1],
+            **source.facts,
+        },
+        "damage": {
+            "policy": damage.policy.value,
+            "skipped": damage.skipped,
+            "used": damage.used,
+            "examples": damage.examples,
+        },
+        "frames": summary.frames,
+        "interrupted": summary.interrupted,
+        "wall_s": summary.wall_s,
+        "frames_per_s": summary.frames_per_s,
+        "latency_ms": summary.latency_ms,
+        "network": {
+            "name": manifest.network,
+            "height": manifest.input.height,
+            "width": manifest.input.width,
+            "size_resampled": manifest.size_resampled,
+            "size_from": manifest.input.size_from,
+            "preprocessing": {
+                "color_order": manifest.input.color_order,
+                "scale": manifest.input.scale,
+                "mean": manifest.input.mean,
+                "std": manifest.input.std,
+                "from": manifest.input.preprocessing_from,
+            },
+        },
+        "bundle": {"path": str(segmenter.bundle.path), "digest": segmenter.bundle.digest},
+        "backend": {
+            "name": backend.name,
+            "description": backend.description,
+            "precision": backend.precision,
+        },
+        "outputs": {
+            "labels": _text(options.labels),
+            "palette": options.palette,
+            "colors": _text(options.colors),
+            "orientation": options.orientation.value,
+            "overlay": _text(options.overlay) if summary.frames else None,
+        },
+    }
+    return json.dumps(content, indent=1) + "\n"
+
+
+def _text(path: Path | None) -> str | None:
+    return None if path is None else str(path)
+
+
+def write_run_document(text: str, path: Path) -> None:
+    """Write `run_document`'s text; an existing file is replaced when it is whole.
+
+    Raises:
+        MediaError: it cannot be written.
+    """
+    try:
+        with atomic_file(path) as file:
+            file.write(text.encode())
+    except OSError as error:
+        raise MediaError(f"writing the summary: {reason(error)}; name another --json: '{path}'") from error
+
+
+def forget_run_document(path: Path) -> None:
+    """Remove an earlier run's summary, which must not pass for that of a run that fails.
+
+    Raises:
+        MediaError: it cannot be removed.
+    """
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise MediaError(f"removing the earlier summary: {reason(error)}: '{path}'") from error
+
+
+def is_run_document(path: Path) -> bool:
+    """The file is a summary that an earlier run wrote."""
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(content, dict) and _KEY in content

@@ -1,0 +1,77 @@
+"""What `tdnet-run` writes, once the source is known."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+
+from tdnet_runtime.cli.run_options import LabelOrientation, RunOptions
+from tdnet_runtime.errors import OptionError
+from tdnet_runtime.media.frames import FrameSource
+from tdnet_runtime.media.images import ImageFolderSource
+from tdnet_runtime.media.overlay import OverlayWriter
+from tdnet_runtime.media.sinks import LabelForm, LabelWriter, Sink
+from tdnet_runtime.segmenter import Segmenter
+
+__all__ = ["check_outputs", "open_sinks"]
+
+
+def check_outputs(options: RunOptions, source: FrameSource) -> None:
+    """Check the outputs, with what is known of the source, before the engine is loaded.
+
+    Raises:
+        OptionError: one overlay would have frames of different sizes, or an output folder would be taken for
+            a sequence by the next run.
+        MediaError: an output folder holds PNGs already.
+    """
+    sequences = _sequences(source)
+    for name, path in options.folders:
+        if sequences and Path(options.input).resolve() in path.resolve().parents:
+            raise OptionError(
+                f"{name} lies in --input, whose folders are sequences; name a folder elsewhere: '{path}'"
+            )
+        LabelWriter(path, form=_form(name, options), sequences=sequences, overwrite=options.overwrite).close()
+    if options.overlay is not None and isinstance(source, ImageFolderSource):
+        sizes = sorted(source.sizes_hw())
+        if len(sizes) > 1:
+            told = ", ".join(f"{height}x{width}" for height, width in sizes[:4])
+            raise OptionError(
+                f"--overlay: the sequences differ in size ({told}; height x width), and a video has one; leave it "
+                "out, or run them one by one"
+            )
+
+
+def open_sinks(
+    stack: ExitStack, options: RunOptions, source: FrameSource, segmenter: Segmenter
+) -> list[Sink]:
+    """The sinks that `options` ask for, closed with `stack`.
+
+    Raises:
+        MediaError: one of them cannot be written.
+    """
+    class_colors = [spec.color for spec in segmenter.manifest.classes]
+    sinks: list[Sink] = []
+    for name, path in options.folders:
+        writer = LabelWriter(
+            path,
+            form=_form(name, options),
+            colors=class_colors,
+            as_stored=options.orientation is LabelOrientation.STORED,
+            sequences=_sequences(source),
+            overwrite=options.overwrite,
+        )
+        sinks.append(stack.enter_context(writer))
+    if options.overlay is not None:
+        overlay = OverlayWriter(options.overlay, size_hw=source.size_hw, fps=source.fps, colors=class_colors)
+        sinks.append(stack.enter_context(overlay))
+    return sinks
+
+
+def _form(option: str, options: RunOptions) -> LabelForm:
+    if option == "--colors":
+        return LabelForm.COLOR
+    return LabelForm.PALETTE if options.palette else LabelForm.GREY
+
+
+def _sequences(source: FrameSource) -> list[str]:
+    return source.sequences if isinstance(source, ImageFolderSource) else []

@@ -1,0 +1,165 @@
+"""A video file: opening it, its stream of pictures, and what its header says of length and rate."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from fractions import Fraction
+from itertools import chain, count, islice
+from operator import sub
+from pathlib import Path
+from statistics import median_low
+
+import av
+import av.error
+from av.container import InputContainer
+from av.packet import Packet
+from av.stream import Disposition
+from av.video.stream import VideoStream
+
+from tdnet_runtime.errors import MediaError
+from tdnet_runtime.media.frames import reason
+
+__all__ = ["best_stream", "expected_frames", "frame_rate", "look_ahead", "open_container", "promised_end_s"]
+
+_OLDEST_PYAV = 17
+_LOOK_AHEAD_PACKETS = 48
+_LOOK_AHEAD_BYTES = 16 << 20
+_REORDERED = 8  # of the packets looked at, the last may lack neighbours that come after them in the file
+_SAME_RATE = Fraction(1, 50)
+_INDEX_TOLERANCE = 2  # frames
+
+
+def open_container(path: Path) -> InputContainer:
+    """The file, opened.
+
+    Raises:
+        MediaError: FFmpeg cannot read it, it is a text, or PyAV is too old.
+    """
+    if int(av.__version__.partition(".")[0]) < _OLDEST_PYAV:
+        raise MediaError(
+            f"opening the video: PyAV {av.__version__} takes full-range colours for limited ones; expected "
+            f"{_OLDEST_PYAV} or later: pip install 'av>={_OLDEST_PYAV}': '{path}'"
+        )
+    try:
+        # `file:` because FFmpeg takes `a:b.mp4` for a protocol; the list, so that a playlist stays local.
+        container = av.open(
+            f"file:{path}", mode="r", options={"protocol_whitelist": "file"}, metadata_errors="replace"
+        )
+    except (av.error.FFmpegError, OSError) as error:
+        if isinstance(error, OSError):
+            raise MediaError(f"opening the video: {reason(error)}: '{path}'") from error
+        raise MediaError(
+            f"opening the video: not a video that FFmpeg can read, or cut short before its index "
+            f"({reason(error)}): '{path}'"
+        ) from error
+    if container.format.name == "tty":  # FFmpeg renders any *.txt as a terminal's screen
+        container.close()
+        raise MediaError(f"opening the video: this is a text file: '{path}'")
+    return container
+
+
+def best_stream(container: InputContainer, path: Path) -> VideoStream:
+    """The stream that FFmpeg takes for the best: one marked as default, with most bits a second; no cover.
+
+    Raises:
+        MediaError: there is none, or no decoder for it.
+    """
+    stream = container.streams.best("video")
+    if not isinstance(stream, VideoStream) or stream.disposition & Disposition.attached_pic:
+        kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "nothing"
+        cover = " but a cover" if stream is not None else ""
+        raise MediaError(f"opening the video: it holds {kinds}, but no pictures{cover}: '{path}'")
+    if stream.codec_context is None:
+        raise MediaError(
+            f"opening the video: this PyAV has no decoder for its pictures (codec tag {stream.codec_tag!r}): "
+            f"'{path}'"
+        )
+    return stream
+
+
+def look_ahead(
+    container: InputContainer, stream: VideoStream
+) -> tuple[list[Packet[VideoStream]], Iterator[Packet[VideoStream]]]:
+    """The first packets of a stream, and all of them in order; an error of reading comes with the latter."""
+    source = container.demux(stream)
+    ahead: list[Packet[VideoStream]] = []
+    failure: Exception | None = None
+    size = 0
+    try:
+        for packet in islice(source, _LOOK_AHEAD_PACKETS):
+            ahead.append(packet)
+            size += packet.size
+            if size > _LOOK_AHEAD_BYTES:
+                break
+    except (av.error.FFmpegError, OSError) as error:
+        failure = error
+
+    def seen() -> Iterator[Packet[VideoStream]]:
+        yield from ahead
+        if failure is not None:
+            raise failure
+
+    # Not `yield from source`, which fails on PyAV 18.1's generators once they have ended.
+    return ahead, chain(seen(), source)
+
+
+def frame_rate(stream: VideoStream, ahead: list[Packet[VideoStream]]) -> Fraction | None:
+    """Frames per second, as a whole or but for frames that were left out; None where nothing tells it.
+
+    Of the rates that FFmpeg names, the one that the first packets' times agree with, else what these say:
+    `average_rate` alone is 1000 for some Matroska files of 30 frames/s.
+    """
+    named = [rate for rate in (stream.average_rate, stream.guessed_rate, stream.base_rate) if rate]
+    looked_at = [packet for packet in ahead if packet.size and not packet.is_discard]
+    times = sorted({packet.pts for packet in looked_at if packet.pts is not None})
+    if ahead and ahead[-1].size:  # more come
+        times = times[: max(2, len(times) - _REORDERED)]
+    if len(times) < 2 or stream.time_base is None or any(packet.pts is None for packet in looked_at):
+        return named[0] if named else None
+    span = times[-1] - times[0]
+    mean = (len(times) - 1) / (span * stream.time_base)
+    usual = 1 / (median_low(map(sub, times[1:], times)) * stream.time_base)
+    for seen in (mean, usual):
+        agreeing = [rate for rate in named if abs(rate - seen) <= seen * _SAME_RATE]
+        if agreeing:
+            return min(agreeing, key=lambda rate: abs(rate - seen))
+    # The simplest rate that the clock's ticks do not contradict.
+    slack = mean / span
+    return next(rate for rate in map(mean.limit_denominator, count(1)) if abs(rate - mean) <= slack)
+
+
+def expected_frames(container: InputContainer, stream: VideoStream, fps: Fraction | None) -> int | None:
+    """Frames to expect by the header; an estimate where it has no whole index."""
+    if fps is None:
+        return stream.frames or None
+    begin_s = Fraction(0)
+    if stream.duration and stream.time_base is not None:
+        end_s = stream.duration * stream.time_base
+    else:
+        end_s = promised_end_s(stream, container.format.name)
+        if not end_s and container.duration is not None and container.duration > 0:
+            end_s = Fraction(container.duration, av.time_base)
+        if "matroska" in container.format.name and stream.start_time and stream.time_base is not None:
+            begin_s = stream.start_time * stream.time_base  # its lengths are counted from time 0
+    estimate = (end_s - begin_s) * fps
+    if stream.frames and (abs(stream.frames - estimate) < _INDEX_TOLERANCE or estimate <= 0):
+        return stream.frames  # of a file in fragments the first one's alone, which the length shows
+    return max(round(estimate), 1) if estimate > 0 else None
+
+
+def promised_end_s(stream: VideoStream, format_name: str) -> Fraction:
+    """The stream's end by what the file's header says; 0 where it says nothing of worth.
+
+    Only what was written down when the file was made: for other formats FFmpeg gives an estimate.
+    """
+    if "mov" in format_name and stream.duration is not None and stream.time_base is not None:
+        return Fraction(((stream.start_time or 0) + stream.duration) * stream.time_base)
+    if "matroska" in format_name:
+        tags = [value for key, value in stream.metadata.items() if key.startswith("DURATION")]
+        with contextlib.suppress(ValueError, IndexError):
+            hours, minutes, seconds = tags[0].split(":")
+            return int(hours) * 3600 + int(minutes) * 60 + Fraction(seconds)
+    if format_name == "avi" and stream.frames and stream.average_rate:
+        return stream.frames / stream.average_rate
+    return Fraction(0)

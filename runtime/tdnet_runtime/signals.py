@@ -1,0 +1,167 @@
+"""Ctrl-C, SIGTERM and SIGHUP end a command: also as PID 1, and in the midst of a library's call."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from types import FrameType, TracebackType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+__all__ = ["EXIT_WORDS", "INTERRUPTED", "Ended", "Ending", "command_runs", "current_ending"]
+
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+INTERRUPTED = 128 + signal.SIGINT
+"""An exit code, as shells have it; Typer gives it after any KeyboardInterrupt, silently."""
+EXIT_WORDS = {
+    INTERRUPTED: "interrupted",
+    128 + signal.SIGTERM: "terminated",
+    128 + signal.SIGHUP: "terminated",
+}
+"""What a command says when it ends with one of these codes."""
+
+_ONE_S = 0.3  # `timeout` sends its signal twice, a closing terminal and its shell send SIGHUP one each
+_UNWIND_S = 1.0
+_NOTICE_S = 2.0
+
+_current: Ending | None = None
+
+
+class Ended(KeyboardInterrupt):
+    """One of the signals, for all that know what to do on Ctrl-C."""
+
+
+class Ending:
+    """Until the block's end the signals raise `Ended`, or ask to finish; a context manager.
+
+    Signals that are ignored stay so: SIGHUP below nohup, SIGINT in a shell's background job. Since there are handlers,
+    PID 1 gets them as well. Handlers belong to the main thread; in others nothing is changed.
+
+    Python's handlers wait until a library's call returns, which may take as long as it likes. So a thread looks on, and
+    ends the process where a second signal (or, if `abrupt`, the first one outside of `finishing`) is not answered.
+
+    Args:
+        program: that the thread ends; None for no such thread.
+        abrupt: nothing is lost when the process ends outside of `finishing`.
+
+    Attributes:
+        number: of the first signal; None before it.
+    """
+
+    def __init__(self, program: str | None = None, *, abrupt: bool = False) -> None:
+        self.number: int | None = None
+        self._program = program
+        self._abrupt = abrupt
+        self._finishing = self._waiting = False
+        self._last_s = -_ONE_S
+        self._before: dict[int, object] = {}
+        self._noticed = threading.Event()
+        self._left = threading.Event()
+        self._pipe: tuple[int, int] | None = None
+        self._thread: threading.Thread | None = None
+
+    def __enter__(self) -> Self:
+        global _current
+        if threading.current_thread() is threading.main_thread():
+            if self._program is not None:
+                self._pipe = os.pipe()
+                os.set_blocking(self._pipe[1], False)
+                self._wakeup = signal.set_wakeup_fd(self._pipe[1], warn_on_full_buffer=False)
+                self._thread = threading.Thread(target=self._look_on, daemon=True, name="signals")
+                self._thread.start()
+            for number in _ENDING:
+                before = signal.getsignal(number)
+                if before not in (signal.SIG_IGN, None):
+                    self._before[number] = signal.signal(number, self._handle)
+            self._outer, _current = _current, self
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        global _current
+        if threading.current_thread() is not threading.main_thread():
+            return
+        self._left.set()
+        _current = self._outer
+        for number, before in self._before.items():
+            signal.signal(number, before)  # type: ignore[arg-type]  # what `signal` gave
+        if self._pipe is not None and self._thread is not None:
+            signal.set_wakeup_fd(self._wakeup)
+            os.close(self._pipe[1])
+            self._thread.join()
+            os.close(self._pipe[0])
+
+    @contextlib.contextmanager
+    def finishing(self) -> Iterator[None]:
+        """In here the first signal only leaves its number."""
+        self._finishing = True
+        try:
+            yield
+        finally:
+            self._finishing = False
+
+    @contextlib.contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Inside `finishing`: nothing is half done in here, so that any signal raises `Ended`."""
+        self._waiting = True
+        try:
+            if self.number is not None:
+                raise Ended
+            yield
+        finally:
+            self._waiting = False
+
+    def exit_now(self) -> None:
+        """End the process, without any clearing up, with the signal's exit code and word."""
+        code = 128 + (self.number or signal.SIGINT)
+        with contextlib.suppress(OSError):
+            os.write(2, f"{self._program}: {EXIT_WORDS[code]}\n".encode())
+        os._exit(code)
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        now_s, first = time.monotonic(), self.number is None
+        if not first and number != signal.SIGINT and now_s - self._last_s < _ONE_S:
+            return
+        self._last_s = now_s
+        self.number = self.number or number
+        self._noticed.set()
+        if not (first and self._finishing and not self._waiting):
+            raise Ended
+
+    def _look_on(self) -> None:
+        assert self._pipe is not None  # see `__enter__`
+        came, last_s = 0, -_ONE_S
+        while got := os.read(self._pipe[0], 1):
+            number, now_s = got[0], time.monotonic()
+            if number not in self._before or (number != signal.SIGINT and now_s - last_s < _ONE_S):
+                continue
+            came, last_s = came + 1, now_s
+            if came > 1:
+                answered = self._left.wait(_UNWIND_S)
+            else:
+                answered = not self._abrupt or self._finishing or self._noticed.wait(_NOTICE_S)
+            if not answered:
+                self.number = self.number or number
+                self.exit_now()
+
+
+def command_runs() -> bool:
+    """Signals are a command's business already."""
+    return _current is not None
+
+
+@contextlib.contextmanager
+def current_ending() -> Iterator[Ending]:
+    """That of the command that runs, or one for the block."""
+    if _current is not None:
+        yield _current
+    else:
+        with Ending() as ending:
+            yield ending
