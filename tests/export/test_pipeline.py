@@ -432,6 +432,15 @@ def test_int8_for_engines_is_a_precision_of_its_own(tiny_checkpoint, tmp_path, c
         / values["int8"].size ** 0.5
     )
     assert off < 0.2
+    assert re.search(
+        r"4 in INT8_FP16, .* INT8 in \d+ to \d+ % and half precision in at least", shown(summary)
+    )
+    graphs = tuple(
+        msgspec.structs.replace(graph, members={p: m for p, m in graph.members.items() if p != "fp32"})
+        for graph in summary.manifest.graphs
+    )
+    alone = msgspec.structs.replace(summary.manifest, graphs=graphs, engines=summary.manifest.engines[1:])
+    assert shown(dataclasses.replace(summary, manifest=alone)).endswith(" out.mp4 --precision int8")
     with pytest.raises(BackendError, match=r"wrongly, and int8_fp16 ones are made for TensorRT"):
         Segmenter.open(options.out, backend="openvino", precision="int8_fp16")
     again = rebuild(options.out, backends=["tensorrt-rtx"], precisions=["int8"])
