@@ -21,9 +21,9 @@ from tdnet_bench.machine.environment import usable_cores
 from tdnet_runtime import Bundle
 from tdnet_runtime.backends.no_telemetry import import_without_telemetry
 from tdnet_runtime.backends.onnxruntime import load_graph, session_options
+from tdnet_runtime.manifest import GraphSpec
 
 ort = import_without_telemetry("onnxruntime")
-
 PAUSE_S = 0.02  # threads of the call before come to rest
 OWN_ALLOCATOR = {"session.use_env_allocators": "0"}
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -51,30 +51,29 @@ def session(name: str, data: bytes, variant: str) -> Any:
     return load_graph(ort, name, data, options)
 
 
-def main(plan: str, rounds: int) -> None:
-    """Print a table."""
-    values, names = np.random.default_rng(0), tuple(VARIANTS)
-    with Bundle.open(plan) as bundle:
-        path = bundle.manifest.paths[0]
-        graphs = [bundle.manifest.graph(name) for name in (path.subnet, path.apm) if name]
-        data = {graph.name: bundle.read(graph.members["fp32"]) for graph in graphs}
-    sys.stdout.write("| graph | settings | ms | over base |\n|---|---|---|---|\n")
-    for graph in graphs:
-        feeds = {t.name: (50 * values.random(t.shape)).astype(t.dtype) for t in graph.inputs}
-        sessions = {variant: session(graph.name, data[graph.name], variant) for variant in names}
-        times: dict[str, list[float]] = {variant: [] for variant in names}
-        for index in range(-1, rounds):  # one before those that count
-            for place in turn_order(max(index, 0), paths=1, sides=len(names)):
-                time.sleep(PAUSE_S)
-                started = time.perf_counter()
-                sessions[names[place]].run(None, feeds)
-                times[names[place]] += [1e3 * (time.perf_counter() - started)][: index + 1]
-        for variant, of_it in times.items():
-            ratio = median(mine / base for mine, base in zip(of_it, times["base"], strict=True))
-            sys.stdout.write(f"| {graph.name} | {variant} | {median(of_it):.2f} | {ratio:.3f} |\n")
+def measure(graph: GraphSpec, data: bytes, rounds: int) -> None:
+    """Print a row for each variant."""
+    values = np.random.default_rng(0)
+    feeds = {t.name: (50 * values.random(t.shape)).astype(t.dtype) for t in graph.inputs}
+    sessions = {variant: session(graph.name, data, variant) for variant in VARIANTS}
+    times: dict[str, list[float]] = {variant: [] for variant in VARIANTS}
+    for index in range(-1, rounds):  # one before those that count
+        for place in turn_order(max(index, 0), paths=1, sides=len(VARIANTS)):
+            variant = list(VARIANTS)[place]
+            time.sleep(PAUSE_S)
+            started = time.perf_counter()
+            sessions[variant].run(None, feeds)
+            times[variant] += [1e3 * (time.perf_counter() - started)][: index + 1]
+    for variant, of_it in times.items():
+        ratio = median(mine / base for mine, base in zip(of_it, times["base"], strict=True))
+        sys.stdout.write(f"| {graph.name} | {variant} | {median(of_it):.2f} | {ratio:.3f} |\n")
 
 
 if __name__ == "__main__":
     if len(sys.argv) not in (2, 3):
         sys.exit("usage: python benchmarks/experiments/ort_settings.py X.plan [ROUNDS]")
-    main(sys.argv[1], int(sys.argv[2]) if len(sys.argv) == 3 else 16)
+    sys.stdout.write("| graph | settings | ms | over base |\n|---|---|---|---|\n")
+    with Bundle.open(sys.argv[1]) as bundle:
+        path = bundle.manifest.paths[0]
+        for graph in (bundle.manifest.graph(name) for name in (path.subnet, path.apm) if name):
+            measure(graph, bundle.read(graph.members["fp32"]), int((*sys.argv, 16)[2]))

@@ -85,6 +85,9 @@ def run_benchmark(options: BenchOptions, *, phase: Phase, pace: Pace = DEFAULT_P
             reference=reference.side,
             label_images=label_images,
         )
+        clocks = [clock for spec in specs for clock in spec.clocks.values()]
+        on_device = any("H2D" in (*clock.inside, *clock.outside) for clock in clocks)
+        no_gpu = lineup.no_gpu if on_device else None
         header = JournalHeader(
             schema_version=SCHEMA_VERSION,
             config=msgspec.structs.replace(config, reference=reference.side, reference_note=reference.note),
@@ -92,7 +95,7 @@ def run_benchmark(options: BenchOptions, *, phase: Phase, pace: Pace = DEFAULT_P
             left_out=(*asked.left_out, *lineup.left_out),
             environment=environment,
             setup=lineup.setup,
-            notes=tuple(notes_before(manifest, reference.note, lineup.repeated, no_gpu=lineup.no_gpu)),
+            notes=tuple(notes_before(manifest, reference.note, lineup.repeated, no_gpu=no_gpu)),
         )
         path = None if options.json is None else journal_path(options.json)
         journal = stack.enter_context(Journal(path, header))

@@ -41,7 +41,11 @@ Frame = npt.NDArray[np.uint8]
 
 _SCHEMA_VERSION = 2
 _DIVERGED = "the exported graphs do not compute what PyTorch computes"
-_ADVICE = "Nothing was written. This is a defect of the exporter or a damaged checkpoint: please report it."
+_ADVICE = (
+    "Nothing was written. Check that the preprocessing and the size are those of the training: other values may saturate "
+    "the attention, where FP32's rounding shows. Else this is a defect of the exporter or a damaged checkpoint: please "
+    "report it."
+)
 _ADVICES = {
     "fp16": "Nothing was written. FP16 is not exact enough for these weights: export with --precision fp32.",
     "int8": "Nothing was written. INT8 loses more than its bound on these frames: calibrate on other ones, allow it with "

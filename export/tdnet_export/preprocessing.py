@@ -81,19 +81,20 @@ def check_preprocessing(preprocessing: Preprocessing) -> None:
             f"--std is {_listed(std)}; it is divided by, so expected positive numbers, 1 for none"
         )
     pixels = f"pixels are 0 to {top:.4g} after --scale {_fraction(scale)}"
-    for option, values in (("--mean", mean), ("--std", std)):
-        if max(values) > _SLACK * top:
-            raise OptionError(
-                f"{option} is {_listed(values)}, but {pixels}: divide both, --mean and --std, by 255, or give --scale 1 "
-                "if the training code does not divide pixels by 255"
-            )
+    large = {option: v for option, v in (("--mean", mean), ("--std", std)) if max(v) > _SLACK * top}
+    if large:
+        option, values = next(iter(large.items()))
+        raise OptionError(
+            f"{option} is {_listed(values)}, but {pixels}: divide {'both, --mean and --std,' if len(large) > 1 else 'it'} "
+            "by 255, or give --scale 1 if the training code does not divide pixels by 255"
+        )
     largest = max(max(m, top - m) / s for m, s in zip(mean, std, strict=True))
     small = {"--mean": (mean, 0 < max(mean) < _FAINT * top), "--std": (std, largest > _LARGEST)}
+    other = ", or give --scale 1/255 if the training code divides pixels by 255 first" if top > _SLACK else ""
     for option, (values, is_small) in small.items():
         if is_small:
             raise OptionError(
-                f"{option} is {_listed(values)}, which is next to nothing where {pixels}: multiply it by 255, or give "
-                "--scale 1/255 if the training code divides pixels by 255 first"
+                f"{option} is {_listed(values)}, which is next to nothing where {pixels}: multiply it by 255{other}"
             )
 
 

@@ -81,7 +81,7 @@ def show_summary(summary: ExportSummary, console: Console) -> None:
     )
     table.add_row("weights", escape(str(summary.provenance)))
     size = f"{manifest.input.height}x{manifest.input.width}"
-    table.add_row("input", f"{size}, memory stride {manifest.state.stride}")
+    table.add_row("input", f"{size}, memory stride {manifest.state.stride}" if manifest.state.slots else size)
     if summary.resampled_from is not None:
         (heights, widths), (h, w) = exact_sizes(summary.resampled_from), summary.resampled_from
         note = (

@@ -57,10 +57,8 @@ def load_checkpoint(
         raise foreign_error(content, name)
     state, provenance = chosen
     variant = variant_from_names(state, name)
-    state = {key: _plain(name, key, value) for key, value in state.items()}
     if any(key.startswith("head_aux") for key in state) and not _auxiliary_fits(state, variant):
         state, provenance = _without_auxiliary(state, provenance)
-    _require_finite(state, name)
     spec = _spec(variant, state)
     expected = _expected_shapes(spec)
     state |= {
@@ -71,6 +69,8 @@ def load_checkpoint(
     error = misfit_error(state, expected, spec, name, provenance)
     if error is not None:
         raise error
+    state = {key: _plain(name, key, value) for key, value in state.items()}
+    _require_finite(state, name)
     maps = spec.feature_size if variant.temporal else None
     spec = replace(spec, input_size=checked_size(variant, size or spec.input_size, maps=maps))
     resampled_from = None if maps == spec.feature_size else maps
@@ -111,6 +111,16 @@ def _without_auxiliary(state: _State, provenance: Provenance) -> tuple[_State, P
 
 def _plain(path: str, key: str, value: torch.Tensor) -> torch.Tensor:
     """A floating-point tensor as float32 in PyTorch's default layout; a counter as it is."""
+    if value.is_meta:
+        raise CheckpointError(
+            f"the checkpoint {path!r} has {key!r} on the `meta` device: a shape without values; save the network after "
+            "its weights were loaded"
+        )
+    if value.numel() == 0:
+        raise CheckpointError(
+            f"the checkpoint {path!r} has {key!r} of the shape {list(value.shape)}, which holds no values; save a network "
+            "whose layers have a channel and a class at least"
+        )
     if key.endswith("num_batches_tracked"):
         return value
     if value.layout is not torch.strided or not value.is_floating_point():
@@ -133,8 +143,6 @@ def _require_finite(state: _State, path: str) -> None:
 
 def _usable(key: str, value: torch.Tensor) -> bool:
     """Finite; but a variance may be +inf, which FP16 makes of more than 65504: it switches a channel off."""
-    if value.numel() == 0:
-        return True
     low, high = (float(bound) for bound in value.aminmax())  # NaN where there is one; no copy of the weights
     return math.isfinite(low) and (math.isfinite(high) or (key.endswith("running_var") and high > 0))
 

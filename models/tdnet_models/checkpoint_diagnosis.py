@@ -159,10 +159,14 @@ def _causes(
         )
     stem, kernel = ("conv1.0", 3) if spec.variant.deep_stem else ("conv1", 7)
     first = tuple(state.get(f"{spec.variant.prefix(1)}.{stem}.weight", torch.empty(0)).shape)
-    turned = [key for key, (came, shape) in other.items() if len(shape) > 1 and _sides(came) == _sides(shape)]
+    turned = [
+        key
+        for key, (came, shape) in other.items()
+        if len(came) < len(shape) or (len(shape) > 1 and _sides(came) == _sides(shape))
+    ]
     if len(first) == 4 and first[1:] == (first[1], kernel, kernel) and first[1] != 3:
         causes.append(f"its first convolution takes {first[1]} channels, a frame has 3")
-    elif len(turned) > len(other) / 2 or (len(first) == 4 and first[2:] != (kernel, kernel)):
+    elif len(turned) > len(other) / 2 or (first != (0,) and first[2:] != (kernel, kernel)):
         causes.append("its weights have their axes in another order than PyTorch's, or have lost some")
     if spec.variant.deep_stem and f"{spec.variant.prefix(1)}.conv1.weight" in state:
         causes.append(
@@ -173,13 +177,18 @@ def _causes(
     if lacking := dict.fromkeys(name for key in missing if (name := key.partition(".")[0]) not in modules):
         causes.append(f"it lacks {shown(lacking)} altogether")
     known = {name.partition(".")[0] for name in expected}
-    if foreign := dict.fromkeys(name for key in unexpected if (name := key.partition(".")[0]) not in known):
+    if foreign := dict.fromkeys(name for key in unexpected if (name := _outermost(key)) not in known):
         causes.append(
             f"it has entries that {spec.name} has not ({shown(foreign)}) and may compute something else; if they are no "
             f"part of it, --weights {provenance.key} leaves them"
         )
 
     return causes
+
+
+def _outermost(key: str) -> str:
+    """The first part of a name that training did not put there."""
+    return re.sub(r"\A((module|_orig_mod)\.)+", "", key).partition(".")[0]
 
 
 def _sides(shape: tuple[int, ...]) -> list[int]:
@@ -198,9 +207,9 @@ def _foreign(content: object) -> str:
             f"holds one bare tensor {list(content.shape)}, expected a state dict: names and tensors; {_SAVE}"
         )
     if not isinstance(content, Mapping):
-        return f"holds a {type(content).__name__}, expected a state dict: names and tensors; {_SAVE}"
+        return f"holds {_one(type(content).__name__)}, expected a state dict: names and tensors; {_SAVE}"
     if not content:
-        return f"holds a {type(content).__name__} with nothing in it, expected a state dict; {_SAVE}"
+        return f"holds {_one(type(content).__name__)} with nothing in it, expected a state dict; {_SAVE}"
     names = _tensor_names(content)
     entries = shown(f"{str(key)!r} ({_kind(value)})" for key, value in content.items())
     if not names and any(
@@ -218,6 +227,10 @@ def _foreign(content: object) -> str:
         f"does not fit any network: it has no tensors of a trunk (`pretrained...`); its tensors are "
         f"{shown(names)}. {_KNOWN}"
     )
+
+
+def _one(noun: str) -> str:
+    return f"a{'n' * (noun[0].lower() in 'aeiou')} {noun}"
 
 
 def _kind(value: Any) -> str:

@@ -12,6 +12,7 @@ from typing import IO, Any
 
 import torch
 
+from tdnet_models.file_formats import FORMATS
 from tdnet_models.provenance import shown
 from tdnet_models.safetensors_file import is_safetensors, read_safetensors
 from tdnet_runtime.errors import CheckpointError
@@ -21,50 +22,9 @@ __all__ = ["Ignored", "read_checkpoint"]
 _SAVE = "save the weights alone where it was trained: torch.save(model.state_dict(), 'weights.pth')"
 _LEGACY = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # a number that torch.save wrote first before PyTorch 1.6
 _NEWEST_PROTOCOL = 3  # of pickle, that PyTorch's safe reader takes (2.13); torch.save writes 2
+_BLOCK = 1 << 20
+_CONTAINERS = re.compile(r"(builtins|__builtin__|collections|types|numpy)\.")
 _AGAIN = "copy or download it again"
-
-_FORMATS: tuple[tuple[re.Pattern[bytes], str, str], ...] = tuple(
-    (re.compile(pattern, re.DOTALL | re.IGNORECASE), what, fix)
-    for pattern, what, fix in (
-        (
-            rb"version https://git-lfs",
-            "a Git LFS pointer, not the file that it stands for",
-            "fetch that with: git lfs pull",
-        ),
-        (
-            rb"\s*(<!doctype|<html)",
-            "a web page",
-            "download the file itself, not the page that offers it",
-        ),
-        (
-            rb"(f|v)trt",
-            "a TensorRT engine",
-            "it holds no weights that can be read; give the checkpoint that it was built from",
-        ),
-        (
-            rb"\x08[\x01-\x20](\x12|:|B)",
-            "an ONNX model",
-            "give the checkpoint that it was exported from; the graphs are written anew",
-        ),
-        (rb"\s*<\?xml", "XML (a model of OpenVINO?)", "give the checkpoint that it was made from"),
-        (rb".{4}TFL3", "a TensorFlow Lite model", "give the checkpoint that it was made from"),
-        (rb"\x89HDF\r\n", "an HDF5 file (Keras, MATLAB)", "give a checkpoint that PyTorch saved"),
-        (rb"\x93NUMPY", "a NumPy array", "give a checkpoint that PyTorch saved"),
-        (
-            rb"\x1f\x8b|BZh|\xfd7zXZ|7z\xbc\xaf|Rar!|\x28\xb5\x2f\xfd",
-            "a compressed archive",
-            "unpack it first",
-        ),
-        (rb".{257}ustar", "a tar archive", "unpack it first"),
-        (
-            rb"\x89PNG|\xff\xd8\xff|GIF8|RIFF|.{4}ftyp|BM.{4}\0\0\0\0|II\*\0",
-            "a picture or video",
-            "give the network's file",
-        ),
-        (rb"[\t\n\r\x20-\x7e]+\Z", "text", f"give what torch.save wrote; {_AGAIN}"),
-    )
-)
-"""By a file's first bytes: what it is, and what to do."""
 
 
 class Ignored:
@@ -118,6 +78,8 @@ def read_checkpoint(path: Path) -> object:
             f"cannot read the checkpoint {str(path)!r}: {error.strerror or error}"
         ) from error
     try:
+        if head.startswith(b"PK"):
+            _require_check_sums(path)
         with torch.serialization.safe_globals(_HARMLESS), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of what is refused here in other words, or harmless
             return torch.load(path, map_location="cpu", weights_only=True)
@@ -170,7 +132,7 @@ def _require_pytorch(path: Path, head: bytes, file: IO[bytes]) -> None:
             raise _error(path, "it is a plain pickle, not a PyTorch file", _SAVE)
         _require_protocol(path, head[:2])
     else:
-        for pattern, what, fix in _FORMATS:
+        for pattern, what, fix in FORMATS:
             if pattern.match(head):
                 raise _error(path, f"it is {what}", fix)
 
@@ -179,8 +141,8 @@ def _require_pytorch_zip(path: Path, file: IO[bytes]) -> None:
     try:
         with zipfile.ZipFile(file) as archive:
             names = archive.namelist()
-            inner = {name.partition("/")[2]: name for name in names}
-            start = archive.open(inner["data.pkl"]).read(2) if "data.pkl" in inner else b""
+            inner = {member.filename.partition("/")[2]: member for member in archive.infolist()}
+            start = _opened(archive, inner["data.pkl"]).read(2) if "data.pkl" in inner else b""
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError, OSError) as error:
         raise _damaged(path, error) from error
     if "constants.pkl" in inner:
@@ -200,6 +162,22 @@ def _require_pytorch_zip(path: Path, file: IO[bytes]) -> None:
     raise _error(path, f"it is a zip archive that PyTorch did not write; in it: {inside}", "unpack it first")
 
 
+def _require_check_sums(path: Path) -> None:
+    """Raise BadZipFile where bytes have changed since the file was written; torch.load (2.13) takes them."""
+    with zipfile.ZipFile(path) as archive:
+        for member in archive.infolist():
+            with _opened(archive, member) as data:
+                while data.read(_BLOCK):
+                    pass
+
+
+def _opened(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> IO[bytes]:
+    """A member that is checked as it is read, unless PyTorch was told to count no check sums: it writes 0 then."""
+    if member.CRC == 0:
+        del member.CRC
+    return archive.open(member)
+
+
 def _require_protocol(path: Path, start: bytes) -> None:
     """A pickle begins with the byte 128 and the number of its protocol."""
     if start[0] == 0x80 and start[1] > _NEWEST_PROTOCOL:
@@ -212,7 +190,7 @@ def _require_protocol(path: Path, start: bytes) -> None:
 
 def _holds(path: Path, culprit: str) -> str:
     """How a class that is not taken sits in the file."""
-    if _class_of_all(path) == culprit:
+    if not _CONTAINERS.match(culprit) and _class_of_all(path) == culprit:
         return f"holds {shown([repr(culprit)])}, a whole network pickled with its class"
     return f"holds {shown([repr(culprit)])} among its entries"
 
@@ -223,8 +201,8 @@ def _class_of_all(path: Path) -> str | None:
         with path.open("rb") as file:
             if file.read(2) == b"PK":
                 with zipfile.ZipFile(file) as archive:
-                    name = next(name for name in archive.namelist() if name.endswith("/data.pkl"))
-                    return _first_class(archive.open(name))
+                    member = next(m for m in archive.infolist() if m.filename.endswith("/data.pkl"))
+                    return _first_class(_opened(archive, member))
             file.seek(0)
             for _ in range(3):  # a number, the version and the system come before the object
                 list(pickletools.genops(file))

@@ -222,12 +222,12 @@ def _named(found: list[_Candidate], weights: str, path: str) -> list[_Candidate]
 
 
 def _equal(one: torch.Tensor, other: torch.Tensor) -> bool:
-    """True for the same bits; False for sparse and quantised tensors, which are no weights here."""
+    """True for the same bits; False for tensors that are no weights here: sparse, quantised, without values."""
     if one is other:
         return True
     if one.shape != other.shape or one.dtype != other.dtype:
         return False
     # torch 2.13.0 crashes on the bytes of quantised tensors.
-    if any(tensor.is_quantized or tensor.layout is not torch.strided for tensor in (one, other)):
+    if any(t.is_quantized or t.is_meta or t.layout is not torch.strided for t in (one, other)):
         return False
     return torch.equal(one.reshape(-1).view(torch.uint8), other.reshape(-1).view(torch.uint8))

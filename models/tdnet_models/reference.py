@@ -137,8 +137,6 @@ class ReferenceStream:
             )
         if isinstance(frame, np.ndarray):  # whose strides may be negative, as of BGR turned by [..., ::-1]
             frame = torch.tensor(np.ascontiguousarray(frame), device=self._device)
-        image = frame.to(self._device)
-        if self._preprocessing.color_order == "BGR":
-            image = image.flip(2)
-        image = image.permute(2, 0, 1).unsqueeze(0)
+        channels = frame.flip(2) if self._preprocessing.color_order == "BGR" else frame
+        image = channels.to(self._device).permute(2, 0, 1).unsqueeze(0)
         return (image.to(self._dtype) * self._preprocessing.scale - self._mean) / self._std

@@ -58,6 +58,7 @@ def launch(program: str, import_path: str, *, extra: str, abrupt: bool = False) 
 
     `abrupt`: see `Ending`.
     """
+    _open_standard_descriptors()
     ending = Ending(program, abrupt=abrupt)
     try:
         with ending:
@@ -74,7 +75,7 @@ def launch(program: str, import_path: str, *, extra: str, abrupt: bool = False) 
 def _run_out(program: str, import_path: str, *, extra: str, ending: Ending) -> str | int | None:
     """`_run`, with all that it said written."""
     try:
-        code = _run(program, import_path, extra=extra)
+        code = _run(program, import_path, extra=extra, ending=ending)
         if sys.stdout is not None:
             sys.stdout.flush()
     except BrokenPipeError:
@@ -100,8 +101,11 @@ def one_line(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in joined)
 
 
-def _run(program: str, import_path: str, *, extra: str) -> str | int | None:
-    """Import and call the function; its exit code, or 1 after a TdnetError was said."""
+def _run(program: str, import_path: str, *, extra: str, ending: Ending) -> str | int | None:
+    """Import and call the function; its exit code, or 1 after a TdnetError was said.
+
+    An error that a signal brought about is no more than that signal.
+    """
     sys.argv[0] = program  # what usage messages call it, however it was started
     module, _, function = import_path.partition(":")
     if isinstance(sys.stdout, io.TextIOWrapper):
@@ -115,11 +119,15 @@ def _run(program: str, import_path: str, *, extra: str) -> str | int | None:
             if package is None:
                 raise
             raise _missing_extra(error, package, extra=_extra_for(package, preferred=extra)) from error
-    except TdnetError as error:
-        _say(f"{program}: error: {error}")
-        return 1
     except SystemExit as error:
         return error.code
+    except Exception as error:
+        if ending.cut_off:
+            return INTERRUPTED
+        if not isinstance(error, TdnetError):
+            raise
+        _say(f"{program}: error: {error}")
+        return 1
     return 0
 
 
@@ -170,6 +178,15 @@ def _say(line: str) -> None:
             sys.stderr.flush()
         except OSError:
             _discard(sys.stderr)
+
+
+def _open_standard_descriptors() -> None:
+    """Let those that the caller closed lead nowhere: an output file could get such a number, and libraries' words."""
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number
 
 
 def _discard(output: TextIO) -> None:

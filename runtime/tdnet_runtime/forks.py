@@ -3,10 +3,14 @@
 fork() takes along all memory and one thread, the one that calls it. An engine, decoder or encoder waits for its threads
 when it is destroyed (ONNX Runtime 1.32, OpenVINO 2026.4, FFmpeg 8): in the child it would wait for ever. A camera, and a
 file's position, are the parent's as well. So the child holds all of it fast, past the interpreter's own end.
+
+Python calls `_in_child` right after a fork of its own. Where C forks without telling it (uWSGI), the number of the process
+tells, when something is opened, used or closed, and at the latest at the interpreter's end.
 """
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import os
 import threading
@@ -40,7 +44,9 @@ _live: weakref.WeakValueDictionary[int, ForkBound] = (
     weakref.WeakValueDictionary()
 )  # unlike a set, listed at once
 _starting: set[threading.Thread] = set()
-_held: tuple[list[ForkBound], bool] = ([], False)  # from right before a fork to right after it
+_held: dict[
+    int, tuple[list[ForkBound], bool]
+] = {}  # by thread, since several may fork: from right before to right after
 _libc = ctypes.CDLL(None)
 _kept: list[object] = []
 ctypes.pythonapi.Py_IncRef(
@@ -57,11 +63,11 @@ class ForkBound:
     """
 
     fork_error: ClassVar[type[TdnetError]] = StreamError
-    stranded = False
-    _opened_in = 0
+    _opened_in: int | None = None  # in the child: the process that forked
 
     def __new__(cls, *args: Any, **options: Any) -> Self:
         """Take note of each object, in all classes alike."""
+        _notice_fork()
         self = super().__new__(cls)
         _live[id(self)] = self
         return self
@@ -70,6 +76,12 @@ class ForkBound:
         raise self.fork_error(
             f"a {type(self).__name__} cannot be copied or sent to another process; send its path, and open it there"
         )
+
+    @property
+    def stranded(self) -> bool:
+        """See the class."""
+        _notice_fork()
+        return self._opened_in is not None
 
     @property
     def busy(self) -> bool:
@@ -86,12 +98,13 @@ class ForkBound:
             )
 
     def _strand(self, parent: int) -> None:
-        if not self.stranded:
-            self.stranded, self._opened_in = True, parent
+        if self._opened_in is None:
+            self._opened_in = parent
 
 
 def count() -> int:
     """How often this process, and those that it comes from, were forked since this module was imported."""
+    _notice_fork()
     return _Process.forks
 
 
@@ -102,6 +115,7 @@ def starting_engine() -> Iterator[None]:
     Raises:
         BackendError: this process was forked while an engine was loaded or at work, whose own locks may be held for ever.
     """
+    _notice_fork()
     if _Process.broken_by is not None:
         raise BackendError(
             f"no engine can be loaded in process {_Process.pid}: process {_Process.broken_by} forked it while another "
@@ -123,6 +137,7 @@ def note_gpu() -> None:
 
 def obstacle_to_gpus() -> str | None:
     """Why no GPU can be used in this process, and the fix; None where forks are no reason."""
+    _notice_fork()
     if _Process.gpu_lost_in is None:
         return None
     return (
@@ -131,22 +146,25 @@ def obstacle_to_gpus() -> str | None:
     )
 
 
+def _open_things() -> tuple[list[ForkBound], bool]:
+    """All that there is, and whether an engine is at work."""
+    things = [thing for reference in _live.valuerefs() if (thing := reference()) is not None]
+    return things, bool(_starting) or any(thing.busy for thing in things)
+
+
 def _before() -> None:
     """Hold what there is: the interpreter drops other threads' own variables in the child before it calls `_in_child`."""
-    global _held
-    things = [thing for reference in _live.valuerefs() if (thing := reference()) is not None]
-    _held = things, bool(_starting) or any(thing.busy for thing in things)
+    _held[threading.get_ident()] = _open_things()
 
 
 def _in_parent() -> None:
-    global _held
-    _held = [], False
+    _held.pop(threading.get_ident(), None)
 
 
 def _in_child() -> None:
     parent, _Process.pid = _Process.pid, os.getpid()
     _Process.forks += 1
-    things, busy = _held
+    things, busy = _held.get(threading.get_ident()) or _open_things()
     if busy:
         _Process.broken_by = parent
     if _Process.uses_gpu and _Process.gpu_lost_in is None:
@@ -155,9 +173,15 @@ def _in_child() -> None:
     for thing in things:
         _kept.extend((thing, *vars(thing).values()))  # one that goes on in here may let go of its own parts
         thing._strand(parent)
-    _in_parent()
+    _held.clear()
     if _Process.had_engine:
         _end_without_destructors()
+
+
+def _notice_fork() -> None:
+    """Do what Python was not asked to do where C forked this process."""
+    if os.getpid() != _Process.pid:
+        _in_child()
 
 
 def _end_without_destructors() -> None:
@@ -171,3 +195,4 @@ def _end_without_destructors() -> None:
 
 
 os.register_at_fork(before=_before, after_in_parent=_in_parent, after_in_child=_in_child)
+atexit.register(_notice_fork)

@@ -8,8 +8,10 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import TYPE_CHECKING
+
+from tdnet_runtime.closeable import Closeable
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -26,7 +28,7 @@ EXIT_WORDS = {
 }
 """What a command says when it ends with one of these codes."""
 
-_ONE_S = 0.3  # `timeout` sends its signal twice, a closing terminal and its shell send SIGHUP one each
+_ONE_S = 0.3  # `timeout` sends its signal twice, a terminal and what started the command (its shell, a launcher) one each
 _UNWIND_S = 1.0
 _NOTICE_S = 2.0
 
@@ -37,14 +39,15 @@ class Ended(KeyboardInterrupt):
     """One of the signals, for all that know what to do on Ctrl-C."""
 
 
-class Ending:
+class Ending(Closeable):
     """Until the block's end the signals raise `Ended`, or ask to finish; a context manager.
 
     Signals that are ignored stay so: SIGHUP below nohup, SIGINT in a shell's background job. Since there are handlers,
     PID 1 gets them as well. Handlers belong to the main thread; in others nothing is changed.
 
     Python's handlers wait until a library's call returns, which may take as long as it likes. So a thread looks on, and
-    ends the process where a second signal (or, if `abrupt`, the first one outside of `finishing`) is not answered.
+    ends the process where a second signal (or, if `abrupt`, the first one outside of `finishing`) is not answered. Where
+    the system gives no thread, nobody does.
 
     Args:
         program: that the thread ends; None for no such thread.
@@ -52,10 +55,13 @@ class Ending:
 
     Attributes:
         number: of the first signal; None before it.
+        cut_off: something was left half done, so that an error that comes after it is the signal's doing: a library whose
+            import is interrupted seems to be broken.
     """
 
     def __init__(self, program: str | None = None, *, abrupt: bool = False) -> None:
         self.number: int | None = None
+        self.cut_off = False
         self._program = program
         self._abrupt = abrupt
         self._finishing = self._waiting = False
@@ -64,17 +70,12 @@ class Ending:
         self._noticed = threading.Event()
         self._left = threading.Event()
         self._pipe: tuple[int, int] | None = None
-        self._thread: threading.Thread | None = None
 
     def __enter__(self) -> Self:
         global _current
         if threading.current_thread() is threading.main_thread():
             if self._program is not None:
-                self._pipe = os.pipe()
-                os.set_blocking(self._pipe[1], False)
-                self._wakeup = signal.set_wakeup_fd(self._pipe[1], warn_on_full_buffer=False)
-                self._thread = threading.Thread(target=self._look_on, daemon=True, name="signals")
-                self._thread.start()
+                self._start_to_look_on()
             for number in _ENDING:
                 before = signal.getsignal(number)
                 if before not in (signal.SIG_IGN, None):
@@ -82,9 +83,8 @@ class Ending:
             self._outer, _current = _current, self
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """Put back the handlers that were there before; the block's end does."""
         global _current
         if threading.current_thread() is not threading.main_thread():
             return
@@ -92,11 +92,24 @@ class Ending:
         _current = self._outer
         for number, before in self._before.items():
             signal.signal(number, before)  # type: ignore[arg-type]  # what `signal` gave
-        if self._pipe is not None and self._thread is not None:
+        if self._pipe is not None:
             signal.set_wakeup_fd(self._wakeup)
             os.close(self._pipe[1])
             self._thread.join()
             os.close(self._pipe[0])
+
+    def _start_to_look_on(self) -> None:
+        pipe = os.pipe()
+        os.set_blocking(pipe[1], False)
+        self._thread = threading.Thread(target=self._look_on, args=(pipe[0],), daemon=True, name="signals")
+        try:
+            self._thread.start()
+        except RuntimeError:
+            for end in pipe:
+                os.close(end)
+        else:
+            self._pipe = pipe
+            self._wakeup = signal.set_wakeup_fd(pipe[1], warn_on_full_buffer=False)
 
     @contextlib.contextmanager
     def finishing(self) -> Iterator[None]:
@@ -127,20 +140,21 @@ class Ending:
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         now_s, first = time.monotonic(), self.number is None
-        if not first and number != signal.SIGINT and now_s - self._last_s < _ONE_S:
+        if not first and now_s - self._last_s < _ONE_S:
             return
         self._last_s = now_s
         self.number = self.number or number
         self._noticed.set()
-        if not (first and self._finishing and not self._waiting):
-            raise Ended
+        if first and self._finishing and not self._waiting:
+            return
+        self.cut_off = not (first and self._finishing)
+        raise Ended
 
-    def _look_on(self) -> None:
-        assert self._pipe is not None  # see `__enter__`
+    def _look_on(self, pipe: int) -> None:
         came, last_s = 0, -_ONE_S
-        while got := os.read(self._pipe[0], 1):
+        while got := os.read(pipe, 1):
             number, now_s = got[0], time.monotonic()
-            if number not in self._before or (number != signal.SIGINT and now_s - last_s < _ONE_S):
+            if number not in self._before or now_s - last_s < _ONE_S:
                 continue
             came, last_s = came + 1, now_s
             if came > 1:

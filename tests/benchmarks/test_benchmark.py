@@ -11,9 +11,8 @@ import numpy as np
 import pytest
 
 from tdnet_bench.benchmark import Run, run_benchmark
-from tdnet_bench.documents.document import write_document
+from tdnet_bench.documents.document import records_as_json, write_document
 from tdnet_bench.documents.journal import complete, journal_path, read_run
-from tdnet_bench.documents.result_file import records_as_json
 from tdnet_bench.loops.back_to_back import warm_up
 from tdnet_bench.loops.parts import Pace
 from tdnet_bench.options import BenchOptions

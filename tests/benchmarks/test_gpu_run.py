@@ -240,4 +240,5 @@ def test_pytorch_without_a_gpu_is_left_out(tiny_bundle: Tiny) -> None:
     (left,) = document.left_out
     assert left.what == "pytorch:cuda:fp16"
     assert left.reason.startswith(("this PyTorch", "PyTorch"))
+    assert not any("device compute" in note for note in document.notes)  # of which side?
     assert document.exit_code == 3

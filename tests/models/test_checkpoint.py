@@ -318,7 +318,7 @@ BAD = {
         lambda path: torch.save(torch.ones(1), path),
         r"holds one bare tensor \[1\], expected a state dict",
     ),
-    "number": (lambda path: torch.save(3, path), r"holds a int, expected a state dict"),
+    "number": (lambda path: torch.save(3, path), r"holds an int, expected a state dict"),
     "empty dict": (lambda path: torch.save({}, path), r"holds a dict with nothing in it"),
     "empty training": (
         lambda path: torch.save(training({}), path),
@@ -345,8 +345,8 @@ BAD = {
         r"NaN or infinite values in 1 of \d+ tensors \(head1\.conv_out\.weight\)",
     ),
     "all NaN": (
-        lambda path: torch.save(dict.fromkeys(tiny_state("td2-fa18"), torch.tensor([torch.nan])), path),
-        r"NaN or infinite values in 602 of 602 tensors \((\S+, ){7}\S+ and 594 more\)",
+        lambda path: torch.save({k: torch.nan * v for k, v in tiny_state("td2-fa18").items()}, path),
+        r"NaN or infinite values in 616 of 616 tensors \((\S+, ){7}\S+ and 608 more\)",
     ),
     "NaN variance": (
         lambda path: damaged(path, pretrained1__bn1__running_var=torch.full((8,), torch.nan)),

@@ -73,6 +73,26 @@ def safetensors(path, tensors, dtypes={torch.float32: "F32", torch.float16: "F16
     path.write_bytes(struct.pack("<Q", len(head)) + head + data)
 
 
+def one_bit_off(path):
+    """In the middle of the largest weights; the file is as long as it was, and all values stay finite."""
+    torch.save(state(), path)
+    with zipfile.ZipFile(path) as archive:
+        largest = max(archive.infolist(), key=lambda member: member.file_size)
+    data = bytearray(path.read_bytes())
+    data[largest.header_offset + largest.file_size // 2 & ~3] ^= 1
+    path.write_bytes(data)
+
+
+def without_check_sums(path):
+    if not hasattr(torch.serialization, "set_crc32_options"):
+        pytest.skip("before PyTorch 2.6 they were always written")
+    torch.serialization.set_crc32_options(False)
+    try:
+        torch.save(state(), path)
+    finally:
+        torch.serialization.set_crc32_options(True)
+
+
 def arrays(path):
     with path.open("wb") as file:
         np.savez(file, a=np.ones(3))
@@ -148,6 +168,7 @@ def psp(*, without_fc=False):
 FILES = {
     "`torch.save`, as a zip file": content(state),
     "`torch.save` before PyTorch 1.6, no zip file": content(state, _use_new_zipfile_serialization=False),
+    "`torch.save` without check sums": without_check_sums,
     "pickle protocol 3": content(state, pickle_protocol=3),
     "safetensors": lambda path: safetensors(path, state()),
     "float64, float16 or bfloat16 weights": [
@@ -165,7 +186,7 @@ FILES = {
     ],
     "`pickle.dump` without PyTorch": [
         lambda path, protocol=protocol: path.write_bytes(pickle.dumps(state(), protocol))
-        for protocol in (2, 4, 5)
+        for protocol in (0, 1, 2, 4, 5)
     ],
     "a whole network, `torch.save(model)`": [
         content(lambda: torch.nn.Sequential(torch.nn.Conv2d(1, 1, 1))),
@@ -187,7 +208,14 @@ FILES = {
     "web page": lambda path: path.write_text("\n<!DOCTYPE html>\n<html></html>"),
     "empty file": lambda path: path.touch(),
     "folder": lambda path: path.mkdir(),
-    "damaged file": lambda path: (torch.save(state(), path), path.write_bytes(path.read_bytes()[:-5000])),
+    "damaged file": [
+        lambda path: (torch.save(state(), path), path.write_bytes(path.read_bytes()[:-5000])),
+        one_bit_off,
+    ],
+    "names and shapes alone (`meta` tensors), tensors without values": [
+        content(lambda: {key: value.to("meta") for key, value in state().items()}),
+        content(lambda: {k: v[:0] if "conv_out" in k and "aux" not in k else v for k, v in state().items()}),
+    ],
     "quantised or integer weights": [
         content(lambda: state() | {"head1.conv_out.weight": torch.ones(5, 8, 1, 1, dtype=torch.int8)}),
     ],
@@ -228,6 +256,16 @@ WRAPPERS = {
             re.sub(r"^(pretrained1|enc2)\.", r"\1._orig_mod.module.", key): v for key, v in state().items()
         }
     ),
+    "`_fsdp_wrapped_module.` or `_checkpoint_wrapped_module.` before or within a name": [
+        content(lambda: prefixed("_fsdp_wrapped_module.")),
+        content(lambda: {"state_dict": prefixed("model._fsdp_wrapped_module.module.")}),
+        content(
+            lambda: {
+                key.replace("layer1.", "layer1._fsdp_wrapped_module._checkpoint_wrapped_module."): value
+                for key, value in state().items()
+            }
+        ),
+    ],
     "prefix `module.` before some names only": content(lambda: alternating("", "module.")),
     "Lightning: `state_dict` with prefix `model.`, `net.` or `network.`": [
         content(
@@ -256,6 +294,9 @@ WRAPPERS = {
         content(lambda: {"ema": swa(), "updates": 3}),
         content(lambda: prefixed("ema_model.module.")),
     ],
+    "raw weights and an EMA without names (a list of tensors)": content(
+        lambda: {"model": state(), "ema": {"decay": 0.99, "shadow_params": list(other().values())}}
+    ),
     "raw weights and an EMA in two wrappers": [
         content(lambda raw=raw, ema=ema: {raw: prefixed("module."), ema: other()}) for raw, ema in EMA
     ],
@@ -275,7 +316,11 @@ WRAPPERS = {
         content(lambda: torch.ones(3, 4)),
         content(lambda: torch.nn.Parameter(torch.ones(2))),
     ],
-    "list of tensors": content(lambda: [torch.ones(1), torch.ones(2)]),
+    "list of tensors or of state dicts": [
+        content(lambda: [torch.ones(1), torch.ones(2)]),
+        content(lambda: [state()]),
+        content(lambda: {"models": [state(), other()]}),
+    ],
     "optimizer alone": [content(optimizer), content(lambda: {"epoch": 3, "optimizer_state": optimizer()})],
     "SWA's counter alone": content(lambda: {"n_averaged": torch.tensor(3)}),
     "nothing but numbers and names": content(lambda: {"epoch": 3, "arch": "td2_fa", "lr": [0.1]}),
@@ -557,6 +602,18 @@ STRANGE = {
         lambda: {k: v.permute(tuple(reversed(range(v.dim())))).clone() for k, v in state().items()},
         r"its weights have their axes in another order than PyTorch's",
     ),
+    "all in one row": (
+        lambda: {k: v.flatten() if v.dim() else v for k, v in state().items()},
+        r"axes in another order .* or have lost some",
+    ),
+    "a metric's counts": (
+        lambda: prefixed("model.") | {"val_iou.confmat": torch.zeros(5, 5, dtype=torch.int64)},
+        r"entries that td2-fa18 has not \(val_iou\) and may compute .* --weights model leaves them",
+    ),
+    "an entry beside, wrapped": (
+        lambda: prefixed("module.") | {"module.spare.weight": torch.ones(2, 2)},
+        r"entries that td2-fa18 has not \(spare\) and may compute",
+    ),
     "matrices": (
         lambda: {k: v.squeeze() for k, v in state().items()},
         r"axes in another order .* or have lost some",
@@ -585,6 +642,10 @@ STRANGE = {
     ),
     "quantised weights in two wrappers": (
         quantised,
+        r"holds 2 networks with different weights: 'model' .*, 'ema' ",
+    ),
+    "shapes beside weights": (
+        lambda: {"model": state(), "ema": {key: value.to("meta") for key, value in state().items()}},
         r"holds 2 networks with different weights: 'model' .*, 'ema' ",
     ),
     "averaged parameters": (

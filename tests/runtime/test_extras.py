@@ -250,6 +250,22 @@ def test_an_error_is_said_although_the_pipe_is_closed(launched: Launched) -> Non
     assert (done.returncode, done.stderr) == (1, b"tdnet-x: error: said\n")
 
 
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="there is no /proc")
+@pytest.mark.parametrize("closed", [(2,), (1, 2), (0, 1, 2)])
+def test_nothing_else_gets_the_numbers_of_closed_streams(
+    launched: Launched, tmp_path: Path, closed: tuple[int, ...]
+) -> None:
+    """Libraries write to 2 whatever it is: an output file, or the pipe for signals."""
+    launch_again = "from tdnet_runtime.extras import launch; launch('tdnet-x', 'inner:main', extra='cli')"
+    (tmp_path / "inner.py").write_text(
+        "import os, pathlib\n"
+        f"def main(): pathlib.Path('out').write_text(str([os.readlink(f'/proc/self/fd/{{n}}') for n in {closed}]))"
+    )
+    again = f"os.execv(sys.executable, [sys.executable, '-c', {launch_again!r}])"
+    launched(f"import os, sys\nfor n in {closed}: os.close(n)\n{again}", subprocess.DEVNULL)
+    assert (tmp_path / "out").read_text() == str(["/dev/null"] * len(closed))
+
+
 def test_a_terminal_without_unicode(launched: Launched) -> None:
     done = launched("def main(): print('Δ')", subprocess.PIPE, PYTHONIOENCODING="ascii")
     assert (done.returncode, done.stdout.strip(), done.stderr) == (0, b"?", b"")

@@ -333,6 +333,59 @@ backend.close = halting(real_close)
 print("close", while_inside(segmenter.close))
 """
 
+# Forks that another one overtakes, and forks of which Python is not told.
+UNUSUAL = """
+import ctypes
+segmenter = opened()
+stream = segmenter.stream()
+frame = frame_of(segmenter)
+first = stream.push(frame).labels
+libc = ctypes.PyDLL(None)
+
+
+def by_c(do):
+    sys.stdout.flush()
+    pid = libc.fork()
+    if not pid:
+        signal.alarm(60)
+        do()
+        sys.exit(0)
+    return watched(pid)
+
+
+def dropped():
+    global segmenter, stream
+    segmenter.close()
+    del segmenter, stream
+
+
+print("by C", by_c(lambda: None), by_c(lambda: refused(lambda: stream.push(frame))), by_c(stream.close), by_c(dropped))
+print("own", by_c(own_bundle_works))
+
+codes = []
+second = threading.Thread(target=lambda: codes.append(ends(lambda: refused(lambda: stream.push(frame)))))
+second.start()
+assert between.wait(30)
+codes.append(ends(lambda: refused(lambda: stream.push(frame))))
+overtaken.set()
+second.join()
+print("two threads", codes)
+"""
+# Before a fork, hooks are called in the reverse order: this one between ours and logging's, which waits for its lock.
+WAITS = """
+import concurrent.futures.thread, logging, os, threading
+between, overtaken = threading.Event(), threading.Event()
+
+
+def hook():
+    if threading.current_thread() is not threading.main_thread():
+        between.set()
+        assert overtaken.wait(30)
+
+
+os.register_at_fork(before=hook)
+"""
+
 # Outputs and inputs that are open: the child's end must neither finish, cut, remove nor advance them.
 FILES = """
 from fractions import Fraction
@@ -455,11 +508,11 @@ Parent = Callable[..., str]
 
 @pytest.fixture
 def parent(child_env: Mapping[str, str], tmp_path: Path) -> Parent:
-    """Run a parent's lines on a bundle and a backend; gives its stdout."""
+    """Run a parent's lines on a bundle and a backend, `before` ahead of all imports; gives its stdout."""
 
-    def run(lines: str, plan: Path, backend: str) -> str:
+    def run(lines: str, plan: Path, backend: str, *, before: str = "") -> str:
         script = tmp_path / "parent.py"
-        script.write_text(PARENT + lines)
+        script.write_text(before + PARENT + lines)
         done = subprocess.run(
             [
                 sys.executable,
@@ -510,6 +563,12 @@ def test_forked_while_another_thread_is_inside(
 ) -> None:
     calls = ("push", "stream", "open", "close")
     assert parent(AT_WORK, plan_for(backend), backend) == "".join(f"{call} (0, 0)\n" for call in calls)
+
+
+@pytest.mark.parametrize("backend", ENGINES)
+def test_forks_out_of_the_ordinary(backend: str, parent: Parent, plan_for: Callable[[str], Path]) -> None:
+    said = parent(UNUSUAL, plan_for(backend), backend, before=WAITS)
+    assert said.splitlines() == ["by C 0 0 0 0", "own 0", "two threads [0, 0]"]
 
 
 def test_open_files_and_cameras_stay_the_parents(parent: Parent, made_up_bundle: Path) -> None:

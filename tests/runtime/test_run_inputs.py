@@ -277,7 +277,10 @@ def test_the_summary_as_json(tmp_path, network, tdnet_run, folder):
     assert err == f"tdnet-run: 1 damaged frame left out: {example}\n"
     assert (told["frames"], told["interrupted"]) == (3, False)
     assert told["latency_ms"].keys() == {"p50", "p95", "max"}
-    assert told["network"] == {"name": "td2-fa18", "height": 24, "width": 32, "size_resampled": False}
+    network = told["network"]
+    assert (network["name"], network["height"], network["width"]) == ("td2-fa18", 24, 32)
+    assert (network["size_resampled"], network["size_from"]) == (False, "user")
+    assert network["preprocessing"].keys() == {"color_order", "scale", "mean", "std", "from"}
     assert told["bundle"] == {"path": "town.plan", "digest": "0123456789abcdef" * 4}
     assert told["backend"]["precision"] == "fp32"
     assert told["outputs"]["labels"] == str(tmp_path / "l")

@@ -67,6 +67,9 @@ def test_open_gives_bundle_and_backend(made_up_bundle: Path) -> None:
         ({"backend": ""}, "there is no backend ''; known are: auto"),
         ({"threads": 0}, "threads is 0; expected 1 or more, or nothing for all available cores"),
         ({"backend": "fake", "threads": -2}, "threads is -2; expected 1 or more"),
+        ({"backend": "fake", "threads": 1.5}, "threads is 1.5; expected 1 or more"),
+        ({"backend": "fake", "threads": "2"}, "threads is '2'; expected 1 or more"),
+        ({"backend": "fake", "threads": True}, "threads is True; expected 1 or more"),
     ],
 )
 def test_bad_options(made_up_bundle: Path, closed_bundles: list[Bundle], options: dict, message: str) -> None:

@@ -37,7 +37,9 @@ if STAGE != "ignoring":  # a shell starts background jobs with it ignored
 import numpy
 from tdnet_runtime.cli import run_main
 from tdnet_runtime.cli import run as command
+from tdnet_runtime.media.damage import DamageLog, OnDamage
 from tdnet_runtime.media.frames import SourceFrame
+from tdnet_runtime.media.overlay import OverlayWriter
 
 
 def there():
@@ -55,6 +57,7 @@ def stuck():
 
 class Source:
     description, size_hw, fps = "a made-up source", (4, 8), None
+    damage, facts = DamageLog(OnDamage.SKIP), {"reader": "none", "orientation": "as stored"}
     frame_count = None if STAGE in ("camera", "patient camera") else 9
 
     def __enter__(self):
@@ -104,7 +107,7 @@ command.open_source = lambda *arguments, **options: Source()
 real_open, command.Segmenter.open = command.Segmenter.open, opened
 from tdnet_runtime.stream import Stream
 real_push, Stream.push = Stream.push, pushed
-real_close, command.OverlayWriter.close = command.OverlayWriter.close, closed
+real_close, OverlayWriter.close = OverlayWriter.close, closed
 sys.argv[1:] = ["--engine", PLAN, "--input", "x", "--backend", "fake"]
 sys.argv += ["--labels", FOLDER + "/labels", "--overlay", FOLDER + "/o.mp4"]
 run_main()
@@ -205,6 +208,72 @@ def test_a_signal_that_is_sent_twice_is_one(start: Start, tmp_path: Path) -> Non
     process.send_signal(signal.SIGTERM)
     assert ended(process)[::2] == (143, "tdnet-run: terminated\n")
     assert written(tmp_path) == (5, 5)
+
+
+LAUNCHED = """
+import os, signal, sys, threading, time, types
+from tdnet_runtime.errors import BackendError
+from tdnet_runtime.extras import launch
+HOW = sys.argv.pop(1)
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def interrupted():
+    try:
+        signal.raise_signal(signal.SIGTERM)
+    except KeyboardInterrupt as error:
+        if HOW == "an import":
+            raise ImportError("initialization failed", name="onnxruntime") from error
+        if HOW == "an engine":
+            raise BackendError("ONNX Runtime is not installed (initialization failed)") from error
+        raise RuntimeError("KeyboardInterrupt: <EMPTY MESSAGE>") from error
+
+
+def worked():
+    print("worked", flush=True)
+
+
+def refuse(thread):
+    raise RuntimeError("can't start new thread")
+
+
+def slow():
+    from tdnet_runtime.cli.interrupt import stop_on_interrupt
+    with stop_on_interrupt() as asked:
+        for _ in range(2):
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.05)
+        time.sleep(1.5)
+        print("finished", asked(), flush=True)
+
+
+if HOW == "no thread":
+    threading.Thread.start = refuse
+sys.modules["made_up"] = types.ModuleType("made_up")
+sys.modules["made_up"].call = {"no thread": worked, "twice": slow}.get(HOW, interrupted)
+launch("tdnet-x", "made_up:call", extra="cpu")
+"""
+
+
+@pytest.mark.parametrize(
+    ("how", "code", "out", "err"),
+    [
+        ("an import", 143, "", "tdnet-x: terminated\n"),
+        ("an engine", 143, "", "tdnet-x: terminated\n"),
+        ("a library", 143, "", "tdnet-x: terminated\n"),
+        ("no thread", 0, "worked\n", ""),
+        ("twice", 130, "finished True\n", "tdnet-x: interrupted\n"),
+    ],
+)
+def test_a_command_that_is_in_trouble(
+    child_env: Mapping[str, str], how: str, code: int, out: str, err: str
+) -> None:
+    """What a signal makes of a library's call is the signal's doing; without a thread that looks on it goes as well; and
+    `timeout -s INT`, or a launcher beside a terminal, sends SIGINT twice, by which a slow end is not cut off."""
+    done = subprocess.run(
+        [sys.executable, "-c", LAUNCHED, how], env=dict(child_env), capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (code, out, err)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
@@ -334,6 +403,7 @@ def test_a_second_one_does_not_wait(number: int, code: int, word: str) -> None:
         assert not asked()
         signal.raise_signal(number)
         assert asked()
+        time.sleep(0.4)  # sooner it would be the same one
         with pytest.raises(Ended):
             signal.raise_signal(signal.SIGINT)
     assert signal.getsignal(number) is before

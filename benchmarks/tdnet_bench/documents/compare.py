@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from tdnet_bench.documents.document import Document
 from tdnet_bench.records.frames import FrameRecord
@@ -24,8 +24,7 @@ _WORTH_SAYING = (
 _MACHINE = ("started_at", "cpu", "cpu_flags", "usable_cores", "governor", "gpus", "packages", "commit")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ComparedRuns:
+class ComparedRuns(NamedTuple):
     """One side of a run over one side of another, by their host calls on warm frames, of the paths that both have.
 
     `differences` is what else was different: name, in the first run, in the second.

@@ -30,8 +30,8 @@ EXIT_CODES = {
     2: "wrong usage",
     LEFT_OUT: "something that was asked for was left out; the notes say what and why",
     REFERENCE_DISAGREES: f"a side's labels agree with the reference's by less than {MIN_AGREEMENT:.0%}",
-    130: "interrupted",
     129: "terminated by SIGHUP",
+    130: "interrupted",
     143: "terminated by SIGTERM",
 }
 

@@ -1,6 +1,4 @@
-"""`python -m tdnet_bench.gpu_check`: parse the flags, run the check, show it."""
-
-from __future__ import annotations
+"""`python -m tdnet_bench.gpu_check`."""
 
 from tdnet_runtime.extras import launch
 

@@ -13,18 +13,15 @@ import typer
 from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
-from tdnet_bench.documents.document import Document
 from tdnet_bench.gpu_check.check import Checked, check
 from tdnet_bench.gpu_check.process import DONE, library_folders, run_limited, with_libraries
 from tdnet_bench.gpu_check.records import LIMITS_S, CheckOptions
 from tdnet_bench.published.gpu_table import side_rows
-from tdnet_bench.records.config import EAGER
-from tdnet_bench.views.formats import format_ratio
 from tdnet_bench.views.tables import table
 from tdnet_runtime.errors import OptionError
 from tdnet_runtime.extras import one_line
 
-__all__ = ["app", "parse_limits", "run", "target_rows", "view_of"]
+__all__ = ["app", "parse_limits", "run", "view_of"]
 
 _EPILOG = (
     "Exit codes: 0 every question was answered; 1 an error, such as no GPU; 2 wrong usage; 3 something failed or was "
@@ -112,45 +109,20 @@ def _part(flag: str, part: str) -> str:
 
 
 def view_of(checked: Checked) -> Group:
-    """Times, targets, and what failed."""
+    """Times, and what failed."""
     return Group(*_view(checked))
 
 
 def _view(checked: Checked) -> Iterator[RenderableType]:
     times = table("Warm frames", "<run", "<side", "<CUDA graphs", "<clock", "<labels on", "p50", "p99")
-    held = table("Targets", "<side", "<target", "limit", "measured", "<")
     for name, document in checked.runs.items():
         for row in side_rows(document):
             times.add_row(name, *row)
-        for cells in target_rows(document):
-            held.add_row(*cells)
-    yield from (times, held)
+    yield times
     for run in checked.document.steps:
         if run.ended != DONE:
             said = f": {one_line(run.said)[-_SAID:]}" if run.said else ""
             yield Text(f"{' '.join(filter(None, (run.step, run.bundle)))}: {run.ended}{said}")
-
-
-def target_rows(document: Document) -> Iterator[tuple[str, ...]]:
-    """The project's targets that the run's subject can be held against; none for other networks and sizes."""
-    config, sides = document.config, document.summary.sides
-    subject = sides.get(config.subject)
-    limit_ms = _LIMIT_MS.get(config.network) if (config.height, config.width) == _SIZE_HW else None
-    if limit_ms is None or subject is None or subject.device is None:
-        return
-    ours = subject.device
-    eager = next((sides[name].device for name in EAGER if name in sides), None)
-    spread = None if ours.p99_ms is None else ours.p99_ms / ours.p50_ms
-    speedup = None if eager is None else eager.p50_ms / ours.p50_ms
-    for what, limit, value, at_most in (
-        ("device compute p50, ms, at most", limit_ms, ours.p50_ms, True),
-        ("device compute p99 over p50, at most", _MAX_P99_OVER_P50, spread, True),
-        ("times as fast as eager PyTorch in FP32, at least", _MIN_SPEEDUP, speedup, False),
-    ):
-        met = "not measured"
-        if value is not None:
-            met = "met" if (value <= limit if at_most else value >= limit) else "not met"
-        yield config.subject, what, f"{limit:g}", format_ratio(value), met
 
 
 def run() -> None:

@@ -2,9 +2,9 @@
 
     python install.py --venv FOLDER [--wheels FOLDER]
 
-It sees the host's packages (torch with CUDA), also where the host's Python is itself in a virtual environment.
-Wheels that were cut with `split -b` (`X.whl.aa`, `X.whl.ab`, …) are joined. What is not among the wheels and
-not on the host is said and left out, as long as the check can go on without it.
+It sees the host's packages (torch with CUDA), also where the host's Python is itself in a virtual environment. Wheels
+that were cut with `split -b` (`X.whl.aa`, …) are joined. What is missing is said and left out, as long as the check can
+go on.
 """
 
 from __future__ import annotations
@@ -68,11 +68,7 @@ def groups(setup_cfg: str) -> tuple[Group, ...]:
 
 
 def gpu_name(load: Callable[[str], Any] = ctypes.CDLL) -> str:
-    """Name of the first GPU that the CUDA driver offers.
-
-    Raises:
-        InstallError: it offers none.
-    """
+    """Name of the first GPU that the CUDA driver offers; raises InstallError where it offers none."""
     try:
         driver = load("libcuda.so.1")
     except OSError as error:

@@ -9,7 +9,7 @@ from typing import Literal
 
 from tdnet_bench.gpu_check.process import DONE
 from tdnet_bench.machine.environment import Environment
-from tdnet_bench.records.record import Record
+from tdnet_bench.records import Record
 
 __all__ = ["BACKENDS", "LIMITS_S", "CheckOptions", "GpuCheck", "StepRun"]
 

@@ -24,8 +24,8 @@ class FootageFrame(NamedTuple):
     """One frame of a sequence, at a place from 0 on; at 0 a stream begins anew.
 
     The image is uint8 RGB [H, W, 3], C-contiguous, of the network's size, and may be shared: only read it. The name
-    is the stem of its image file, after the sequence's folder where there are several; its index for other footage. Where a
-    mark of orientation makes the size in which the file stores it another than the upright one, `stored_hw` is that (H, W).
+    is the stem of its image file, after the sequence's folder where there are several; its index for other footage.
+    Its file stores it in `stored_hw`, where a mark of orientation makes that another size than the upright one.
     """
 
     image: npt.NDArray[np.uint8]

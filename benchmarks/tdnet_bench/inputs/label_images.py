@@ -52,10 +52,7 @@ class LabelImages:
         """The label image of the frame called `name` (see `FootageFrame`), uint8 [H, W]; None without one.
 
         That of a frame of a sequence may lie in a folder called like the sequence's, or beside all others.
-
-        Args:
-            name: of the frame.
-            stored_hw: size of the frame before it was turned, if it was.
+        `stored_hw` is the frame's size before it was turned, if it was.
 
         Raises:
             MediaError: it is of another form, was another frame's, or lies on the frame as it is stored.

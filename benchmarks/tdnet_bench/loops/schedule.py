@@ -38,9 +38,9 @@ class Schedule:
 def turn_order(frame: int, *, paths: int, sides: int) -> tuple[int, ...]:
     """Indices of the sides in the order in which they get frame `frame`.
 
-    The first one shifts from frame to frame and, for each path, from round to round. (With m even, plain
-    alternation would give a path the same order for ever.) The direction changes with each full turn, so
-    that with three sides or more none always comes after the same one.
+    The first one shifts from frame to frame and, for each path, from round to round (with m even, plain alternation
+    would give a path the same order for ever); the direction changes with each full turn, so that none always comes
+    after the same one.
 
         >>> [turn_order(frame, paths=2, sides=2)[0] for frame in range(8)]
         [0, 1, 1, 0, 0, 1, 1, 0]

@@ -19,9 +19,10 @@ import psutil
 
 import tdnet_runtime
 from tdnet_bench.machine.gpus import Gpu
-from tdnet_bench.records.record import Record
+from tdnet_bench.records import Record
 from tdnet_runtime.backends.cpu_count import usable_cpus
 from tdnet_runtime.backends.cpu_flags import cpu_flags
+from tdnet_runtime.errors import BackendError
 
 __all__ = ["BUSY_SHARE", "Environment", "OtherLoad", "capture_environment", "peak_rss_mib", "usable_cores"]
 
@@ -70,7 +71,11 @@ class Environment(Record, frozen=True, kw_only=True):
 
 
 def capture_environment() -> Environment:
-    """Look at this machine now; GPUs are left out, see `gpus.py`."""
+    """Look at this machine now; GPUs are left out, see `gpus.py`.
+
+    Raises:
+        BackendError: the system does not tell of itself.
+    """
     cpuinfo = _text(Path("/proc/cpuinfo")) or ""
     return Environment(
         started_at=datetime.now(timezone.utc).isoformat(timespec="seconds"),
@@ -81,13 +86,23 @@ def capture_environment() -> Environment:
         usable_cores=usable_cores(),
         governor=_text(Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")),
         load_1min=round(os.getloadavg()[0], 2),
-        memory_mib=round(psutil.virtual_memory().total / _MIB),
+        memory_mib=_memory_mib(),
         os=_operating_system(),
         python=f"{platform.python_implementation()} {platform.python_version()}",
         packages={"tdnet-deploy": tdnet_runtime.__version__} | _installed(),
         thread_variables={name: os.environ[name] for name in _THREAD_VARIABLES if name in os.environ},
         commit=_commit(Path(__file__).resolve().parents[3]),
     )
+
+
+def _memory_mib() -> int:
+    try:
+        return round(psutil.virtual_memory().total / _MIB)
+    except OSError as error:
+        raise BackendError(
+            f"looking at this machine: {error}; a measurement needs it, to tell of memory and of other programs' "
+            "load: mount /proc"
+        ) from error
 
 
 def usable_cores() -> int:
@@ -142,14 +157,8 @@ def _commit(root: Path) -> str | None:
 
 
 def _git(root: Path, *arguments: str) -> str:
-    done = subprocess.run(
-        ["git", "--no-optional-locks", "-C", root, *arguments],
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=10,
-    )
-    return done.stdout.strip()
+    command = ["git", "--no-optional-locks", "-C", str(root), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
 
 
 def _text(path: Path) -> str | None:

@@ -6,7 +6,7 @@ import csv
 import os
 import subprocess
 
-from tdnet_bench.records.record import Record
+from tdnet_bench.records import Record
 
 __all__ = ["Gpu", "gpus_now", "process_gpu_memory_mib"]
 

@@ -17,13 +17,8 @@ from tdnet_runtime.errors import OptionError
 
 __all__ = ["use_private_caches"]
 
-_FOLDERS = {
-    "MPLCONFIGDIR": "matplotlib",
-    "TORCHINDUCTOR_CACHE_DIR": "inductor",
-    "TRITON_CACHE_DIR": "triton",
-}
+_FOLDERS = {"MPLCONFIGDIR": "matplotlib", "TORCHINDUCTOR_CACHE_DIR": "inductor", "TRITON_CACHE_DIR": "triton"}
 """By environment variable; read by these libraries when they are imported, or when they first write."""
-
 _HEADERS = (
     "TORCHINDUCTOR_CPP_CACHE_PRECOMPILE_HEADERS"  # kept in /tmp whatever the cache's folder is (2.13.0)
 )

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from tdnet_bench.records.record import Record
+from tdnet_bench.records import Record
 from tdnet_bench.sides.bundle_side import BundleSide
 from tdnet_bench.sides.side import Array
 

@@ -1,14 +1,11 @@
 """Temporal consistency of labels: the mTC of Varghese et al., with OpenCV's DIS optical flow.
 
-Definition (S. Varghese et al., "Unsupervised Temporal Consistency Metric for Video Segmentation in
-Highly-Automated Driving", CVPR workshops 2020): the labels of frame t−1 are moved along the optical flow
-between the two frames, and compared with the labels of frame t; a frame's consistency is the mIoU of the
-two, over the classes that occur in either, and a video's is the mean over its frames.
-
-Chosen here: the flow is DIS (T. Kroeger et al., ECCV 2016; OpenCV, preset "fast") from frame t to t−1 on the grey
-frames of the network's size, the same for all sides of a run. Each pixel of frame t looks up the nearest pixel that
-it came from; those from outside the picture are left out, those that become visible from behind something else are
-not.
+S. Varghese et al., "Unsupervised Temporal Consistency Metric for Video Segmentation in Highly-Automated Driving", CVPR
+workshops 2020: the labels of frame t−1 are moved along the flow between the two frames and compared with those of frame
+t; a frame's consistency is the mIoU of the two, over the classes that occur in either, a video's the mean over its
+frames. Chosen here: the flow is DIS (T. Kroeger et al., ECCV 2016; preset "fast") from frame t to t−1 on the grey
+frames of the network's size, the same for all sides of a run. Each pixel of frame t looks up the nearest pixel that it
+came from; those from outside the picture are left out, those that become visible from behind something else are not.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tdnet_bench.records.record import Record
+from tdnet_bench.records import Record
 
 __all__ = [
     "CAMERA_TO_MASK", "DEVICE_COMPUTE", "EAGER", "HOST_CALL", "PYTORCH", "Clock", "LeftOut", "RunConfig", "SideSetup",
@@ -31,11 +31,9 @@ class SideSpec(Record, frozen=True, kw_only=True):
     Attributes:
         name: unique in the run: `onnxruntime:fp32`, `pytorch`, `torch-compile`, ...
         kind: `bundle` (the runtime's own call, as on a robot) or `pytorch`.
-        precision: of its graphs or weights.
         description: engine, version and device in one line.
         weights: `bundle`, `checkpoint` or `synthetic` (the bundle's shapes, made-up weights).
-        clocks: what its clocks cover, by `device compute`, `host call` and `camera to mask`; a clock that
-            it does not have is missing.
+        clocks: by `device compute`, `host call` and `camera to mask`; one that it does not have is missing.
     """
 
     name: str
@@ -60,20 +58,15 @@ class RunConfig(Record, frozen=True, kw_only=True):
 
     Attributes:
         bundle_digest: SHA-256 that covers all of the bundle's members.
-        classes: names in the order of their indices.
         size_resampled: True where the bundle is an approximation, resampled from another size.
-        height: of the network's input, as is `width`.
-        paths: m.
-        cold_frames: frames after the start for which there is no attention.
-        memory_stride: n of the memory, for all sides.
+        paths: m; memory_stride: n of the memory; cold_frames: those after the start without attention.
         warm_frames_requested: frames to time after the lead-in, in each part of the run.
-        footage_size_hw: (H, W) of the frames themselves; the network's for the rendered scene.
+        footage_size_hw: (H, W) of the frames themselves; the network's, `height` and `width`, for the rendered scene.
         labels: name of the folder with label images; None where there was none.
         fps: rates of the paced parts, ascending; none for back-to-back frames only.
         requested: backends and peers as they were asked for, the subject's first.
         subject: name of the side that the run is about; ratios are its time over each peer's.
-        reference: name of the side that labels are compared with; None where there is none.
-        reference_note: what that means for the numbers, in one sentence.
+        reference: name of the side that labels are compared with, with a note of what that means; None without one.
         checkpoint_sha256: of the weights of the PyTorch sides; None where they are not from a file.
         pause_ms: idle time before each back-to-back and camera-to-mask call.
     """
@@ -115,13 +108,10 @@ class SideSetup(Record, frozen=True, kw_only=True):
     """What it took to get one side going, in the order of `Document.setup`: the subject is the first.
 
     Attributes:
-        load_ms: from nothing to a loaded network: import, reading, verifying, compiling. Later sides find imported what
-            earlier ones imported.
+        load_ms: from nothing to a loaded network; later sides find imported what earlier ones imported.
         first_mask_ms: from the same instant to the labels of the first frame.
-        warm_up_frames: frames of the scratch stream that was discarded.
         peak_rss_mib: largest resident memory of the process so far, Python, frames and all earlier sides included.
-        device_memory_mib: what the process holds on the GPU after the warm-up, all earlier sides included; None
-            without a GPU, or where the driver does not tell.
+        device_memory_mib: what the process holds on the GPU after the warm-up, likewise; None where nobody tells.
     """
 
     load_ms: float

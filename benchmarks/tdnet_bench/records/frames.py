@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
-from tdnet_bench.records.record import Record
+from tdnet_bench.records import Record
 
 __all__ = ["AnyRecord", "CameraRecord", "ClassPixels", "FrameRecord", "PacedRecord"]
 
@@ -75,15 +75,12 @@ class CameraRecord(Record, frozen=True, kw_only=True, tag_field="kind", tag="cam
 class PacedRecord(Record, frozen=True, kw_only=True, tag_field="kind", tag="paced"):
     """One frame that was processed while frames arrived at a fixed rate; only of the subject.
 
-    A frame that arrived and was never processed, since a newer one was there when the loop came back,
-    has no record: it is missing from the sequence of `frame`.
+    A frame that arrived and was never processed, since a newer one was there when the loop came back, has no record.
 
     Attributes:
         frame: index of the arrival, from 0; arrival i is at i/fps.
         push: index in the stream, from 0; `path` and `cold` follow from it.
-        arrival_ns: when the frame was there, after the first one's arrival.
-        started_ns: when it was handed in, on the same scale.
-        done_ns: when its labels were usable, on the same scale.
+        arrival_ns: after the first one's; on the same scale, when it was handed in and when its labels were usable.
         device_compute_ns: of files that have it; nobody asks for it between two arrivals any more.
     """
 

@@ -1,12 +1,10 @@
 """What a graph costs, from the ONNX alone: matrix products, and the traffic that no fusion avoids.
 
-Conventions, the same for every engine:
-
-* FLOPs are two for each multiply-add of Conv, Gemm and MatMul, as in published figures; products with a convolution's
-  padding are counted, all other arithmetic is not.
-* Bytes are those that must be moved *at least*, by an ideal fusion: each weight, and each value that comes from or goes to
-  the outside, once. A stride larger than the kernel skips what it skips, a Reshape moves nothing, and a quantised
-  value has the size in which it is stored. Small constants that give shapes, axes or scales are left out.
+The same for every engine: FLOPs are two for each multiply-add of Conv, Gemm and MatMul, as in published figures;
+products with a convolution's padding are counted, all other arithmetic is not. Bytes are those that must be moved *at
+least*, by an ideal fusion: each weight, and each value that comes from or goes to the outside, once. A stride larger
+than the kernel skips what it skips, a Reshape moves nothing, a quantised value has the size in which it is stored;
+small constants (shapes, axes, scales) are left out.
 """
 
 from __future__ import annotations
@@ -15,7 +13,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping
 
-from tdnet_bench.records.record import Record
+from tdnet_bench.records import Record
 from tdnet_bench.roofline.graph import Node, Value, parse_graph
 from tdnet_runtime.bundle import Bundle
 
@@ -25,9 +23,8 @@ _VIEWS = frozenset({"Reshape", "Squeeze", "Unsqueeze", "Flatten", "Identity", "D
 """Their output is the input's memory; engines read a quantised value where it is used."""
 _MATRIX = frozenset({"Conv", "Gemm", "MatMul"})
 _SMALL_WORK = frozenset({
-    "Add", "Sub", "Mul", "Div", "Max", "Relu", "LeakyRelu", "Clip", "QuantizeLinear", "Cast", "Concat", "Slice",
-    "Transpose", "ArgMax", "ReduceMean", "ReduceL2", "Softmax", "LayerNormalization", "MaxPool", "Resize", "Greater",
-    "Sqrt",
+    "Add", "Sub", "Mul", "Div", "Max", "Relu", "LeakyRelu", "Clip", "Greater", "Sqrt", "QuantizeLinear", "Cast", "Concat",
+    "Slice", "Transpose", "ArgMax", "ReduceMean", "ReduceL2", "Softmax", "LayerNormalization", "MaxPool", "Resize",
 })  # fmt: skip
 """Arithmetic that is little beside a matrix product; what is in none of these sets is named."""
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from tdnet_bench.records.record import Record
+from tdnet_bench.records import Record
 from tdnet_bench.roofline.costs import GraphCost
 
 __all__ = [
@@ -75,10 +75,8 @@ class RooflinePoint(Record, frozen=True, kw_only=True):
     """One graph, or path, on the roofline.
 
     Attributes:
-        gflop: 10⁹ FLOPs of matrix products.
-        compulsory_bytes: see `GraphCost`; `intensity` is FLOPs for each of them.
-        peak_gflop_per_s: the ceiling for its types.
-        bandwidth_gb_per_s: the ceiling for its traffic.
+        gflop: 10⁹ FLOPs of matrix products; `intensity` is FLOPs for each compulsory byte (see `GraphCost`).
+        peak_gflop_per_s: the ceiling for its types, as the bandwidth's is for its traffic.
         attainable_gflop_per_s: min(peak, intensity · bandwidth).
         bound: `compute` or `memory`: which of the two it is.
         least_ms: at the attainable rate. For a path, add up its graphs' and divide by the sum of their times.

@@ -35,7 +35,6 @@ _TEMPORAL_PARTS = ("encode", "recompose", "classify")  # what ReferenceStream ca
 class PyTorchSide:
     """`ReferenceStream` in PyTorch; takes frames of the network's size.
 
-    Preprocessing, memory stride and threshold are those of the bundle's `manifest`.
     `network` (see `network_for`) is changed, so each side needs one of its own. `gpu` tells the device's time. The
     number of threads is the process's; so is, on a GPU, that TF32 is off and cuDNN searches for its algorithms
     (`cudnn.benchmark`).
@@ -107,9 +106,6 @@ class PyTorchSide:
             self._network, memory_stride=manifest.state.stride, preprocessing=preprocessing_for(manifest)
         )
 
-        def labelled(frame: Any) -> Any:
-            return labels_of(stream.push(frame), manifest.threshold)
-
         def handle() -> int:
             assert self._gpu is not None  # there is a watch
             return self._gpu.stream_of_torch(self._torch)
@@ -119,11 +115,11 @@ class PyTorchSide:
             def push(frame: Any) -> Mask:
                 with _reported(self.name):
                     if self._request.device == HOST:
-                        labels = labelled(frame).numpy()
+                        labels = labels_of(stream.push(frame), manifest.threshold).numpy()
                         return Mask(lambda: labels)
                     given = frame if self._request.resident else self._on_device(frame)
                     with nullcontext() if watch is None else watch.timing(handle()):
-                        made = labelled(given)
+                        made = labels_of(stream.push(given), manifest.threshold)
                     span = (lambda: None) if watch is None else watch.ns
                     if self._request.resident:
                         self._synchronize()
@@ -171,9 +167,7 @@ def _cuda_name(torch: Any) -> str:
 
 
 def network_for(manifest: Manifest, ckpt: Path | None) -> Network:
-    """The PyTorch network that a bundle stands for, with made-up weights where `ckpt` is None.
-
-    Of a checkpoint with several sets of weights it takes the one that the bundle has.
+    """The PyTorch network that a bundle stands for: of the weights in `ckpt` those that it has; made-up ones for None.
 
     Raises:
         CheckpointError: `ckpt` cannot be loaded.

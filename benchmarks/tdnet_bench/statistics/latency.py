@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from tdnet_bench.records.record import Record
+from tdnet_bench.records import Record
 
 __all__ = [
     "NS_PER_MS", "P99_MIN_SAMPLES", "Drift", "LatencyStats", "drift_stats", "latency_stats", "ripple_ms", "stats_by_path",

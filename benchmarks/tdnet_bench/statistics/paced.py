@@ -10,8 +10,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from tdnet_bench.records import Record
 from tdnet_bench.records.frames import PacedRecord
-from tdnet_bench.records.record import Record
 from tdnet_bench.statistics.latency import NS_PER_MS, LatencyStats, latency_stats, stats_by_path
 
 __all__ = ["Gaps", "PacedSummary", "arrival_ns", "paced_stats"]
@@ -35,12 +35,8 @@ class Gaps(Record, frozen=True, kw_only=True):
 class PacedSummary(Record, frozen=True, kw_only=True):
     """The warm part of one paced stream.
 
-    Attributes:
-        arrived: frames, `processed + dropped`.
-        missed: processed frames whose labels came after the next arrival.
-        latency: from arrival to usable labels, waiting included.
-        host_call: from handing in to usable labels.
-        gaps: None below two processed frames.
+    Of the frames that arrived, some were processed, and of these some missed their deadline; the rest was dropped.
+    Latency is from arrival to usable labels, waiting included. There are no gaps below two processed frames.
     """
 
     fps: float

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from tdnet_bench.records import Record
 from tdnet_bench.records.frames import FrameRecord
-from tdnet_bench.records.record import Record
 
 __all__ = ["Accuracy", "Quality", "Score", "accuracy_stats", "quality_stats", "score_stats"]
 

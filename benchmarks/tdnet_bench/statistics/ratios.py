@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tdnet_bench.records.record import Record
+from tdnet_bench.records import Record
 from tdnet_runtime.extras import require
 
 __all__ = ["CONFIDENCE", "RESAMPLES", "Ratio", "UnpairedRatio", "paired_ratio", "unpaired_ratio"]

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeVar
 
+from tdnet_bench.records import Record
 from tdnet_bench.records.config import EAGER, SideSpec
 from tdnet_bench.records.frames import AnyRecord, CameraRecord, FrameRecord, PacedRecord
-from tdnet_bench.records.record import Record
 from tdnet_bench.statistics.latency import (
     NS_PER_MS,
     Drift,
@@ -45,11 +45,9 @@ class SideSummary(Record, frozen=True, kw_only=True):
     """One side's back-to-back frames; statistics are of the warm ones, and None or empty where there are none.
 
     Attributes:
-        lead_in: first and cold frames, in their order; host call.
-        overall: host call, as is `by_path`.
+        lead_in: first and cold frames, in their order; host call, as are `overall` and `by_path`.
         device: device compute, as is `device_by_path`.
         ripple_ms: p50 of the slowest path less p50 of the fastest; None for fewer than two paths.
-        drift: from the first window to the last; None where there are too few frames.
         quality: of all frames, first and cold ones included.
     """
 

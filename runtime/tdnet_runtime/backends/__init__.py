@@ -5,8 +5,10 @@ from __future__ import annotations
 import importlib
 import logging
 from collections.abc import Container, Mapping
+from numbers import Integral
 from typing import Protocol, cast
 
+from tdnet_runtime.backends import no_telemetry  # noqa: F401  # it acts when it is imported
 from tdnet_runtime.backends.base import Backend
 from tdnet_runtime.backends.graph_precision import IN_BF16
 from tdnet_runtime.bundle import Bundle
@@ -67,8 +69,10 @@ def open_backend(
         BackendError: the engine is absent (the message says what to install) or refuses the graphs, or the
             bundle has no graphs in such a precision, or this process was forked in the midst of an engine's work.
     """
-    if threads is not None and threads < 1:
-        raise OptionError(f"threads is {threads}; expected 1 or more, or nothing for all available cores")
+    if threads is not None and (
+        isinstance(threads, bool) or not isinstance(threads, Integral) or threads < 1
+    ):
+        raise OptionError(f"threads is {threads!r}; expected 1 or more, or nothing for all available cores")
     if name != "auto" and name not in BACKENDS:
         raise OptionError(f"there is no backend {name!r}; known are: auto, {', '.join(BACKENDS)}")
     if precision is not None and precision not in (*PRECISIONS, *bundle.manifest.precisions):

@@ -7,8 +7,9 @@ openvino_telemetry both use a stub that does nothing, so it is hidden from them 
 
 `import onnxruntime` (1.29 and later, Linux wheels) makes a number of the device and a queue in the user's cache folder
 and a file `.ses` in the temporary one, and looks the collector's host up seconds later. It reads the variable
-ORT_DISABLE_TELEMETRY once, while it is imported, so that is set before, for the process and its children, unless
-the user has set it.
+ORT_DISABLE_TELEMETRY once, while it is imported (its `disable_telemetry_events` comes too late), so that is set before,
+for the process and its children, unless the user has set it: when tdnet_runtime is imported, since an application may
+import onnxruntime itself after that.
 """
 
 from __future__ import annotations
@@ -45,9 +46,13 @@ def import_without_telemetry(name: str) -> Any:
         if not _ort_seen:
             _ort_seen = True
             _tell_of_earlier_import()
-        if not os.environ.get(_ORT_SETTING):  # empty is what scripts have for not set
-            os.environ[_ORT_SETTING] = "1"
+        _switch_off()
         return importlib.import_module(name)
+
+
+def _switch_off() -> None:
+    if not os.environ.get(_ORT_SETTING):  # empty is what scripts have for not set
+        os.environ[_ORT_SETTING] = "1"
 
 
 def _tell_of_earlier_import() -> None:
@@ -75,3 +80,7 @@ def _hidden(name: str) -> Iterator[None]:
     finally:
         del sys.modules[name]
         sys.modules.update(before)
+
+
+if _ORT not in sys.modules:  # else the user is told, when a bundle is opened
+    _switch_off()

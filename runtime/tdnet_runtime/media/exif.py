@@ -32,16 +32,16 @@ def orientation_and_unmarked(data: bytes) -> tuple[Orientation, bytes]:
     """
     if data[:4] in _TIFF:
         found = _tiff_mark(data)
-        if found is None or found[0] is Orientation.AS_STORED:
+        if found is None or found[0] == Orientation.AS_STORED:
             return Orientation.AS_STORED, data
-        orientation, place, form = found
+        number, place, form = found  # libtiff complains of one that means nothing
         unmarked = bytearray(data)
         struct.pack_into(form, unmarked, place, Orientation.AS_STORED)
-        return orientation, bytes(unmarked)
+        return _orientation(number), bytes(unmarked)
     for block in _exif_blocks(data):
         found = _tiff_mark(block)
         if found is not None:
-            return found[0], data
+            return _orientation(found[0]), data
     return Orientation.AS_STORED, data
 
 
@@ -107,8 +107,12 @@ def _riff_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
         place = end + end % 2
 
 
-def _tiff_mark(data: bytes) -> tuple[Orientation, int, str] | None:
-    """The mark in the first directory, where it lies and its `struct` format; None without a valid one."""
+def _orientation(number: int) -> Orientation:
+    return Orientation(number) if 1 <= number <= len(Orientation) else Orientation.AS_STORED
+
+
+def _tiff_mark(data: bytes) -> tuple[int, int, str] | None:
+    """The number of the mark in the first directory, where it lies and its `struct` format; None without one."""
     order = _TIFF.get(data[:4])
     if order is None:
         return None
@@ -123,7 +127,7 @@ def _tiff_mark(data: bytes) -> tuple[Orientation, int, str] | None:
             if tag == _ORIENTATION_TAG and kind in _FORMATS:
                 form, place = order + _FORMATS[kind], entry + value_offset
                 (value,) = struct.unpack_from(form, data, place)
-                return Orientation(value), place, form
-    except (struct.error, ValueError, OverflowError):
+                return value, place, form
+    except (struct.error, OverflowError):
         pass
     return None

@@ -59,7 +59,8 @@ class ImageFolderSource(Closeable):
         sequences = sequence_folders(folder)
         self.description = f"images in '{folder}'"
         if sequences:
-            self.description = f"{len(sequences)} sequences of images in '{folder}'"
+            several = f"{len(sequences)} sequences" if len(sequences) > 1 else "1 sequence"
+            self.description = f"{several} of images in '{folder}'"
         self.sequences = [path.name for path in sequences]
         self.damage = DamageLog(on_damage)
         self._folders = [_image_paths(path) for path in sequences or [folder]]

@@ -23,6 +23,9 @@ class SilentDamage:
         stream: as opened.
         marks_early: the container's marks of damage come with the packet before the damaged one, as FFmpeg's
             parsers have it (8.0) that cut MPEG-TS into frames.
+
+    Attributes:
+        marked: the container marks the last packet as damaged.
     """
 
     def __init__(self, stream: VideoStream, *, marks_early: bool) -> None:
@@ -32,6 +35,7 @@ class SilentDamage:
         self._has_ends = False
         self._marks_early = marks_early
         self._marks_next = False
+        self.marked = False
         self._last_dts: int | None = None
         self._shortest_step: int | None = None
 
@@ -45,6 +49,7 @@ class SilentDamage:
         marked = packet.is_corrupt
         if self._marks_early:
             marked, self._marks_next = self._marks_next, marked
+        self.marked = marked
         if marked:
             return "the container marks its data as damaged"
         if self._is_jpeg:

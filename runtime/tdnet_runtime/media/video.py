@@ -62,16 +62,13 @@ class VideoSource(Closeable, ForkBound):
         self._given = 0
         self._end = 0  # of the last packet so far, in the stream's ticks
         self._decoding_times = array("q")
+        self._ended_early = False  # by the container's reader
         self._rgb = RgbConverter()
         self._orientations: dict[tuple[float, float, float, float], tuple[Orientation, str]] = {}
         self._decoder: PacketDecoder | None = None
         self._container = open_container(path)
         try:
             self._stream = stream = best_stream(self._container, path)
-            ahead, packets = look_ahead(self._container, stream)
-            self.fps: Fraction | None = frame_rate(stream, ahead)
-            self.frame_count: int | None = expected_frames(self._container, stream, self.fps)
-            self._stamps = TimeStamps(self.fps)
             self._lacks_times = self._container.format.name == "avi"  # FFmpeg counts its chunks instead
             self._decoder = PacketDecoder(
                 stream,
@@ -79,6 +76,10 @@ class VideoSource(Closeable, ForkBound):
                 marks_early=self._container.format.name == "mpegts",
                 times_as_stored=self._lacks_times and stream.codec_context.has_b_frames,
             )
+            ahead, packets = look_ahead(self._container, stream)
+            self.fps: Fraction | None = frame_rate(stream, ahead)
+            self.frame_count: int | None = expected_frames(self._container, stream, self.fps)
+            self._stamps = TimeStamps(self.fps)
             frames = self._decode(self._decoder, packets)
             first = next(frames, None)
             if first is None:
@@ -175,12 +176,14 @@ class VideoSource(Closeable, ForkBound):
             raise self._stopped(str(error)) from error
         end_s = self._end * (self._stream.time_base or 0)
         missing_s = promised_end_s(self._stream, self._container.format.name) - end_s
-        if missing_s > _TOLERANCE_S:
+        half_s = 0 if self.fps is None else 1 / (2 * self.fps)
+        if missing_s > (half_s if self._ended_early else _TOLERANCE_S):
             raise self._stopped(
                 f"the file is cut short, {float(missing_s):.1f} s before the end that it claims"
             )
 
     def _noted(self, packet: Packet[VideoStream]) -> Packet[VideoStream]:
+        self._ended_early |= not packet.size and packet.opaque is not None
         if packet.pts is not None:
             self._end = max(self._end, packet.pts + (packet.duration or 0))
         if packet.size and packet.dts is not None and not packet.is_discard:

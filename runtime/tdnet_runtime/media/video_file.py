@@ -13,11 +13,13 @@ from statistics import median_low
 import av
 import av.error
 from av.container import InputContainer
+from av.logging import Capture
 from av.packet import Packet
 from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from tdnet_runtime.errors import MediaError
+from tdnet_runtime.media.decoder_messages import first_error
 from tdnet_runtime.media.frames import reason
 
 __all__ = ["best_stream", "expected_frames", "frame_rate", "look_ahead", "open_container", "promised_end_s"]
@@ -81,8 +83,12 @@ def best_stream(container: InputContainer, path: Path) -> VideoStream:
 def look_ahead(
     container: InputContainer, stream: VideoStream
 ) -> tuple[list[Packet[VideoStream]], Iterator[Packet[VideoStream]]]:
-    """The first packets of a stream, and all of them in order; an error of reading comes with the latter."""
-    source = container.demux(stream)
+    """The first packets of a stream, and all of them in order; an error of reading comes with the latter.
+
+    What the container's reader complains of while `DecoderMessages` are heard is the `opaque` of the packet that it
+    finds next, else None.
+    """
+    source = _packets(container, stream)
     ahead: list[Packet[VideoStream]] = []
     failure: Exception | None = None
     size = 0
@@ -100,8 +106,19 @@ def look_ahead(
         if failure is not None:
             raise failure
 
-    # Not `yield from source`, which fails on PyAV 18.1's generators once they have ended.
     return ahead, chain(seen(), source)
+
+
+def _packets(container: InputContainer, stream: VideoStream) -> Iterator[Packet[VideoStream]]:
+    source = container.demux(stream)
+    while True:
+        with Capture() as messages:
+            packet = next(source, None)
+        if packet is None:
+            return
+        # What it says of the pictures themselves, the decoder says again.
+        packet.opaque = first_error([said for said in messages if said[1] != stream.codec_context.name])
+        yield packet
 
 
 def frame_rate(stream: VideoStream, ahead: list[Packet[VideoStream]]) -> Fraction | None:

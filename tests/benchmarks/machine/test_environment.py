@@ -15,6 +15,7 @@ from tdnet_bench.machine.environment import (
     relevant_cpu_flags,
     usable_cores,
 )
+from tdnet_runtime.errors import BackendError
 
 X86 = """processor\t: 0
 model\t\t: 143
@@ -64,3 +65,12 @@ def test_peak_memory_is_of_this_process() -> None:
     assert peak_mib is not None
     process, machine = psutil.Process().memory_info().rss, psutil.virtual_memory().total
     assert process / 2**20 * 0.9 < peak_mib < machine / 2**20
+
+
+def test_a_system_that_does_not_tell_of_itself_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def absent() -> None:
+        raise FileNotFoundError(2, "No such file or directory", "/proc/meminfo")
+
+    monkeypatch.setattr("psutil.virtual_memory", absent)
+    with pytest.raises(BackendError, match=r"No such file or directory: '/proc/meminfo'; .*mount /proc"):
+        capture_environment()

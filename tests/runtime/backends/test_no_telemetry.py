@@ -55,7 +55,15 @@ def test_an_import_that_came_first_is_told_once(
     assert all("ORT_DISABLE_TELEMETRY=1 before it is imported" in message for message in caplog.messages)
 
 
-def test_opening_a_bundle_sets_it_first(child_env: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    "imports",
+    [
+        "from tdnet_runtime.backends import cuda, onnxruntime\nonnxruntime.unavailable()",
+        "import tdnet_runtime\nimport onnxruntime",
+    ],
+    ids=["for a bundle", "by the application"],
+)
+def test_it_is_set_first(imports: str, child_env: dict[str, str]) -> None:
     """Asked by a finder that sees ONNX Runtime's import."""
     pytest.importorskip("onnxruntime")
     lines = f"""
@@ -65,8 +73,7 @@ class Finder:
         if name == "onnxruntime":
             print(os.environ.get({SETTING!r}))
 sys.meta_path.insert(0, Finder())
-from tdnet_runtime.backends import cuda, onnxruntime
-onnxruntime.unavailable()
+{imports}
 """
     env = {key: value for key, value in child_env.items() if key != SETTING}
     done = subprocess.run([sys.executable, "-c", lines], env=env, capture_output=True, text=True, timeout=60)

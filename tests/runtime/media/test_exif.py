@@ -70,6 +70,17 @@ def test_without_a_valid_mark_a_picture_is_taken_as_stored(write, block, draw):
     assert orientation_and_unmarked(data) == (Orientation.AS_STORED, data)
 
 
+@pytest.mark.parametrize("number", [0, 9, 65535])
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_a_tiff_whose_mark_means_nothing_is_whole(tmp_path, draw, order, number):
+    """libtiff complains of such a mark, which is no damage."""
+    path = tmp_path / "a.tif"
+    path.write_bytes(marks.tiff(draw(0), number, order=order))
+    file = read_image(path)
+    assert (file.orientation, file.damage) == (Orientation.AS_STORED, None)
+    assert np.array_equal(file.bgr[..., ::-1], draw(0))
+
+
 def test_a_mark_of_a_thumbnail_or_a_second_page_does_not_count(draw):
     block = marks.exif(1)
     second = (

@@ -292,6 +292,27 @@ def test_a_lost_transport_packet_is_told_by_the_container(tmp_path, clip, codec,
     assert damage.examples[0].startswith(f"frame {damaged} is damaged (")
 
 
+def test_frames_that_a_transport_stream_lost_as_a_whole_are_counted(tmp_path, clip):
+    packets = transport_packets(clip("mpeg2video", "ts").read_bytes())
+    begins = [place for place, packet in enumerate(packets) if packet[1:3] == b"\x41\x00"]
+    hole = range(begins[HIT] + 1, begins[HIT + 5])
+    path = tmp_path / "clip.ts"
+    path.write_bytes(b"".join(packet for place, packet in enumerate(packets) if place not in hole))
+    found, _, damage, message = read(path)
+    assert (found, damage.skipped, message) == (names(missing=range(HIT, HIT + 5)), 5, None)
+
+
+def test_a_gap_between_joined_transport_streams_is_no_loss(tmp_path, clip):
+    """Their counts do not fit, nor do their times."""
+    data = clip("mpeg2video", "ts").read_bytes()
+    path = tmp_path / "clip.ts"
+    path.write_bytes(data + data)
+    found, _, damage, message = read(path)
+    assert message is None
+    assert len(found) + damage.skipped == 2 * FRAMES
+    assert damage.skipped <= 1
+
+
 def test_a_transport_stream_that_begins_in_mid_group(tmp_path, clip):
     """As a recorder that is switched on: what comes before the first keyframe is no frame of the file."""
     data = clip("mpeg2video", "ts").read_bytes()
@@ -368,3 +389,43 @@ def test_cut_short_in_a_frame(tmp_path, clip):
     assert f"after {len(found)} frames" in message
     assert 17 <= len(found) <= 20
     assert damage.skipped <= 1
+
+
+def test_damage_is_found_whatever_threads_the_decoder_could_have(tmp_path, clip):
+    """With threads for slices FFmpeg gave such frames for good, or said so on a thread that nobody listened to."""
+    path = clip("libx264", "mp4")
+    length = len(packets_of(path)[HIT])
+    for place in range(length // 4, length - 40, length // 12):
+
+        def spoil(data, place=place):
+            data[place : place + 40] = b"\xff" * 40
+
+        damaged = hit(path, tmp_path / "damaged.mp4", spoil)
+        for _ in range(3):
+            found, _, damage, _ = read(damaged)
+            assert (found, damage.skipped) == (names(missing=[HIT]), 1)
+
+
+def test_frames_that_a_damaged_matroska_file_has_no_packets_of_are_counted(tmp_path, clip):
+    """FFmpeg passes over the rest of the cluster, which it tells in its log alone."""
+    path = clip("libx264", "mkv")
+    data = bytearray(path.read_bytes())
+    place = data.index(packets_of(path)[HIT])
+    data[place - 8 : place] = bytes(8)  # the block's header
+    damaged = tmp_path / "damaged.mkv"
+    damaged.write_bytes(data)
+    found, _, damage, message = read(damaged)
+    assert (found, damage.skipped, message) == (names(missing=range(HIT, HIT + 5)), 5, None)
+    assert "frame 15 is lost (0x00 at pos" in damage.examples[0]
+    assert "after 15 frames: frame 15 is lost" in read(damaged, OnDamage.FAIL)[3]
+
+
+def test_a_matroska_file_without_its_last_frames(tmp_path, clip):
+    """Fewer than headers may be wrong by; but here the reader says that the file ends early."""
+    path = clip("mjpeg", "mkv")
+    data = path.read_bytes()
+    cut = tmp_path / "cut.mkv"
+    cut.write_bytes(data[: data.index(packets_of(path)[FRAMES - 3]) + 20])
+    found, _, _, message = read(cut)
+    assert found == names()[:-3]
+    assert "after 37 frames: the file is cut short, 0.1 s before the end" in message

@@ -7,8 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tdnet_bench.documents.document import Document
-from tdnet_bench.documents.result_file import records_as_json, write_result
+from tdnet_bench.documents.document import Document, records_as_json, write_result
 from tdnet_bench.machine.private_caches import use_private_caches
 from tdnet_bench.quality.judge import Picture
 from tdnet_runtime.extras import require
