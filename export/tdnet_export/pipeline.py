@@ -2,43 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
-from typing import Protocol
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
-import onnx
 
 from tdnet_export.classes import class_specs
 from tdnet_export.contract import NetworkContract
 from tdnet_export.draft import draft_manifest, graph_member, parity_summary, report_member
 from tdnet_export.engines import BuildEvent, add_engines, build_engines, gated, require_builder
 from tdnet_export.footage import proof_frames
-from tdnet_export.graph_check import check_graph
-from tdnet_export.graphs import graph_jobs
+from tdnet_export.graph_sets import Progress, convert_graphs, write_graphs
 from tdnet_export.int8 import (
     calibration_clips,
-    check_signed,
     half_signed_model,
     int8_bounds,
     quantised_graphs,
 )
 from tdnet_export.int8 import unavailable as int8_unavailable
-from tdnet_export.int8.quantisers import PAIR
 from tdnet_export.member_folder import MemberFolder
 from tdnet_export.options import INT8_PRECISIONS, SCENE, ExportOptions
 from tdnet_export.parity import prove_parity
 from tdnet_export.parity_checks import required_frames
 from tdnet_export.parity_report import BOUNDS, ParityReport
-from tdnet_export.precision import half_precision_model, half_tensors
-from tdnet_export.precision_check import check_half
+from tdnet_export.precision import half_precision_model
 from tdnet_export.proof import proof_cases
 from tdnet_export.termination import sigterm_as_exit
-from tdnet_export.weights import Weights
 from tdnet_models import Network, load_checkpoint
 from tdnet_models.digest import checkpoint_sha256
 from tdnet_models.provenance import Provenance
@@ -50,17 +43,7 @@ from tdnet_runtime.temporary_folder import temporary_folder
 __all__ = ["ExportSummary", "Progress", "bundle_from_checkpoint"]
 
 
-Models = dict[str, onnx.ModelProto]
-"""Graphs of one precision by name."""
-
 Frame = npt.NDArray[np.uint8]
-
-
-class Progress(Protocol):
-    """Shows how far the work is."""
-
-    def __call__(self, stage: str, done: int, total: int, detail: str = "") -> None:
-        """`done` of `total` steps of `stage` are done; at 0 when it begins. `detail` is of the next step."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,16 +162,14 @@ def _write_and_prove(
     on_progress: Progress,
 ) -> tuple[dict[str, float], _Proof]:
     """All graphs and reports into `folder`; the seconds that the graphs took by precision, and the proof."""
-    single, single_seconds = _write_graphs(network, contract, on_progress)
+    single, single_seconds = write_graphs(network, contract, on_progress)
     graphs, graph_seconds = {"fp32": single}, {"fp32": single_seconds}
     if "fp16" in options.wanted_precisions:
-        graphs["fp16"], graph_seconds["fp16"] = _convert_graphs(
+        graphs["fp16"], graph_seconds["fp16"] = convert_graphs(
             "fp16", contract, single, half_precision_model, on_progress
         )
-    sources = {
-        "fp32": single,
-        "fp16": single,
-    }  # what the proof's graphs, which give the probes too, are made of
+    # What the proof's graphs, which give the probes too, are made of.
+    sources = {"fp32": single, "fp16": single}
     if clips:
         started = perf_counter()
         wanted = [precision for precision in options.wanted_precisions if precision in INT8_PRECISIONS]
@@ -198,11 +179,9 @@ def _write_and_prove(
         for precision, found in quantised.items():
             graphs[precision] = sources[precision] = found.models
             if precision == "int8_fp16":
-                graphs[precision], _ = _convert_graphs(
+                graphs[precision], _ = convert_graphs(
                     precision, contract, found.models, half_signed_model, on_progress
                 )
-                for model in graphs[precision].values():
-                    check_signed(model)
             graph_seconds[precision] = perf_counter() - started  # calibration and all
             folder.put(
                 f"reports/{precision}.json", msgspec.json.format(msgspec.json.encode(found.report), indent=1)
@@ -233,39 +212,6 @@ def _write_and_prove(
         folder.put(report_member(precision), msgspec.json.format(msgspec.json.encode(report), indent=1))
     seconds = {precision: graph_seconds[precision] for precision in reports}
     return seconds, _Proof(reports, perf_counter() - proof_started)
-
-
-def _write_graphs(network: Network, contract: NetworkContract, on_progress: Progress) -> tuple[Models, float]:
-    """All graphs in FP32, checked, and the seconds that they took."""
-    started = perf_counter()
-    jobs = graph_jobs(contract, Weights(network.state_dict()))
-    models = {}
-    for index, job in enumerate(jobs):
-        on_progress(f"write {job.name}", index, len(jobs))
-        models[job.name] = job.write()
-        check_graph(models[job.name], job.tensors)
-        on_progress(f"write {job.name}", index + 1, len(jobs))
-    return models, perf_counter() - started
-
-
-def _convert_graphs(
-    precision: str,
-    contract: NetworkContract,
-    single: Models,
-    convert: Callable[[onnx.ModelProto], onnx.ModelProto],
-    on_progress: Progress,
-) -> tuple[Models, float]:
-    """All graphs in FP16, checked, and the seconds that they took."""
-    started = perf_counter()
-    models, stage = {}, f"convert to {precision.upper()}"
-    for index, tensors in enumerate(contract.graphs):
-        on_progress(stage, index, len(single))
-        model = convert(single[tensors.name])
-        check_half(model)
-        check_graph(model, half_tensors(tensors), more=PAIR if precision in INT8_PRECISIONS else frozenset())
-        models[tensors.name] = model
-    on_progress(stage, len(single), len(single))
-    return models, perf_counter() - started
 
 
 def _require_tools(options: ExportOptions) -> None:

@@ -21,7 +21,7 @@ from onnx import numpy_helper
 from rich.console import Console
 from tests.export.engines.conftest import BUILDS
 
-from tdnet_export import pipeline, proof
+from tdnet_export import graph_sets, pipeline, proof
 from tdnet_export.engines import rebuild
 from tdnet_export.int8 import check_signed
 from tdnet_export.options import ExportOptions
@@ -198,7 +198,7 @@ def test_a_failure_while_the_file_is_written(call, error, caught, options, folde
 
 
 def test_a_defect_keeps_its_traceback_and_leaves_nothing(options, folders, monkeypatch):
-    monkeypatch.setattr(pipeline, "check_graph", lambda model, tensors: 1 / 0)
+    monkeypatch.setattr(graph_sets, "check_graph", lambda model, tensors: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         bundle_from_checkpoint(options)
     assert_untouched(folders)
