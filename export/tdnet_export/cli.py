@@ -135,7 +135,8 @@ def export(
         list[str] | None,
         typer.Option(
             metavar="|".join(PRECISIONS),
-            help="Precision of the graphs; may be repeated. [default: fp32, and with --backend fp16 too]",
+            help="Precision of the graphs; may be repeated. int8_fp16 is INT8 for TensorRT, int8 with --backend both. "
+            "[default: fp32, and with --backend fp16 too]",
             show_default=False,
         ),
     ] = None,
@@ -159,7 +160,7 @@ def export(
         list[str] | None,
         typer.Option(
             metavar="|".join(ENGINE_BACKENDS),
-            help="Build engines for it, FP16 if the graphs are; may be repeated.",
+            help="Build engines for it, FP16 if the graphs are, and INT8 if asked; may be repeated.",
             show_default=False,
         ),
     ] = None,

@@ -62,7 +62,7 @@ def draft_manifest(
         tools={"tdnet-deploy": __version__, **tools},
         parity={},
         members={},
-        dtypes={"fp16": _half_dtypes(contract.graphs)} if "fp16" in precisions else {},
+        dtypes={p: _half_dtypes(contract.graphs) for p in ("fp16", "int8_fp16") if p in precisions},
     )
 
 

@@ -36,8 +36,14 @@ OPERATORS = frozenset(
 """All operators that a graph may have."""
 
 
-def check_graph(model: onnx.ModelProto, tensors: GraphTensors) -> None:
-    """Raise ExportError unless the model is valid, portable and has exactly the contract's tensors."""
+def check_graph(model: onnx.ModelProto, tensors: GraphTensors, *, more: frozenset[str] = frozenset()) -> None:
+    """Raise ExportError unless the model is valid, portable and has exactly the contract's tensors.
+
+    Args:
+        model: the graph.
+        tensors: its contract.
+        more: operators beside `OPERATORS`.
+    """
     name = tensors.name
     try:
         onnx.checker.check_model(model, full_check=True)
@@ -49,7 +55,7 @@ def check_graph(model: onnx.ModelProto, tensors: GraphTensors) -> None:
             f"graph {name!r} has opsets {opsets} and IR version {model.ir_version}; expected the default domain "
             f"up to opset {MAX_OPSET} and IR version {MAX_IR_VERSION}, which TensorRT 10.3 reads"
         )
-    foreign = sorted({node.op_type for node in model.graph.node} - OPERATORS)
+    foreign = sorted({node.op_type for node in model.graph.node} - OPERATORS - more)
     if foreign:
         raise ExportError(
             f"graph {name!r} uses the operators {', '.join(foreign)}, which are not on the list"

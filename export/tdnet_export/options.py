@@ -7,16 +7,19 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from tdnet_export.engines import ENGINE_BACKENDS, require_engine_precision
+from tdnet_export.engines import ENGINE_BACKENDS
 from tdnet_export.preprocessing import check_preprocessing
 from tdnet_models.preprocessing import IMAGENET, Preprocessing
 from tdnet_runtime.errors import OptionError
-from tdnet_runtime.preflight import PREFERRED
+from tdnet_runtime.preflight import PREFERRED, SIGNED_INT8
 
-__all__ = ["PRECISIONS", "SCENE", "ExportOptions", "RebuildOptions", "parse_size"]
+__all__ = ["INT8_PRECISIONS", "PRECISIONS", "SCENE", "ExportOptions", "RebuildOptions", "parse_size"]
 
-PRECISIONS = ("fp32", "fp16", "int8")
+PRECISIONS = ("fp32", "fp16", "int8", SIGNED_INT8)
 """That graphs can be written in."""
+
+INT8_PRECISIONS = ("int8", SIGNED_INT8)
+"""Those that need calibration: for CPUs, and for TensorRT."""
 
 SCENE = "rendered moving scene"
 """What the proof's footage is called where the user gave none."""
@@ -40,7 +43,8 @@ class ExportOptions:
         names: file with class names; None for known or numbered ones.
         frames: video or folder for the proof; None for the rendered scene.
         logits: True to give the logits beside the labels.
-        precisions: of the graphs; none for FP32, and what the backends prefer.
+        precisions: of the graphs; none for FP32, and what the backends prefer. `int8` stands for `int8_fp16` too where
+            engines are built.
         backends: that engines are built for.
         calibration: video or folder that INT8 is calibrated on; given exactly where INT8 is asked for.
         max_loss: share of the labels that INT8 may change, instead of its bounds; None for these.
@@ -89,18 +93,15 @@ class ExportOptions:
             self.check_out(self.out)
 
     def _check_int8(self) -> None:
-        if "int8" in self.precisions and self.calibration is None:
+        asked = next((precision for precision in self.precisions if precision in INT8_PRECISIONS), None)
+        if asked is not None and self.calibration is None:
             raise OptionError(
-                "--precision int8 needs --calibration: a video or folder of frames such as the robot will see"
+                f"--precision {asked} needs --calibration: a video or folder of frames such as the robot will see"
             )
-        if "int8" not in self.precisions:
+        if asked is None:
             for option, value in (("--calibration", self.calibration), ("--max-loss", self.max_loss)):
                 if value is not None:
                     raise OptionError(f"{option} goes with --precision int8; leave it out, or ask for INT8")
-        if self.backends and not set(PREFERRED) & set(self.wanted_precisions):
-            raise OptionError(
-                f"--backend {self.backends[0]} builds engines from {' or '.join(PREFERRED)} graphs; add --precision fp16"
-            )
         if self.max_loss is not None and not 0 < self.max_loss < 1:
             raise OptionError(
                 f"--max-loss is {self.max_loss}; expected the share of the labels that INT8 may change, for instance 0.05"
@@ -110,6 +111,7 @@ class ExportOptions:
     def wanted_precisions(self) -> tuple[str, ...]:
         """Precisions of the graphs, in the order of `PRECISIONS`."""
         wanted = self.precisions or ("fp32", *(PREFERRED[:1] if self.backends else ()))
+        wanted += (SIGNED_INT8,) if self.backends and "int8" in wanted else ()
         return tuple(precision for precision in PRECISIONS if precision in wanted)
 
     @property
@@ -125,9 +127,13 @@ class ExportOptions:
 
     @property
     def wanted_engines(self) -> tuple[tuple[str, str], ...]:
-        """(backend, precision) of each set of engines: the best precision among those of the graphs."""
-        present = [precision for precision in PREFERRED if precision in self.wanted_precisions]
-        return tuple((backend, present[0]) for backend in dict.fromkeys(self.backends))
+        """(backend, precision) of each set of engines: the best of the graphs' that is used unasked, and INT8 if asked."""
+        wanted = self.wanted_precisions
+        present = [precision for precision in PREFERRED if precision in wanted][:1]
+        present += [SIGNED_INT8] if SIGNED_INT8 in wanted else []
+        return tuple(
+            (backend, precision) for backend in dict.fromkeys(self.backends) for precision in present
+        )
 
     def threshold_for(self, classes: int) -> float | None:
         """Of the labels of a network of so many classes; None for the class of the largest logit.
@@ -181,8 +187,6 @@ class RebuildOptions:
     def __post_init__(self) -> None:
         _check_names("--precision", self.precisions, PRECISIONS)
         _check_names("--backend", self.backends, ENGINE_BACKENDS)
-        for precision in self.precisions:
-            require_engine_precision(precision)
         if not self.backends:
             raise OptionError(f"--rebuild needs --backend {' or --backend '.join(ENGINE_BACKENDS)}")
 

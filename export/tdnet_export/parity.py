@@ -51,6 +51,7 @@ _ADVICES = {
     "int8": "Nothing was written. INT8 loses more than its bound on these frames: calibrate on other ones, allow it with "
     "--max-loss SHARE, or export with --precision fp32.",
 }
+_ADVICES["int8_fp16"] = _ADVICES["int8"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -51,6 +51,7 @@ BOUNDS = {
         min_label_agreement=0.96, min_mean_agreement=0.98, max_class_loss=0.12, max_error=4.0
     ),
 }
+BOUNDS["int8_fp16"] = BOUNDS["int8"]
 """By precision. FP16's hold for weights that were never trained, whose classes are nearly tied everywhere.
 INT8's hold for trained ones on footage like the calibration's; its tensors are off by single positions."""
 

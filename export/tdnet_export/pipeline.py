@@ -6,32 +6,32 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
-from typing import Protocol
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
-import onnx
 
 from tdnet_export.classes import class_specs
 from tdnet_export.contract import NetworkContract
 from tdnet_export.draft import draft_manifest, graph_member, parity_summary, report_member
 from tdnet_export.engines import BuildEvent, add_engines, build_engines, gated, require_builder
 from tdnet_export.footage import proof_frames
-from tdnet_export.graph_check import check_graph
-from tdnet_export.graphs import graph_jobs
-from tdnet_export.int8 import calibration_clips, int8_bounds, quantised_graphs
+from tdnet_export.graph_sets import Progress, convert_graphs, write_graphs
+from tdnet_export.int8 import (
+    calibration_clips,
+    half_signed_model,
+    int8_bounds,
+    quantised_graphs,
+)
 from tdnet_export.int8 import unavailable as int8_unavailable
 from tdnet_export.member_folder import MemberFolder
-from tdnet_export.options import SCENE, ExportOptions
+from tdnet_export.options import INT8_PRECISIONS, SCENE, ExportOptions
 from tdnet_export.parity import prove_parity
 from tdnet_export.parity_checks import required_frames
 from tdnet_export.parity_report import BOUNDS, ParityReport
-from tdnet_export.precision import half_precision_model, half_tensors
-from tdnet_export.precision_check import check_half
+from tdnet_export.precision import half_precision_model
 from tdnet_export.proof import proof_cases
 from tdnet_export.termination import sigterm_as_exit
-from tdnet_export.weights import Weights
 from tdnet_models import Network, load_checkpoint
 from tdnet_models.digest import checkpoint_sha256
 from tdnet_models.provenance import Provenance
@@ -42,19 +42,8 @@ from tdnet_runtime.temporary_folder import temporary_folder
 
 __all__ = ["ExportSummary", "Progress", "bundle_from_checkpoint"]
 
-INT8_REPORT = "reports/int8.json"
-
-Models = dict[str, onnx.ModelProto]
-"""Graphs of one precision by name."""
 
 Frame = npt.NDArray[np.uint8]
-
-
-class Progress(Protocol):
-    """Shows how far the work is."""
-
-    def __call__(self, stage: str, done: int, total: int, detail: str = "") -> None:
-        """`done` of `total` steps of `stage` are done; at 0 when it begins. `detail` is of the next step."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,10 +129,11 @@ def bundle_from_checkpoint(
         )
         provenance, resampled_from = network.provenance, network.resampled_from
         del network  # hundreds of MB
+        parity = {precision: parity_summary(report) for precision, report in proof.reports.items()}
+        manifest = msgspec.structs.replace(manifest, parity=parity)
         manifest, members, never_run = _with_engines(manifest, folder, options, on_progress)
         on_progress("write bundle", 0, 1)
-        parity = {precision: parity_summary(report) for precision, report in proof.reports.items()}
-        manifest = write_bundle(out, msgspec.structs.replace(manifest, parity=parity), members)
+        manifest = write_bundle(out, manifest, members)
         on_progress("write bundle", 1, 1)
     return ExportSummary(
         path=out,
@@ -177,27 +167,41 @@ def _write_and_prove(
     on_progress: Progress,
 ) -> tuple[dict[str, float], _Proof]:
     """All graphs and reports into `folder`; the seconds that the graphs took by precision, and the proof."""
-    single, single_seconds = _write_graphs(network, contract, on_progress)
+    single, single_seconds = write_graphs(network, contract, on_progress)
     graphs, graph_seconds = {"fp32": single}, {"fp32": single_seconds}
     if "fp16" in options.wanted_precisions:
-        graphs["fp16"], graph_seconds["fp16"] = _convert_graphs(contract, single, on_progress)
+        graphs["fp16"], graph_seconds["fp16"] = convert_graphs(
+            "fp16", contract, single, half_precision_model, on_progress
+        )
+    # What the proof's graphs, which give the probes too, are made of.
+    sources = {"fp32": single, "fp16": single}
     if clips:
-        int8_started = perf_counter()
-        quantised = quantised_graphs(single, contract, manifest, clips, on_progress=on_progress)
-        graphs["int8"], graph_seconds["int8"] = quantised.models, perf_counter() - int8_started
-        folder.put(INT8_REPORT, msgspec.json.format(msgspec.json.encode(quantised.report), indent=1))
-        del quantised
+        started = perf_counter()
+        wanted = [precision for precision in options.wanted_precisions if precision in INT8_PRECISIONS]
+        quantised = quantised_graphs(
+            single, contract, manifest, clips, precisions=wanted, on_progress=on_progress
+        )
+        for precision, found in quantised.items():
+            graphs[precision] = sources[precision] = found.models
+            if precision == "int8_fp16":
+                graphs[precision], _ = convert_graphs(
+                    precision, contract, found.models, half_signed_model, on_progress
+                )
+            graph_seconds[precision] = perf_counter() - started  # calibration and all
+            folder.put(
+                f"reports/{precision}.json", msgspec.json.format(msgspec.json.encode(found.report), indent=1)
+            )
+        del quantised, found
     proof_started = perf_counter()
     stage = f"prove {', '.join(precision.upper() for precision in options.wanted_precisions)}"
     on_progress(stage, 0, len(frames))
     for precision in options.wanted_precisions:
         for name, model in graphs[precision].items():
             folder.put(graph_member(precision, name), model.SerializeToString(deterministic=True))
-    bounds = BOUNDS | {"int8": int8_bounds(options.max_loss)}
-    # FP16's twins are made from FP32 graphs that give the probes too.
-    models = {p: graphs["int8"] if p == "int8" else single for p in options.wanted_precisions}
+    bounds = BOUNDS | dict.fromkeys(INT8_PRECISIONS, int8_bounds(options.max_loss))
+    models = {precision: sources[precision] for precision in options.wanted_precisions}
     with proof_cases(contract, manifest, models, bounds) as cases:
-        del graphs, single, models
+        del graphs, single, sources, models
         clip = options.proof_clip
         reports = prove_parity(
             cases,
@@ -215,38 +219,11 @@ def _write_and_prove(
     return seconds, _Proof(reports, perf_counter() - proof_started)
 
 
-def _write_graphs(network: Network, contract: NetworkContract, on_progress: Progress) -> tuple[Models, float]:
-    """All graphs in FP32, checked, and the seconds that they took."""
-    started = perf_counter()
-    jobs = graph_jobs(contract, Weights(network.state_dict()))
-    models = {}
-    for index, job in enumerate(jobs):
-        on_progress(f"write {job.name}", index, len(jobs))
-        models[job.name] = job.write()
-        check_graph(models[job.name], job.tensors)
-        on_progress(f"write {job.name}", index + 1, len(jobs))
-    return models, perf_counter() - started
-
-
-def _convert_graphs(contract: NetworkContract, single: Models, on_progress: Progress) -> tuple[Models, float]:
-    """All graphs in FP16, checked, and the seconds that they took."""
-    started = perf_counter()
-    models = {}
-    for index, tensors in enumerate(contract.graphs):
-        on_progress("convert to FP16", index, len(single))
-        model = half_precision_model(single[tensors.name])
-        check_half(model)
-        check_graph(model, half_tensors(tensors))
-        models[tensors.name] = model
-    on_progress("convert to FP16", len(single), len(single))
-    return models, perf_counter() - started
-
-
 def _require_tools(options: ExportOptions) -> None:
     """Raise MissingExtraError or ExportError where what an option needs is not here: now, not after minutes of work."""
     for backend in dict.fromkeys(options.backends):
         require_builder(backend)
-    reason = int8_unavailable() if "int8" in options.wanted_precisions else None
+    reason = int8_unavailable() if options.calibration is not None else None
     if reason is not None:
         raise MissingExtraError(reason)
 

@@ -119,7 +119,12 @@ def constant_complaint(name: str, values: npt.NDArray[np.generic], *, additive: 
 
 
 def is_additive(node: onnx.NodeProto, index: int) -> bool:
-    """True where the node adds its input `index`, or compares with it, and does nothing else with it."""
+    """True where the node adds its input `index`, or compares with it, and does nothing else with it.
+
+    And where that is a quantiser's scale: it was rounded before, and what it scales with it (`int8.signed`).
+    """
+    if node.op_type in ("QuantizeLinear", "DequantizeLinear"):
+        return index == 1
     return node.op_type in ("Add", "Sub", "Greater") or (node.op_type in ("Conv", "Gemm") and index == 2)
 
 

@@ -15,8 +15,8 @@ from tdnet_export.precision_check import value_types
 
 __all__ = ["rounding_model"]
 
-_EXACT = frozenset({"Concat", "MaxPool", "Relu", "Reshape", "Slice", "Transpose"})
-"""Operators whose results are among their inputs, or 0."""
+_EXACT = frozenset({"Concat", "DequantizeLinear", "MaxPool", "Relu", "Reshape", "Slice", "Transpose"})
+"""Operators whose results are among their inputs, or 0; and steps of INT8, which engines multiply as they are."""
 
 
 def rounding_model(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -11,6 +11,7 @@ import onnx
 
 from tdnet_export.contract import NetworkContract
 from tdnet_export.graphs import with_outputs
+from tdnet_export.int8.signed import half_signed_model
 from tdnet_export.parity import Case
 from tdnet_export.parity_report import ParityBounds
 from tdnet_export.precision import half_precision_model
@@ -22,7 +23,8 @@ from tdnet_runtime.temporary_folder import temporary_folder
 
 __all__ = ["proof_cases"]
 
-_TERMS = {"fp16": ", every FP16 result rounded to FP16 by casts of its own (sums in FP32)"}
+_TERMS = ", every FP16 result rounded to FP16 by casts of its own (sums in FP32)"
+_HALF = {"fp16": half_precision_model, "int8_fp16": half_signed_model}
 
 
 @contextmanager
@@ -34,13 +36,13 @@ def proof_cases(
 ) -> Iterator[list[Case]]:
     """Temporary bundles, one for each precision, whose last graphs also give the contract's probes.
 
-    FP16 graphs are represented by twins that round explicitly; see `precision_rounding`. INT8 graphs run on the
+    Graphs with FP16 are represented by twins that round explicitly; see `precision_rounding`. INT8 graphs run on the
     engine that is the fastest one for them. The models are not needed any more inside.
 
     Args:
         contract: of the graphs.
         manifest: of the bundle to be, without members.
-        models: by precision, the graphs by name: in INT8 for `int8`, in FP32 for others.
+        models: by precision, the graphs by name: in FP32, and with pairs for INT8 ones.
         bounds: that must hold, by precision.
     """
     with temporary_folder("tdnet-export-") as folder:
@@ -54,7 +56,7 @@ def proof_cases(
                     bundle=path,
                     bounds=bounds[precision],
                     backend=_backend(precision),
-                    terms=_TERMS.get(precision, ""),
+                    terms=_TERMS if precision in _HALF else "",
                 )
             )
         yield cases
@@ -77,8 +79,8 @@ def _write_probing_bundle(
     members = {}
     for name, model in models.items():
         shown = with_outputs(model, contract.probes) if name in final else model
-        if precision == "fp16":
-            shown = rounding_model(half_precision_model(shown))
+        if precision in _HALF:
+            shown = rounding_model(_HALF[precision](shown))
         members[_member(name)] = shown.SerializeToString()
 
     def probed(graph: GraphSpec) -> GraphSpec:

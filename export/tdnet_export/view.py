@@ -20,6 +20,7 @@ from tdnet_models.sizes import exact_sizes
 from tdnet_runtime.cli.labelling_view import labelling, preprocessing
 from tdnet_runtime.cli.size_remark import size_remark
 from tdnet_runtime.closeable import Closeable
+from tdnet_runtime.preflight import PREFERRED
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -124,7 +125,7 @@ def show_summary(summary: ExportSummary, console: Console) -> None:
     console.print(table)
     if any(report.footage == SCENE for report in reports.values()):
         console.print("Tip: prove it on your own footage too: --frames CLIP (a video or a folder of images).")
-    unasked = "fp32" in manifest.precisions or manifest.engines
+    unasked = "fp32" in manifest.precisions or any(spec.precision in PREFERRED for spec in manifest.engines)
     option = "" if unasked else f" --precision {manifest.precisions[0]}"
     console.print(
         f"Next: tdnet-run --engine {shlex.quote(str(summary.path))} --input VIDEO --overlay out.mp4{option}",
@@ -167,10 +168,16 @@ def _add_engines(table: Table, manifest: Manifest, spec: EngineSpec, never_run: 
     seconds = sum(engine.build_seconds for engine in spec.graphs.values())
     nbytes = sum(manifest.members[engine.engine].size for engine in spec.graphs.values())
     share = min(engine.half_share for engine in spec.graphs.values())
+    int8 = [engine.int8_share for engine in spec.graphs.values()]
+    told = (
+        f"INT8 in {math.floor(min(int8) * 100)} to {math.floor(max(int8) * 100)} % and half"
+        if any(int8)
+        else "half"
+    )
     table.add_row("engines", escape(spec.title))
     table.add_row(
         "",
-        f"{len(spec.graphs)} in {spec.precision.upper()}, {nbytes / 2**20:.1f} MiB, built in {seconds:.1f} s; half "
+        f"{len(spec.graphs)} in {spec.precision.upper()}, {nbytes / 2**20:.1f} MiB, built in {seconds:.1f} s; {told} "
         f"precision in at least {math.floor(share * 100)} % of each one's multiplications",
     )
     proof = spec.proof

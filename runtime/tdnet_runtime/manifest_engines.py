@@ -17,6 +17,7 @@ class EngineMember(Strict, frozen=True, kw_only=True):
         graph_sha256: of the ONNX member that the engine was built from.
         build_seconds: what the build took.
         half_share: share of half precision among the engine's compute layers, 0 to 1.
+        int8_share: of INT8, likewise (0 before schema 3).
     """
 
     engine: str
@@ -25,14 +26,19 @@ class EngineMember(Strict, frozen=True, kw_only=True):
     graph_sha256: str
     build_seconds: float
     half_share: float
+    int8_share: float = 0.0
 
     def __post_init__(self) -> None:
         if not SHA256.fullmatch(self.graph_sha256):
             raise ValueError(f"engine {self.engine!r} names the graph digest {self.graph_sha256!r}")
-        if not (self.build_seconds >= 0 and 0 <= self.half_share <= 1):
+        if not (
+            self.build_seconds >= 0
+            and self.half_share >= 0
+            and 0 <= self.int8_share <= 1 - self.half_share + 1e-3
+        ):
             raise ValueError(
                 f"engine {self.engine!r} was built in {self.build_seconds} s with a half-precision share of "
-                f"{self.half_share}, which is not possible"
+                f"{self.half_share} and an INT8 share of {self.int8_share}, which is not possible"
             )
 
 

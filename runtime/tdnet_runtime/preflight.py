@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from tdnet_runtime.manifest import EngineSpec
 
 __all__ = [
+    "ENGINE_PRECISIONS",
     "PREFERRED",
+    "SIGNED_INT8",
     "DeviceFacts",
     "check_engine",
     "choose_engines",
@@ -36,7 +38,13 @@ __all__ = [
 ]
 
 PREFERRED = ("fp16", "fp32")
-"""Precisions of GPU engines, best first."""
+"""Precisions of GPU engines that are used unasked, best first."""
+
+SIGNED_INT8 = "int8_fp16"
+"""INT8 for GPU engines: signed steps, and FP16 for the rest. The steps of `int8` graphs are a CPU's."""
+
+ENGINE_PRECISIONS = (*PREFERRED, SIGNED_INT8)
+"""All that engines are built in."""
 
 _OLDEST_TENSORRT = (10, 3)  # strongly typed networks and memory that the user gives, in all that is used here
 # And 12.0 and later: TensorRT-RTX 1.7.1's own words where it refuses an H100.
@@ -92,16 +100,17 @@ def choose_engines(bundle: Bundle, facts: DeviceFacts, *, precision: str | None)
     Args:
         bundle: open.
         facts: of this machine.
-        precision: None for the first of `PREFERRED` in which the bundle has engines of this backend at all.
+        precision: None for the first of `PREFERRED` in which the bundle has engines of this backend at all: INT8 costs
+            accuracy and is taken where it is asked for by name.
 
     Raises:
         BackendError: there are none in that precision, or none of them fits.
     """
     manifest, product = bundle.manifest, PRODUCTS[facts.backend]
-    if precision is not None and precision not in PREFERRED:
+    if precision is not None and precision not in ENGINE_PRECISIONS:
         raise BackendError(
-            f"{product} engines in {precision} were asked; there are such in {' and '.join(PREFERRED)} only, since INT8 "
-            f"graphs are made for CPUs. Ask for {PREFERRED[0]}, or for the backend openvino or onnxruntime"
+            f"{product} engines in {precision} were asked; there are such in {', '.join(ENGINE_PRECISIONS)} only, since "
+            f"int8 graphs are made for CPUs. Ask for {SIGNED_INT8}, or for the backend openvino or onnxruntime"
         )
     sets = [spec for spec in manifest.engines if spec.backend == facts.backend]
     wanted = precision or next((p for p in PREFERRED if any(s.precision == p for s in sets)), None)
@@ -208,11 +217,18 @@ def _absent(bundle: Bundle, facts: DeviceFacts, wanted: str | None, sets: list[E
     product, precisions = PRODUCTS[facts.backend], bundle.manifest.precisions
     has = ", ".join(dict.fromkeys(spec.precision for spec in sets))
     has = f"only in {has}" if has else "none"
-    best = wanted or next((p for p in PREFERRED if p in precisions), precisions[0])
+    present = [precision for precision in ENGINE_PRECISIONS if precision in precisions]
+    best = wanted or (present or PREFERRED)[0]
+    if wanted is None and any(spec.precision == SIGNED_INT8 for spec in sets):
+        return (
+            f"{product} engines were asked, the bundle has {has}, which costs accuracy: ask for it by name "
+            f"(precision={SIGNED_INT8!r}, --precision {SIGNED_INT8})"
+        )
     if best not in precisions:
         return (
             f"{product} engines in {best} were asked, and the bundle has graphs in {', '.join(precisions)} only; "
-            f"export the checkpoint again with --precision {best}, or ask for {precisions[0]}: {str(bundle.path)!r}"
+            f"export the checkpoint again with --precision {best}{f', or ask for {present[0]}' if present else ''}: "
+            f"{str(bundle.path)!r}"
         )
     asked = f" in {wanted}" if wanted else ""
     advice = _device_note(facts) or f"build them: {rebuild_command(bundle.path, facts.backend, best)}"

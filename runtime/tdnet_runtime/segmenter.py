@@ -56,8 +56,9 @@ class Segmenter(Closeable, ForkBound):
             path: the `*.plan` file.
             backend: `tensorrt`, `tensorrt-rtx`, `cuda`, `openvino`, `onnxruntime`, `fake` (tests without an engine), or
                 `auto`: the first of these that can run the bundle here; the log says why others were not taken.
-            precision: `fp32`, `fp16` or `int8` as the bundle has graphs, or on `openvino` `bf16` or `int8-bf16`; None
-                for the best that the backend runs unasked (a GPU FP16, a CPU FP32, INT8 where there is nothing else).
+            precision: `fp32`, `fp16`, `int8` or `int8_fp16` as the bundle has graphs (TensorRT's INT8 is the last one), or
+                on `openvino` `bf16` or `int8-bf16`; None for the best that the backend runs unasked (a GPU FP16, a CPU
+                FP32, INT8 where there is nothing else).
             threads: of the CPU for each graph; None for all that this process may use.
 
         Raises:

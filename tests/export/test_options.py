@@ -95,11 +95,26 @@ def test_an_existing_bundle_may_be_replaced(checkpoint, tmp_path):
             ("fp32", "fp16"),
             (("tensorrt-rtx", "fp16"), ("tensorrt", "fp16")),
         ),
+        (("int8",), (), ("int8",), ()),
+        (("int8_fp16",), (), ("int8_fp16",), ()),
+        (("int8",), ("tensorrt",), ("int8", "int8_fp16"), (("tensorrt", "int8_fp16"),)),
+        (("int8_fp16",), ("tensorrt",), ("int8_fp16",), (("tensorrt", "int8_fp16"),)),
+        (
+            ("int8", "fp32", "fp16"),
+            ("tensorrt-rtx",),
+            ("fp32", "fp16", "int8", "int8_fp16"),
+            (("tensorrt-rtx", "fp16"), ("tensorrt-rtx", "int8_fp16")),
+        ),
     ],
 )
 def test_precisions_and_engines(precisions, backends, graphs, engines, checkpoint):
-    """FP32 unless something else is asked, what the engines prefer with them, and engines of the best one."""
-    options = ExportOptions(checkpoint=checkpoint, precisions=precisions, backends=backends)
+    """FP32 unless something else is asked, what engines prefer with them, engines of the best one, and INT8 if asked."""
+    options = ExportOptions(
+        checkpoint=checkpoint,
+        precisions=precisions,
+        backends=backends,
+        calibration="clip.mp4" if {"int8", "int8_fp16"} & {*precisions} else None,
+    )
     assert (options.wanted_precisions, options.wanted_engines) == (graphs, engines)
 
 
@@ -107,7 +122,7 @@ def test_precisions_and_engines(precisions, backends, graphs, engines, checkpoin
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        ({"precisions": ("int4",)}, "--precision is 'int4'; expected fp32 or fp16 or int8"),
+        ({"precisions": ("int4",)}, "--precision is 'int4'; expected fp32 or fp16 or int8 or int8_fp16"),
         ({"backends": ("cuda",)}, "--backend is 'cuda'; expected tensorrt or tensorrt-rtx"),
     ],
 )
@@ -127,15 +142,12 @@ def test_a_rebuild_is_of_some_engines(checkpoint):
     ("more", "message"),
     [
         ({"precisions": ("int8",)}, "--precision int8 needs --calibration"),
+        ({"precisions": ("fp16", "int8_fp16")}, "--precision int8_fp16 needs --calibration"),
         ({"calibration": "clip.mp4"}, "--calibration goes with --precision int8"),
         ({"precisions": ("fp16",), "max_loss": 0.1}, "--max-loss goes with --precision int8"),
         (
             {"precisions": ("int8",), "calibration": "x", "max_loss": 1.5},
             "--max-loss is 1.5; expected the share",
-        ),
-        (
-            {"precisions": ("int8",), "calibration": "x", "backends": ("tensorrt-rtx",)},
-            "--backend tensorrt-rtx builds engines from fp16 or fp32 graphs; add --precision fp16",
         ),
     ],
 )

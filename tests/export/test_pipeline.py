@@ -8,17 +8,22 @@ import shlex
 import signal
 import tempfile
 import zipfile
+from functools import partial
 from pathlib import Path
 
 import cv2
 import msgspec
 import numpy as np
+import onnx
 import pytest
 import torch
 from onnx import numpy_helper
 from rich.console import Console
+from tests.export.engines.conftest import BUILDS
 
-from tdnet_export import pipeline, proof
+from tdnet_export import graph_sets, pipeline, proof
+from tdnet_export.engines import rebuild
+from tdnet_export.int8 import check_signed
 from tdnet_export.options import ExportOptions
 from tdnet_export.parity_report import BOUNDS, ParityReport
 from tdnet_export.pipeline import bundle_from_checkpoint
@@ -193,7 +198,7 @@ def test_a_failure_while_the_file_is_written(call, error, caught, options, folde
 
 
 def test_a_defect_keeps_its_traceback_and_leaves_nothing(options, folders, monkeypatch):
-    monkeypatch.setattr(pipeline, "check_graph", lambda model, tensors: 1 / 0)
+    monkeypatch.setattr(graph_sets, "check_graph", lambda model, tensors: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         bundle_from_checkpoint(options)
     assert_untouched(folders)
@@ -379,6 +384,68 @@ def test_int8_is_calibrated_gated_and_run(tiny_checkpoint, tmp_path, clip):
     with pytest.raises(ParityError, match=r"INT8 loses more than its bound on these frames"):
         bundle_from_checkpoint(strict)
     assert not (tmp_path / "b.plan").exists()
+
+
+@BUILDS
+def test_int8_for_engines_is_a_precision_of_its_own(tiny_checkpoint, tmp_path, clip, monkeypatch):
+    """`int8` with a backend makes both kinds of graphs; the engines are of those that TensorRT reads rightly."""
+    pytest.importorskip("nncf")
+    # Networks a few channels wide suffer more, signed steps more than unsigned ones.
+    monkeypatch.setattr(pipeline, "quantised_graphs", partial(pipeline.quantised_graphs, max_error=0.3))
+    options = ExportOptions(
+        checkpoint=tiny_checkpoint("td2-fa18"),
+        out=tmp_path / "a.plan",
+        precisions=("fp32", "int8"),
+        backends=("tensorrt-rtx",),
+        calibration=clip(10),
+        max_loss=0.6,
+    )
+    summary = bundle_from_checkpoint(options)
+    assert summary.manifest.precisions == ("fp32", "int8", "int8_fp16")
+    assert list(summary.reports) == ["fp32", "int8", "int8_fp16"]
+    assert {"reports/int8.json", "reports/int8_fp16.json"} <= set(summary.manifest.members)
+    report = summary.reports["int8_fp16"]
+    assert "every FP16 result rounded" in report.engine
+    assert report.bounds == summary.reports["int8"].bounds
+    assert [spec.precision for spec in summary.manifest.engines] == ["fp32", "int8_fp16"]
+    assert summary.manifest.at("int8_fp16").state.entry[0].dtype == "float16"
+    with Bundle.open(options.out) as bundle:
+        for graph in bundle.manifest.graphs:
+            check_signed(onnx.load_model_from_string(bundle.read(graph.members["int8_fp16"])))
+            with pytest.raises(ExportError, match=r"no INT8 zero point of 0|no positive FP16 scale"):
+                check_signed(onnx.load_model_from_string(bundle.read(graph.members["int8"])))
+    with Segmenter.open(options.out) as segmenter:
+        assert segmenter.backend.precision == "fp32"  # never unasked
+    values = {}
+    for precision in ("int8", "int8_fp16"):
+        with (
+            Segmenter.open(options.out, backend="onnxruntime", precision=precision) as segmenter,
+            segmenter.stream() as stream,
+        ):
+            assert segmenter.backend.precision == precision
+            shape = segmenter.manifest.input
+            stream.push(render(0, height=shape.height, width=shape.width))
+            values[precision] = stream.tensor("value").astype(np.float32)
+    off = (
+        np.linalg.norm(values["int8_fp16"] - values["int8"])
+        / values["int8"].std()
+        / values["int8"].size ** 0.5
+    )
+    assert off < 0.2
+    assert re.search(
+        r"4 in INT8_FP16, .* INT8 in \d+ to \d+ % and half precision in at least", shown(summary)
+    )
+    graphs = tuple(
+        msgspec.structs.replace(graph, members={p: m for p, m in graph.members.items() if p != "fp32"})
+        for graph in summary.manifest.graphs
+    )
+    alone = msgspec.structs.replace(summary.manifest, graphs=graphs, engines=summary.manifest.engines[1:])
+    assert shown(dataclasses.replace(summary, manifest=alone)).endswith(" out.mp4 --precision int8")
+    with pytest.raises(BackendError, match=r"wrongly, and int8_fp16 ones are made for TensorRT"):
+        Segmenter.open(options.out, backend="openvino", precision="int8_fp16")
+    again = rebuild(options.out, backends=["tensorrt-rtx"], precisions=["int8"])
+    assert [spec.precision for spec in again.built] == ["int8_fp16"]
+    assert again.built[0].key == summary.manifest.engines[1].key
 
 
 def test_int8_without_its_tools(tiny_checkpoint, tmp_path, clip, monkeypatch):

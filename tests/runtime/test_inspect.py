@@ -79,6 +79,8 @@ def test_engines_and_their_layers_are_shown(
         stem = f"engines/tensorrt-rtx/a-key/{graph.name}"
         layers = [{"outputs": [["x", [1, 2], "float16"]], "half": True}] * 3
         layers += [{"outputs": [["y", [1], "float32"]], "half": False}, {"outputs": []}]
+        if graph.name == "subnet2":
+            layers.append({"outputs": [["z", [1], "int8"]], "half": False, "int8": True})
         readable = json.dumps({"layers": layers}).encode() if graph.name != "apm2" else b"{"
         members |= {
             half: b"x",
@@ -92,7 +94,8 @@ def test_engines_and_their_layers_are_shown(
             log=f"{stem}.log",
             graph_sha256=hashlib.sha256(b"x").hexdigest(),
             build_seconds=1.25,
-            half_share=0.9749,
+            half_share=0.9749 if graph.name != "subnet2" else 0.2,
+            int8_share=0.0 if graph.name != "subnet2" else 0.7,
         )
     spec = EngineSpec(
         backend="tensorrt-rtx",
@@ -113,6 +116,7 @@ def test_engines_and_their_layers_are_shown(
         "Engines tensorrt-rtx/a-key",
         "apm1 2.0 KiB 1.2 s 97% 3 half, 1 other 3 float16, 1 float32",
         "apm2 2.0 KiB 1.2 s 97% unreadable unreadable",
+        "subnet2 2.0 KiB 1.2 s 20%, int8 70% 3 half, 1 int8, 1 other",
         "built by tensorrt-rtx 1.7.1.116; for compute capability 8.7, 8.9; on linux-aarch64; tf32 off",
         "slot2_v 3x2 float32 / float16 24 / 12",
         "warm 1 float32 4",

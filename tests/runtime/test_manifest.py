@@ -153,7 +153,15 @@ def _spoil_engine(key: str, value: object) -> Callable[[Tree], None]:
             "was built from another graph than 'graphs/fp16/apm1.onnx'",
         ),
         (_spoil_engine("graph_sha256", "1"), "names the graph digest '1'"),
-        (_spoil_engine("half_share", 1.5), "a half-precision share of 1.5, which is not possible"),
+        (
+            _spoil_engine("half_share", 1.5),
+            "a half-precision share of 1.5 and an INT8 share of 0.0, which is not possible",
+        ),
+        (
+            _spoil_engine("int8_share", 0.5),
+            "a half-precision share of 0.97 and an INT8 share of 0.5, which is not",
+        ),
+        (_spoil_engine("int8_share", -0.5), "an INT8 share of -0.5, which is not possible"),
         (_spoil_engine("build_seconds", -1), "was built in -1.0 s"),
     ],
 )

@@ -328,8 +328,31 @@ def test_int8_engines_of_an_older_toolkit_are_not_run(bundle: MakeBundle) -> Non
     """It built some whose upper half of the range was cut off."""
     opened = bundle({"precision": "int8"}, precisions=("fp32", "fp16", "int8"))
     with pytest.raises(
-        BackendError, match=r"engines in int8 were asked; there are such in fp16 and fp32 only"
+        BackendError,
+        match=r"engines in int8 were asked; there are such in fp16, fp32, int8_fp16 only.*Ask for int8_fp16",
     ):
         choose_engines(opened, RTX, precision="int8")
-    with pytest.raises(BackendError, match="engines were asked, the bundle has only in int8"):
+    with pytest.raises(
+        BackendError, match=r"engines were asked, the bundle has only in int8 .*--precision fp16"
+    ):
         choose_engines(opened, RTX, precision=None)
+
+
+def test_int8_is_taken_only_where_it_is_asked_for(bundle: MakeBundle) -> None:
+    precisions = ("fp32", "int8", "int8_fp16")
+    both = bundle({"precision": "int8_fp16"}, {"precision": "fp32"}, precisions=precisions)
+    assert choose_engines(both, RTX, precision=None).precision == "fp32"
+    assert choose_engines(both, RTX, precision="int8_fp16").key == "key0"
+    alone = bundle({"precision": "int8_fp16"}, precisions=precisions)
+    words = "the bundle has only in int8_fp16, which costs accuracy: ask for it by name (precision='int8_fp16', --precision"
+    assert words in refusal(alone, RTX)
+    assert choose_engines(alone, RTX, precision="int8_fp16").key == "key0"
+    none = bundle(precisions=("int8_fp16",))
+    assert refusal(none, RTX).endswith(command(none, "tensorrt-rtx", "int8_fp16"))
+
+
+def test_a_cpu_s_int8_graphs_alone_are_for_no_engine(bundle: MakeBundle) -> None:
+    message = refusal(bundle(precisions=("int8",)), RTX)
+    assert "has graphs in int8 only; export the checkpoint again with --precision fp16: " in message
+    message = refusal(bundle(precisions=("int8", "fp32")), RTX, "int8_fp16")
+    assert "again with --precision int8_fp16, or ask for fp32: " in message

@@ -14,7 +14,7 @@ from tdnet_export.engines.process import ChildResult, run_child
 from tdnet_export.engines.products import cuda_major, product_of, require_product
 from tdnet_runtime.errors import OptionError
 from tdnet_runtime.manifest import EngineMember, EngineSpec
-from tdnet_runtime.preflight import PREFERRED, platform_name
+from tdnet_runtime.preflight import ENGINE_PRECISIONS, PREFERRED, SIGNED_INT8, platform_name
 
 __all__ = ["build_engines", "engine_key", "require_builder", "require_engine_precision"]
 
@@ -82,10 +82,10 @@ def build_engines(
 
 def require_engine_precision(precision: str) -> None:
     """Raise OptionError unless engines are built from graphs in `precision`."""
-    if precision not in PREFERRED:
+    if precision not in ENGINE_PRECISIONS:
         raise OptionError(
-            f"engines were asked in {precision}; expected {' or '.join(PREFERRED)}: INT8 graphs are made for CPUs, and "
-            "TensorRT takes their UINT8 steps for INT8, with half of the range cut off"
+            f"engines were asked in {precision}; expected {' or '.join(ENGINE_PRECISIONS)}: int8 graphs are made for CPUs, "
+            f"and TensorRT takes their UINT8 steps for INT8, with half of the range cut off. Ask for {SIGNED_INT8}"
         )
 
 
@@ -153,6 +153,7 @@ def _assembled(
                 graph_sha256=digests[name],
                 build_seconds=round(result.seconds[name], 3),
                 half_share=round(result.half_share[name], 4),
+                int8_share=round(result.int8_share[name], 4),
             )
             for name in graphs
         },

@@ -14,6 +14,8 @@ __all__ = ["BuildLog"]
 _NOISE = re.compile(r"cudaError 35\b")
 # Polygraphy logs a Python backtrace as an error before it raises.
 _BACKTRACE = re.compile(r'\s*File "')
+# In all versions read, 10.3 to 11.1: "… with UINT8 zero_point … INT8 instead".
+_UNSIGNED = re.compile(r"UINT8 zero.?point", re.I)
 _PARSER_ERROR = re.compile(r"In node -?\d+ with name: ")
 
 
@@ -44,6 +46,16 @@ class BuildLog(logging.Handler):
         named = [message for message in found if _PARSER_ERROR.search(message)]
         telling = named or [message for message in found if message]
         return tuple(telling)
+
+    @property
+    def unsigned_steps(self) -> str | None:
+        """The parser's warning about UINT8 zero points, in one line; None where there is none."""
+        found = (
+            _plain(message)
+            for level, message in self._messages
+            if level >= logging.WARNING and _UNSIGNED.search(message)
+        )
+        return next(found, None)
 
     def kept(self, header: Iterable[str]) -> bytes:
         """The log as a bundle keeps it: `header`, warnings and errors, and the list of layers."""

@@ -24,7 +24,7 @@ from tdnet_export.engines.tensorrt_api import BuilderConfig, InspectableEngine, 
 from tdnet_export.engines.timing_cache import load_timing_cache, save_timing_cache, timing_cache_path
 from tdnet_runtime.engine_header import HEADER_BYTES, parse_engine_header
 from tdnet_runtime.errors import BackendError, ExportError
-from tdnet_runtime.preflight import platform_name, too_old
+from tdnet_runtime.preflight import SIGNED_INT8, platform_name, too_old
 
 __all__ = ["BuiltEngine", "EngineBuilder"]
 
@@ -92,6 +92,7 @@ class EngineBuilder:
                 f"{self._polygraphy}): {reasons}"
             ) from error
         self._check_header(graph, data)
+        self._check_steps(graph)
         layers = self._layers(graph, data)
         header = [f"{self.product.title} {self.version}, graph {graph}"]
         header += [f"{name}: {value}" for name, value in self._options.as_dict().items()]
@@ -138,6 +139,15 @@ class EngineBuilder:
             raise ExportError(
                 f"the engine built for graph {graph!r} says that {header} built it, not {self.product.title} "
                 f"{self.version}: two versions are mixed up in this environment"
+            )
+
+    def _check_steps(self, graph: str) -> None:
+        """The parser takes UINT8 steps for INT8 ones, with a warning: values above 127 steps are cut off."""
+        if (warning := self._log.unsigned_steps) is not None:
+            raise ExportError(
+                f"graph {graph!r} has quantisers with UINT8 zero points, which {self.product.title} {self.version} takes "
+                f"for INT8, with half of the range cut off ({warning}); export the checkpoint again: its INT8 graphs for "
+                f"engines are {SIGNED_INT8}"
             )
 
     def _layers(self, graph: str, data: bytes) -> tuple[EngineLayer, ...]:

@@ -5,7 +5,7 @@ and `<graph>.onnx`; the child adds `<graph>.engine`, `<graph>.layers.json` and `
 
     {"event": "product", "version": …, "compute_capability": …}
     {"event": "begin", "graph": …}
-    {"event": "end", "graph": …, "seconds": …, "half_share": …}
+    {"event": "end", "graph": …, "seconds": …, "half_share": …, "int8_share": …}
     {"event": "error", "message": …, "missing": …}     the last one; `missing` is true for an absent package
 """
 
@@ -21,7 +21,7 @@ from typing import Any, TextIO
 import msgspec
 
 from tdnet_export.engines.builder import EngineBuilder
-from tdnet_export.engines.half_check import checked_half_share
+from tdnet_export.engines.half_check import checked_shares
 from tdnet_export.engines.layers import layers_json
 from tdnet_export.engines.options import BuildOptions
 from tdnet_export.engines.products import product_of
@@ -75,7 +75,7 @@ def _build_all(folder: Path, events: TextIO) -> None:
         built = builder.build(graph, folder / f"{graph}.onnx")
         seconds = perf_counter() - started
         try:
-            share = checked_half_share(built.layers, precision=request.precision)
+            shares = checked_shares(built.layers, graph=graph, precision=request.precision)
         except ExportError as error:
             raise ExportError(f"the engine of graph {graph!r} is not what was asked: {error}") from error
         for suffix, data in (
@@ -84,7 +84,14 @@ def _build_all(folder: Path, events: TextIO) -> None:
             ("log", built.log),
         ):
             (folder / f"{graph}.{suffix}").write_bytes(data)
-        _tell(events, event="end", graph=graph, seconds=seconds, half_share=share)
+        _tell(
+            events,
+            event="end",
+            graph=graph,
+            seconds=seconds,
+            half_share=shares.half,
+            int8_share=shares.int8,
+        )
 
 
 def _tell(events: TextIO, **fields: Any) -> None:

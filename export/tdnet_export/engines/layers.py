@@ -1,11 +1,11 @@
-"""An engine's layers with their types, and the share of half precision among those that multiply."""
+"""An engine's layers with their types, and the shares of half precision and INT8 among those that multiply."""
 
 from __future__ import annotations
 
 import json
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ __all__ = [
     "EngineLayer",
     "EngineTensor",
     "half_share",
+    "int8_share",
     "layers_json",
 ]
 
@@ -83,6 +84,13 @@ class EngineLayer:
         return bool(floats) and all(dtype == "float16" for dtype in floats)
 
     @property
+    def is_int8(self) -> bool:
+        """True where it multiplies INT8 with INT8, whatever it adds."""
+        operands = [tensor.dtype for tensor in (*self.inputs, *self.constants) if _is_matrix(tensor)]
+        operands += [self.weights[0]] if self.weights else []
+        return operands.count("int8") > 1
+
+    @property
     def products(self) -> int:
         """Multiplications, estimated from the shapes; at least 1."""
         results = self.outputs[0].elements if self.outputs else 1
@@ -91,7 +99,7 @@ class EngineLayer:
             return max(results // max(self.outputs[0].shape[1], 1) * self.weights[1], 1)
         if kernels:
             return max(results * math.prod(max(kernels, key=lambda t: t.elements).shape[1:]), 1)
-        sizes = sorted(t.elements for t in (*self.inputs, *self.constants) if t.dtype in _FLOATS)
+        sizes = sorted(t.elements for t in (*self.inputs, *self.constants) if t.dtype in (*_FLOATS, "int8"))
         # (M·K)(K·N)(M·N) is the square of a matrix product's M·K·N.
         return max(math.isqrt(math.prod(sizes[-2:]) * results), 1)
 
@@ -107,12 +115,21 @@ def half_share(layers: Iterable[EngineLayer]) -> float:
 
     The multiplications are estimates: fusing and padding change them by some percent.
     """
-    half = total = 0
+    return _share(layers, lambda layer: layer.is_half)
+
+
+def int8_share(layers: Iterable[EngineLayer]) -> float:
+    """Share of INT8 among the engine's multiplications, likewise."""
+    return _share(layers, lambda layer: layer.is_int8)
+
+
+def _share(layers: Iterable[EngineLayer], counts: Callable[[EngineLayer], bool]) -> float:
+    found = total = 0
     for layer in layers:
         if layer.multiplies:
             total += layer.products
-            half += layer.products if layer.is_half else 0
-    return half / total if total else 0.0
+            found += layer.products if counts(layer) else 0
+    return found / total if total else 0.0
 
 
 def layers_json(layers: Iterable[EngineLayer]) -> bytes:
@@ -135,7 +152,8 @@ def layers_json(layers: Iterable[EngineLayer]) -> bytes:
             "tactic": layer.tactic,
         }
         row |= {"weights": layer.weights} if layer.weights else {}
-        row |= {"half": layer.is_half, "products": layer.products} if layer.multiplies else {}
+        if layer.multiplies:
+            row |= {"half": layer.is_half, "int8": layer.is_int8, "products": layer.products}
         rows.append(json.dumps(row))
     return ('{"layers": [\n' + ",\n".join(rows) + "\n]}\n").encode()
 

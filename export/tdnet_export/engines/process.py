@@ -41,6 +41,7 @@ class ChildResult:
         compute_capability: of the device; None for the portable set.
         seconds: that each build took, by graph.
         half_share: of each engine, by graph.
+        int8_share: of each engine, by graph.
         files: the bytes of the engine, its layers and its log, by graph and `engine`, `layers.json` or `log`.
     """
 
@@ -48,6 +49,7 @@ class ChildResult:
     compute_capability: str | None
     seconds: dict[str, float]
     half_share: dict[str, float]
+    int8_share: dict[str, float]
     files: dict[str, dict[str, bytes]]
 
 
@@ -105,6 +107,7 @@ def _followed(request: Request, folder: Path, on_event: Callable[[dict[str, Any]
         compute_capability=product["compute_capability"],
         seconds={graph: event["seconds"] for graph, event in ends.items()},
         half_share={graph: event["half_share"] for graph, event in ends.items()},
+        int8_share={graph: event["int8_share"] for graph, event in ends.items()},
         files={
             graph: {suffix: (folder / f"{graph}.{suffix}").read_bytes() for suffix in _SUFFIXES}
             for graph in request.graphs

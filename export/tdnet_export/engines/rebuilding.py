@@ -19,7 +19,7 @@ from tdnet_runtime.bundle import Bundle
 from tdnet_runtime.bundle_writer import write_bundle
 from tdnet_runtime.errors import ExportError, OptionError
 from tdnet_runtime.manifest import SCHEMA_VERSION, EngineSpec, Manifest
-from tdnet_runtime.preflight import PREFERRED
+from tdnet_runtime.preflight import ENGINE_PRECISIONS, PREFERRED, SIGNED_INT8
 
 __all__ = ["RebuildSummary", "add_engines", "rebuild"]
 
@@ -66,7 +66,8 @@ def rebuild(
     Args:
         plan: the bundle.
         backends: which engines to build.
-        precisions: of which graphs; empty for the one that GPU backends prefer.
+        precisions: of which graphs; empty for the one that GPU backends prefer. `int8` means `int8_fp16`, the INT8 graphs
+            that are made for engines.
         options: of the builder; None for the defaults.
         keep_others: False to drop the bundle's other sets of these backends: other versions, devices, options.
         on_progress: see `OnBuild`.
@@ -82,6 +83,7 @@ def rebuild(
     started = perf_counter()
     if not backends:
         raise OptionError("no backend is named; expected tensorrt or tensorrt-rtx")
+    precisions = [SIGNED_INT8 if precision == "int8" else precision for precision in precisions]
     for precision in precisions:
         require_engine_precision(precision)
     for backend in dict.fromkeys(backends):
@@ -182,15 +184,23 @@ def add_engines(
 def _check_precision(plan: Path, manifest: Manifest, precision: str, *, asked: bool) -> None:
     if precision in manifest.precisions:
         return
+    if precision == SIGNED_INT8 and "int8" in manifest.precisions:
+        raise ExportError(
+            "INT8 was asked, and the bundle's int8 graphs are made for CPUs: TensorRT takes their UINT8 steps for INT8, "
+            "with half of the range cut off; export the checkpoint again with "
+            f"--precision {SIGNED_INT8} --calibration CLIP: {str(plan)!r}"
+        )
     has = ", ".join(manifest.precisions)
     what = (
         f"--precision {precision} was asked"
         if asked
         else f"engines are built in {precision} unless asked otherwise"
     )
+    more = " --calibration CLIP" if precision == SIGNED_INT8 else ""
+    other = next((p for p in ENGINE_PRECISIONS if p in manifest.precisions), None)
     raise ExportError(
-        f"{what}, and the bundle has graphs in {has} only; export the checkpoint again with --precision {precision}, "
-        f"or rebuild with --precision {manifest.precisions[0]}: {str(plan)!r}"
+        f"{what}, and the bundle has graphs in {has} only; export the checkpoint again with --precision {precision}{more}"
+        f"{'' if other is None else f', or rebuild with --precision {other}'}: {str(plan)!r}"
     )
 
 

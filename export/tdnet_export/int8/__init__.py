@@ -8,12 +8,15 @@ from tdnet_export.int8.clips import calibration_clips
 from tdnet_export.int8.process import unavailable
 from tdnet_export.int8.quantise import QuantisedGraphs, quantised_graphs
 from tdnet_export.int8.report import GraphLoss, Int8Report
+from tdnet_export.int8.signed import check_signed, half_signed_model
 
 __all__ = [
     "GraphLoss",
     "Int8Report",
     "QuantisedGraphs",
     "calibration_clips",
+    "check_signed",
+    "half_signed_model",
     "int8_bounds",
     "quantised_graphs",
     "unavailable",

@@ -17,6 +17,7 @@ from tdnet_export.int8.process import quantise, tool
 from tdnet_export.int8.report import GraphLoss, Int8Report
 from tdnet_export.int8.samples import Calibration, record_samples
 from tdnet_export.int8.sensitivity import fit
+from tdnet_export.int8.signed import signed_model
 from tdnet_runtime.errors import ExportError, OptionError
 from tdnet_runtime.manifest import Manifest
 from tdnet_runtime.temporary_folder import temporary_folder
@@ -48,10 +49,14 @@ def quantised_graphs(
     manifest: Manifest,
     clips: Sequence[Sequence[Frame]],
     *,
+    precisions: Sequence[str] = ("int8",),
     max_error: float = MAX_ERROR,
     on_progress: Callable[[str, int, int], None] = lambda stage, done, total: None,
-) -> QuantisedGraphs:
+) -> dict[str, QuantisedGraphs]:
     """INT8 graphs with the same inputs and outputs: FP32 graphs with QuantizeLinear and DequantizeLinear in them.
+
+    They are calibrated once. What is too sensitive is found for each precision, since signed steps of what is never
+    negative are twice as large.
 
     Args:
         models: in FP32, by name.
@@ -59,6 +64,7 @@ def quantised_graphs(
         manifest: of the bundle to be, without members.
         clips: consecutive frames each, uint8 [H, W, 3] of the network's size, at least one warm frame for each
             path among them; see `calibration_clips`.
+        precisions: `int8`, with steps as CPUs like them; `int8_fp16`, with signed ones (the rest is FP32 still).
         max_error: of each output of a graph; groups of nodes are left in FP32 until it is held.
         on_progress: called with a stage, and how many of how many steps of it are done.
 
@@ -80,16 +86,36 @@ def quantised_graphs(
 
         on_progress("quantise", 0, len(models))
         found = quantise(models, calibration.samples, folder, stays_single=stays_single, on_graph=count)
-        result, losses = {}, []
-        for index, graph in enumerate(contract.graphs):
-            on_progress("measure INT8", index, len(models))
-            name = graph.name
-            fitted, loss = _fitted(found[name], models[name], contract, calibration, max_error=max_error)
-            check_int8(fitted, models[name])
-            result[name] = fitted
-            losses.append(loss)
-        on_progress("measure INT8", len(models), len(models))
-    _require_share(losses, max_error=max_error)
+        return {
+            precision: _measured(
+                precision, found, models, contract, calibration, max_error=max_error, on_progress=on_progress
+            )
+            for precision in precisions
+        }
+
+
+def _measured(
+    precision: str,
+    found: Mapping[str, onnx.ModelProto],
+    models: Mapping[str, onnx.ModelProto],
+    contract: NetworkContract,
+    calibration: Calibration,
+    *,
+    max_error: float,
+    on_progress: Callable[[str, int, int], None],
+) -> QuantisedGraphs:
+    """What the quantiser found, in one precision, checked."""
+    stage, result, losses = f"measure {precision.upper()}", {}, []
+    for index, graph in enumerate(contract.graphs):
+        on_progress(stage, index, len(models))
+        name = graph.name
+        model = found[name] if precision == "int8" else signed_model(found[name])
+        fitted, loss = _fitted(model, models[name], contract, calibration, max_error=max_error)
+        check_int8(fitted, models[name])
+        result[name] = fitted
+        losses.append(loss)
+    on_progress(stage, len(models), len(models))
+    _require_share(precision, losses, max_error=max_error)
     report = Int8Report(
         schema_version=_SCHEMA_VERSION,
         tool=tool(),
@@ -141,12 +167,13 @@ def _fitted(
     return found.model, loss
 
 
-def _require_share(losses: Sequence[GraphLoss], *, max_error: float) -> None:
+def _require_share(precision: str, losses: Sequence[GraphLoss], *, max_error: float) -> None:
     """Raise ExportError where a network's largest graphs, which are those with an image, are hardly INT8."""
     for loss in losses:
         if not loss.graph.startswith("apm") and loss.int8_share < MIN_SHARE:
             raise ExportError(
-                f"graph {loss.graph!r} in INT8 is off by more than {max_error:.0%} unless {len(loss.left_single)} parts "
-                f"are left in FP32, with {loss.int8_share:.0%} of its multiplications in INT8 then (expected "
-                f"{MIN_SHARE:.0%} or more). Calibrate with other frames, or export with --precision fp32."
+                f"graph {loss.graph!r} in {precision.upper()} is off by more than {max_error:.0%} unless "
+                f"{len(loss.left_single)} parts are not quantised, with {loss.int8_share:.0%} of its multiplications in "
+                f"INT8 then (expected {MIN_SHARE:.0%} or more). Calibrate with other frames, or export with "
+                "--precision fp32."
             )

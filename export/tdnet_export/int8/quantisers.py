@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import onnx
 
-__all__ = ["PAIR", "Quantised", "partly_quantised", "quantised_inputs"]
+__all__ = ["PAIR", "Quantised", "drop_unused", "partly_quantised", "quantised_inputs"]
 
 PAIR = frozenset({"QuantizeLinear", "DequantizeLinear"})
 
@@ -62,6 +62,12 @@ def partly_quantised(
         if node.op_type not in PAIR and not keep(node.name):
             node.input[:] = plain[node.name].input
             constants |= {name: first[name] for name in node.input if name in first}
+    drop_unused(graph, constants)
+    return result
+
+
+def drop_unused(graph: onnx.GraphProto, constants: Mapping[str, onnx.TensorProto]) -> None:
+    """Take pairs out of `graph` whose results nothing reads; of `constants` it has those that are read."""
     needed = {value.name for value in graph.output}
     nodes = []
     for node in reversed(graph.node):
@@ -76,4 +82,3 @@ def partly_quantised(
     kept.node.extend(nodes)
     kept.initializer.extend(used)
     graph.CopyFrom(kept)
-    return result

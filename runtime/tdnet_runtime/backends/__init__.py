@@ -14,6 +14,7 @@ from tdnet_runtime.backends.graph_precision import IN_BF16
 from tdnet_runtime.bundle import Bundle
 from tdnet_runtime.errors import BackendError, OptionError
 from tdnet_runtime.forks import obstacle_to_gpus, starting_engine
+from tdnet_runtime.preflight import SIGNED_INT8
 
 __all__ = ["AUTO_ORDER", "BACKENDS", "PRECISIONS", "open_backend"]
 
@@ -28,7 +29,7 @@ AUTO_ORDER = ("tensorrt", "tensorrt-rtx", "cuda", "openvino", "onnxruntime")
 _ON_GPUS = ("tensorrt", "tensorrt-rtx", "cuda")
 _COMPUTES_BF16 = "openvino"
 
-PRECISIONS = ("fp32", "fp16", "bf16", "int8", "int8-bf16")
+PRECISIONS = ("fp32", "fp16", "bf16", "int8", "int8-bf16", SIGNED_INT8)
 """What a user may ask for. No graph is BF16: `openvino` computes so what graphs state in FP32."""
 
 

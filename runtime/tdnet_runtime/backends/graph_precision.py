@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tdnet_runtime.bundle import Bundle
+from tdnet_runtime.preflight import SIGNED_INT8
 
-__all__ = ["IN_BF16", "graph_precision", "graphs_of", "no_graphs"]
+__all__ = ["IN_BF16", "graph_precision", "graphs_of", "no_graphs", "unsound_optimizers"]
 
 IN_BF16 = {"bf16": "fp32", "int8-bf16": "int8"}
 """By precision that no graph has: that of the graphs which are run for it, with BF16 in place of their FP32."""
@@ -15,6 +16,15 @@ IN_BF16 = {"bf16": "fp32", "int8-bf16": "int8"}
 def graphs_of(precision: str) -> str:
     """The precision of the graphs that are run for `precision`."""
     return IN_BF16.get(precision, precision)
+
+
+def unsound_optimizers(precision: str) -> list[str]:
+    """ONNX Runtime's own optimizers that must not touch graphs in `precision`.
+
+    With FP16 scales `WeightBiasQuantization` (1.32) computes a bias's scale in FP16, as the product of two that are
+    small: it is subnormal or 0, and the bias is off.
+    """
+    return ["WeightBiasQuantization"] if precision == SIGNED_INT8 else []
 
 
 def graph_precision(bundle: Bundle, asked: str | None, *, preferred: Sequence[str]) -> str | None:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tdnet_runtime.backends.base import Binding, Buffer, Program, Session
-from tdnet_runtime.backends.graph_precision import graph_precision, no_graphs
+from tdnet_runtime.backends.graph_precision import graph_precision, no_graphs, unsound_optimizers
 from tdnet_runtime.backends.host import HostBuffer
 from tdnet_runtime.backends.no_telemetry import import_without_telemetry
 from tdnet_runtime.backends.ort_tensors import check_tensors
@@ -108,7 +108,7 @@ def session_options(ort: Any, threads: int, *, entries: Mapping[str, str] | None
     return options
 
 
-def load_graph(ort: Any, name: str, data: bytes, options: Any) -> Any:
+def load_graph(ort: Any, name: str, data: bytes, options: Any, *, without: Sequence[str] = ()) -> Any:
     """A session of one graph on the CPU.
 
     Args:
@@ -116,12 +116,15 @@ def load_graph(ort: Any, name: str, data: bytes, options: Any) -> Any:
         name: of the graph, for the message.
         data: the graph, in ONNX's or ONNX Runtime's own format.
         options: see `session_options`.
+        without: optimizers that are not to run.
 
     Raises:
         BackendError: ONNX Runtime refuses it.
     """
     try:
-        return ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+        return ort.InferenceSession(
+            data, options, providers=["CPUExecutionProvider"], disabled_optimizers=list(without)
+        )
     except Exception as error:  # ONNX Runtime's errors have no public base class
         raise BackendError(f"ONNX Runtime cannot load graph {name!r}: {error}") from error
 
@@ -207,7 +210,9 @@ class OnnxRuntimeBackend(ForkBound):
         self._sessions: dict[str, Any] = {}
         for graph in graphs:
             data = bundle.read(graph.members[precision])
-            self._sessions[graph.name] = load_graph(ort, graph.name, data, options)
+            self._sessions[graph.name] = load_graph(
+                ort, graph.name, data, options, without=unsound_optimizers(precision)
+            )
             del data  # not to be held while the next one is read
             check_tensors(graph.name, self._sessions[graph.name], (*graph.inputs, *graph.outputs))
 

@@ -30,6 +30,7 @@ from tdnet_runtime.bundle import Bundle
 from tdnet_runtime.errors import BackendError
 from tdnet_runtime.forks import ForkBound
 from tdnet_runtime.manifest import GraphSpec, TensorSpec
+from tdnet_runtime.preflight import SIGNED_INT8
 
 __all__ = ["PREFERRED", "OpenVinoBackend", "open_bundle", "unavailable", "unsuited"]
 
@@ -57,6 +58,11 @@ def unavailable() -> str | None:
 
 def unsuited(bundle: Bundle, *, precision: str | None) -> str | None:
     """Why this bundle cannot be run; None where it can."""
+    if precision == SIGNED_INT8:
+        return (
+            f"OpenVINO (2026.4) computes graphs with signed INT8 steps wrongly, and {SIGNED_INT8} ones are made for "
+            "TensorRT: ask for int8, or for the backend onnxruntime"
+        )
     graphs = None if precision is None else graphs_of(precision)
     reason = no_graphs(bundle, graphs, preferred=PREFERRED)
     return _no_bf16(precision) if reason is None and precision in IN_BF16 else reason

@@ -23,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tdnet_runtime.backends.base import NO_GRAPHS_WANTED, Binding, Buffer, Program, Session
+from tdnet_runtime.backends.graph_precision import unsound_optimizers
 from tdnet_runtime.backends.no_telemetry import import_without_telemetry
 from tdnet_runtime.backends.ort_provider import GATE, LoadedGraph, Provider, checked, load_graph
 from tdnet_runtime.bundle import Bundle
@@ -256,7 +257,13 @@ class OrtBoundBackend(ForkBound):
         self.description = f"ONNX Runtime {ort.__version__}, {provider.name}, {precision}"
         self.graph_numbers = itertools.count(1)  # 0 is reserved
         self.graphs = {
-            graph.name: load_graph(ort, provider, graph, bundle.read(graph.members[precision]))
+            graph.name: load_graph(
+                ort,
+                provider,
+                graph,
+                bundle.read(graph.members[precision]),
+                without=unsound_optimizers(precision),
+            )
             for graph in bundle.manifest.at(precision).graphs
         }
 

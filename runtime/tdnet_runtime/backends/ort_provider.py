@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -59,7 +59,9 @@ def checked(doing: str) -> Iterator[None]:
             raise BackendError(f"{doing}: {error}") from error
 
 
-def load_graph(ort: Any, provider: Provider, spec: GraphSpec, data: bytes) -> LoadedGraph:
+def load_graph(
+    ort: Any, provider: Provider, spec: GraphSpec, data: bytes, *, without: Sequence[str] = ()
+) -> LoadedGraph:
     """A session of one graph, with CUDA graphs where the provider takes them for it.
 
     Args:
@@ -67,25 +69,28 @@ def load_graph(ort: Any, provider: Provider, spec: GraphSpec, data: bytes) -> Lo
         provider: what it is to run on.
         spec: of the graph.
         data: the graph.
+        without: optimizers that are not to run.
 
     Raises:
         BackendError: ONNX Runtime refuses the graph, or does not run it on that provider.
     """
     obstacle = None if provider.graphs else f"{provider.name} has none"
     try:
-        session = _session(ort, provider, spec.name, data, provider.graphs)
+        session = _session(ort, provider, spec.name, data, provider.graphs, without)
     except BackendError as error:
         if not provider.graphs:
             raise
         session = _session(
-            ort, provider, spec.name, data, {}
+            ort, provider, spec.name, data, {}, without
         )  # refuses the graph, too, if that was the reason
         obstacle = str(error)
     check_tensors(spec.name, session, (*spec.inputs, *spec.outputs))
     return LoadedGraph(spec.name, session, frozenset(t.name for t in spec.outputs), obstacle)
 
 
-def _session(ort: Any, provider: Provider, graph: str, data: bytes, more: Mapping[str, str]) -> Any:
+def _session(
+    ort: Any, provider: Provider, graph: str, data: bytes, more: Mapping[str, str], without: Sequence[str]
+) -> Any:
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1  # or each graph would have a pool of all cores that nothing uses
     options.log_severity_level = 4  # fatal ones; errors are raised, and need not be printed too
@@ -93,7 +98,9 @@ def _session(ort: Any, provider: Provider, graph: str, data: bytes, more: Mappin
         options.add_session_config_entry(key, value)
     chosen = (provider.name, {**provider.options, **more})
     with checked(f"{provider.name} cannot load graph {graph!r}"):
-        session = ort.InferenceSession(data, options, providers=[chosen], enable_fallback=0)
+        session = ort.InferenceSession(
+            data, options, providers=[chosen], enable_fallback=0, disabled_optimizers=list(without)
+        )
     used = session.get_providers()
     if used[0] != provider.name:
         raise BackendError(

@@ -17,10 +17,11 @@ __all__ = ["engine_sections"]
 
 
 class _Layer(msgspec.Struct):
-    """What is shown of a layer: the types of its results, and whether those that multiply do it in half."""
+    """What is shown of a layer: the types of its results, and whether those that multiply do it in half or in INT8."""
 
     outputs: list[tuple[str, list[int], str]]
     half: bool | None = None
+    int8: bool | None = None
 
 
 class _Layers(msgspec.Struct):
@@ -42,7 +43,7 @@ def _engines(bundle: Bundle, spec: EngineSpec) -> Table:
             one_line(name),
             readable_size(bundle.manifest.members[engine.engine].size),
             f"{engine.build_seconds:.1f} s",
-            f"{engine.half_share:.0%}",
+            f"{engine.half_share:.0%}{f', int8 {engine.int8_share:.0%}' if engine.int8_share else ''}",
             *_layer_cells(bundle, engine),
         )
     return table
@@ -72,15 +73,16 @@ def _built_for(spec: EngineSpec) -> str:
 
 
 def _layer_cells(bundle: Bundle, engine: EngineMember) -> tuple[str, str]:
-    """Layers that multiply in half and others, and all layers by the type of their first result."""
+    """Layers that multiply in half, in INT8 and others, and all layers by the type of their first result."""
     try:
         layers = msgspec.json.decode(bundle.read(engine.layers), type=_Layers).layers
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
         return "unreadable", "unreadable"
     half = sum(layer.half is True for layer in layers)
-    other = sum(layer.half is False for layer in layers)
+    int8 = sum(layer.int8 is True for layer in layers)
+    other = sum(layer.half is False for layer in layers) - int8
     kinds = Counter(layer.outputs[0][2] for layer in layers if layer.outputs)
     return (
-        f"{half} half, {other} other",
+        f"{half} half, {f'{int8} int8, ' if int8 else ''}{other} other",
         ", ".join(f"{count} {one_line(kind)}" for kind, count in kinds.most_common()),
     )

@@ -105,7 +105,7 @@ def run(
     precision: Annotated[
         str | None,
         typer.Option(
-            metavar="fp32|fp16|bf16|int8|int8-bf16",
+            metavar="fp32|fp16|bf16|int8|int8-bf16|int8_fp16",
             help="To compute in; the best that the backend runs unasked if not given.",
         ),
     ] = None,

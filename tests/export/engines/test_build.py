@@ -4,17 +4,25 @@ import dataclasses
 import json
 import re
 import sys
-from pathlib import Path
 
+import msgspec
+import numpy as np
+import onnx
 import pytest
+from onnx import numpy_helper
 from tests.conftest import SMALL_SIZE
 from tests.export.engines.conftest import BUILDS, toy_graph
+from tests.export.int8.conftest import with_pairs
 
 from tdnet_export.engines import ENGINE_BACKENDS, BuildOptions, build_engines, rebuild, require_builder
 from tdnet_export.engines.build import engine_key
 from tdnet_export.engines.layer_sources import layers_from_log
 from tdnet_export.engines.layers import half_share
+from tdnet_export.int8.islands import stays_single
+from tdnet_export.int8.signed import check_signed, half_signed_model
 from tdnet_export.options import ExportOptions, RebuildOptions
+from tdnet_export.precision_check import check_half
+from tdnet_runtime.bundle import Bundle, write_bundle
 from tdnet_runtime.engine_header import parse_engine_header
 from tdnet_runtime.errors import ExportError, MissingExtraError, OptionError
 from tdnet_runtime.manifest import EngineSpec
@@ -317,16 +325,112 @@ def test_a_tensorrt_before_10_3_is_named(stand_in):
         require_builder("tensorrt")
 
 
-def test_int8_graphs_are_not_built(tiny_bundle):
-    """Their UINT8 zero points are read as INT8, with a warning and half of the range cut off."""
-    words = r"engines were asked in int8; expected fp16 or fp32: INT8 graphs are made for CPUs"
+def quantised_toy(zero, *, half=True):
+    """ONNX bytes of a toy of `toy_graph` whose convolution reads steps with that zero point."""
+    model = onnx.load_model_from_string(toy_graph("float32"))
+    model = with_pairs(model, {"toy/conv": 0.02})
+    if half:
+        model = half_signed_model(model)
+    for tensor in model.graph.initializer:
+        if tensor.name == "toy/conv/x/zero":
+            tensor.CopyFrom(numpy_helper.from_array(np.asarray(zero), tensor.name))
+    return model.SerializeToString(deterministic=True)
+
+
+def test_signed_steps_are_built():
+    spec, members = build_engines({"toy": quantised_toy(np.int8(0))}, backend=RTX, precision="int8_fp16")
+    engine = spec.graphs["toy"]
+    # 16·3·3 products of the convolution for each 16 of the matrix product, which stays FP16.
+    assert engine.int8_share == pytest.approx(0.9, abs=0.01)
+    assert engine.half_share == pytest.approx(0.1, abs=0.01)
+    assert b"UINT8" not in members[engine.log]
+    assert f"-{spec.platform}-int8_fp16-" in spec.key
+
+
+@pytest.mark.parametrize("backend", ENGINE_BACKENDS)
+@pytest.mark.parametrize(("precision", "half"), [("int8_fp16", True), ("fp16", True), ("fp32", False)])
+def test_unsigned_steps_are_refused(precision, half, backend, stand_in):
+    """They are read as INT8, with a warning and half of the range cut off."""
+    if backend == "tensorrt":
+        stand_in()
+    toy = quantised_toy(np.uint8(0), half=half)
+    words = r"'toy' has quantisers with UINT8 zero points, which TensorRT.* takes for INT8.*export the checkpoint again"
+    with pytest.raises(ExportError, match=words):
+        build_engines({"toy": toy}, backend=backend, precision=precision)
+
+
+def test_signed_steps_are_no_fp32_and_no_fp16():
+    with pytest.raises(ExportError, match=r"FP32 was asked, and 90\.0% .*are INT8; INT8 are toy/conv"):
+        build_engines({"toy": quantised_toy(np.int8(0), half=False)}, backend=RTX, precision="fp32")
+    with pytest.raises(ExportError, match=r"FP16 was asked, and 10\.0% "):
+        build_engines({"toy": quantised_toy(np.int8(0))}, backend=RTX, precision="fp16")
+    with pytest.raises(ExportError, match=r"INT8 was asked, and 0\.0% .*others are toy/"):
+        build_engines({"toy": toy_graph()}, backend=RTX, precision="int8_fp16")
+    with pytest.raises(ExportError, match=r"INT8 was asked, and 0\.0% "):
+        build_engines({"toy": toy_graph("float32")}, backend=RTX, precision="int8_fp16")
+
+
+def test_int8_graphs_of_a_cpu_are_not_built(tiny_bundle, tmp_path):
+    words = (
+        r"asked in int8; expected fp16 or fp32 or int8_fp16: int8 graphs are made for CPUs.*Ask for int8_fp16"
+    )
     for backend in ENGINE_BACKENDS:
         with pytest.raises(OptionError, match=words):
             build_engines({"toy": toy_graph()}, backend=backend, precision="int8")
-        with pytest.raises(OptionError, match=words):
-            rebuild(tiny_bundle("psp101"), backends=[backend], precisions=["fp16", "int8"])
-        with pytest.raises(OptionError, match=words):
-            RebuildOptions(bundle=Path("a.plan"), backends=(backend,), precisions=("int8",))
+    with pytest.raises(
+        ExportError,
+        match=r"graphs in fp32 only; export .* --precision int8_fp16 --calibration CLIP, or rebuild",
+    ):
+        rebuild(tiny_bundle("psp101"), backends=[RTX], precisions=["int8"])
+    old = tmp_path / "old.plan"
+    with Bundle.open(tiny_bundle("psp101")) as bundle:
+        manifest = bundle.manifest
+        members = {name: bundle.read(name) for name in manifest.members}
+    graphs = tuple(
+        msgspec.structs.replace(graph, members={**graph.members, "int8": f"graphs/int8/{graph.name}.onnx"})
+        for graph in manifest.graphs
+    )
+    members |= {graph.members["int8"]: quantised_toy(np.uint8(0), half=False) for graph in graphs}
+    write_bundle(old, msgspec.structs.replace(manifest, graphs=graphs, members={}), members)
+    before = old.read_bytes()
+    for asked in ("int8", "int8_fp16"):
+        options = RebuildOptions(bundle=old, backends=(RTX,), precisions=(asked,))
+        with pytest.raises(
+            ExportError,
+            match=r"int8 graphs are made for CPUs.*again with --precision int8_fp16 --calibration",
+        ):
+            rebuild(old, backends=options.backends, precisions=options.precisions)
+    assert old.read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["td4-psp18", "td2-fa18"])
+def test_networks_build_in_int8(name, small_graphs):
+    """All that may be INT8 is, quantised by hand; the rest is FP16 but for what is FP32 in FP16 engines too."""
+    graphs, convolutions = {}, 0
+    for graph, data in small_graphs(name, "fp32").items():
+        model = onnx.load_model_from_string(data)
+        names = [n.name for n in model.graph.node if n.op_type == "Conv" and not stays_single(n.name)]
+        convolutions += len(names)
+        found = half_signed_model(with_pairs(model, dict.fromkeys(names, 0.02)))
+        check_half(found)
+        check_signed(found)
+        graphs[graph] = found.SerializeToString(deterministic=True)
+    spec, members = build_engines(graphs, backend=RTX, precision="int8_fp16")
+    found = 0
+    for graph, engine in spec.graphs.items():
+        layers = [layer for layer in json.loads(members[engine.layers])["layers"] if "int8" in layer]
+        found += sum(layer["int8"] for layer in layers)
+        floats = 12 if (name, graph) == ("td2-fa18", "subnet1") else 0
+        assert sum(not (layer["half"] or layer["int8"]) for layer in layers) <= floats
+        assert engine.int8_share > (0.95 if graph == "subnet1" else 0.8)
+        assert engine.int8_share + engine.half_share > 0.97
+        told = [
+            line for line in members[engine.log].decode().split("\n") if line.startswith(("warning", "error"))
+        ]
+        assert all(
+            re.search("Converting conv (activation|weight) scales to fp32", line) for line in told
+        )  # FP16's are exact
+    assert found == convolutions
 
 
 def test_the_key_names_all_that_matters():

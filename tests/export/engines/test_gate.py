@@ -12,8 +12,10 @@ from types import ModuleType, SimpleNamespace
 
 import msgspec
 import numpy as np
+import onnx
 import onnxruntime as ort
 import pytest
+from onnx import numpy_helper
 from tests.runtime.gpu.fake_device import FakeDevice
 from tests.runtime.gpu.fake_engine import FakeEngine
 from typer.testing import CliRunner
@@ -75,7 +77,8 @@ def gpu(monkeypatch):
         known.clear()
         for graph in manifest.graphs:
             (path,) = (p for p in manifest.paths if graph.name in (p.subnet, p.apm))
-            known[HEADER + graph.name.encode()] = (graph, path, read(graph.members["fp32"]), spoil)
+            precision = manifest.engines[0].precision if manifest.engines else "fp32"
+            known[HEADER + graph.name.encode()] = (graph, path, read(graph.members[precision]), spoil)
         return device
 
     class Runtime:
@@ -95,7 +98,7 @@ def gpu(monkeypatch):
     return install
 
 
-def engines_of(graphs, *, capabilities=("9.0",)):
+def engines_of(graphs, *, capabilities=("9.0",), precision="fp32"):
     """What `build_engines` gives for these graphs by name, as ONNX bytes."""
     files, built = {}, {}
     for name, data in graphs.items():
@@ -112,7 +115,7 @@ def engines_of(graphs, *, capabilities=("9.0",)):
     spec = EngineSpec(
         backend=RTX,
         key="key",
-        precision="fp32",
+        precision=precision,
         product_version=VERSION,
         compute_capabilities=capabilities,
         platform=platform_name(),
@@ -262,6 +265,65 @@ def test_an_export_proves_its_engines(tiny_checkpoint, tiny_bundle, tmp_path, gp
     summary = bundle_from_checkpoint(options)
     assert summary.manifest.engines[0].proof.label_agreement == 1.0
     assert summary.never_run == {}
+
+
+@pytest.mark.parametrize("spoil", [None, scaled_value])
+def test_int8_engines_are_held_against_their_own_graphs(tiny_bundle, tmp_path, gpu, spoil):
+    """What INT8 costs was proven at the export, on other footage; FP32's graphs give other labels here."""
+    path = tmp_path / "int8.plan"
+    with Bundle.open(tiny_bundle("td2-psp50")) as bundle:
+        manifest = bundle.manifest
+        members = {member: bundle.read(member) for member in manifest.members}
+    graphs, own = [], {}
+    for graph in manifest.graphs:
+        name = f"graphs/int8_fp16/{graph.name}.onnx"
+        graphs.append(msgspec.structs.replace(graph, members={**graph.members, "int8_fp16": name}))
+        own[name] = shifted_means(members[graph.members["fp32"]])
+    spec, files = engines_of({g.name: own[g.members["int8_fp16"]] for g in graphs}, precision="int8_fp16")
+    manifest = msgspec.structs.replace(manifest, graphs=tuple(graphs), engines=(spec,), members={})
+    members |= own | files
+    gpu(manifest, members.__getitem__, *([spoil_a_lot] if spoil else []))
+    write_bundle(path, manifest, members)
+    if spoil:
+        with pytest.raises(ParityError, match=r"frame 1 .* diverges, in the tensor 'value'.*bound is 1"):
+            verify(path)
+        return
+    verify(path)
+    with Bundle.open(path) as bundle:
+        (proven,) = bundle.manifest.engines
+        report = msgspec.json.decode(bundle.read(proven.proof.report), type=ParityReport)
+    assert (proven.proof.label_agreement, report.bounds.max_error) == (1.0, 1.0)
+
+
+def test_int8_that_was_allowed_to_lose_labels_is_held_by_its_tensors(tiny_bundle):
+    """Weights that were never trained: two right ways to round gave 61 % equal labels, and tensors 0.3 apart."""
+    with Bundle.open(tiny_bundle("td2-psp50")) as bundle:
+        manifest, proof = bundle.manifest, bundle.manifest.parity["fp32"]
+    usual = gate._bounds(manifest, "int8_fp16")
+    assert (usual.min_label_agreement, usual.min_mean_agreement) == (0.96, 0.98)
+    for worst, least in ((0.97, 0.96), (0.7, 0.35)):
+        changed = msgspec.structs.replace(proof, label_agreement=0.98, worst_frame_agreement=worst)
+        own = msgspec.structs.replace(manifest, parity={"int8_fp16": changed, "fp16": changed})
+        found = gate._bounds(own, "int8_fp16")
+        assert (found.min_label_agreement, found.max_error) == (least, usual.max_error)
+        assert gate._bounds(own, "fp16") == gate._BOUNDS["fp16"]
+
+
+def shifted_means(graph):
+    """The graph with other pixels' means: other labels than the original's."""
+    model = onnx.load_model_from_string(graph)
+    for tensor in model.graph.initializer:
+        if tensor.name == "normalise/mean":
+            tensor.CopyFrom(
+                numpy_helper.from_array(numpy_helper.to_array(tensor) * np.float32(0.2), tensor.name)
+            )
+    return model.SerializeToString()
+
+
+def spoil_a_lot(name, array, feeds):
+    """One position of V in one sub-network, by more than steps of INT8 could explain."""
+    if name == "subnet2/value":
+        array[0, 0, 0, 0] += 2 * array.std()
 
 
 def test_engines_that_cannot_run_here_are_built_and_never_run(plan, caplog):

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from tdnet_export.engines.half_check import MIN_HALF_SHARE, checked_half_share
+from tdnet_export.engines.half_check import MIN_HALF_SHARE, MIN_INT8_SHARE, Shares, checked_shares
 from tdnet_export.engines.layer_sources import layers_from_inspector, layers_from_log
-from tdnet_export.engines.layers import EngineLayer, EngineTensor, half_share, layers_json
+from tdnet_export.engines.layers import EngineLayer, EngineTensor, half_share, int8_share, layers_json
 from tdnet_runtime.errors import ExportError
 
 
@@ -283,23 +283,80 @@ def test_the_share_is_weighted_by_the_work():
     assert half_share([]) == 0
 
 
+def checked(layers, precision, graph="subnet1"):
+    return checked_shares(layers, graph=graph, precision=precision)
+
+
 def test_fp16_asked_and_fp32_built_is_an_error():
     half = layer("gemm", inputs=(tensor(8, 8), tensor(8, 8)), outputs=(tensor(8, 8),))
     full = layer("gemm", inputs=(tensor(8, 8, dtype="float32"),), outputs=(tensor(8, 8),), nodes=("a/conv",))
-    assert checked_half_share([half], precision="fp16") == 1
-    assert checked_half_share([full], precision="fp32") == 0
+    assert checked([half], "fp16") == Shares(1, 0)
+    assert checked([full], "fp32") == Shares(0, 0)
     nine_tenths = [half] * 9 + [
         layer("gemm", inputs=(tensor(8, 8, dtype="float32"),) * 2, outputs=(tensor(8, 8),))
     ]
-    assert checked_half_share(nine_tenths, precision="fp16") == pytest.approx(MIN_HALF_SHARE)
+    assert checked(nine_tenths, "fp16").half == pytest.approx(MIN_HALF_SHARE)
     with pytest.raises(ExportError, match=r"FP16 was asked, and 88\.\d%.*FP32 are l"):
-        checked_half_share(nine_tenths[1:], precision="fp16")
+        checked(nine_tenths[1:], "fp16")
     with pytest.raises(ExportError, match=r"FP16 was asked, and 0\.0%.*FP32 are a/conv"):
-        checked_half_share([full], precision="fp16")
+        checked([full], "fp16")
     with pytest.raises(ExportError, match="FP16 was asked"):
-        checked_half_share([], precision="fp16")
+        checked([], "fp16")
     with pytest.raises(ExportError, match=r"FP32 was asked, and .*% .*FP16 are l"):
-        checked_half_share([full, half], precision="fp32")
+        checked([full, half], "fp32")
+
+
+def product(*dtypes, outputs=(), **more):
+    """A product of 8×8 matrices of these dtypes."""
+    return layer("gemm", inputs=tuple(tensor(8, 8, dtype=d) for d in dtypes), outputs=(tensor(8, 8),), **more)
+
+
+@pytest.mark.parametrize(
+    ("found", "int8"),
+    [
+        (product("int8", "int8"), True),
+        (product("int8", "int8", "float32"), True),  # what is added to the result is no factor
+        (product("int8", weights=("int8", 64)), True),
+        (product("int8", constants=(tensor(16, 8, 3, 3, dtype="int8"),)), True),
+        (product("int8", "float16"), False),  # not fused: the weights were made FP16 again
+        (product("float32", "int8"), False),
+        (product("int8", weights=("float16", 64)), False),
+        (product("uint8", "int8"), False),
+        (layer("gemm", inputs=(tensor(1, 8, 1, 1, dtype="int8"), tensor(8, 8, dtype="int8"))), False),
+        (product("float16", "float16"), False),
+    ],
+)
+def test_what_counts_as_int8(found, int8):
+    assert found.is_int8 is int8
+    assert int8_share([found]) == int8
+
+
+def test_int8_asked_and_something_else_built_is_an_error():
+    quick, half = product("int8", "int8"), product("float16", "float16", nodes=("a/conv",))
+    full = product("float32", "float32", nodes=("b/conv",))
+    assert checked([quick], "int8_fp16") == Shares(0, 1)
+    assert checked([quick, half], "int8_fp16") == Shares(0.5, 0.5)
+    assert checked([quick] * 9 + [full], "int8_fp16").int8 == 0.9
+    assert checked([half], "int8_fp16", graph="apm1") == Shares(
+        1, 0
+    )  # its one convolution may be too sensitive
+    assert 1 / 3 < MIN_INT8_SHARE < 1 / 2
+    with pytest.raises(ExportError, match=r"INT8 was asked, and 33\.3% .*expected 45%.*; others are a/conv"):
+        checked([quick, half, half], "int8_fp16")
+    with pytest.raises(ExportError, match=r"INT8 was asked, and 0\.0%"):
+        checked([], "int8_fp16")
+    with pytest.raises(ExportError, match=r"INT8 with FP16 was asked, and 50\.0% .*FP32 are b/conv"):
+        checked([quick, full], "int8_fp16")
+    with pytest.raises(ExportError, match=r"INT8 with FP16 was asked, and 50\.0% "):
+        checked([half, full], "int8_fp16", graph="apm1")
+
+
+def test_int8_that_was_not_asked_is_an_error():
+    quick, full = product("int8", "int8", nodes=("a/conv",)), product("float32", "float32")
+    with pytest.raises(ExportError, match=r"FP32 was asked, and 50\.0% .*are INT8; INT8 are a/conv"):
+        checked([quick, full], "fp32")
+    with pytest.raises(ExportError, match=r"FP16 was asked, and 0\.0%"):
+        checked([quick], "fp16")
 
 
 def test_what_a_bundle_keeps_of_layers():

@@ -244,7 +244,7 @@ def test_a_precision_that_there_is_not(law_bundle: Path, wrong: str) -> None:
         Bundle.open(law_bundle) as bundle,
         pytest.raises(
             OptionError,
-            match=f"there is no precision '{wrong}'; known are: fp32, fp16, bf16, int8, int8-bf16$",
+            match=f"there is no precision '{wrong}'; known are: fp32, fp16, bf16, int8, int8-bf16, int8_fp16$",
         ),
     ):
         open_backend("auto", bundle, precision=wrong)

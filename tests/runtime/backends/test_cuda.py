@@ -36,7 +36,7 @@ def cpu_takes_graphs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         ort_provider,
         "_session",
-        lambda ort, provider, graph, data, more: session(ort, provider, graph, data, {}),
+        lambda ort, provider, graph, data, more, without: session(ort, provider, graph, data, {}, without),
     )
 
 
@@ -118,10 +118,10 @@ def test_without_graphs_the_log_says_why(
     """The provider refuses its graph options: loaded without them, and said."""
     session = ort_provider._session
 
-    def refusing(ort: Any, provider: Provider, graph: str, data: bytes, more: Any) -> Any:
+    def refusing(ort: Any, provider: Provider, graph: str, data: bytes, more: Any, without: Any) -> Any:
         if more:
             raise BackendError("not all nodes are on the GPU")
-        return session(ort, provider, graph, data, more)
+        return session(ort, provider, graph, data, more, without)
 
     monkeypatch.setattr(ort_provider, "_session", refusing)
     with caplog.at_level(logging.WARNING), opened(law_bundle, GRAPHS) as segmenter:

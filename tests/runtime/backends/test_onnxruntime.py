@@ -10,6 +10,7 @@ import weakref
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import onnx
 import onnxruntime
@@ -18,8 +19,10 @@ from onnx import TensorProto, helper, numpy_helper
 from tests.runtime.backends.graph_edits import SPOILED, edited, half_warm, rename, reshape_input
 
 from tdnet_runtime.backends.cpu_count import usable_cpus
-from tdnet_runtime.backends.onnxruntime import session_options, unavailable
-from tdnet_runtime.bundle import Bundle
+from tdnet_runtime.backends.onnxruntime import OnnxRuntimeBackend, session_options, unavailable
+from tdnet_runtime.backends.ort_bound import OrtBoundBackend
+from tdnet_runtime.backends.ort_provider import Provider
+from tdnet_runtime.bundle import Bundle, write_bundle
 from tdnet_runtime.errors import BackendError, BundleDigestError
 from tdnet_runtime.segmenter import Segmenter
 from tdnet_runtime.stream import StreamState
@@ -222,6 +225,37 @@ def loaded(monkeypatch: pytest.MonkeyPatch) -> list[weakref.ref[object]]:
 
     monkeypatch.setattr(onnxruntime, "InferenceSession", remember)
     return sessions
+
+
+@pytest.mark.parametrize(("precision", "without"), [("fp32", []), ("int8_fp16", ["WeightBiasQuantization"])])
+def test_fp16_scales_are_kept_from_an_optimizer(
+    law_bundle: Path, monkeypatch: pytest.MonkeyPatch, precision: str, without: list[str]
+) -> None:
+    """It multiplies two of them in FP16. (tests/export/int8/test_signed.py shows what comes of that.)"""
+    with Bundle.open(law_bundle) as bundle:
+        members = {name: bundle.read(name) for name in bundle.manifest.members}
+        graphs = tuple(
+            msgspec.structs.replace(graph, members={precision: graph.members["fp32"]})
+            for graph in bundle.manifest.graphs
+        )
+        write_bundle(
+            law_bundle,
+            msgspec.structs.replace(bundle.manifest, graphs=graphs, parity={}, members={}),
+            members,
+        )
+    given = []
+    make = onnxruntime.InferenceSession
+
+    def note(*args: object, **options: object) -> object:
+        given.append(options["disabled_optimizers"])
+        return make(*args, **options)
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", note)
+    with Bundle.open(law_bundle) as bundle:
+        OnnxRuntimeBackend(bundle, precision=precision, threads=1).close()
+        cpu = Provider(name="CPUExecutionProvider", device="cpu")
+        OrtBoundBackend(bundle, cpu, name="bound", precision=precision).close()
+    assert given == [without] * 8
 
 
 def test_one_set_of_weights_for_all_streams(law_bundle: Path, loaded: list[weakref.ref[object]]) -> None:

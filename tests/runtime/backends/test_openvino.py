@@ -240,6 +240,16 @@ def test_which_graphs_are_run(
         backend.close()
 
 
+def test_graphs_for_tensorrt_are_refused(write_law: WriteLaw, law_graphs: dict[str, bytes]) -> None:
+    """It computes signed steps after a ReLU wrongly."""
+    path = in_precisions(write_law(), law_graphs, ("int8_fp16", "int8"))
+    with Bundle.open(path) as bundle:
+        reason = openvino.unsuited(bundle, precision="int8_fp16")
+        assert reason is not None
+        assert "int8_fp16 ones are made for TensorRT: ask for int8" in reason
+        assert openvino.unsuited(bundle, precision=None) is None
+
+
 @pytest.mark.parametrize(("asked", "instead"), [("bf16", "fp32"), ("int8-bf16", "int8")])
 def test_bf16_where_the_processor_has_none(
     write_law: WriteLaw,
