@@ -101,10 +101,7 @@ def _memory_mib() -> int:
 
 
 def peak_rss_mib() -> float | None:
-    """Largest resident memory of this process so far; None where the system does not tell.
-
-    Not `getrusage`: Linux hands its figure down from the parent process through fork and exec.
-    """
+    """Largest resident memory of this process (not `getrusage`'s, which Linux hands down from the parent); None: not told."""
     found = re.search(r"^VmHWM:\s*(\d+) kB", _text(Path("/proc/self/status")) or "", re.MULTILINE)
     return int(found[1]) / 1024 if found else None
 
