@@ -101,7 +101,7 @@ def _memory_mib() -> int:
 
 
 def peak_rss_mib() -> float | None:
-    """Largest resident memory of this process (not `getrusage`'s, which Linux hands down from the parent); None: not told."""
+    """Largest resident memory of this process (`getrusage`'s is handed down from the parent); None: not told."""
     found = re.search(r"^VmHWM:\s*(\d+) kB", _text(Path("/proc/self/status")) or "", re.MULTILINE)
     return int(found[1]) / 1024 if found else None
 
