@@ -183,5 +183,5 @@ def test_a_providers_graphs_have_no_pools() -> None:
         return SimpleNamespace(get_providers=lambda: ["P"])
 
     fake = SimpleNamespace(SessionOptions=ort.SessionOptions, InferenceSession=session)
-    _session(fake, Provider("P", "cpu"), "graph", b"", {})
+    _session(fake, Provider("P", "cpu"), "graph", b"", {}, without=())
     assert [options.intra_op_num_threads for options in made] == [1]  # type: ignore[attr-defined]
