@@ -110,6 +110,7 @@ def prove_parity(
             expected = oracle.push(frame)
             for side in sides:
                 side.push(frame, expected)
+            del expected  # before the oracle makes the next one: hundreds of MB
             on_frame(done)
         reports = {
             side.case.precision: side.report(footage=footage, memory_stride=memory_stride) for side in sides
