@@ -42,7 +42,6 @@ from tdnet_runtime.temporary_folder import temporary_folder
 
 __all__ = ["ExportSummary", "Progress", "bundle_from_checkpoint"]
 
-
 Frame = npt.NDArray[np.uint8]
 
 

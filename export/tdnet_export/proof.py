@@ -59,6 +59,7 @@ def proof_cases(
                     terms=_TERMS if precision in _HALF else "",
                 )
             )
+        del models, graphs  # hundreds of MB, which the caller drops as well
         yield cases
 
 
