@@ -34,6 +34,8 @@ def test_the_process_tells_its_own_memory(engine: Path) -> None:
     with Segmenter.open(engine, backend="fake", threads=1) as segmenter:
         side = BundleSide(segmenter)
         before = lineup._used_bytes(side)
-        kept = np.ones(64 << 20, dtype=np.uint8)
-        assert lineup._used_bytes(side) - before > 50 << 20
+        kept = np.ones(
+            512 << 20, dtype=np.uint8
+        )  # far more than what earlier tests' freed memory moves meanwhile
+        assert lineup._used_bytes(side) - before > 256 << 20
         assert kept.all()
