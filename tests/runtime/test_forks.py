@@ -250,19 +250,21 @@ if __name__ == "__main__":
         multiprocessing.get_context("spawn").Process(target=print, args=(segmenter,)).start()
     except TdnetError as error:
         print(error)
-    # As gunicorn does with --preload: workers are forked, serve, and get SIGTERM, which they turn into an exit.
+    # As gunicorn does with --preload: workers are forked, serve, and get SIGTERM, after which they leave between frames.
     workers = []
     for _ in range(2):
         ready, told = os.pipe()
         sys.stdout.flush()
         pid = os.fork()
         if not pid:
-            signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+            asked = []
+            signal.signal(signal.SIGTERM, lambda *_: asked.append(True))
             with opened() as mine, mine.stream() as its:
                 its.push(frame)
                 os.write(told, b".")
-                while True:
+                while not asked:
                     its.push(frame)
+            sys.exit(0)
         os.read(ready, 1)
         workers.append(pid)
     for pid in workers:
