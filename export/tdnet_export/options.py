@@ -13,16 +13,13 @@ from tdnet_models.preprocessing import IMAGENET, Preprocessing
 from tdnet_runtime.errors import OptionError
 from tdnet_runtime.preflight import PREFERRED, SIGNED_INT8
 
-__all__ = ["INT8_PRECISIONS", "PRECISIONS", "SCENE", "ExportOptions", "RebuildOptions", "parse_size"]
+__all__ = ["INT8_PRECISIONS", "PRECISIONS", "ExportOptions", "RebuildOptions", "parse_size"]
 
 PRECISIONS = ("fp32", "fp16", "int8", SIGNED_INT8)
 """That graphs can be written in."""
 
 INT8_PRECISIONS = ("int8", SIGNED_INT8)
 """Those that need calibration: for CPUs, and for TensorRT."""
-
-SCENE = "rendered moving scene"
-"""What the proof's footage is called where the user gave none."""
 
 _SIZE = re.compile(r"(\d{1,5})[x×](\d{1,5})")
 _MAX_STRIDE = 16

@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 __all__ = [
     "BOUNDS",
+    "SCENE",
     "UNBOUNDED",
     "ClassParity",
     "FrameParity",
@@ -17,6 +18,9 @@ __all__ = [
     "class_parity",
     "path_parity",
 ]
+
+SCENE = "rendered moving scene"
+"""What the footage is called where the user gave none."""
 
 UNBOUNDED = float(1 << 20)
 """As `max_error`: any finite one is allowed. (JSON has no infinity.)"""

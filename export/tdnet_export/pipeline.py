@@ -25,10 +25,10 @@ from tdnet_export.int8 import (
 )
 from tdnet_export.int8 import unavailable as int8_unavailable
 from tdnet_export.member_folder import MemberFolder
-from tdnet_export.options import INT8_PRECISIONS, SCENE, ExportOptions
+from tdnet_export.options import INT8_PRECISIONS, ExportOptions
 from tdnet_export.parity import prove_parity
 from tdnet_export.parity_checks import required_frames
-from tdnet_export.parity_report import BOUNDS, ParityReport
+from tdnet_export.parity_report import BOUNDS, SCENE, ParityReport
 from tdnet_export.precision import half_precision_model
 from tdnet_export.proof import proof_cases
 from tdnet_export.termination import sigterm_as_exit

@@ -14,8 +14,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from tdnet_export.options import SCENE
-from tdnet_export.parity_report import UNBOUNDED
+from tdnet_export.parity_report import SCENE, UNBOUNDED
 from tdnet_models.sizes import exact_sizes
 from tdnet_runtime.cli.labelling_view import labelling, preprocessing
 from tdnet_runtime.cli.size_remark import size_remark

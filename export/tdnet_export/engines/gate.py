@@ -17,6 +17,7 @@ import numpy.typing as npt
 from tdnet_export.parity_checks import Verdict, confusion, required_frames, tensor_error
 from tdnet_export.parity_report import (
     BOUNDS,
+    SCENE,
     FrameParity,
     ParityBounds,
     ParityReport,
@@ -115,6 +116,7 @@ def proven(
     single = spec.precision if own else "fp32"
     count = required_frames(len(manifest.paths))
     height, width = manifest.input.height, manifest.input.width
+    footage = SCENE if frames is None else "user's footage"
     shown = frames or [render(index, height=height, width=width) for index in range(count)]
     with temporary_folder("tdnet-gate-") as folder:
         path = folder / "gate.plan"
@@ -126,7 +128,7 @@ def proven(
             engines.stream() as found,
         ):
             report = _compared(
-                spec, manifest, found, expected, shown, on_progress, engines.backend.description
+                spec, manifest, found, expected, shown, on_progress, engines.backend.description, footage
             )
     member = f"engines/{spec.title}/proof.json"
     proof = EngineProof(
@@ -190,6 +192,7 @@ def _compared(
     frames: Sequence[Frame],
     on_progress: OnProof,
     engine: str,
+    footage: str,
 ) -> ParityReport:
     bounds = _bounds(manifest, spec.precision)
     verdict = Verdict(
@@ -221,7 +224,7 @@ def _compared(
         schema_version=_SCHEMA_VERSION,
         precision=spec.precision,
         engine=engine,
-        footage="rendered moving scene",
+        footage=footage,
         memory_stride=manifest.state.stride,
         bounds=bounds,
         frames=tuple(done),

@@ -378,3 +378,17 @@ def test_verify_takes_footage_and_nothing_else(plan):
     result = CliRunner().invoke(app, ["--verify", str(path)], env={"COLUMNS": "300"})
     assert result.exit_code == 0, result.exception
     assert "proven on fake GPU beside ONNX Runtime: 8 frames, 100.0000% of the labels equal" in result.stdout
+
+
+def test_the_report_says_what_was_shown(plan):
+    path = plan()
+
+    def footage():
+        with Bundle.open(path) as bundle:
+            (spec,) = bundle.manifest.engines
+            return msgspec.json.decode(bundle.read(spec.proof.report), type=ParityReport).footage
+
+    verify(path)
+    assert footage() == "rendered moving scene"
+    verify(path, frames=lambda paths, size_hw: [np.full((*size_hw, 3), t, np.uint8) for t in range(8)])
+    assert footage() == "user's footage"
