@@ -11,9 +11,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.guard import forget_what_was_inherited, pytest_runtest_call
 
 from tdnet_bench.machine.private_caches import use_private_caches
 
+__all__ = ["pytest_runtest_call"]
+
+forget_what_was_inherited()
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # tests import onnxruntime by themselves, too
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault(
