@@ -4,9 +4,12 @@ Two kinds of networks: the published ones at the small reference size, whose out
 code lie in `data/reference`, and tiny ones of the same design, which export in a second.
 """
 
+import importlib
 import importlib.util
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +49,31 @@ def _auto_is_onnxruntime_on_a_cpu():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(backends, "AUTO_ORDER", tuple(b for b in backends.AUTO_ORDER if b != "openvino"))
         yield
+
+
+PROGRAMS = {
+    "tdnet-export": "tdnet_export:main",
+    "tdnet-run": "tdnet_runtime.cli:run_main",
+    "tdnet-inspect": "tdnet_runtime.cli:inspect_main",
+    "tdnet-bench": "tdnet_bench:main",
+}
+
+
+@pytest.fixture
+def command(monkeypatch, capfd):
+    """command(program, *arguments, cwd=None): what it says and its exit code, without a process: that takes seconds of imports."""
+
+    def run(program, *arguments, cwd="."):
+        module, _, main = PROGRAMS[program].partition(":")
+        capfd.readouterr()
+        with monkeypatch.context() as patch, pytest.raises(SystemExit) as caught:
+            patch.setattr(sys, "argv", [program, *map(str, arguments)])
+            patch.setenv("COLUMNS", "80")
+            patch.chdir(cwd)
+            getattr(importlib.import_module(module), main)()
+        return subprocess.CompletedProcess([program], caught.value.code or 0, *capfd.readouterr())
+
+    return run
 
 
 @pytest.hookimpl(wrapper=True)

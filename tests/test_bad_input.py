@@ -14,35 +14,40 @@ torch = pytest.importorskip("torch")
 cv2 = pytest.importorskip("cv2")
 
 import numpy as np  # noqa: E402
-
-MAINS = {
-    "tdnet-export": "from tdnet_export import main",
-    "tdnet-run": "from tdnet_runtime.cli import run_main as main",
-    "tdnet-inspect": "from tdnet_runtime.cli import inspect_main as main",
-    "tdnet-bench": "from tdnet_bench import main",
-}
+from tests.conftest import PROGRAMS  # noqa: E402
 
 
-def run(program, *arguments, cwd):
-    command = [sys.executable, "-c", f"{MAINS[program]}; main()", *map(str, arguments)]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "NO_COLOR": "1"}
-    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=environment, timeout=120)
+def process(program, *arguments, cwd):
+    """`command`, as a process of its own."""
+    module, _, main = PROGRAMS[program].partition(":")
+    lines = f"from {module} import {main}; {main}()"
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    return subprocess.run(
+        [sys.executable, "-c", lines, *arguments],
+        capture_output=True, text=True, cwd=cwd, env=environment, timeout=120,
+    )  # fmt: skip
 
 
 def listing(folder):
     return {path.name: path.stat().st_mtime_ns for path in Path(folder).rglob("*")}
 
 
-def assert_refused(program, arguments, message, cwd, *, code=1):
-    before = listing(cwd)
-    done = run(program, *arguments, cwd=cwd)
-    assert done.returncode == code, done.stderr
-    assert message in done.stderr
-    assert "Traceback" not in done.stderr + done.stdout
-    if code == 1:
-        assert done.stderr.startswith(f"{program}: error: ")
-        assert done.stderr.count("\n") == 1
-    assert listing(cwd) == before
+@pytest.fixture
+def assert_refused(command, inputs):
+    """assert_refused(program, arguments, message, code=1), in the folder of `inputs`."""
+
+    def check(program, arguments, message, *, code=1, run=command):
+        before = listing(inputs)
+        done = run(program, *arguments, cwd=inputs)
+        assert done.returncode == code, done.stderr
+        assert message in done.stderr
+        assert "Traceback" not in done.stderr + done.stdout
+        if code == 1:
+            assert done.stderr.startswith(f"{program}: error: ")
+            assert done.stderr.count("\n") == 1
+        assert listing(inputs) == before
+
+    return check
 
 
 @pytest.fixture(scope="module")
@@ -119,8 +124,8 @@ CHECKPOINTS = [
 
 
 @pytest.mark.parametrize(("name", "message"), CHECKPOINTS)
-def test_checkpoints(name, message, inputs):
-    assert_refused("tdnet-export", ["--ckpt", name, "--out", "new.plan"], message, inputs)
+def test_checkpoints(name, message, assert_refused):
+    assert_refused("tdnet-export", ["--ckpt", name, "--out", "new.plan"], message)
 
 
 OPTIONS = [
@@ -160,8 +165,8 @@ OPTIONS = [
 
 
 @pytest.mark.parametrize(("arguments", "message", "code"), OPTIONS)
-def test_options(arguments, message, code, inputs):
-    assert_refused("tdnet-export", arguments, message, inputs, code=code)
+def test_options(arguments, message, code, assert_refused):
+    assert_refused("tdnet-export", arguments, message, code=code)
 
 
 BUNDLES = [
@@ -180,9 +185,9 @@ BUNDLES = [
 
 @pytest.mark.parametrize("program", ["tdnet-inspect", "tdnet-run"])
 @pytest.mark.parametrize(("name", "message"), BUNDLES)
-def test_bundles(program, name, message, inputs):
+def test_bundles(program, name, message, assert_refused):
     arguments = [name] if program == "tdnet-inspect" else ["--engine", name, "--input", "still"]
-    assert_refused(program, arguments, message, inputs)
+    assert_refused(program, arguments, message)
 
 
 VIDEOS = [
@@ -209,18 +214,18 @@ USAGE = [
 
 
 @pytest.mark.parametrize(("arguments", "message"), VIDEOS)
-def test_videos_and_outputs(arguments, message, inputs):
-    assert_refused("tdnet-run", ["--engine", "good.plan", *arguments], message, inputs)
+def test_videos_and_outputs(arguments, message, assert_refused):
+    assert_refused("tdnet-run", ["--engine", "good.plan", *arguments], message)
 
 
 @pytest.mark.parametrize(("arguments", "message"), USAGE)
-def test_wrong_usage(arguments, message, inputs):
-    assert_refused("tdnet-run", ["--engine", "good.plan", *arguments], message, inputs, code=2)
+def test_wrong_usage(arguments, message, assert_refused):
+    assert_refused("tdnet-run", ["--engine", "good.plan", *arguments], message, code=2)
 
 
-def test_frames_before_a_bad_one_stay(inputs):
+def test_frames_before_a_bad_one_stay(command, inputs):
     """The second image has another size: one line, and the first one's labels stay."""
-    done = run("tdnet-run", "--engine", "good.plan", "--input", "images", "--labels", "kept", cwd=inputs)
+    done = command("tdnet-run", "--engine", "good.plan", "--input", "images", "--labels", "kept", cwd=inputs)
     assert done.returncode == 1
     assert "1.png" in done.stderr
     assert "Traceback" not in done.stderr
@@ -239,14 +244,14 @@ EMPTY = {
 @pytest.mark.parametrize(
     ("program", "option"), [(p, option) for p, options in EMPTY.items() for option in options]
 )
-def test_an_unset_variable_is_not_the_current_folder(program, option, inputs):
+def test_an_unset_variable_is_not_the_current_folder(program, option, assert_refused):
     message = f"{option} was given an empty value; is a variable unset?"
-    assert_refused(program, [option, ""], message, inputs)
+    assert_refused(program, [option, ""], message)
 
 
 @pytest.mark.parametrize(("program", "arguments"), [("tdnet-inspect", [""]), ("tdnet-bench", ["show", ""])])
-def test_an_unset_variable_as_an_argument(program, arguments, inputs):
-    assert_refused(program, arguments, "an argument is empty; is a variable unset?", inputs)
+def test_an_unset_variable_as_an_argument(program, arguments, assert_refused):
+    assert_refused(program, arguments, "an argument is empty; is a variable unset?")
 
 
 @pytest.mark.parametrize(
@@ -257,6 +262,20 @@ def test_an_unset_variable_as_an_argument(program, arguments, inputs):
         ("tdnet-export", ["--ckpt", "good.pth", "--frames"]),
     ],
 )
-def test_an_address_is_quoted_as_it_came(program, arguments, inputs):
+def test_an_address_is_quoted_as_it_came(program, arguments, assert_refused):
     address = "rtsp://user:word@10.0.0.5//live/../1"
-    assert_refused(program, [*arguments, address], repr(address), inputs)
+    assert_refused(program, [*arguments, address], repr(address))
+
+
+@pytest.mark.parametrize(
+    ("program", "arguments", "message"),
+    [
+        ("tdnet-export", ["--ckpt", "module.pth", "--out", "new.plan"], "code"),
+        ("tdnet-run", ["--engine", "good.plan", "--input", "broken"], "0.png"),
+        ("tdnet-inspect", ["flipped.plan"], "it was damaged or changed"),
+        ("tdnet-bench", ["--engine", "good.plan", "--input", "absent.mp4", "--peer", "none"], "absent.mp4"),
+    ],
+)
+def test_as_processes(program, arguments, message, assert_refused):
+    """Whose libraries have words of their own at the end."""
+    assert_refused(program, arguments, message, run=process)
