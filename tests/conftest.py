@@ -61,16 +61,18 @@ PROGRAMS = {
 
 @pytest.fixture
 def command(monkeypatch, capfd):
-    """command(program, *arguments, cwd=None): what it says and its exit code, without a process: that takes seconds of imports."""
+    """command(program, *arguments, cwd="."): its exit code and words, in this process: another one imports for seconds."""
 
     def run(program, *arguments, cwd="."):
         module, _, main = PROGRAMS[program].partition(":")
         capfd.readouterr()
-        with monkeypatch.context() as patch, pytest.raises(SystemExit) as caught:
+        call = getattr(importlib.import_module(module), main)
+        with monkeypatch.context() as patch:
             patch.setattr(sys, "argv", [program, *map(str, arguments)])
             patch.setenv("COLUMNS", "80")
             patch.chdir(cwd)
-            getattr(importlib.import_module(module), main)()
+            with pytest.raises(SystemExit) as caught:
+                call()
         return subprocess.CompletedProcess([program], caught.value.code or 0, *capfd.readouterr())
 
     return run

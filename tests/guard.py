@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,7 +20,14 @@ LIMIT_S = 300
 """For a test that is not `slow`: tens of times what the longest takes."""
 VARIABLES = (
     *("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "TERM", "TTY_COMPATIBLE"),
-    *("TTY_INTERACTIVE", "PYTHONWARNINGS", "PYTHONUNBUFFERED", "PYTHONIOENCODING", "PYTHONUTF8", "PYTHONSAFEPATH"),
+    *(
+        "TTY_INTERACTIVE",
+        "PYTHONWARNINGS",
+        "PYTHONUNBUFFERED",
+        "PYTHONIOENCODING",
+        "PYTHONUTF8",
+        "PYTHONSAFEPATH",
+    ),
     *("PYTHONDEVMODE", "PYTHONOPTIMIZE", "PYTHONINSPECT", "PYTHONVERBOSE", "PYTHONPROFILEIMPORTTIME"),
 )
 """Of a user's environment, on which what is printed or imported depends: tests set those that they mean."""
@@ -62,9 +72,19 @@ def end(pids: set[int]) -> None:
             continue
 
 
+@contextmanager
+def running(command: Sequence[object], **options: Any) -> Iterator[subprocess.Popen[str]]:
+    """`with subprocess.Popen(…)` that kills it in the end, or a failed assertion would wait for it, for ever."""
+    with subprocess.Popen(list(map(str, command)), **options) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
-    """No process outlives its test; and one that does not end fails, once what it waits for is killed: `with Popen` would wait on."""
+    """No process outlives its test, and a test that does not end fails, once what it may wait for is killed."""
     before = children()
 
     def give_up(number: int, frame: object) -> None:

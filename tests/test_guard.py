@@ -28,8 +28,9 @@ def test_here():
     assert "COLUMNS" not in os.environ
 
 def test_in_children():
-    lines = "import signal; print(*(signal.getsignal(n) == signal.SIG_IGN for n in (1, 3, 15, 17)), signal.pthread_sigmask(0, ()))"
-    assert subprocess.check_output([sys.executable, "-c", lines]) == b"False False False False set()\\n"
+    lines = "import signal; print(*(signal.getsignal(n) == signal.SIG_IGN for n in (1, 3, 15, 17)))"
+    lines += "; print(signal.pthread_sigmask(0, ()))"
+    assert subprocess.check_output([sys.executable, "-c", lines]) == b"False False False False\\nset()\\n"
 """
 STUCK = """
 import subprocess, sys
@@ -58,7 +59,18 @@ def test_after():
 def run(folder: Path, lines: str, **options: object) -> str:
     (folder / "conftest.py").write_text(CONFTEST)
     (folder / "test_it.py").write_text(lines)
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:randomly", "-q", "--rootdir", folder]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "no:randomly",
+        "-q",
+        "--rootdir",
+        folder,
+    ]
     done = subprocess.run(
         [*command, "-W", "ignore::pytest.PytestUnraisableExceptionWarning", folder],
         cwd=folder, capture_output=True, text=True, **options,
@@ -77,14 +89,17 @@ def test_what_is_inherited_is_forgotten(tmp_path: Path) -> None:
     assert "2 passed" in said, said
 
 
-@pytest.mark.skipif(not Path(f"/proc/self/task/{os.getpid()}/children").exists(), reason="the kernel lists no children")
+@pytest.mark.skipif(
+    not Path(f"/proc/self/task/{os.getpid()}/children").exists(), reason="the kernel lists no children"
+)
 def test_a_stuck_test_ends_with_all_that_it_started(tmp_path: Path) -> None:
     said = run(tmp_path, STUCK, env={**os.environ, "TDNET_TEST_LIMIT_S": "1"})
-    assert "3 failed" not in said
     assert "2 failed, 2 passed" in said, said
     assert said.count("it did not end in 1 s") >= 2
     until = time.monotonic() + 20
-    while time.monotonic() < until and (left := [p for p in Path("/proc").glob("[0-9]*") if str(tmp_path) in links(p)]):
+    while time.monotonic() < until and (
+        left := [p for p in Path("/proc").glob("[0-9]*") if str(tmp_path) in links(p)]
+    ):
         time.sleep(0.1)
     assert left == []
 

@@ -6,10 +6,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
+from tests.guard import running
 
 from tdnet_bench.documents.document import Document, write_document
 from tdnet_bench.documents.journal import read_run
@@ -38,7 +41,17 @@ def _environment() -> dict[str, str]:
     return os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "COLUMNS": "80", "NO_COLOR": "1"}
 
 
-def _run(*arguments: str | Path, code: str = MAIN) -> subprocess.CompletedProcess[str]:
+Done = subprocess.CompletedProcess[str]
+Bench = Callable[..., Done]
+
+
+@pytest.fixture
+def bench(command: Callable[..., Done]) -> Bench:
+    """bench(*arguments): in this process, where the process is not what is tested."""
+    return partial(command, "tdnet-bench")
+
+
+def _run(*arguments: str | Path, code: str = MAIN) -> Done:
     return subprocess.run(
         [sys.executable, "-c", code, *map(str, arguments)],
         capture_output=True,
@@ -48,7 +61,7 @@ def _run(*arguments: str | Path, code: str = MAIN) -> subprocess.CompletedProces
     )
 
 
-def _error(done: subprocess.CompletedProcess[str]) -> str:
+def _error(done: Done) -> str:
     """The one line on stderr of a user's error."""
     assert done.returncode == 1, done.stderr
     assert done.stdout == ""
@@ -57,8 +70,8 @@ def _error(done: subprocess.CompletedProcess[str]) -> str:
     return line.removeprefix("tdnet-bench: error: ")
 
 
-def test_help_shows_examples_and_exit_codes() -> None:
-    done = _run("--help")
+def test_help_shows_examples_and_exit_codes(bench: Bench) -> None:
+    done = bench("--help")
     assert done.returncode == 0
     text = " ".join(done.stdout.split())
     assert "tdnet-bench --engine tdnet50.plan --ckpt best.pth" in text
@@ -93,23 +106,23 @@ def test_help_shows_examples_and_exit_codes() -> None:
         (["--engine", "x.plan", "contrast"], "contrast"),
     ],
 )
-def test_wrong_usage_exits_with_2(arguments: list[str], message: str) -> None:
-    done = _run(*arguments)
+def test_wrong_usage_exits_with_2(bench: Bench, arguments: list[str], message: str) -> None:
+    done = bench(*arguments)
     assert done.returncode == 2
     assert message in done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_user_errors_are_one_line(engine: Path, tmp_path: Path) -> None:
+def test_user_errors_are_one_line(bench: Bench, engine: Path, tmp_path: Path) -> None:
     ckpt = tmp_path / "other.pth"
     ckpt.write_bytes(b"something else")
     fake = ("--engine", engine, "--backend", "fake", "--peer", "none")
-    assert "--engine needs a file" in _error(_run("--engine", tmp_path / "absent.plan"))
-    assert "--peer none contradicts" in _error(_run(*fake, "--ckpt", ckpt))
-    assert "its SHA-256 is" in _error(_run(*fake[:4], "--ckpt", ckpt))
-    assert "no backend 'warp'" in _error(_run("--engine", engine, "--backend", "warp"))
-    assert "bundle" in _error(_run("--engine", ckpt, "--peer", "none"))
-    assert "these are no records" in _error(_run("show", ckpt.rename(tmp_path / "x.records.jsonl")))
+    assert "--engine needs a file" in _error(bench("--engine", tmp_path / "absent.plan"))
+    assert "--peer none contradicts" in _error(bench(*fake, "--ckpt", ckpt))
+    assert "its SHA-256 is" in _error(bench(*fake[:4], "--ckpt", ckpt))
+    assert "no backend 'warp'" in _error(bench("--engine", engine, "--backend", "warp"))
+    assert "bundle" in _error(bench("--engine", ckpt, "--peer", "none"))
+    assert "these are no records" in _error(bench("show", ckpt.rename(tmp_path / "x.records.jsonl")))
 
 
 def test_a_run_prints_its_tables(engine: Path) -> None:
@@ -123,13 +136,13 @@ def test_a_run_prints_its_tables(engine: Path) -> None:
     assert done.stderr == ""
 
 
-def test_a_page_is_written_with_the_run_and_later(engine: Path, tmp_path: Path) -> None:
+def test_a_page_is_written_with_the_run_and_later(bench: Bench, engine: Path, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     page, later, document = tmp_path / "a.html", tmp_path / "b.html", tmp_path / "a.json"
     arguments = ("--engine", engine, "--backend", "fake", "--frames", "2", "--peer", "none", "--roofline")
-    done = _run(*arguments, "--json", document, "--html", page)
+    done = bench(*arguments, "--json", document, "--html", page)
     assert done.returncode == 0, done.stderr
-    done = _run("show", document, "--html", later)
+    done = bench("show", document, "--html", later)
     assert done.returncode == 0, done.stderr
     for text in (page.read_text(), later.read_text()):
         assert "fake:fp32 has no roofline" in text
@@ -156,11 +169,12 @@ def test_without_torch_what_was_asked_for_is_left_out_and_the_exit_code_tells(
 
 
 def test_a_backend_that_the_bundle_lacks_is_left_out_and_the_exit_code_tells(
+    bench: Bench,
     tiny_bundle: Callable[[str], Path],
 ) -> None:
     pytest.importorskip("onnxruntime")
     arguments = ("--engine", tiny_bundle("td2-fa18"), "--backend", "onnxruntime", "--frames", "2")
-    done = _run(*arguments, "--peer", "onnxruntime:fp16", "--peer", "fake")
+    done = bench(*arguments, "--peer", "onnxruntime:fp16", "--peer", "fake")
     assert done.returncode in (3, 4), done.stderr  # the fake's labels are others
     text = " ".join(done.stdout.split())
     assert "LEFT OUT onnxruntime:fp16: " in text
@@ -168,12 +182,12 @@ def test_a_backend_that_the_bundle_lacks_is_left_out_and_the_exit_code_tells(
 
 
 def test_a_reference_that_disagrees_is_loud_and_the_exit_code_tells(
-    tiny_bundle: Callable[[str], Path], tmp_path: Path
+    bench: Bench, tiny_bundle: Callable[[str], Path], tmp_path: Path
 ) -> None:
     """The fake's labels beside those of the bundle's own FP32 graphs."""
     pytest.importorskip("onnxruntime")
     path = tmp_path / "run.json"
-    done = _run(
+    done = bench(
         "--engine", tiny_bundle("td2-fa18"), "--backend", "onnxruntime", "--frames", "2",
         "--peer", "fake", "--json", path,
     )  # fmt: skip
@@ -183,10 +197,10 @@ def test_a_reference_that_disagrees_is_loud_and_the_exit_code_tells(
     assert "fake:fp32" in loud[0]
 
 
-def test_json_alone_is_quiet_but_on_a_terminal(engine: Path, tmp_path: Path) -> None:
+def test_json_alone_is_quiet_but_on_a_terminal(bench: Bench, engine: Path, tmp_path: Path) -> None:
     path = tmp_path / "run.json"
     arguments = ("--engine", engine, "--backend", "fake", "--frames", "2", "--peer", "none", "--json", path)
-    done = _run(*arguments, "--threads", "1")
+    done = bench(*arguments, "--threads", "1")
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
     content = json.loads(path.read_text())
     assert content["config"]["threads"] == 1
@@ -195,35 +209,34 @@ def test_json_alone_is_quiet_but_on_a_terminal(engine: Path, tmp_path: Path) -> 
     again = _run(*arguments, "--threads", "1", code=TERMINAL + MAIN)
     assert again.returncode == 0
     assert "back to back" in again.stdout
-    other = _run(*arguments, "--threads", "2")
+    other = bench(*arguments, "--threads", "2")
     assert "--json holds a run of another configuration (threads 1, now 2)" in _error(other)
 
 
-def test_a_killed_run_leaves_records_that_can_be_shown(engine: Path, tmp_path: Path) -> None:
-    path = tmp_path / "run.json"
+@contextmanager
+def _measuring(arguments: tuple[str | Path, ...], journal: Path) -> Iterator[subprocess.Popen[str]]:
+    """A process that has written some records; it is killed in the end."""
+    command = [sys.executable, "-c", MAIN, *map(str, arguments), "--json", str(journal.parent / "run.json")]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "env": _environment()}
+    with running(command, **pipes) as process:
+        until = time.monotonic() + 60
+        while not (journal.exists() and journal.read_bytes().count(b"\n") > 4):
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        yield process
+
+
+def test_a_killed_run_leaves_records_that_can_be_shown(bench: Bench, engine: Path, tmp_path: Path) -> None:
     journal = tmp_path / "run.records.jsonl"
     arguments = ("--engine", engine, "--backend", "fake", "--frames", "100000", "--peer", "none")
-    process = subprocess.Popen(
-        [sys.executable, "-c", MAIN, *map(str, arguments), "--json", str(path)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env=_environment(),
-    )
-    with process:
-        try:
-            deadline_s = time.monotonic() + 60
-            while not (journal.exists() and journal.read_bytes().count(b"\n") > 4):
-                assert process.poll() is None
-                assert time.monotonic() < deadline_s
-                time.sleep(0.05)
-        finally:
-            process.send_signal(signal.SIGKILL)
-            process.communicate(timeout=20)
-    assert not path.exists()
+    with _measuring(arguments, journal):
+        pass
+    assert not (tmp_path / "run.json").exists()
     left = read_run(journal)
     assert len(left.records) >= 4
     assert [r.frame for r in left.records if isinstance(r, FrameRecord)] == list(range(len(left.records)))
-    done = _run("show", journal)
+    done = bench("show", journal)
     assert done.returncode == 0, done.stderr
     assert "CUT SHORT" in done.stdout
     assert "back to back" in done.stdout
@@ -242,21 +255,7 @@ def test_a_signal_says_where_the_records_are(
 ) -> None:
     journal = tmp_path / "run.records.jsonl"
     arguments = ("--engine", engine, "--backend", "fake", "--frames", "100000", "--peer", "none")
-    # A shell starts background jobs with SIGINT ignored, and Python then leaves it so.
-    code = f"import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n{MAIN}"
-    process = subprocess.Popen(
-        [sys.executable, "-c", code, *map(str, arguments), "--json", str(tmp_path / "run.json")],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=_environment(),
-    )
-    with process:
-        deadline_s = time.monotonic() + 60
-        while not (journal.exists() and journal.read_bytes().count(b"\n") > 4):
-            assert process.poll() is None
-            assert time.monotonic() < deadline_s
-            time.sleep(0.05)
+    with _measuring(arguments, journal) as process:
         process.send_signal(number)
         _, stderr = process.communicate(timeout=20)
     assert process.returncode == code_given
@@ -267,25 +266,25 @@ def test_a_signal_says_where_the_records_are(
     assert read_run(journal).records
 
 
-def test_two_runs_are_compared(document: Document, tmp_path: Path) -> None:
+def test_two_runs_are_compared(bench: Bench, document: Document, tmp_path: Path) -> None:
     import msgspec
 
     first, second = tmp_path / "a.json", tmp_path / "b.json"
     write_document(document, first)
     write_document(document, second)
-    done = _run("compare", first, second)
+    done = bench("compare", first, second)
     assert done.returncode == 0, done.stderr
     assert "A frame of the first run takes 1.000 of the second's time" in done.stdout
     other = msgspec.structs.replace(document, config=msgspec.structs.replace(document.config, height=96))
     write_document(other, second)
-    assert "height is 48 and 96" in _error(_run("compare", first, second))
-    assert "--side 'warp'" in _error(_run("compare", first, first, "--side", "warp"))
+    assert "height is 48 and 96" in _error(bench("compare", first, second))
+    assert "--side 'warp'" in _error(bench("compare", first, first, "--side", "warp"))
 
 
-def test_a_document_can_be_shown_again(document: Document, tmp_path: Path) -> None:
+def test_a_document_can_be_shown_again(bench: Bench, document: Document, tmp_path: Path) -> None:
     path = tmp_path / "run.json"
     write_document(document, path)
-    done = _run("show", path)
+    done = bench("show", path)
     assert done.returncode == 0, done.stderr
     assert "LEFT OUT torch-compile: no C++ compiler" in done.stdout
 

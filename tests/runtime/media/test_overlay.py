@@ -1,4 +1,3 @@
-import signal
 import subprocess
 import sys
 from fractions import Fraction
@@ -7,6 +6,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from tests.guard import running
 
 from tdnet_runtime.errors import MediaError
 from tdnet_runtime.media.blend import blend, color_table
@@ -215,14 +215,11 @@ def test_an_error_outside_still_finishes_the_file(tmp_path, draw, source_frame):
 
 def test_readable_after_kill_9(tmp_path):
     path = tmp_path / "out.mp4"
-    child = subprocess.Popen(
-        [sys.executable, "-c", WRITE, str(path), "0", "100000", "0.002"], stdout=subprocess.PIPE, text=True
-    )
-    with child:
+    command = [sys.executable, "-c", WRITE, path, "0", "100000", "0.002"]
+    with running(command, stdout=subprocess.PIPE, text=True) as child:
         for line in child.stdout:
             if int(line) >= 110:
                 break
-        child.send_signal(signal.SIGKILL)
     with VideoSource(path) as source:
         frames = sum(1 for _ in source)  # without an error at the end
     assert frames >= 110 - 26
@@ -230,14 +227,11 @@ def test_readable_after_kill_9(tmp_path):
 
 def test_slow_frames_are_flushed_by_the_clock(tmp_path):
     path = tmp_path / "out.mp4"
-    child = subprocess.Popen(
-        [sys.executable, "-c", WRITE, str(path), "0", "100000", "0.3"], stdout=subprocess.PIPE, text=True
-    )
-    with child:
+    command = [sys.executable, "-c", WRITE, path, "0", "100000", "0.3"]
+    with running(command, stdout=subprocess.PIPE, text=True) as child:
         for line in child.stdout:
             if int(line) >= 6:
                 break
-        child.send_signal(signal.SIGKILL)
     assert len(read(path)) >= 2
 
 
