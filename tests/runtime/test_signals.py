@@ -5,16 +5,20 @@ from __future__ import annotations
 import fcntl
 import os
 import re
+import select
 import signal
 import subprocess
 import sys
 import termios
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 import av
 import pytest
+from tests.guard import children, running
 
 from tdnet_runtime.cli.interrupt import stop_on_interrupt
 from tdnet_runtime.signals import Ended
@@ -24,16 +28,11 @@ SIGNALS = [
     (signal.SIGTERM, 143, "terminated"),
     (signal.SIGHUP, 129, "terminated"),
 ]
-each_signal = pytest.mark.parametrize(
-    ("number", "code", "word"), SIGNALS, ids=["SIGINT", "SIGTERM", "SIGHUP"]
-)
 
 # A run of the fake backend on a made-up source. `stage` is where it stops: it says so on stdout, and stays there.
 RUN = """
-import ctypes, signal, sys, threading, time
+import ctypes, os, sys, threading, time
 PLAN, FOLDER, STAGE = sys.argv[1:4]
-if STAGE != "ignoring":  # a shell starts background jobs with it ignored
-    signal.signal(signal.SIGINT, signal.default_int_handler)
 import numpy
 from tdnet_runtime.cli import run_main
 from tdnet_runtime.cli import run as command
@@ -44,6 +43,15 @@ from tdnet_runtime.media.overlay import OverlayWriter
 
 def there():
     print("there", flush=True)
+
+
+def wait_for_the_test():
+    \"\"\"In a call that comes back: when the test says so, or its terminal is gone.\"\"\"
+    there()
+    try:
+        os.read(0, 1)
+    except OSError:
+        pass
 
 
 def stuck():
@@ -88,9 +96,8 @@ def opened(*arguments, **options):
 
 
 def pushed(stream, *arguments, **options):
-    if stream.frame_index == 4 and STAGE in ("frame", "ignoring"):
-        there()
-        time.sleep(1.5)
+    if stream.frame_index == 4 and STAGE == "frame":
+        wait_for_the_test()
     if stream.frame_index == 4 and STAGE == "stuck in a frame":
         stuck()
     return real_push(stream, *arguments, **options)
@@ -98,8 +105,7 @@ def pushed(stream, *arguments, **options):
 
 def closed(overlay):
     if STAGE == "closing":
-        there()
-        time.sleep(1.5)
+        wait_for_the_test()
     real_close(overlay)
 
 
@@ -113,36 +119,74 @@ sys.argv += ["--labels", FOLDER + "/labels", "--overlay", FOLDER + "/o.mp4"]
 run_main()
 """
 
-Start = Callable[..., "subprocess.Popen[str]"]
+Process = subprocess.Popen[str]
+Start = Callable[..., Process]
 
 
 @pytest.fixture
-def start(child_env: Mapping[str, str], made_up_bundle: Path, tmp_path: Path) -> Iterator[Start]:
-    """Start a run that stops at a stage; it is there on return."""
-    started: list[subprocess.Popen[str]] = []
+def begin(child_env: Mapping[str, str], made_up_bundle: Path) -> Iterator[Start]:
+    """Begin a run, in a folder, that stops at a stage."""
+    with ExitStack() as begun:
 
-    def begin(stage: str, *, before: Callable[[], object] | None = None) -> subprocess.Popen[str]:
-        process = subprocess.Popen(
-            [sys.executable, "-c", RUN, str(made_up_bundle), str(tmp_path), stage],
-            env={**child_env, "COLUMNS": "200"},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            preexec_fn=before,
-        )
-        started.append(process)
-        assert process.stdout is not None
-        assert process.stdout.readline() == "there\n", process.stderr and process.stderr.read()
-        return process
+        def one(stage: str, folder: Path, *, before: Callable[[], object] | None = None) -> Process:
+            return begun.enter_context(
+                running(
+                    [sys.executable, "-c", RUN, made_up_bundle, folder, stage],
+                    env={**child_env, "COLUMNS": "200"},
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                    text=True,
+                    preexec_fn=before,
+                )
+            )
 
-    yield begin
-    for process in started:
-        process.kill()
-        process.communicate()
+        yield one
 
 
-def ended(process: subprocess.Popen[str], *, limit_s: float = 20) -> tuple[int, str, str]:
-    out, err = process.communicate(timeout=limit_s)
+def wait_until_there(process: Process) -> None:
+    assert process.stdout is not None
+    assert process.stdout.readline() == "there\n", process.stderr and process.stderr.read()
+
+
+@dataclass(frozen=True)
+class Signalled:
+    """A run that was sent a signal at its stage, and what it should end with."""
+
+    process: Process
+    folder: Path
+    number: int
+    code: int
+    said: str
+
+
+Signal = Callable[[str], list[Signalled]]
+
+
+@pytest.fixture
+def signalled(begin: Start, tmp_path: Path) -> Signal:
+    """Runs beside each other, since they wait for seconds: one for each signal, which it is sent at the stage."""
+
+    def at(stage: str) -> list[Signalled]:
+        runs = []
+        for number, code, word in SIGNALS:
+            folder = tmp_path / f"{number}"
+            folder.mkdir()
+            runs.append(Signalled(begin(stage, folder), folder, number, code, f"tdnet-run: {word}\n"))
+        pending = {run.process.stdout: run for run in runs}
+        while pending:  # in the order in which they come, since some do not stay
+            for stdout in select.select(pending, [], [])[0]:
+                run = pending.pop(stdout)
+                wait_until_there(run.process)
+                run.process.send_signal(run.number)
+        return runs
+
+    return at
+
+
+def ended(process: Process, *, limit_s: float = 60) -> tuple[int, str, str]:
+    """It goes on where it waited for the test: its exit code, stdout and stderr."""
+    out, err = process.communicate("\n", timeout=limit_s)
     return process.returncode, out, err
 
 
@@ -152,57 +196,46 @@ def written(folder: Path) -> tuple[int, int]:
         return len(list((folder / "labels").iterdir())), sum(1 for _ in container.decode(video=0))
 
 
-@each_signal
 @pytest.mark.parametrize(("stage", "frames"), [("frame", 5), ("patient camera", 4), ("camera", 4)])
-def test_the_frame_is_finished(
-    start: Start, tmp_path: Path, stage: str, frames: int, number: int, code: int, word: str
-) -> None:
+def test_the_frame_is_finished(signalled: Signal, stage: str, frames: int) -> None:
     """Or, where there is none yet, nothing is waited for: neither for a slow camera nor for one that is stuck."""
-    process = start(stage)
-    process.send_signal(number)
-    returned, out, err = ended(process)
-    assert (returned, err) == (code, f"tdnet-run: {word}\n")
-    assert re.search(rf"^frames +{frames}, then interrupted *$", out, re.MULTILINE)
-    assert written(tmp_path) == (frames, frames)
+    for run in signalled(stage):
+        returned, out, err = ended(run.process)
+        assert (run.number, returned, err) == (run.number, run.code, run.said)
+        assert re.search(rf"^frames +{frames}, then interrupted *$", out, re.MULTILINE)
+        assert written(run.folder) == (frames, frames)
 
 
-@each_signal
 @pytest.mark.parametrize("stage", ["opening", "stuck while opening"])
-def test_before_the_first_frame(
-    start: Start, stage: str, tmp_path: Path, number: int, code: int, word: str
-) -> None:
-    process = start(stage)
-    process.send_signal(number)
-    assert ended(process) == (code, "", f"tdnet-run: {word}\n")
-    assert not (tmp_path / "o.mp4").exists()
+def test_before_the_first_frame(signalled: Signal, stage: str) -> None:
+    for run in signalled(stage):
+        assert (run.number, *ended(run.process)) == (run.number, run.code, "", run.said)
+        assert not (run.folder / "o.mp4").exists()
 
 
-@each_signal
-def test_while_the_files_are_closed(start: Start, tmp_path: Path, number: int, code: int, word: str) -> None:
-    process = start("closing")
-    process.send_signal(number)
-    returned, out, err = ended(process)
-    assert (returned, err) == (code, f"tdnet-run: {word}\n")
-    assert written(tmp_path) == (9, 9)
-    assert re.search("^frames +9", out, re.MULTILINE)
+def test_while_the_files_are_closed(signalled: Signal) -> None:
+    for run in signalled("closing"):
+        returned, out, err = ended(run.process)
+        assert (run.number, returned, err) == (run.number, run.code, run.said)
+        assert written(run.folder) == (9, 9)
+        assert re.search("^frames +9", out, re.MULTILINE)
 
 
-@each_signal
 @pytest.mark.parametrize("stage", ["stuck in a frame", "file"])
-def test_a_second_signal_ends_what_is_stuck(
-    start: Start, stage: str, number: int, code: int, word: str
-) -> None:
-    process = start(stage)
-    process.send_signal(number)
+def test_a_second_signal_ends_what_is_stuck(signalled: Signal, stage: str) -> None:
+    runs = signalled(stage)
     time.sleep(0.6)
-    assert process.poll() is None  # it would finish the frame
-    process.send_signal(number)
-    assert ended(process)[::2] == (code, f"tdnet-run: {word}\n")
+    for run in runs:
+        assert run.process.poll() is None  # it would finish the frame
+        run.process.send_signal(run.number)
+    for run in runs:
+        assert (run.number, *ended(run.process)[::2]) == (run.number, run.code, run.said)
 
 
-def test_a_signal_that_is_sent_twice_is_one(start: Start, tmp_path: Path) -> None:
+def test_a_signal_that_is_sent_twice_is_one(begin: Start, tmp_path: Path) -> None:
     """As `timeout` does, and a terminal that closes together with its shell."""
-    process = start("frame")
+    process = begin("frame", tmp_path)
+    wait_until_there(process)
     process.send_signal(signal.SIGTERM)
     time.sleep(0.05)
     process.send_signal(signal.SIGTERM)
@@ -215,7 +248,6 @@ import os, signal, sys, threading, time, types
 from tdnet_runtime.errors import BackendError
 from tdnet_runtime.extras import launch
 HOW = sys.argv.pop(1)
-signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def interrupted():
@@ -280,15 +312,16 @@ def test_a_command_that_is_in_trouble(
     """What a signal makes of a library's call is the signal's doing; without a thread that looks on it goes as well; and
     `timeout -s INT`, or a launcher beside a terminal, sends SIGINT twice, by which a slow end is not cut off."""
     done = subprocess.run(
-        [sys.executable, "-c", LAUNCHED, how], env=dict(child_env), capture_output=True, text=True
+        [sys.executable, "-c", LAUNCHED, how], env=dict(child_env), capture_output=True, text=True, timeout=60
     )
     assert (done.returncode, done.stdout, done.stderr) == (code, out, err)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
-def test_ignored_signals_stay_so(start: Start, tmp_path: Path, number: signal.Signals) -> None:
+def test_ignored_signals_stay_so(begin: Start, tmp_path: Path, number: signal.Signals) -> None:
     """nohup ignores SIGHUP, a shell SIGINT for what it runs in the background."""
-    process = start("ignoring", before=lambda: signal.signal(number, signal.SIG_IGN))
+    process = begin("frame", tmp_path, before=lambda: signal.signal(number, signal.SIG_IGN))
+    wait_until_there(process)
     process.send_signal(number)
     returned, out, err = ended(process)
     assert (returned, err) == (0, "")
@@ -302,27 +335,23 @@ def test_a_terminal_that_closes(child_env: Mapping[str, str], made_up_bundle: Pa
     def take_terminal() -> None:
         fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
-    process = subprocess.Popen(
-        [sys.executable, "-c", RUN, str(made_up_bundle), str(tmp_path), "frame"],
+    with running(
+        [sys.executable, "-c", RUN, made_up_bundle, tmp_path, "frame"],
         env=dict(child_env),
         stdin=theirs,
         stdout=theirs,
         stderr=theirs,
         start_new_session=True,
         preexec_fn=take_terminal,
-    )
-    os.close(theirs)
-    try:
-        said = b""
-        while b"there" not in said:
-            said += os.read(ours, 1000)
-    finally:
-        os.close(ours)
-    try:
-        assert process.wait(20) == 129
-    finally:
-        process.kill()
-        process.wait()
+    ) as process:
+        os.close(theirs)
+        try:
+            said = b""
+            while b"there" not in said:
+                said += os.read(ours, 1000)
+        finally:
+            os.close(ours)
+        assert process.wait(60) == 129
     assert written(tmp_path)[0] == 5
 
 
@@ -333,20 +362,15 @@ _UNSHARE = ["unshare", "--pid", "--fork", "--mount-proc"]
 
 def _no_namespaces() -> str | None:
     try:
-        done = subprocess.run([*_UNSHARE, "true"], capture_output=True, text=True)
+        done = subprocess.run([*_UNSHARE, "true"], capture_output=True, text=True, timeout=60)
     except OSError as error:
         return f"unshare does not start: {error}"
     return None if done.returncode == 0 else f"no PID namespace can be made here: {done.stderr.strip()}"
 
 
 def _only_child(pid: int) -> int:
-    until = time.monotonic() + 20
-    while time.monotonic() < until:
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        if children:
-            return int(children[0])
-        time.sleep(0.02)
-    raise AssertionError("it has no child")
+    (child,) = children(pid)
+    return child
 
 
 INSPECT = """
@@ -362,51 +386,43 @@ inspect_main()
 """
 
 
-@pytest.mark.parametrize(("number", "code", "word"), SIGNALS[1:], ids=["SIGTERM", "SIGHUP"])
 @pytest.mark.parametrize(
     ("lines", "stage", "program"),
     [(RUN, "frame", "tdnet-run"), (RUN, "opening", "tdnet-run"), (INSPECT, "", "tdnet-inspect")],
 )
 def test_as_the_first_process_of_a_container(
-    child_env: Mapping[str, str],
-    made_up_bundle: Path,
-    tmp_path: Path,
-    lines: str,
-    stage: str,
-    program: str,
-    number: int,
-    code: int,
-    word: str,
+    child_env: Mapping[str, str], made_up_bundle: Path, tmp_path: Path, lines: str, stage: str, program: str
 ) -> None:
     if (reason := _no_namespaces()) is not None:
         pytest.skip(reason)
-    process = subprocess.Popen(
-        [*_UNSHARE, sys.executable, "-c", lines, str(made_up_bundle), str(tmp_path), stage],
-        env=dict(child_env),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    first = None
-    try:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "there\n"
-        first = _only_child(process.pid)
-        os.kill(first, number)
-        assert ended(process)[::2] == (code, f"{program}: {word}\n")
-        first = None
-    finally:
-        if first is not None:
-            os.kill(first, signal.SIGKILL)
-        process.kill()
-        process.communicate()
+    with ExitStack() as begun:
+        runs = []
+        for number, code, word in SIGNALS[1:]:
+            folder = tmp_path / f"{number}"
+            folder.mkdir()
+            process = begun.enter_context(
+                running(
+                    [*_UNSHARE, "--kill-child", sys.executable, "-c", lines, made_up_bundle, folder, stage],
+                    env=dict(child_env),
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                    text=True,
+                )
+            )
+            runs.append((process, number, code, word))
+        for process, number, _, _ in runs:
+            wait_until_there(process)
+            os.kill(_only_child(process.pid), number)
+        for process, number, code, word in runs:
+            assert (number, *ended(process)[::2]) == (number, code, f"{program}: {word}\n")
 
 
 # In this process
 
 
-@each_signal
-def test_a_second_one_does_not_wait(number: int, code: int, word: str) -> None:
+@pytest.mark.parametrize("number", [number for number, _, _ in SIGNALS])
+def test_a_second_one_does_not_wait(number: signal.Signals) -> None:
     before = signal.getsignal(number)
     with stop_on_interrupt() as asked:
         assert not asked()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from tests.export.engines.conftest import BUILDS, toy_graph
+from tests.guard import running
 
 from tdnet_export.engines import build_engines
 from tdnet_runtime.errors import ExportError
@@ -37,9 +38,7 @@ class Builder(tensorrt_rtx.Builder):
                 pass  # as in C++ that calls back into Python and must not raise
 """
 PROGRAM = """
-import signal
 from tdnet_runtime.extras import launch
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts background jobs with it ignored
 launch("a-program", "program:run", extra="export")
 """
 RUN = """
@@ -87,20 +86,11 @@ def building(endless, tmp_path):
     """A program in the midst of a build: (its process, the process id of the child)."""
     pid_file = endless()
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
-    process = subprocess.Popen(
-        [sys.executable, "-c", PROGRAM],
-        env=environment,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    try:
+    options = {"env": environment, "stderr": subprocess.PIPE, "text": True, "start_new_session": True}
+    with running([sys.executable, "-c", PROGRAM], **options) as process:
         wait_for(lambda: process.poll() is not None or (pid_file.exists() and pid_file.read_text()))
         assert process.poll() is None, process.communicate()
         yield process, int(pid_file.read_text())
-    finally:
-        process.kill()
-        process.communicate()
 
 
 @pytest.mark.parametrize("to_group", [True, False])
