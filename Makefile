@@ -6,7 +6,7 @@ INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --quiet --co
 DEMO := demo
 CHECKPOINT := models/zoo/td2-fa18-w32-camvid.pth
 # Files are handed out to processes; the order is random, and its seed is printed (again: --randomly-seed N).
-PYTEST_JOBS ?= --numprocesses auto --maxprocesses 4 --dist loadfile
+PYTEST_JOBS ?= --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 PYTEST_ARGS ?=
 GPU_VENV := .venv-gpu
 GPU_CHECK_ARGS ?=

@@ -78,6 +78,21 @@ def command(monkeypatch, capfd):
     return run
 
 
+LONGEST = (
+    *("test_build.py", "test_pipeline.py", "test_quiet.py", "test_reference.py", "test_reference_bundle.py"),
+    *("test_signals.py", "test_forks.py", "test_footprint.py", "test_bench_cli.py", "test_interrupt.py"),
+    *("test_rebuild.py", "test_bad_input.py", "test_quantise.py"),
+)
+"""Files that take longer than ten seconds."""
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items):
+    """Where files are handed out to processes, the longest go first: nobody waits for one that began last."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        items.sort(key=lambda item: item.path.name not in LONGEST)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item):
     """With CI=true, a comparison with the public code that is skipped counts as failed."""

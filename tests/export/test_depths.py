@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from rich.console import Console
-from tests.test_bad_input import run
+from tests.test_bad_input import process
 
 from tdnet_export.options import ExportOptions
 from tdnet_export.pipeline import bundle_from_checkpoint
@@ -99,21 +99,21 @@ def test_no_choice_and_a_wrong_one_write_nothing(weights, error, message, two, t
     assert [path.name for path in tmp_path.iterdir()] == ["two.pth"]
 
 
-def test_the_command_line(two, tmp_path):
-    """TorchScript makes PyTorch warn on stderr: nothing but our line is there."""
+def test_the_command_line(two, tmp_path, command):
+    """TorchScript, in a process of its own, makes PyTorch warn on stderr: nothing but our line is there."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # newer PyTorch deprecates it
         torch.jit.script(torch.nn.Sequential(torch.nn.Conv2d(3, 4, 1))).save(str(tmp_path / "script.pt"))
-    for arguments, message in (
-        (["--ckpt", "two.pth"], "say which one with --weights KEY"),
-        (["--ckpt", "script.pt"], "it is a TorchScript archive"),
+    for run, arguments, message in (
+        (command, ["--ckpt", "two.pth"], "say which one with --weights KEY"),
+        (process, ["--ckpt", "script.pt"], "it is a TorchScript archive"),
     ):
         done = run("tdnet-export", *arguments, "--size", "49x65", cwd=tmp_path)
         assert done.returncode == 1
         assert message in done.stderr.splitlines()[-1]
         assert [line for line in done.stderr.splitlines() if not line.startswith("tdnet-export: error")] == []
-    done = run("tdnet-export", "--ckpt", "two.pth", "--weights", "model", "--size", "49x65", cwd=tmp_path)
+    done = command("tdnet-export", "--ckpt", "two.pth", "--weights", "model", "--size", "49x65", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "tensors of 'model'; left: epoch, ema" in " ".join(done.stdout.split())
-    shown = run("tdnet-inspect", "psp101.plan", cwd=tmp_path)
+    shown = command("tdnet-inspect", "psp101.plan", cwd=tmp_path)
     assert "weights 'model'" in " ".join(shown.stdout.split())

@@ -538,7 +538,7 @@ def parent(child_env: Mapping[str, str], tmp_path: Path) -> Parent:
 
 @pytest.fixture
 def plan_for(made_up_bundle: Path, tiny_bundle: Callable[[str], Path]) -> Callable[[str], Path]:
-    return lambda backend: made_up_bundle if backend == "fake" else tiny_bundle("td2-psp50")
+    return lambda backend: made_up_bundle if backend == "fake" else tiny_bundle("td2-fa18")
 
 
 @pytest.mark.parametrize("backend", ENGINES)

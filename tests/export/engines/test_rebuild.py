@@ -32,7 +32,7 @@ print(summary.built[0].title)
 """
 
 
-@pytest.fixture(params=["psp101"])
+@pytest.fixture(params=["psp50"])
 def plan(request, tiny_bundle, tmp_path):
     """A copy of a bundle that has FP32 graphs and no engines; of the network with the fewest graphs."""
     path = tmp_path / "a bundle.plan"
@@ -65,7 +65,7 @@ def with_foreign_engines(plan, *titles):
 
 
 @BUILDS
-@pytest.mark.parametrize("plan", ["psp101", "td2-fa18"], indirect=True)
+@pytest.mark.parametrize("plan", ["psp50", "td2-fa18"], indirect=True)
 def test_engines_come_in_and_all_else_stays(plan):
     before, members_before = contents(plan)
     events = []
