@@ -116,7 +116,7 @@ def test_all_networks_build_in_the_precision_that_was_asked(name, precision, sma
     ("name", "size"),
     [
         ("td4-psp18", (200, 383)),
-        ("td2-psp50", (200, 383)),
+        pytest.param("td2-psp50", (200, 383), marks=pytest.mark.slow),
         ("td2-fa18", (203, 391)),
         ("psp101", (203, 391)),
         pytest.param("td4-psp18", (256, 512), marks=pytest.mark.slow),
