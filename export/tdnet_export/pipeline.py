@@ -16,6 +16,7 @@ from tdnet_export.contract import NetworkContract
 from tdnet_export.draft import draft_manifest, graph_member, parity_summary, report_member
 from tdnet_export.engines import BuildEvent, add_engines, build_engines, gated, require_builder
 from tdnet_export.footage import proof_frames
+from tdnet_export.freed_memory import give_back
 from tdnet_export.graph_sets import Progress, convert_graphs, write_graphs
 from tdnet_export.int8 import (
     calibration_clips,
@@ -201,6 +202,7 @@ def _write_and_prove(
     models = {precision: sources[precision] for precision in options.wanted_precisions}
     with proof_cases(contract, manifest, models, bounds) as cases:
         del graphs, single, sources, models
+        give_back()
         clip = options.proof_clip
         reports = prove_parity(
             cases,
