@@ -19,6 +19,7 @@ import onnx
 from tdnet_export.int8.quantisers import PAIR, partly_quantised, quantised_inputs
 from tdnet_export.int8.samples import load_sample
 from tdnet_export.parity_checks import spread as deviation
+from tdnet_export.parity_checks import sum_of_squares
 from tdnet_runtime.backends.cpu_count import usable_cpus
 from tdnet_runtime.backends.no_telemetry import import_without_telemetry
 
@@ -106,7 +107,7 @@ def _distance(found: npt.NDArray[Any], expected: npt.NDArray[Any]) -> float:
     ours, theirs, total = found.reshape(-1), expected.reshape(-1), 0.0
     for start in range(0, theirs.size, _BLOCK):
         delta = ours[start : start + _BLOCK].astype(np.float64) - theirs[start : start + _BLOCK]
-        total += float(delta @ delta)
+        total += sum_of_squares(delta)
     return total
 
 
