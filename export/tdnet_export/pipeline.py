@@ -16,7 +16,6 @@ from tdnet_export.contract import NetworkContract
 from tdnet_export.draft import draft_manifest, graph_member, parity_summary, report_member
 from tdnet_export.engines import BuildEvent, add_engines, build_engines, gated, require_builder
 from tdnet_export.footage import proof_frames
-from tdnet_export.freed_memory import give_back
 from tdnet_export.graph_sets import Progress, convert_graphs, write_graphs
 from tdnet_export.int8 import (
     calibration_clips,
@@ -31,6 +30,7 @@ from tdnet_export.parity import prove_parity
 from tdnet_export.parity_checks import required_frames
 from tdnet_export.parity_report import BOUNDS, SCENE, ParityReport
 from tdnet_export.precision import half_precision_model
+from tdnet_export.process_memory import give_back, want_large_pages
 from tdnet_export.proof import proof_cases
 from tdnet_export.termination import sigterm_as_exit
 from tdnet_models import Network, load_checkpoint
@@ -89,6 +89,7 @@ def bundle_from_checkpoint(
             written.
     """
     started = perf_counter()
+    want_large_pages()
     _require_tools(options)
     on_progress("load checkpoint", 0, 1)
     network = load_checkpoint(options.checkpoint, size=options.size_hw, weights=options.weights)

@@ -11,7 +11,6 @@ import numpy.typing as npt
 import onnx
 
 from tdnet_export.contract import NetworkContract
-from tdnet_export.freed_memory import give_back
 from tdnet_export.graphs import with_outputs
 from tdnet_export.int8.check import check_int8, int8_share
 from tdnet_export.int8.islands import stays_single
@@ -20,6 +19,7 @@ from tdnet_export.int8.report import GraphLoss, Int8Report
 from tdnet_export.int8.samples import Calibration, record_samples
 from tdnet_export.int8.sensitivity import fit
 from tdnet_export.int8.signed import signed_model
+from tdnet_export.process_memory import give_back
 from tdnet_runtime.errors import ExportError, OptionError
 from tdnet_runtime.manifest import Manifest
 from tdnet_runtime.temporary_folder import temporary_folder
