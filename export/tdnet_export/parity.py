@@ -88,7 +88,7 @@ def prove_parity(
 
     Args:
         cases: of different precisions, one at least.
-        network: the oracle's.
+        network: the oracle's; its weights are laid out anew, channels last.
         frames: uint8 [H, W, 3] of the network's size; at least one.
         footage: what the frames are, for the reports.
         memory_stride: n, of all sides.
@@ -156,6 +156,8 @@ class _Oracle:
     def __init__(
         self, network: Network, memory_stride: int, preprocessing: Preprocessing, threshold: float | None
     ) -> None:
+        # Channels last: PyTorch's convolutions on a CPU then do not turn each tensor there and back.
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # of which its stubs know nothing
         self._stream = ReferenceStream(network, memory_stride=memory_stride, preprocessing=preprocessing)
         self._threshold = threshold
         self._slots: dict[str, _Wanted] = {}  # what the memory must hold
@@ -163,7 +165,7 @@ class _Oracle:
 
     def push(self, frame: Frame) -> _Expected:
         """The next frame; the tensors are valid until the one after it."""
-        logits = self._stream.push(frame)
+        logits = self._stream.push(frame).contiguous()
         labels: npt.NDArray[np.uint8] = labels_of(logits, self._threshold).numpy()
         return _Expected(self._inner(), _Wanted.of(logits.numpy()), labels)
 
@@ -178,7 +180,7 @@ class _Oracle:
             self._slots[f"slot{trace.path}_{leaf}"] = _wanted(tensor)
         inner = {"query": _wanted(trace.features.query / root), "value": _wanted(trace.features.value)}
         inner |= {name: self._slots[name] for name in sorted(self._slots)}
-        return inner | {"recomposed": _Wanted.of(_centred(trace.recomposed.numpy()))}
+        return inner | {"recomposed": _Wanted.of(_centred(trace.recomposed.contiguous().numpy()))}
 
 
 class _Side:

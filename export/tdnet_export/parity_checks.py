@@ -11,7 +11,15 @@ from tdnet_export.parity_report import FrameParity, ParityBounds, ParityReport
 from tdnet_runtime import Result
 from tdnet_runtime.errors import ParityError
 
-__all__ = ["Verdict", "confusion", "required_frames", "spread", "tensor_error", "where"]
+__all__ = [
+    "Verdict",
+    "confusion",
+    "required_frames",
+    "spread",
+    "sum_of_squares",
+    "tensor_error",
+    "where",
+]
 
 _BLOCK = 1 << 18  # elements: what fits into a core's cache
 
@@ -55,8 +63,13 @@ def spread(values: npt.NDArray[np.floating]) -> float:
         total = 0.0
         for start in range(0, flat.size, _BLOCK):
             delta = flat[start : start + _BLOCK].astype(np.float64) - mean
-            total += float(delta @ delta)
+            total += sum_of_squares(delta)
     return float(np.sqrt(total / flat.size))
+
+
+def sum_of_squares(values: npt.NDArray[np.float64]) -> float:
+    """Of a vector, without BLAS, whose threads wait for each other: 15 times as long beside PyTorch's."""
+    return float(np.einsum("i,i", values, values))
 
 
 def confusion(

@@ -30,6 +30,7 @@ from tdnet_export.parity import prove_parity
 from tdnet_export.parity_checks import required_frames
 from tdnet_export.parity_report import BOUNDS, SCENE, ParityReport
 from tdnet_export.precision import half_precision_model
+from tdnet_export.process_memory import give_back, want_large_pages
 from tdnet_export.proof import proof_cases
 from tdnet_export.termination import sigterm_as_exit
 from tdnet_models import Network, load_checkpoint
@@ -88,6 +89,7 @@ def bundle_from_checkpoint(
             written.
     """
     started = perf_counter()
+    want_large_pages()
     _require_tools(options)
     on_progress("load checkpoint", 0, 1)
     network = load_checkpoint(options.checkpoint, size=options.size_hw, weights=options.weights)
@@ -201,6 +203,7 @@ def _write_and_prove(
     models = {precision: sources[precision] for precision in options.wanted_precisions}
     with proof_cases(contract, manifest, models, bounds) as cases:
         del graphs, single, sources, models
+        give_back()
         clip = options.proof_clip
         reports = prove_parity(
             cases,

@@ -29,7 +29,7 @@ def main(folder: Path) -> None:
     with os.fdopen(os.dup(1), "w", buffering=1) as told:
         os.dup2(2, 1)
         nncf = import_without_telemetry("nncf")
-        _limit_threads()
+        _limit_sessions()
         for job in msgspec.json.decode((folder / "jobs.json").read_bytes(), type=list[Job]):
             model = onnx.load(folder / f"{job.graph}.onnx")
             samples = nncf.Dataset([Path(sample) for sample in job.samples], load_sample)
@@ -44,8 +44,11 @@ def main(folder: Path) -> None:
             told.write(f"{job.graph}\n")
 
 
-def _limit_threads() -> None:
-    """NNCF 3.4.0 asks for no number of threads, and ONNX Runtime then takes all that the machine has."""
+def _limit_sessions() -> None:
+    """NNCF 3.4.0 asks for no settings; ONNX Runtime then takes all threads that the machine has, and the double memory.
+
+    Every inner value is an output here, and one block that is planned for all of them comes on top of them.
+    """
     ort = import_without_telemetry("onnxruntime")
     threads = usable_cpus()
     require_threads(threads - 1, engine="NNCF", purpose=f"{threads - 1} beside the one that calls")
@@ -54,6 +57,8 @@ def _limit_threads() -> None:
     def limited() -> Any:
         options = made()
         options.intra_op_num_threads = threads
+        options.enable_mem_pattern = False
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         return options
 
     ort.SessionOptions = limited

@@ -10,7 +10,7 @@ import importlib.metadata
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -51,16 +51,14 @@ def quantise(
     folder: Path,
     *,
     stays_single: Callable[[str], bool],
-    on_graph: Callable[[str], None] = lambda _: None,
-) -> dict[str, onnx.ModelProto]:
-    """The graphs in INT8, as NNCF makes them.
+) -> Generator[tuple[str, onnx.ModelProto], None, None]:
+    """Each graph in INT8, as NNCF makes it, with its name; the next one is being made meanwhile.
 
     Args:
         models: in FP32, by name.
         samples: files of `record_samples` for each.
         folder: to work in.
         stays_single: of a node's name.
-        on_graph: called with the name of each graph that is done.
 
     Raises:
         ExportError: NNCF failed; the message has its last line.
@@ -71,11 +69,12 @@ def quantise(
         single = [node.name for node in model.graph.node if stays_single(node.name)]
         jobs.append(Job(name, [str(sample) for sample in samples[name]], single))
     (folder / "jobs.json").write_bytes(msgspec.json.encode(jobs))
-    _run(folder, on_graph)
-    return {name: _read(folder, name, model) for name, model in models.items()}
+    for name in _run(folder):
+        yield name, _read(folder, name, models[name])
 
 
-def _run(folder: Path, on_graph: Callable[[str], None]) -> None:
+def _run(folder: Path) -> Iterator[str]:
+    """The names of the graphs as they are done; closing it ends the process."""
     log = folder / "log.txt"
     path = os.pathsep.join(entry for entry in sys.path if entry)
     environment = {**os.environ, "PYTHONPATH": path, "NNCF_CI": "1"}  # its own word for "no telemetry"
@@ -94,7 +93,7 @@ def _run(folder: Path, on_graph: Callable[[str], None]) -> None:
         assert child.stdout is not None  # a pipe
         try:
             for line in child.stdout:
-                on_graph(line.decode().strip())
+                yield line.decode().strip()
         except BaseException:
             child.kill()
             raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +19,7 @@ from tdnet_export.int8.report import GraphLoss, Int8Report
 from tdnet_export.int8.samples import Calibration, record_samples
 from tdnet_export.int8.sensitivity import fit
 from tdnet_export.int8.signed import signed_model
+from tdnet_export.process_memory import give_back
 from tdnet_runtime.errors import ExportError, OptionError
 from tdnet_runtime.manifest import Manifest
 from tdnet_runtime.temporary_folder import temporary_folder
@@ -56,7 +58,7 @@ def quantised_graphs(
     """INT8 graphs with the same inputs and outputs: FP32 graphs with QuantizeLinear and DequantizeLinear in them.
 
     They are calibrated once. What is too sensitive is found for each precision, since signed steps of what is never
-    negative are twice as large.
+    negative are twice as large; and while the next graph is quantised, much of which runs on one core.
 
     Args:
         models: in FP32, by name.
@@ -78,43 +80,36 @@ def quantised_graphs(
             models, contract, manifest, clips, folder, on_frame=lambda done: on_progress(stage, done, frames)
         )
         _require_samples(calibration, paths=len(contract.paths))
-        done: list[str] = []
-
-        def count(graph: str) -> None:
-            done.append(graph)
-            on_progress("quantise", len(done), len(models))
-
-        on_progress("quantise", 0, len(models))
-        found = quantise(models, calibration.samples, folder, stays_single=stays_single, on_graph=count)
-        return {
-            precision: _measured(
-                precision, found, models, contract, calibration, max_error=max_error, on_progress=on_progress
-            )
-            for precision in precisions
+        give_back()  # for NNCF
+        fitted: dict[str, dict[str, tuple[onnx.ModelProto, GraphLoss]]] = {
+            precision: {} for precision in precisions
         }
+        stage = "quantise"
+        on_progress(stage, 0, len(models))
+        with closing(quantise(models, calibration.samples, folder, stays_single=stays_single)) as graphs:
+            for done, (name, found) in enumerate(graphs, start=1):
+                for precision, results in fitted.items():
+                    model = found if precision == "int8" else signed_model(found)
+                    results[name] = _fitted(model, models[name], contract, calibration, max_error=max_error)
+                    check_int8(results[name][0], models[name])
+                on_progress(stage, done, len(models))
+    return {
+        precision: _judged(precision, results, contract, calibration, max_error=max_error)
+        for precision, results in fitted.items()
+    }
 
 
-def _measured(
+def _judged(
     precision: str,
-    found: Mapping[str, onnx.ModelProto],
-    models: Mapping[str, onnx.ModelProto],
+    fitted: Mapping[str, tuple[onnx.ModelProto, GraphLoss]],
     contract: NetworkContract,
     calibration: Calibration,
     *,
     max_error: float,
-    on_progress: Callable[[str, int, int], None],
 ) -> QuantisedGraphs:
-    """What the quantiser found, in one precision, checked."""
-    stage, result, losses = f"measure {precision.upper()}", {}, []
-    for index, graph in enumerate(contract.graphs):
-        on_progress(stage, index, len(models))
-        name = graph.name
-        model = found[name] if precision == "int8" else signed_model(found[name])
-        fitted, loss = _fitted(model, models[name], contract, calibration, max_error=max_error)
-        check_int8(fitted, models[name])
-        result[name] = fitted
-        losses.append(loss)
-    on_progress(stage, len(models), len(models))
+    """All graphs of a precision and their report, where they are worth it."""
+    names = [graph.name for graph in contract.graphs]
+    losses = tuple(fitted[name][1] for name in names)
     _require_share(precision, losses, max_error=max_error)
     report = Int8Report(
         schema_version=_SCHEMA_VERSION,
@@ -122,9 +117,9 @@ def _measured(
         clips=calibration.clips,
         frames=calibration.frames,
         max_error=max_error,
-        graphs=tuple(losses),
+        graphs=losses,
     )
-    return QuantisedGraphs(result, report)
+    return QuantisedGraphs({name: fitted[name][0] for name in names}, report)
 
 
 def _require_samples(calibration: Calibration, *, paths: int) -> None:

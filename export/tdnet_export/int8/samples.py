@@ -1,7 +1,7 @@
 """What each graph gets to see in the closed loop: the samples that it is calibrated with.
 
 The loop is the runtime's own, on the FP32 graphs: the memory that an attention graph is calibrated with is what
-the other sub-networks have left there, frame by frame.
+the other sub-networks have left there, frame by frame. What only gives labels is not computed.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 import onnx
+from onnx import helper, numpy_helper
 
 from tdnet_export.contract import NetworkContract
 from tdnet_runtime import Segmenter, Stream
@@ -64,7 +65,12 @@ def record_samples(
     count = frames = 0
     with temporary_folder("tdnet-int8-") as scratch:
         bundle = scratch / "fp32.plan"
-        _write(bundle, manifest, models)
+        final = {path.apm or path.subnet for path in contract.paths}
+        _write(
+            bundle,
+            manifest,
+            {name: _hollow(model) if name in final else model for name, model in models.items()},
+        )
         with (
             Segmenter.open(bundle, backend="onnxruntime", precision="fp32") as segmenter,
             segmenter.stream() as stream,
@@ -94,6 +100,19 @@ def _inputs(path: PathSpec, manifest: Manifest, stream: Stream, frame: Frame) ->
             name: np.ones(1, np.float32) if name == WARM else stream.tensor(name) for name in names
         }
     return result
+
+
+def _hollow(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A graph with the model's inputs and outputs that computes nothing: all it gives is 0."""
+    nodes, shapes = [], []
+    for value in model.graph.output:
+        kind = value.type.tensor_type
+        zero = helper.make_tensor("zero", kind.elem_type, [1], [0])
+        sides = np.array([side.dim_value for side in kind.shape.dim], np.int64)
+        shapes.append(numpy_helper.from_array(sides, f"{value.name}/shape"))
+        nodes.append(helper.make_node("ConstantOfShape", [f"{value.name}/shape"], [value.name], value=zero))
+    graph = helper.make_graph(nodes, model.graph.name, model.graph.input, model.graph.output, shapes)
+    return helper.make_model(graph, opset_imports=model.opset_import, ir_version=model.ir_version)
 
 
 def _write(path: Path, manifest: Manifest, models: Mapping[str, onnx.ModelProto]) -> None:

@@ -20,6 +20,7 @@ from tdnet_runtime.backends.base import Binding, Buffer, Program, Session
 from tdnet_runtime.backends.graph_precision import graph_precision, no_graphs, unsound_optimizers
 from tdnet_runtime.backends.host import HostBuffer
 from tdnet_runtime.backends.no_telemetry import import_without_telemetry
+from tdnet_runtime.backends.ort_session import new_session
 from tdnet_runtime.backends.ort_tensors import check_tensors
 from tdnet_runtime.backends.thread_supply import require_threads, thread_count
 from tdnet_runtime.bundle import Bundle
@@ -122,9 +123,7 @@ def load_graph(ort: Any, name: str, data: bytes, options: Any, *, without: Seque
         BackendError: ONNX Runtime refuses it.
     """
     try:
-        return ort.InferenceSession(
-            data, options, providers=["CPUExecutionProvider"], disabled_optimizers=list(without)
-        )
+        return new_session(ort, data, options, provider="CPUExecutionProvider", without=without)
     except Exception as error:  # ONNX Runtime's errors have no public base class
         raise BackendError(f"ONNX Runtime cannot load graph {name!r}: {error}") from error
 

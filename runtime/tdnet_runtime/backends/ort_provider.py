@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tdnet_runtime.backends.capture_gate import CaptureGate
+from tdnet_runtime.backends.ort_session import new_session
 from tdnet_runtime.backends.ort_tensors import check_tensors
 from tdnet_runtime.errors import BackendError
 from tdnet_runtime.manifest import GraphSpec
@@ -98,9 +99,7 @@ def _session(
         options.add_session_config_entry(key, value)
     chosen = (provider.name, {**provider.options, **more})
     with checked(f"{provider.name} cannot load graph {graph!r}"):
-        session = ort.InferenceSession(
-            data, options, providers=[chosen], enable_fallback=0, disabled_optimizers=list(without)
-        )
+        session = new_session(ort, data, options, provider=chosen, without=without)
     used = session.get_providers()
     if used[0] != provider.name:
         raise BackendError(

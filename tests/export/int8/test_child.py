@@ -11,8 +11,10 @@ def test_sessions_that_ask_for_no_threads(monkeypatch):
     monkeypatch.setattr(ort, "SessionOptions", ort.SessionOptions)  # put back at the end
     monkeypatch.setattr(child, "usable_cpus", lambda: 3)
     assert ort.SessionOptions().intra_op_num_threads == 0
-    child._limit_threads()
-    assert ort.SessionOptions().intra_op_num_threads == 3
+    child._limit_sessions()
+    options = ort.SessionOptions()
+    assert (options.intra_op_num_threads, options.enable_mem_pattern) == (3, False)
+    assert options.get_session_config_entry("session.intra_op.allow_spinning") == "0"
 
 
 def test_threads_that_cannot_be_had(monkeypatch):
@@ -23,4 +25,4 @@ def test_threads_that_cannot_be_had(monkeypatch):
     monkeypatch.setattr(child, "usable_cpus", lambda: 3)
     monkeypatch.setattr(child, "require_threads", refuse)
     with pytest.raises(BackendError, match="no 2"):
-        child._limit_threads()
+        child._limit_sessions()

@@ -78,8 +78,7 @@ def test_the_report(quantised):
 def test_the_progress(quantised):
     _, shown = quantised
     assert [done for stage, done, _ in shown if stage == "calibrate INT8 (frames)"] == list(range(1, 10))
-    for stage in ("quantise", "measure INT8"):
-        assert [step[1:] for step in shown if step[0] == stage] == [(done, 4) for done in range(5)]
+    assert [step[1:] for step in shown if step[0] == "quantise"] == [(done, 4) for done in range(5)]
 
 
 def test_closed_loop(quantised, tiny_graphs, tmp_path):
@@ -123,7 +122,8 @@ def test_too_little_is_left(tiny_graphs, tiny_clips, monkeypatch, quantised_by_h
     models, contract, manifest = tiny_graphs("td2-fa18")
 
     def spoilt(models, *args, **options):
-        return {name: quantised_by_hand(model, {_conv(model): 1000.0}) for name, model in models.items()}
+        for name, model in models.items():
+            yield name, quantised_by_hand(model, {_conv(model): 1000.0})
 
     monkeypatch.setattr(orchestrator, "quantise", spoilt)
     with pytest.raises(
@@ -147,7 +147,7 @@ def test_what_nncf_gives_is_checked(tiny_graphs, tiny_clips, monkeypatch):
         model = onnx.ModelProto.FromString(models["subnet1"].SerializeToString())
         (scale,) = (tensor for tensor in model.graph.initializer if tensor.name == "normalise/scale")
         scale.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(scale) * np.float32(1.001), scale.name))
-        return models | {"subnet1": model}
+        yield from (models | {"subnet1": model}).items()
 
     monkeypatch.setattr(orchestrator, "quantise", touched)
     with pytest.raises(
@@ -164,11 +164,13 @@ def test_a_quantiser_that_fails(tiny_graphs, tmp_path, capfd):
         ExportError,
         match=r"^quantising the graphs: nncf [0-9.]+ ended with code 1: [^\n]+\. Export with --precision",
     ):
-        quantise(
-            {"subnet1": model},
-            {"subnet1": [tmp_path / "sample.npz"]},
-            tmp_path,
-            stays_single=lambda node: False,
+        list(
+            quantise(
+                {"subnet1": model},
+                {"subnet1": [tmp_path / "sample.npz"]},
+                tmp_path,
+                stays_single=lambda node: False,
+            )
         )
     assert capfd.readouterr() == ("", "")
 

@@ -18,8 +18,9 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from tests.runtime.backends.graph_edits import SPOILED, edited, half_warm, rename, reshape_input
 
+from tdnet_runtime.backends import ort_provider
 from tdnet_runtime.backends.cpu_count import usable_cpus
-from tdnet_runtime.backends.onnxruntime import OnnxRuntimeBackend, session_options, unavailable
+from tdnet_runtime.backends.onnxruntime import OnnxRuntimeBackend, load_graph, session_options, unavailable
 from tdnet_runtime.backends.ort_bound import OrtBoundBackend
 from tdnet_runtime.backends.ort_provider import Provider
 from tdnet_runtime.bundle import Bundle, write_bundle
@@ -301,3 +302,18 @@ print(own.run(["query"], {{"image": frame[None]}})[0].max())
         timeout=60,
     )
     assert (done.returncode, done.stdout.split(), done.stderr) == (0, ["1", "3", "1.0"], "")
+
+
+def test_a_session_does_not_hold_what_it_was_made_of(law_bundle: Path) -> None:
+    """The bytes would be the weights once more."""
+    with Bundle.open(law_bundle) as bundle:
+        graph = bundle.manifest.graphs[0]
+        data = bundle.read(graph.members["fp32"])
+    cpu = Provider(name="CPUExecutionProvider", device="cpu")
+    before = sys.getrefcount(data)
+    held = [
+        load_graph(onnxruntime, graph.name, data, session_options(onnxruntime, 1)),
+        ort_provider.load_graph(onnxruntime, cpu, graph, data),
+    ]
+    assert sys.getrefcount(data) == before
+    del held
