@@ -14,7 +14,7 @@ class GraphLoss(msgspec.Struct, frozen=True, kw_only=True):
         graph: its name.
         samples: that it was calibrated with.
         errors: by output: ‖Δ‖ / ‖FP32 − its mean‖, over all samples that were measured.
-        groups: by group of nodes that was looked at: the largest such error with nothing else in INT8;
+        groups: by group of nodes that was looked at: the largest such error of one sample with nothing else in INT8;
             empty where the graph as a whole was good enough.
         left_single: groups that were left in FP32, the worst first.
         int8_share: of the multiplications.

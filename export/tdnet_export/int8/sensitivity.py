@@ -57,24 +57,27 @@ def fit(
 ) -> Fit:
     """Leave groups of nodes in FP32, the worst first, until no output is off by more than `max_error`.
 
+    Which are the worst is told by the first sample alone.
+
     Args:
         model: `original` in INT8.
         original: the FP32 graph.
-        samples: files to measure on.
+        samples: files to measure on, one at least.
         max_error: of every floating-point output, ‖Δ‖ / ‖FP32 − its mean‖.
         shown: gives a model the outputs to be measured, where it has none of its own.
     """
     feeds = [load_sample(sample) for sample in samples]
     expected = _run(shown(original), feeds)
 
-    def errors(keep: Callable[[str], bool]) -> dict[str, float]:
-        return output_errors(_run(shown(partly_quantised(model, original, keep=keep)), feeds), expected)
+    def errors(keep: Callable[[str], bool], count: int = len(feeds)) -> dict[str, float]:
+        found = _run(shown(partly_quantised(model, original, keep=keep)), feeds[:count])
+        return output_errors(found, expected[:count])
 
     found = errors(lambda _: True)
     if max(found.values()) <= max_error:
         return Fit(model, found, {}, ())
     groups = {
-        group: max(errors(lambda node, group=group: group_of(node) == group).values())  # type: ignore[misc]
+        group: max(errors(lambda node, group=group: group_of(node) == group, 1).values())  # type: ignore[misc]
         for group in _groups(model)
     }
     left: list[str] = []
