@@ -116,7 +116,9 @@ def test_stop_ends_it_quietly_even_while_it_gives_nothing(plug_in, draw, monkeyp
         assert list(frames) == []
     plug_in([draw(0)])
     with source() as opened:
-        monkeypatch.setattr(camera.time, "sleep", lambda seconds: opened.stop())  # while a read is tried again
+        monkeypatch.setattr(
+            camera.time, "sleep", lambda seconds: opened.stop()
+        )  # while a read is tried again
         assert list(opened) == []
         assert opened.failed_reads == 1
 
