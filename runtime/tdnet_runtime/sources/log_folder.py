@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 from tdnet_runtime.errors import MediaError
@@ -129,7 +128,7 @@ def _parts_in(folder: Path) -> list[Path]:
     return [path for path in folder.iterdir() if _is_named(path.name) and path.is_file()]
 
 
-def _listed(folder: Path) -> Iterator[str] | list[str]:
+def _listed(folder: Path) -> list[str]:
     """Names of the parts by `metadata.yaml`, in order; none without one."""
     try:
         text = (folder / _METADATA).read_text(errors="replace")

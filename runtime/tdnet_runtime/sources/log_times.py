@@ -52,6 +52,9 @@ class MissingFrames:
 
     Numbers are believed after eight steps of one in a row. Stamps tell where a step is half as long again as is usual or
     more, which is the median of the last 32.
+
+    Attributes:
+        by_number: the last answer is that of the numbers.
     """
 
     def __init__(self) -> None:
@@ -59,10 +62,11 @@ class MissingFrames:
         self._last_ns: int | None = None
         self._last_number: int | None = None
         self._steps_of_one = 0
+        self.by_number = False
 
     def before(self, stamp_ns: int, number: int) -> int:
         """Frames missing before the one with this stamp and its sender's number (0 where nobody counts)."""
-        by_number = self._by_number(number)
+        counted = self._by_number(number)
         by_stamp = 0
         if self._last_ns is not None:
             step_ns = stamp_ns - self._last_ns
@@ -73,7 +77,8 @@ class MissingFrames:
             if not by_stamp:
                 self._steps_ns.append(step_ns)
         self._last_ns = stamp_ns
-        return min(by_stamp if by_number is None else by_number, _MOST_MISSING)
+        self.by_number = counted is not None
+        return min(by_stamp if counted is None else counted, _MOST_MISSING)
 
     def _by_number(self, number: int) -> int | None:
         """None where numbers are not believed."""

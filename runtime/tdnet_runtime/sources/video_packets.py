@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any
 
 import av
 import av.error
@@ -19,30 +19,15 @@ from tdnet_runtime.media.decoder_messages import DecoderMessages, first_error
 from tdnet_runtime.media.display_matrix import display_matrix, orientation_from_matrix
 from tdnet_runtime.media.frames import reason
 from tdnet_runtime.media.h264_numbers import H264Numbers
-from tdnet_runtime.media.orientation import Orientation
 from tdnet_runtime.media.video_colors import RgbConverter
+from tdnet_runtime.sources.log_pictures import LogPicture
 
-__all__ = ["PacketPicture", "VideoPackets"]
+__all__ = ["VideoPackets"]
 
 _DECODERS = {"h264": "h264", "h265": "hevc", "hevc": "hevc", "vp9": "vp9", "av1": "av1"}
 _HEAD_BYTES = 8192  # in which a packet's parameter sets and its first slice begin
+_SILENT = ("vp9", "av1")  # whose decoders and numbers tell nothing of a picture that is missing
 _WHY_LOST = "pictures before it are missing"
-
-
-class PacketPicture(NamedTuple):
-    """One picture, or why there is none.
-
-    Attributes:
-        number: of its message.
-        rgb: uint8 [H, W, 3], upright, an array of its own; None where nothing could be decoded.
-        orientation: that made it upright.
-        damage: what is wrong with it, in words; None for a whole one.
-    """
-
-    number: int
-    rgb: npt.NDArray[np.uint8] | None
-    orientation: Orientation
-    damage: str | None
 
 
 class VideoPackets(Closeable):
@@ -51,9 +36,6 @@ class VideoPackets(Closeable):
     Args:
         format: of the messages: `h264`, `h265`, `vp9` or `av1`.
         keeps_going: after a loss decode what is predicted from it, instead of waiting for a key frame.
-
-    Attributes:
-        waiting: for a key frame; pictures are left out until then.
 
     Raises:
         MediaError: another format, or this PyAV has no decoder for it.
@@ -64,12 +46,14 @@ class VideoPackets(Closeable):
         decoder = _DECODERS.get(self._format)
         if decoder is None:
             raise MediaError(f"its video is {format[:40]!r}; expected {', '.join(dict.fromkeys(_DECODERS))}")
-        self.waiting = True
+        self._waiting = True
         self._began = False
         self._keeps_going = keeps_going
         self._numbers = H264Numbers(b"")
+        self._last_ns: int | None = None
+        self._shortest_ns: int | None = None
         self._rgb = RgbConverter()
-        self._lost: dict[int, str] = {}  # by number: messages whose pictures are damaged
+        self._damage: dict[int, str] = {}  # by message
         try:
             context = av.CodecContext.create(decoder, "r")
         except av.codec.codec.UnknownCodecError:
@@ -90,63 +74,71 @@ class VideoPackets(Closeable):
         self._messages.close()
 
     def push(
-        self, number: int, data: npt.NDArray[np.uint8], *, late: bool, missing: bool
-    ) -> list[PacketPicture]:
+        self, number: int, data: npt.NDArray[np.uint8], *, stamp_ns: int, missing: bool, by_number: bool
+    ) -> list[LogPicture]:
         """Decode the next message; the pictures that come of it and of those before.
 
         Args:
             number: by which its picture is known.
             data: uint8 [N], the packet.
-            late: its stamp comes later than usual, so that one may be missing.
-            missing: it is known that messages before it are missing.
+            stamp_ns: of the message.
+            missing: messages before it are thought to be missing.
+            by_number: that is known by its sender's numbers, not by its stamp alone.
         """
         head = data[:_HEAD_BYTES].tobytes()
-        key = _is_key(self._format, head)
-        gap = self._format == "h264" and self._numbers.follows_gap(head)
-        lost = missing or (late and (gap or self._format in ("vp9", "av1")))
-        if key:
-            self.waiting, self._began = False, True
-        elif lost and self._began and not self.waiting:
-            self._lost[number] = _WHY_LOST
-            self.waiting = not self._keeps_going
-        if self.waiting:
-            why = _WHY_LOST if self._began else None
-            self._lost.pop(number, None)
-            return [PacketPicture(number, None, Orientation.AS_STORED, why)]
+        gap = self._numbers.follows_gap(head) if self._format == "h264" else self._format in _SILENT and missing
+        lost = (missing and by_number) or (self._is_late(stamp_ns) and gap)
+        if _is_key(self._format, head):
+            self._waiting, self._began = False, True
+        elif lost and self._began and not self._waiting:
+            self._damage[number] = _WHY_LOST
+            self._waiting = not self._keeps_going
+        if self._waiting:
+            self._damage.pop(number, None)
+            return [LogPicture(number, None, damage=_WHY_LOST if self._began else None, waits=True)]
         packet = Packet(data.tobytes())
         packet.pts = number
         return self._decoded(packet, number)
 
-    def flush(self) -> list[PacketPicture]:
+    def _is_late(self, stamp_ns: int) -> bool:
+        """The step from the message before is half as long again as the shortest step so far, or more."""
+        last_ns, self._last_ns = self._last_ns, stamp_ns
+        if last_ns is None:
+            return False
+        step_ns, shortest_ns = stamp_ns - last_ns, self._shortest_ns
+        self._shortest_ns = step_ns if shortest_ns is None else min(step_ns, shortest_ns)
+        return shortest_ns is not None and 2 * step_ns >= 3 * shortest_ns
+
+    def flush(self) -> list[LogPicture]:
         """The pictures that the decoder holds back."""
         return self._decoded(None, -1)
 
-    def _decoded(self, packet: Packet[VideoCodecContext] | None, number: int) -> list[PacketPicture]:  # type: ignore[type-var]
+    def _decoded(self, packet: Any, number: int) -> list[LogPicture]:
         frames: list[VideoFrame] = []
         failure = None
         with Capture() as messages:
             try:
-                frames = self._context.decode(packet)  # type: ignore[arg-type]
+                frames = self._context.decode(packet)
             except (av.error.FFmpegError, OSError) as error:
                 failure = reason(error)
         complaint = failure or first_error(messages)
         pictures = []
         if complaint is not None and packet is not None:
-            self._lost[number] = complaint
-            self.waiting = not self._keeps_going
+            self._damage[number] = complaint
+            self._waiting = not self._keeps_going
             if failure is not None:
-                pictures.append(PacketPicture(number, None, Orientation.AS_STORED, failure))
+                pictures.append(LogPicture(number, None, damage=failure, waits=self._waiting))
         return pictures + [self._picture(frame) for frame in frames]
 
-    def _picture(self, frame: VideoFrame) -> PacketPicture:
+    def _picture(self, frame: VideoFrame) -> LogPicture:
         number = -1 if frame.pts is None else frame.pts
-        damage = self._lost.pop(number, None) or ("the decoder filled in for it" if frame.is_corrupt else None)
+        damage = self._damage.pop(number, None) or ("the decoder filled in for it" if frame.is_corrupt else None)
         try:
             orientation, _ = orientation_from_matrix(display_matrix(frame))
             rgb = orientation.apply(self._rgb(frame))
         except (av.error.FFmpegError, OSError) as error:
             raise MediaError(reason(error)) from error
-        return PacketPicture(number, rgb, orientation, damage)
+        return LogPicture(number, rgb, orientation, damage, waits=self._waiting and damage is not None)
 
 
 def _is_key(format: str, head: bytes) -> bool:
@@ -157,7 +149,8 @@ def _is_key(format: str, head: bytes) -> bool:
         return _av1_has_sequence(head)
     kinds = [head[at + 3] for at in _starts(head) if at + 3 < len(head)]
     if format == "h264":
-        return any(kind & 31 in (5, 7) for kind in kinds)
+        units = {kind & 31 for kind in kinds}
+        return 5 in units or {6, 7} <= units  # an IDR picture, or parameters with a recovery point
     return any(16 <= kind >> 1 & 63 <= 21 for kind in kinds)
 
 
