@@ -28,6 +28,9 @@ BRINGS = {
     "cli": _CLI,
     "gpu": frozenset({"cuda"}),
     "export": _CPU | _CLI | {"torch", "onnx"},
+    "foxglove": _CLI | {"foxglove"},
+    "mcap": frozenset({"mcap", "zstandard", "lz4"}),
+    "rerun": _CLI | {"rerun"},
     "bench": _CPU | _CLI | {"psutil", "scipy", "onnx", "jinja2", "matplotlib"},
 }
 """The optional packages, by import name, that each extra of setup.cfg installs."""
