@@ -51,8 +51,9 @@ def handle(number, stack):
     live.close()
 
 signal.signal(signal.SIGTERM, handle)
+results = live.results()
 print("ready", flush=True)
-for result in live:
+for result in results:
     pass
 print("done")
 """
