@@ -29,7 +29,7 @@ BRINGS = {
     "gpu": frozenset({"cuda"}),
     "export": _CPU | _CLI | {"torch", "onnx"},
     "foxglove": _CLI | {"foxglove"},
-    "mcap": frozenset({"mcap", "zstandard", "lz4"}),
+    "mcap": _CLI | {"mcap", "zstandard", "lz4"},
     "rerun": _CLI | {"rerun"},
     "bench": _CPU | _CLI | {"psutil", "scipy", "onnx", "jinja2", "matplotlib"},
 }

@@ -17,7 +17,7 @@ from tdnet_runtime.extras import require
 from tdnet_runtime.media.damage import OnDamage
 from tdnet_runtime.media.frames import FrameSource
 from tdnet_runtime.sources.log_folder import is_log
-from tdnet_runtime.sources.source_url import SourceUrl, scheme_of
+from tdnet_runtime.sources.source_url import SourceUrl, hide_password, scheme_of
 
 if TYPE_CHECKING:
     from tdnet_runtime.media.camera import CameraRequest  # which imports OpenCV
@@ -121,7 +121,8 @@ def open_source(
     elif "://" in text and scheme and not os.path.lexists(text):
         raise MediaError(
             f"opening the input: addresses of the kind {scheme}:// are not opened; expected one of "
-            f"{', '.join(schemes())}, a file or a folder; or push frames yourself (docs/streaming.md): {text!r}"
+            f"{', '.join(schemes())}, a file or a folder; or push frames yourself (docs/streaming.md): "
+            f"{hide_password(text)!r}"
         )
     else:
         entry = _TABLE["mcap" if _is_log(text) else "file"]
