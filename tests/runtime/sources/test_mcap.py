@@ -142,6 +142,16 @@ def whole_before(data):
     return count
 
 
+def test_of_a_chunk_that_is_cut_the_messages_in_front_are_given(tmp_path):
+    path = write_mcap(tmp_path / "a.mcap", camera(), chunk_size=1 << 20)
+    data = path.read_bytes()
+    path.write_bytes(data[: data.find(picture(4).tobytes()) + 99])
+    frames, source = read(path)
+    assert stamps(frames) == [0, 1, 2, 3]
+    assert "cut short" in source.facts["warning"]
+    assert source.damage.skipped == 0
+
+
 def test_a_log_that_was_never_ended(tmp_path):
     frames, source = read(write_mcap(tmp_path / "a.mcap", camera(), end=False))
     assert len(frames) == 6
