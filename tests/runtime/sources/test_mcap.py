@@ -219,7 +219,7 @@ def test_a_topic_by_its_name(tmp_path, topic, count):
 
 WRONG = {
     "/rear": "there is no topic '/rear' in it; topics: '/front' (sensor_msgs/msg/Image, 3 messages)",
-    "/odd": "messages of 'strange_msgs/msg/Feedback' (cdr) hold no picture",
+    "/odd": "messages of 'strange_msgs/msg/Feedback' ('cdr') hold no picture",
     "/text": "hold no picture that is read here",
 }
 
