@@ -26,7 +26,9 @@ _CLI = frozenset({"typer", "rich", "av", "cv2"})
 BRINGS = {
     "cpu": _CPU,
     "cli": _CLI,
+    "dds": frozenset({"cyclonedds"}),
     "gpu": frozenset({"cuda"}),
+    "zenoh": frozenset({"zenoh"}),
     "export": _CPU | _CLI | {"torch", "onnx"},
     "bench": _CPU | _CLI | {"psutil", "scipy", "onnx", "jinja2", "matplotlib"},
 }
