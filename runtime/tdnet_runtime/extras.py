@@ -26,10 +26,13 @@ _CLI = frozenset({"typer", "rich", "av", "cv2"})
 BRINGS = {
     "cpu": _CPU,
     "cli": _CLI,
-    "dds": frozenset({"cyclonedds"}),
+    "dds": _CLI | {"cyclonedds"},
     "gpu": frozenset({"cuda"}),
-    "zenoh": frozenset({"zenoh"}),
+    "zenoh": _CLI | {"zenoh"},
     "export": _CPU | _CLI | {"torch", "onnx"},
+    "foxglove": _CLI | {"foxglove"},
+    "mcap": frozenset({"mcap", "zstandard", "lz4"}),
+    "rerun": _CLI | {"rerun"},
     "bench": _CPU | _CLI | {"psutil", "scipy", "onnx", "jinja2", "matplotlib"},
 }
 """The optional packages, by import name, that each extra of setup.cfg installs."""

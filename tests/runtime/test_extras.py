@@ -91,7 +91,8 @@ def test_the_table_says_what_setup_cfg_says() -> None:
     config = configparser.ConfigParser()
     config.read(ROOT / "setup.cfg")
     listed = config["options.extras_require"]
-    modules = {"opencv-python-headless": "cv2", "cuda-core": "cuda", "cuda-bindings": "cuda", "eclipse-zenoh": "zenoh"}
+    modules = {"opencv-python-headless": "cv2", "cuda-core": "cuda", "cuda-bindings": "cuda"}
+    modules |= {"eclipse-zenoh": "zenoh", "foxglove-sdk": "foxglove", "rerun-sdk": "rerun"}
 
     def brought(extra: str) -> set[str]:
         found: set[str] = set()

@@ -188,7 +188,9 @@ def chunk_records(record: memoryview) -> memoryview:
             "`mcap compress`"
         )
     if len(data) != head.size:
-        raise DamagedRecordError(f"a chunk unpacks to {len(data)} bytes, not to the {head.size} that it claims")
+        raise DamagedRecordError(
+            f"a chunk unpacks to {len(data)} bytes, not to the {head.size} that it claims"
+        )
     if head.crc and zlib.crc32(data) != head.crc:
         raise DamagedRecordError("a chunk's checksum is wrong")
     return data

@@ -74,7 +74,9 @@ class NetworkSource(Closeable, ForkBound):
         try:
             stream = self._container.streams.best("video")
             if not isinstance(stream, VideoStream) or stream.codec_context is None:
-                raise MediaError(f"opening the {self.description}: there is no video in it that can be decoded")
+                raise MediaError(
+                    f"opening the {self.description}: there is no video in it that can be decoded"
+                )
             self._stream = stream
             self._decoder = PacketDecoder(stream, self.damage)
             rate = stream.guessed_rate or stream.average_rate

@@ -67,7 +67,9 @@ class SourceUrl:
             if name in params:
                 raise OptionError(f"{hide_password(text)!r}: the parameter {name!r} is given twice")
             if not value.strip():
-                raise OptionError(f"{hide_password(text)!r}: the parameter {name!r} is empty; give it a value")
+                raise OptionError(
+                    f"{hide_password(text)!r}: the parameter {name!r} is empty; give it a value"
+                )
             params[name] = value
         return cls(text=text, scheme=scheme, rest=unquote(rest) if scheme else rest, params=params)
 

@@ -113,7 +113,6 @@ def _number(value: object) -> int:
     return value if isinstance(value, int) else 0
 
 
-
 def _bytes(data: object) -> tuple[bytes | None, str]:
     """A message's bytes, and why there are none."""
     if isinstance(data, bytes):

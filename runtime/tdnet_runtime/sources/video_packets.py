@@ -86,7 +86,9 @@ class VideoPackets(Closeable):
             by_number: that is known by its sender's numbers, not by its stamp alone.
         """
         head = data[:_HEAD_BYTES].tobytes()
-        gap = self._numbers.follows_gap(head) if self._format == "h264" else self._format in _SILENT and missing
+        gap = (
+            self._numbers.follows_gap(head) if self._format == "h264" else self._format in _SILENT and missing
+        )
         lost = (missing and by_number) or (self._is_late(stamp_ns) and gap)
         if _is_key(self._format, head):
             self._waiting, self._began = False, True
@@ -132,7 +134,9 @@ class VideoPackets(Closeable):
 
     def _picture(self, frame: VideoFrame) -> LogPicture:
         number = -1 if frame.pts is None else frame.pts
-        damage = self._damage.pop(number, None) or ("the decoder filled in for it" if frame.is_corrupt else None)
+        damage = self._damage.pop(number, None) or (
+            "the decoder filled in for it" if frame.is_corrupt else None
+        )
         try:
             orientation, _ = orientation_from_matrix(display_matrix(frame))
             rgb = orientation.apply(self._rgb(frame))

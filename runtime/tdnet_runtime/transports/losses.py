@@ -9,14 +9,17 @@
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict, deque
 
 __all__ = ["SequenceGaps", "StampGaps"]
 
 _MOST_SENDERS = 16
 _RESTART = 1_000_000  # a jump by more is no loss
-_STEPS = 16
+_STEPS = 9
 _FEWEST_STEPS = 4
+_TOLERANCE = 0.25
+_MOST_OVER = 0.75
 _PAUSE_NS = 10_000_000_000
 
 
@@ -39,27 +42,32 @@ class SequenceGaps:
 class StampGaps:
     """Counts by stamps, of a camera with a steady rate: a step of two periods says that one frame is missing.
 
-    The period is the lower quartile of the last 16 steps, so that it holds while up to two of three frames are lost. A
-    step of more than ten seconds is a pause of the camera. After a change of its rate, the first steps are counted wrongly.
+    The period is the median of the last nine steps, so that less than half of the frames may be lost. One that is stamped
+    late is followed by a shorter step, so a step must be a quarter short of two periods at most, and half of what it is
+    longer than a whole number of them is added to the next. After a change of the rate the first five steps are counted
+    wrongly; a step of more than ten seconds is a pause of the camera.
 
     >>> gaps = StampGaps()
-    >>> [gaps.before(ms * 1_000_000) for ms in (0, 33, 67, 100, 133, 167, 267, 300)]
-    [0, 0, 0, 0, 0, 0, 2, 0]
+    >>> [gaps.before(ms * 1_000_000) for ms in (0, 33, 67, 100, 133, 187, 200, 300, 333)]
+    [0, 0, 0, 0, 0, 0, 0, 2, 0]
     """
 
     def __init__(self) -> None:
         self._last: int | None = None
         self._steps: deque[int] = deque(maxlen=_STEPS)
+        self._over = 0.0  # in periods
 
     def before(self, stamp_ns: int) -> int:
         """Frames missing directly before this one; 0 until the period is known."""
         last, self._last = self._last, stamp_ns
         if last is None or not 0 < stamp_ns - last < _PAUSE_NS:
+            self._over = 0.0
             return 0
         step = stamp_ns - last
-        missing = 0
+        periods = 1
         if len(self._steps) >= _FEWEST_STEPS:
-            period = sorted(self._steps)[len(self._steps) // 4]
-            missing = max((2 * step + period) // (2 * period) - 1, 0)
+            length = step / sorted(self._steps)[len(self._steps) // 2] + self._over
+            periods = max(math.floor(length + _TOLERANCE), 1)
+            self._over = min(max(length - periods, -_MOST_OVER), _MOST_OVER) / 2
         self._steps.append(step)
-        return missing
+        return periods - 1
