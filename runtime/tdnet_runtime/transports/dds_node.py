@@ -83,6 +83,7 @@ class DdsNode(Closeable):
         self.warning = receive_buffer_warning()
         self._number = domain
         self._topics: dict[tuple[str, str], int] = {}
+        self._writers: list[DdsWriter] = []
         self._lock = threading.Lock()
         self._closed = False
         _enter(domain, (interface, datagram_bytes))
@@ -138,13 +139,18 @@ class DdsNode(Closeable):
         depth = 1 if latched else _WRITER_DEPTH
         with self._qos(kind, reliable=reliable, latched=latched, depth=depth) as qos:
             entity = self._library.dds_create_writer(self._entity, self._topic(topic, kind), qos, None)
-        return DdsWriter(self._library, check(entity, f"publishing {topic}"), topic)
+        writer = DdsWriter(self._library, check(entity, f"publishing {topic}"), topic)
+        with self._lock:
+            self._writers.append(writer)
+        return writer
 
     def close(self) -> None:
         """See `Node`."""
         with self._lock:
             closed, self._closed = self._closed, True
         if not closed:
+            for writer in self._writers:
+                writer.close()
             self._library.dds_delete(self._entity)  # and all that was made of it
             _leave(self._number)
 
@@ -233,7 +239,9 @@ class DdsWriter:
         self._library = dds
         self._entity = entity
         self._doing = f"publishing {topic}"
-        self._type = ctypes.c_void_p()
+        self._lock = threading.Lock()
+        self._closed = False
+        self._type = ctypes.c_void_p()  # a bare pointer of the library's, which dies with the writer
         check(dds.dds_get_entity_sertype(entity, ctypes.byref(self._type)), self._doing)
 
     @property
@@ -247,17 +255,23 @@ class DdsWriter:
         if filling:  # told in the last two bits of the header
             message = b"".join((message[:3], bytes((filling,)), message[4:], bytes(filling)))
         part = Iovec(base=ctypes.cast(ctypes.c_char_p(message), ctypes.c_void_p), size=len(message))
-        serialized = self._library.ddsi_serdata_from_ser_iov(
-            self._type, _DATA, 1, ctypes.byref(part), len(message)
-        )
-        if not serialized:
-            raise MediaError(f"{self._doing}: Cyclone DDS takes the message for damaged")
-        result = self._library.dds_writecdr(self._entity, serialized)  # which lets go of it
+        with self._lock:
+            if self._closed:
+                raise MediaError(f"{self._doing}: it was closed")
+            serialized = self._library.ddsi_serdata_from_ser_iov(
+                self._type, _DATA, 1, ctypes.byref(part), len(message)
+            )
+            if not serialized:
+                raise MediaError(f"{self._doing}: Cyclone DDS takes the message for damaged")
+            result = self._library.dds_writecdr(self._entity, serialized)  # which lets go of it
         return result != _TIMEOUT and check(result, self._doing) >= 0
 
     def close(self) -> None:
         """See `Writer`."""
-        self._library.dds_delete(self._entity)
+        with self._lock:
+            closed, self._closed = self._closed, True
+            if not closed:
+                self._library.dds_delete(self._entity)
 
 
 def _enter(domain: int, settings: tuple[str, int | None]) -> None:
