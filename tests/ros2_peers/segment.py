@@ -16,7 +16,12 @@ from tdnet_runtime.sinks.registry import open_sink
 from tdnet_runtime.sinks.sink import SinkNetwork
 from tdnet_runtime.sources.registry import open_source
 
-CLASSES = [("road", (128, 64, 128)), ("side walk", (244, 35, 232)), ("sky", (70, 130, 180)), ("car", (0, 0, 142))]
+CLASSES = [
+    ("road", (128, 64, 128)),
+    ("side walk", (244, 35, 232)),
+    ("sky", (70, 130, 180)),
+    ("car", (0, 0, 142)),
+]
 
 
 def say(text):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import threading
@@ -233,7 +234,7 @@ def _config(router: str) -> Any:
     config = zenoh.Config()
     for key, value in (
         ("mode", '"client"'),
-        ("connect/endpoints", f'["{router}"]'),
+        ("connect/endpoints", json.dumps([router])),
         ("connect/timeout_ms", str(_CONNECT_MS)),
         ("listen/endpoints", "[]"),
         ("scouting/multicast/enabled", "false"),
