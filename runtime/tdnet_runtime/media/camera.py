@@ -78,6 +78,7 @@ class CameraSource(Closeable, ForkBound):
     fps: Fraction | None = None
     frame_count: int | None = None
     live = True
+    _stopped = False
 
     def __init__(
         self,
@@ -89,7 +90,6 @@ class CameraSource(Closeable, ForkBound):
         self.description = str(camera)
         self.damage = DamageLog(on_damage)
         self.failed_reads = 0
-        self._stopped = False
         self._capture: cv2.VideoCapture | None = None
         if not Path(camera.device).exists():
             present = present_cameras() or ["none"]
