@@ -229,7 +229,10 @@ def _check(path: Path) -> None:
     if path.is_dir():
         raise MediaError(f"writing the log: a folder has that name: '{path}'")
     try:
-        begin = b"" if not path.is_file() else path.open("rb").read(_OWN_BYTES)
+        begin = b""
+        if path.is_file():
+            with path.open("rb") as file:
+                begin = file.read(_OWN_BYTES)
     except OSError as error:
         raise MediaError(f"writing the log: {reason(error)}: '{path}'") from error
     if begin and not (begin.startswith(MAGIC) and _LIBRARY.encode() in begin):

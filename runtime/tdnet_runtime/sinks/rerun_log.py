@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 import threading
-import time
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -17,11 +15,12 @@ import rerun
 from tdnet_runtime.closeable import Closeable
 from tdnet_runtime.errors import MediaError, OptionError
 from tdnet_runtime.forks import ForkBound
-from tdnet_runtime.media.append_file import open_alone
+from tdnet_runtime.media.append_file import AppendFile
 from tdnet_runtime.media.frames import reason
 from tdnet_runtime.media.output_folder import check_folder
 from tdnet_runtime.sinks.pictures import jpeg
 from tdnet_runtime.sinks.rerun_server import RerunServer
+from tdnet_runtime.sinks.rrd import rrd_messages
 from tdnet_runtime.sinks.sink import SinkNetwork, topic_of
 from tdnet_runtime.sources.source_url import SourceUrl
 
@@ -33,7 +32,6 @@ __all__ = ["RerunFileSink", "RerunServerSink"]
 _APPLICATION = "tdnet"
 _FRAMES = ("jpeg", "raw", "none")
 _FLUSH_S = 1.0
-_FLUSH_LIMIT_S = 10.0
 _EPOCH_NS = 10**17  # stamps from 1973 on are dates; below, they are spans since a file's or a machine's start
 _ADDRESS = re.compile(r"//(?P<host>[^:/]*)(?::(?P<port>[0-9]{1,5}))?/?")
 _LOOPBACK = ("", "127.0.0.1", "localhost")
@@ -97,7 +95,7 @@ class _RerunSink(Closeable, ForkBound):
 
 
 class RerunFileSink(_RerunSink):
-    """Writes a `.rrd` file. After a kill it can be read up to the last second; a full disk is told within a second.
+    """Writes a `.rrd` file, each result at once; after a kill or on a full disk all before is readable.
 
     The file is begun with the first result; one that exists is replaced. Its format is that of the rerun-sdk that is
     installed; viewers of the same version or a later one read it (0.23 and later).
@@ -123,64 +121,72 @@ class RerunFileSink(_RerunSink):
         check_folder(self._path.parent, purpose="the Rerun file")
         if self._path.is_dir():
             raise MediaError(f"writing the {self.name}: a folder has that name")
-        self._lock: Any = None
+        self._file: AppendFile | None = None
+        self._stream: Any = None
+        self._written = self._whole_bytes = 0
         self._ended = False
-        self._written = self._readable = self._whole_bytes = 0
-        self._flushed = 0.0
 
     def write(self, result: LiveResult) -> None:
         """See `LiveSink`."""
         self.require_own_process("write()")
         if self._ended:
             raise MediaError(f"writing the {self.name}: it was finished before and takes no more")
-        try:
-            if self._recording is None:
-                self._begin()
-            self._log(result)
-            self._written += 1
-            if time.monotonic() - self._flushed >= _FLUSH_S:
-                self._flush()
-        except (OSError, RuntimeError) as error:
-            raise self._failure(error) from error
+        if self._file is None:
+            self._begin()
+        self._log(result)
+        self._flush()
+        self._written += 1
 
     def close(self) -> None:
         """See `LiveSink`; nothing in a forked child."""
-        if self.stranded or self._ended or self._recording is None:
+        if self.stranded or self._ended or self._file is None:
             return
-        try:
-            self._flush()
-            self._recording.disconnect()
-            self._ended = True
-            self._lock.close()
-        except (OSError, RuntimeError) as error:
-            raise self._failure(error) from error
+        self._flush()
+        self._ended = True
+        self._recording.disconnect()
+        self._file.close()
+        self._check()
 
     def _begin(self) -> None:
-        self._lock = open_alone(self._path)
+        try:
+            self._file = AppendFile(self._path)
+        except OSError as error:
+            raise MediaError(f"writing the {self.name}: {reason(error)}") from error
         self._recording = rerun.RecordingStream(_APPLICATION)
-        self._recording.save(self._path)
-        self._flushed = time.monotonic()
+        # Not save(): where its thread meets a full disk, flush() and the interpreter's end may wait for ever (0.41).
+        self._stream = self._recording.binary_stream()
 
     def _flush(self) -> None:
-        self._recording.flush(timeout_sec=_FLUSH_LIMIT_S)
-        self._flushed = time.monotonic()
-        self._readable = self._written
-        self._whole_bytes = os.fstat(self._lock.fileno()).st_size
+        """Write what Rerun has made of the results so far."""
+        assert self._file is not None
+        data = self._stream.read()
+        if data:
+            try:
+                self._file.write(rrd_messages(data, with_head=not self._file.size))
+            except ValueError as error:
+                self._end()
+                raise MediaError(
+                    f"writing the {self.name}: rerun-sdk {rerun.__version__} writes a form that is not known "
+                    f"({error}); install another: pip install 'tdnet-deploy[rerun]'"
+                ) from error
+        self._check()
+        self._whole_bytes = self._file.size
 
-    def _failure(self, error: Exception) -> MediaError:
-        """Close the file, cut back to what is whole; the error to raise."""
+    def _check(self) -> None:
+        """Raise MediaError where writing failed; the file then ends with the last whole result."""
+        assert self._file is not None
+        error = self._file.error
+        if error is not None:
+            self._end()
+            raise MediaError(
+                f"writing the {self.name} stopped after {self._written} results, which can be read: {reason(error)}"
+            ) from error
+
+    def _end(self) -> None:
+        assert self._file is not None
         self._ended = True
-        if self._recording is not None:
-            with contextlib.suppress(RuntimeError):
-                self._recording.disconnect()
-        if self._lock is not None:
-            with contextlib.suppress(OSError):
-                os.ftruncate(self._lock.fileno(), self._whole_bytes)
-            self._lock.close()
-        return MediaError(
-            f"writing the {self.name} stopped after {self._written} results: {reason(error)}; the first "
-            f"{self._readable} can be read"
-        )
+        self._recording.disconnect()
+        self._file.cut(self._whole_bytes)
 
 
 class RerunServerSink(_RerunSink):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mimetypes
 import re
 from pathlib import Path
 
@@ -29,9 +30,9 @@ def is_log(path: Path) -> bool:
     """A file or folder that `open_log` is meant for, by its name or by what it begins with."""
     try:
         if path.is_dir():
-            return (path / _METADATA).is_file() or bool(_parts_in(path))
-        return _is_named(path.name) or _kind(path) is not None
-    except (OSError, ValueError):  # ValueError: a null character in the name
+            return (path / _METADATA).is_file() or (bool(_parts_in(path)) and not _has_images(path))
+        return _is_named(path.name) or (path.is_file() and _kind(path) is not None)
+    except (OSError, ValueError, MediaError):  # ValueError: a null character in the name
         return False
 
 
@@ -106,14 +107,10 @@ def _kind(path: Path) -> str | None:
         with path.open("rb") as file:
             begin = file.read(16)
     except FileNotFoundError:
-        if _is_named(path.name):
-            raise MediaError(f"opening the log: there is no such file or folder: '{path}'") from None
-        return None
-    except (OSError, ValueError) as error:
-        if _is_named(path.name):
-            raise MediaError(f"opening the log: {reason(error)}: '{path}'") from error
-        return None
-    if not begin and _is_named(path.name):
+        raise MediaError(f"opening the log: there is no such file or folder: '{path}'") from None
+    except (OSError, ValueError) as error:  # ValueError: a null character in the name
+        raise MediaError(f"opening the log: {reason(error)}: '{path}'") from error
+    if not begin:
         raise MediaError(f"opening the log: the file is empty (0 bytes): '{path}'")
     return next((kind for magic, kind in _MAGICS.items() if begin.startswith(magic)), None)
 
@@ -126,6 +123,11 @@ def _is_named(name: str) -> bool:
 
 def _parts_in(folder: Path) -> list[Path]:
     return [path for path in folder.iterdir() if _is_named(path.name) and path.is_file()]
+
+
+def _has_images(folder: Path) -> bool:
+    kinds = (mimetypes.guess_type(path.name)[0] or "" for path in folder.iterdir())
+    return any(kind.startswith("image/") for kind in kinds)
 
 
 def _listed(folder: Path) -> list[str]:

@@ -74,8 +74,7 @@ class MissingFrames:
                 usual_ns = median_low(self._steps_ns)
                 if usual_ns > 0 and 2 * step_ns >= 3 * usual_ns:
                     by_stamp = max(1, round(step_ns / usual_ns) - 1)
-            if not by_stamp:
-                self._steps_ns.append(step_ns)
+            self._steps_ns.append(step_ns)
         self._last_ns = stamp_ns
         self.by_number = counted is not None
         return min(by_stamp if counted is None else counted, _MOST_MISSING)

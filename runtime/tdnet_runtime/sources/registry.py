@@ -54,15 +54,13 @@ class SourceEntry:
     extra: str
     params: frozenset[str] | None
 
-    def open(self, text: str, options: SourceOptions) -> FrameSource:
+    def open(self, url: SourceUrl, options: SourceOptions) -> FrameSource:
         """Import the module and open the source.
 
         Raises:
             MissingExtraError: a package of the extra is missing.
-            OptionError: a parameter is not known.
             MediaError: there is nothing to read, or it cannot be read.
         """
-        url = SourceUrl.parse(text, known=self.params)
         module, _, name = self.opener.partition(":")
         opener = cast(
             Callable[[SourceUrl, SourceOptions], FrameSource],
@@ -71,6 +69,7 @@ class SourceEntry:
         return opener(url, options)
 
 
+_MEDIA = "tdnet_runtime.sources.media_files:open_media"
 _TABLE: dict[str, SourceEntry] = {}
 
 
@@ -126,9 +125,18 @@ def open_source(
         )
     else:
         entry = _TABLE["mcap" if _is_log(text) else "file"]
-    if entry is not _TABLE["file"] and bit_depth is not None:
-        raise OptionError(f"--bit-depth goes with a folder of images; leave it out for {text!r}")
-    return entry.open(text, options)
+    if entry.opener != _MEDIA:  # which looks closer at what it opens
+        if bit_depth is not None:
+            raise OptionError(f"--bit-depth goes with a folder of images; leave it out for {text!r}")
+        if camera is not None and camera != type(camera)():
+            raise OptionError(
+                f"--camera-size, --camera-format and --camera-fps go with a camera; leave them out for {text!r}"
+            )
+    if scheme not in _TABLE and os.path.lexists(text):
+        url = SourceUrl(text=text, rest=text)  # whatever characters are in its name
+    else:
+        url = SourceUrl.parse(text, known=entry.params)
+    return entry.open(url, options)
 
 
 def _is_log(text: str) -> bool:
@@ -136,8 +144,8 @@ def _is_log(text: str) -> bool:
     return is_log(Path(text)) or ("?" in text and is_log(Path(text.partition("?")[0])))
 
 
-register("file", "tdnet_runtime.sources.media_files:open_media", extra="cli", params=None)
-register("camera", "tdnet_runtime.sources.media_files:open_media", extra="cli", params=None)
+register("file", _MEDIA, extra="cli", params=None)
+register("camera", _MEDIA, extra="cli", params=None)
 for _scheme in ("rtsp", "rtsps", "http", "https", "udp"):
     register(_scheme, "tdnet_runtime.sources.network:NetworkSource", extra="cli", params=None)
 for _scheme in ("mcap", "rosbag2"):

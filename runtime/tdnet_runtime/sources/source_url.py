@@ -12,7 +12,7 @@ from tdnet_runtime.errors import OptionError
 __all__ = ["SourceUrl", "hide_password", "scheme_of"]
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
-_PASSWORD = re.compile(r"(?<=://)([^/?#@]*):[^/?#]*@")
+_PASSWORD = re.compile(r"(?<=://)([^/?#@:]*):[^/?#]*@")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

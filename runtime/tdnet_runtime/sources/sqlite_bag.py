@@ -37,13 +37,25 @@ class SqliteBag(Closeable):
         except sqlite3.Error as error:
             raise MediaError(f"opening the log: {error}: '{path}'") from error
         try:
-            rows = self._file.execute("SELECT id, name, type, serialization_format FROM topics ORDER BY id")
-            self._topics = [(int(row[0]), tuple(map(_text, row[1:]))) for row in rows]
+            try:
+                self._topics = self._read_topics()
+            except sqlite3.DatabaseError as error:
+                if "malformed" not in str(error):
+                    raise
+                # A file that is shorter than it says is refused as a whole unless this is on (SQLite 3.40).
+                self._file.execute("PRAGMA writable_schema=ON")
+                self._topics = self._read_topics()
+                self._note_cut(error)
         except (sqlite3.Error, ValueError, TypeError) as error:
             self.close()
             raise MediaError(
                 f"opening the log: an SQLite file, but no rosbag2 that can be read ({error}): '{path}'"
             ) from error
+
+    def _read_topics(self) -> list[tuple[int, tuple[str, str, str]]]:
+        """(id, (name, type, encoding)) of each."""
+        rows = self._file.execute("SELECT id, name, type, serialization_format FROM topics ORDER BY id")
+        return [(int(number), (_text(name), _text(kind), _text(form))) for number, name, kind, form in rows]
 
     @property
     def topics(self) -> list[LogTopic]:

@@ -24,9 +24,17 @@ from tdnet_runtime.sources.log_pictures import LogPicture
 
 __all__ = ["VideoPackets"]
 
-_DECODERS = {"h264": "h264", "h265": "hevc", "hevc": "hevc", "vp9": "vp9", "av1": "av1"}
+_DECODERS = {
+    "h264": ("h264",),
+    "h265": ("hevc",),
+    "hevc": ("hevc",),
+    "vp9": ("vp9",),
+    "av1": ("libdav1d", "libaom-av1"),  # FFmpeg's own needs a GPU
+}
 _HEAD_BYTES = 8192  # in which a packet's parameter sets and its first slice begin
 _SILENT = ("vp9", "av1")  # whose decoders and numbers tell nothing of a picture that is missing
+_HELD_BACK = 64  # messages: more than any decoder
+_FILLED_IN = "the decoder filled in for it"
 _WHY_LOST = "pictures before it are missing"
 
 
@@ -43,22 +51,22 @@ class VideoPackets(Closeable):
 
     def __init__(self, format: str, *, keeps_going: bool = False) -> None:
         self._format = format.strip().lower()
-        decoder = _DECODERS.get(self._format)
-        if decoder is None:
+        decoders = _DECODERS.get(self._format)
+        if decoders is None:
             raise MediaError(f"its video is {format[:40]!r}; expected {', '.join(dict.fromkeys(_DECODERS))}")
         self._waiting = True
         self._began = False
+        self._key = 0  # number of the last key frame
+        self._told: set[int] = set()
         self._keeps_going = keeps_going
         self._numbers = H264Numbers(b"")
         self._last_ns: int | None = None
         self._shortest_ns: int | None = None
         self._rgb = RgbConverter()
         self._damage: dict[int, str] = {}  # by message
-        try:
-            context = av.CodecContext.create(decoder, "r")
-        except av.codec.codec.UnknownCodecError:
-            raise MediaError(f"this PyAV has no decoder for {format[:40]!r}") from None
-        assert isinstance(context, VideoCodecContext)
+        context = _context(decoders)
+        if context is None:
+            raise MediaError(f"this PyAV has no decoder for {format[:40]!r}")
         context.thread_count = 1  # with more, a picture comes as many messages late
         context.options = {"err_detect": "crccheck"}
         self._context = context
@@ -91,12 +99,13 @@ class VideoPackets(Closeable):
         )
         lost = (missing and by_number) or (self._is_late(stamp_ns) and gap)
         if _is_key(self._format, head):
-            self._waiting, self._began = False, True
+            self._waiting, self._began, self._key = False, True, number
+            self._told = {told for told in self._told if told > number - _HELD_BACK}
         elif lost and self._began and not self._waiting:
-            self._damage[number] = _WHY_LOST
             self._waiting = not self._keeps_going
+            if self._keeps_going:
+                self._damage[number] = _WHY_LOST
         if self._waiting:
-            self._damage.pop(number, None)
             return [LogPicture(number, None, damage=_WHY_LOST if self._began else None, waits=True)]
         packet = Packet(data.tobytes())
         packet.pts = number
@@ -126,23 +135,42 @@ class VideoPackets(Closeable):
         complaint = failure or first_error(messages)
         pictures = []
         if complaint is not None and packet is not None:
-            self._damage[number] = complaint
             self._waiting = not self._keeps_going
-            if failure is not None:
-                pictures.append(LogPicture(number, None, damage=failure, waits=self._waiting))
-        return pictures + [self._picture(frame) for frame in frames]
+            if self._waiting or failure is not None:
+                self._told.add(number)  # a picture may come of it all the same
+                pictures.append(LogPicture(number, None, damage=complaint, waits=self._waiting))
+            else:
+                self._damage[number] = complaint
+        for frame in frames:
+            if frame.pts in self._told:
+                self._told.discard(frame.pts)
+            else:
+                pictures.append(self._picture(frame))
+        return pictures
 
     def _picture(self, frame: VideoFrame) -> LogPicture:
         number = -1 if frame.pts is None else frame.pts
-        damage = self._damage.pop(number, None) or (
-            "the decoder filled in for it" if frame.is_corrupt else None
-        )
+        damage = self._damage.pop(number, None) or (_FILLED_IN if frame.is_corrupt else None)
+        waits = damage is not None and not self._keeps_going
+        self._waiting |= waits and number >= self._key
         try:
             orientation, _ = orientation_from_matrix(display_matrix(frame))
             rgb = orientation.apply(self._rgb(frame))
         except (av.error.FFmpegError, OSError) as error:
             raise MediaError(reason(error)) from error
-        return LogPicture(number, rgb, orientation, damage, waits=self._waiting and damage is not None)
+        return LogPicture(number, rgb, orientation, damage, waits=waits)
+
+
+def _context(decoders: tuple[str, ...]) -> VideoCodecContext | None:
+    """Of the first decoder that this PyAV has."""
+    for name in decoders:
+        try:
+            context = av.CodecContext.create(name, "r")
+        except av.codec.codec.UnknownCodecError:
+            continue
+        assert isinstance(context, VideoCodecContext)
+        return context
+    return None
 
 
 def _is_key(format: str, head: bytes) -> bool:

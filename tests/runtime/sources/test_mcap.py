@@ -32,6 +32,14 @@ def read(spec, **options):
         return list(source), source
 
 
+def outcome(spec):
+    """Frames, source and None, or the error's text behind nothing."""
+    try:
+        return *read(spec), None
+    except MediaError as error:
+        return [], None, str(error)
+
+
 def stamps(frames):
     return [(frame.stamp_ns - S) / STEP for frame in frames]
 
@@ -85,7 +93,7 @@ def test_messages_out_of_order_come_by_their_time(tmp_path):
 
 def write_unsorted(path, topics, **options):
     """As `write_mcap`, in the order given; chunks overlap."""
-    (name, (kind, encoding, content)), = topics.items()
+    ((name, (kind, encoding, content)),) = topics.items()
     from mcap.writer import Writer
 
     index = options.get("index", IndexType.ALL)
@@ -109,10 +117,9 @@ def test_a_cut_log_gives_all_that_is_whole(tmp_path, form):
     least = 0
     for size in [*range(len(whole) // 3, len(whole), 997), len(whole) - 40, len(whole) - 8, len(whole) - 1]:
         path.write_bytes(whole[:size])
-        try:
-            frames, source = read(path)
-        except MediaError as error:
-            assert "no topic of it has pictures" in str(error) or "not a single" in str(error), size
+        frames, source, error = outcome(path)
+        if error is not None:
+            assert "no topic of it has pictures" in error
             assert least == 0
             continue
         assert stamps(frames) == list(range(len(frames)))
@@ -188,7 +195,8 @@ def test_topics_are_listed_where_none_is_named(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("topic", "count"), [("/front", 3), ("front", 3), ("/rear/compressed", 4), ("bare_image", 2), ("/bare_image", 2)]
+    ("topic", "count"),
+    [("/front", 3), ("front", 3), ("/rear/compressed", 4), ("bare_image", 2), ("/bare_image", 2)],
 )
 def test_a_topic_by_its_name(tmp_path, topic, count):
     path = write_mcap(tmp_path / "a.mcap", many())
@@ -348,7 +356,10 @@ def test_missing_frames_are_told_by_stamps_and_by_numbers(tmp_path):
     assert [frame.lost_before for frame in frames] == [0] * 12 + [2] + [0] * 5
     assert source.facts["frames_thought_missing"] == 2
     numbered = [(*message, i) for i, message in enumerate(images(20)) if i != 15]
-    numbered = [(S + i * 3 * STEP + i % 3 * 1000, raw(i, stamp=S + i * 3 * STEP), n) for i, (_, _, n) in enumerate(numbered)]
+    numbered = [
+        (S + i * 3 * STEP + i % 3 * 1000, raw(i, stamp=S + i * 3 * STEP), n)
+        for i, (_, _, n) in enumerate(numbered)
+    ]
     frames, _ = read(write_mcap(tmp_path / "b.mcap", {"/cam": (IMAGE_TYPE, "cdr", numbered)}))
     assert [frame.lost_before for frame in frames] == [0] * 15 + [1] + [0] * 3
 
@@ -378,9 +389,6 @@ def test_changed_bytes_give_frames_or_one_line(tmp_path, name, edits, keep):
         data[8 + int(place * (len(data) - 9))] = value
     path = tmp_path / "a.mcap"
     path.write_bytes(data[: max(9, int(keep * len(data)))])
-    try:
-        frames, _ = read(path)
-    except MediaError as error:
-        assert "\n" not in str(error)
-    else:
-        assert all(frame.image.dtype == np.uint8 for frame in frames)
+    frames, _, error = outcome(path)
+    assert error is None or "\n" not in error
+    assert all(frame.image.dtype == np.uint8 for frame in frames)
