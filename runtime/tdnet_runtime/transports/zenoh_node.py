@@ -76,8 +76,9 @@ class ZenohNode(Closeable):
         found = set()
         with _failing("listing topics"):
             for reply in self._session.liveliness().get(publishers_key(self._domain), timeout=_DISCOVERY_S):
-                topic = published_topic(str(reply.ok.key_expr)) if reply.ok is not None else None
-                if topic is not None:
+                token = "" if reply.ok is None else str(reply.ok.key_expr)
+                topic = published_topic(token)
+                if topic is not None and f"/{self._zid}/" not in token:  # our own
                     found.add(topic)
         return tuple(sorted(found))
 

@@ -210,6 +210,23 @@ def test_silence_is_an_error(graph: str, camera: Camera) -> None:
             list(source)
 
 
+def test_a_camera_that_goes_and_comes_back(graph: str, robot: Node) -> None:
+    """Its node ends, and another one takes its place; the numbers of the new one begin again."""
+    with node_of(graph) as first:
+        before = Camera(first, "/camera/image_raw")
+        before.repeat(picture(0).to_cdr())
+        source = open_source(f"ros2:///camera/image_raw?{graph}&wait=20&timeout=20")
+        before.end()
+    with source:
+        frames = iter(source)
+        after = Camera(robot, "/camera/image_raw")
+        after.repeat(picture(1).to_cdr())
+        frame = take(frames, 1)
+        after.end()
+        assert frame.lost_before == 0
+        assert next(iter(robot.topics()), None) is None
+
+
 def test_stop_ends_the_reading_from_another_thread(graph: str, camera: Camera) -> None:
     camera.repeat(picture(0).to_cdr())
     with open_source(f"ros2:///camera/image_raw?{graph}&wait=20&timeout=100") as source:
