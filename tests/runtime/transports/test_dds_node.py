@@ -12,6 +12,7 @@ from tests.runtime.transports.processes import end, free_domain, start
 from tdnet_runtime.errors import MediaError, OptionError
 from tdnet_runtime.ros.messages import LabelInfo
 from tdnet_runtime.ros.types import IMAGE, LABEL_INFO
+from tdnet_runtime.transports import dds_config
 from tdnet_runtime.transports.address import RosAddress
 from tdnet_runtime.transports.dds_config import domain_config
 
@@ -72,6 +73,13 @@ def test_what_the_library_refuses_is_said_with_its_words(monkeypatch: pytest.Mon
     monkeypatch.delenv("CYCLONEDDS_URI")
     with address(domain).open() as node:  # nothing of them was left open
         node.writer("/a", IMAGE)
+
+
+def test_a_kernel_that_gives_less_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dds_config, "RECEIVE_BUFFER_BYTES", 1 << 30)
+    with address(free_domain()).open() as node:
+        node.writer("/a", IMAGE)
+        assert "allow more with: sudo sysctl -w net.core.rmem_max=1073741824" in node.warning
 
 
 def test_damaged_messages_are_not_published() -> None:
