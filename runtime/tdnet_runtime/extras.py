@@ -31,7 +31,7 @@ BRINGS = {
     "zenoh": _CLI | {"zenoh"},
     "export": _CPU | _CLI | {"torch", "onnx"},
     "foxglove": _CLI | {"foxglove"},
-    "mcap": frozenset({"mcap", "zstandard", "lz4"}),
+    "mcap": _CLI | {"mcap", "zstandard", "lz4"},
     "rerun": _CLI | {"rerun"},
     "bench": _CPU | _CLI | {"psutil", "scipy", "onnx", "jinja2", "matplotlib"},
 }

@@ -29,6 +29,7 @@ def make_result(
     )
     labels = np.full(size_hw, index % 3, np.uint8)
     labels[0] = 2
+    labels.flags.writeable = False  # all sinks share it
     values = {
         "source": source,
         "frame": frame,

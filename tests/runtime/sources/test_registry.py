@@ -102,10 +102,20 @@ def test_a_path_that_looks_like_a_url(tmp_path, monkeypatch, encode, draw):
         open_source("mcap:clip.mp4")
 
 
-@pytest.mark.parametrize("spec", ["", " ", "mcap:", "file:", "rosbag2: "])
-def test_empty_names(spec):
-    with pytest.raises(MediaError):
+@pytest.mark.parametrize("spec", ["", " ", "mcap:", "file:", "rosbag2: ", "mcap:?topic=/cam"])
+def test_empty_names(tmp_path, monkeypatch, spec):
+    """The current folder is not meant."""
+    write_mcap(tmp_path / "a.mcap", camera())
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(MediaError, match=r"names nothing; is a variable unset|its name is empty"):
         open_source(spec)
+
+
+def test_a_file_whose_name_is_a_number(tmp_path, monkeypatch, encode, draw):
+    encode(tmp_path / "clip.mp4", [draw(0)]).rename(tmp_path / "0")
+    monkeypatch.chdir(tmp_path)
+    with open_source("file:0") as source:
+        assert source.frame_count == 1
 
 
 def test_options_for_another_kind_of_source(tmp_path):
@@ -116,6 +126,25 @@ def test_options_for_another_kind_of_source(tmp_path):
         open_source(path, camera=CameraRequest(fps=30))
     with pytest.raises(MediaError, match="there is no /dev/video4242"):
         open_source("camera:4242", camera=CameraRequest(fps=30))
+
+
+@pytest.mark.parametrize(
+    ("spec", "live"),
+    [
+        ("0", True),
+        ("camera:3", True),
+        ("/dev/video7", True),
+        ("rtsp://x/y", True),
+        ("https://x", True),
+        ("none.mp4", False),
+        ("none.mcap", False),
+        ("rosbag2:none", False),
+        ("file:0", False),
+        ("./0", False),
+    ],
+)
+def test_whether_frames_come_by_the_clock_without_opening(spec, live):
+    assert registry.is_live(spec) == live
 
 
 def test_urls():
