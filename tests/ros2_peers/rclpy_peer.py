@@ -50,7 +50,7 @@ def main():
             message.header.frame_id,
             message.encoding,
             [message.height, message.width, message.step],
-            max(message.data),
+            max(message.data[:: message.step + 1]),  # a diagonal: all of it takes Python longer than a frame
         )
 
     def on_packed(message):

@@ -178,4 +178,5 @@ register(
     "tdnet_runtime.sources.ros2:Ros2Source",
     extra="cli",
     params=("rmw", "domain", "router", "interface", "datagram", "type", "wait", "timeout"),
+    live=True,
 )
