@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tdnet_runtime.closeable import Closeable
-from tdnet_runtime.errors import MediaError, OptionError
+from tdnet_runtime.errors import MediaError
 from tdnet_runtime.forks import ForkBound
 from tdnet_runtime.media.blend import color_table
 from tdnet_runtime.ros.messages import CompressedImage, LabelInfo, RawImage
@@ -18,7 +18,7 @@ from tdnet_runtime.ros.types import COMPRESSED_IMAGE, IMAGE, LABEL_INFO, Message
 from tdnet_runtime.sinks.pictures import png
 from tdnet_runtime.sinks.sink import SinkNetwork, topic_of
 from tdnet_runtime.sources.source_url import SourceUrl
-from tdnet_runtime.transports.address import RosAddress, check_topic
+from tdnet_runtime.transports.address import RosAddress, check_topic, is_reliable
 from tdnet_runtime.transports.node import Writer
 
 if TYPE_CHECKING:
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Ros2Sink"]
 
-_RELIABILITY = {"reliable": True, "best_effort": False}
 _SAME_CLOCK_NS = 60_000_000_000
 _PNG = "mono8; png compressed "  # as image_transport writes it
 
@@ -62,12 +61,9 @@ class Ros2Sink(Closeable, ForkBound):
 
     def __init__(self, url: SourceUrl, network: SinkNetwork) -> None:
         base = "/segmentation" if url.topic == "/" else check_topic(url.topic)
-        reliability = url.params.get("reliability", "reliable")
-        if reliability not in _RELIABILITY:
-            raise OptionError(f"ros2: reliability={reliability!r}; expected {' or '.join(_RELIABILITY)}")
         self.name = f"ROS 2 topics {base}"
         self.dropped = 0
-        self._reliable = _RELIABILITY[reliability]
+        self._reliable = is_reliable(url.params, default="reliable")
         self._frame_id = url.params.get("frame_id", "")
         self._base = base
         self._network = network

@@ -177,6 +177,6 @@ register(
     "ros2",
     "tdnet_runtime.sources.ros2:Ros2Source",
     extra="cli",
-    params=("rmw", "domain", "router", "interface", "datagram", "type", "wait", "timeout"),
+    params=("rmw", "domain", "router", "interface", "datagram", "type", "wait", "timeout", "reliability"),
     live=True,
 )

@@ -22,7 +22,7 @@ from tdnet_runtime.ros.messages import CompressedImage, RawImage
 from tdnet_runtime.ros.types import COMPRESSED_IMAGE, IMAGE, MessageType
 from tdnet_runtime.sources.registry import SourceOptions
 from tdnet_runtime.sources.source_url import SourceUrl
-from tdnet_runtime.transports.address import RosAddress, check_topic
+from tdnet_runtime.transports.address import RosAddress, check_topic, is_reliable
 from tdnet_runtime.transports.losses import StampGaps
 from tdnet_runtime.transports.node import Arrival, Node, Topic
 
@@ -43,7 +43,8 @@ class Ros2Source(Closeable, ForkBound):
 
     Args:
         url: `ros2:///<topic>`; `wait=` seconds for the topic and its first picture, `timeout=` seconds of silence that are
-            an error, `type=Image` or `CompressedImage` where it cannot be discovered, and what `RosAddress` takes.
+            an error, `type=Image` or `CompressedImage` where it cannot be discovered, `reliability=reliable` to ask for
+            lost pictures again, and what `RosAddress` takes.
         options: `on_damage` counts.
 
     Raises:
@@ -63,6 +64,7 @@ class Ros2Source(Closeable, ForkBound):
         kind = url.params.get("type")
         if kind is not None and kind not in _KINDS:
             raise OptionError(f"ros2: type={kind!r} is not read; expected {' or '.join(_KINDS)}")
+        reliable = is_reliable(url.params, default="best_effort")
         named = url.topic != "/"
         topic = check_topic(url.topic) if named else ""
         self.description = f"ROS 2 topic {topic}"
@@ -71,10 +73,11 @@ class Ros2Source(Closeable, ForkBound):
         self._gaps = StampGaps()
         self._messages = 0
         self._form = ""
+        self._hint = ", and reliably" if reliable else ""
         self._node = RosAddress.from_params(url.params).open()
         try:
             self._kind = _KINDS[kind] if named and kind else _discovered(self._node, topic, self._wait_s)
-            self._reader = self._node.reader(topic, self._kind)
+            self._reader = self._node.reader(topic, self._kind, reliable=reliable)
             first = self._next(self._wait_s)
             assert first is not None
         except BaseException:
@@ -124,8 +127,8 @@ class Ros2Source(Closeable, ForkBound):
             if left_s <= 0:
                 came = f"no whole picture came, the last one: {trouble}" if trouble else "no picture came"
                 raise MediaError(
-                    f"reading the {self.description}: {came}, for {patience_s:g} s; does its publisher run, in "
-                    f"{self._node.description}?"
+                    f"reading the {self.description}: {came}, for {patience_s:g} s; does its publisher run{self._hint}, "
+                    f"in {self._node.description}?"
                 )
             arrival = self._reader.read(min(left_s, _LOOK_S))
             if arrival is None:

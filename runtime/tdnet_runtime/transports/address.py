@@ -11,10 +11,10 @@ from tdnet_runtime.errors import OptionError
 from tdnet_runtime.extras import require
 from tdnet_runtime.transports.node import Node
 
-__all__ = ["PARAMS", "RosAddress", "check_topic"]
+__all__ = ["RELIABILITY", "RosAddress", "check_topic", "is_reliable"]
 
-PARAMS = ("rmw", "domain", "router", "interface", "datagram")
-"""Names that may follow `?`, for sources and sinks alike."""
+RELIABILITY = {"best_effort": False, "reliable": True}
+"""Values of `reliability=`."""
 DEFAULT_ROUTER = "tcp/localhost:7447"
 _RMW = {"rmw_zenoh_cpp": "zenoh", "rmw_cyclonedds_cpp": "dds", "rmw_fastrtps_cpp": "dds"}
 _MOST_DOMAIN = 232  # above, UDP has no ports for it
@@ -98,6 +98,18 @@ def check_topic(name: str) -> str:
             "digit after a slash"
         )
     return name
+
+
+def is_reliable(params: Mapping[str, str], *, default: str) -> bool:
+    """What `reliability=` asks for.
+
+    Raises:
+        OptionError: another value than those of `RELIABILITY`.
+    """
+    asked = params.get("reliability", default)
+    if asked not in RELIABILITY:
+        raise OptionError(f"ros2: reliability={asked!r}; expected {' or '.join(RELIABILITY)}")
+    return RELIABILITY[asked]
 
 
 def _rmw(params: Mapping[str, str]) -> str:

@@ -126,9 +126,11 @@ class DdsNode(Closeable):
                 self._library.dds_return_loan(self._publications, samples, count)
         return tuple(sorted(found))
 
-    def reader(self, topic: str, kind: MessageType, *, latched: bool = False) -> DdsReader:
+    def reader(
+        self, topic: str, kind: MessageType, *, reliable: bool = False, latched: bool = False
+    ) -> DdsReader:
         """See `Node`."""
-        with self._qos(kind, reliable=latched, latched=latched, depth=1) as qos:
+        with self._qos(kind, reliable=reliable or latched, latched=latched, depth=1) as qos:
             entity = self._library.dds_create_reader(self._entity, self._topic(topic, kind), qos, None)
         return DdsReader(self._library, self._entity, check(entity, f"subscribing to {topic}"), topic)
 
@@ -192,7 +194,7 @@ class DdsNode(Closeable):
 
 
 class DdsReader:
-    """See `Reader`: best effort and depth 1, so that what is read is never older than the newest frame."""
+    """See `Reader`: depth 1, so that what is read is never older than the newest frame."""
 
     def __init__(self, dds: Any, participant: int, entity: int, topic: str) -> None:
         self._library = dds

@@ -98,13 +98,16 @@ class Node(AbstractContextManager["Node"], Protocol):
             MediaError: the transport failed.
         """
 
-    def reader(self, topic: str, kind: MessageType, *, latched: bool = False) -> Reader:
-        """Read a topic, from reliable and best-effort writers alike.
+    def reader(
+        self, topic: str, kind: MessageType, *, reliable: bool = False, latched: bool = False
+    ) -> Reader:
+        """Read a topic.
 
         Args:
             topic: such as `/camera/image_raw`.
             kind: of its messages.
-            latched: be given the last message that was published before; from reliable, latched writers alone.
+            reliable: ask for lost messages again; of DDS's writers only reliable ones match then, without it all do.
+            latched: be given the last message that was published before; from latched, reliable writers alone.
 
         Raises:
             MediaError: the transport refuses it.

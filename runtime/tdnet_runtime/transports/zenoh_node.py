@@ -82,7 +82,9 @@ class ZenohNode(Closeable):
                     found.add(topic)
         return tuple(sorted(found))
 
-    def reader(self, topic: str, kind: MessageType, *, latched: bool = False) -> ZenohReader:
+    def reader(
+        self, topic: str, kind: MessageType, *, reliable: bool = False, latched: bool = False
+    ) -> ZenohReader:
         """See `Node`. Whatever hash the sender has: Humble sends none."""
         with _failing(f"subscribing to {topic}"):
             key = topic_key(self._domain, topic, kind.dds_name, "*")
@@ -95,7 +97,7 @@ class ZenohNode(Closeable):
             else:
                 subscriber = self._session.declare_subscriber(key, newest)
             token = self._topic_token(
-                topic, kind, publishes=False, qos=_qos(reliable=latched, latched=latched)
+                topic, kind, publishes=False, qos=_qos(reliable=reliable or latched, latched=latched)
             )
         reader = ZenohReader(subscriber, token, topic)
         self._keep(reader)

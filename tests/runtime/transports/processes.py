@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import random
 import socket
 import subprocess
@@ -14,8 +15,9 @@ ROUTER = Path(__file__).parent / "router.py"
 
 
 def free_domain() -> int:
-    """A domain whose ports nobody has; chosen by the system's random numbers, which no test seeds."""
-    for domain in random.SystemRandom().sample(range(100, 200), 100):
+    """A domain whose ports nobody has; each of pytest's processes has its own ones. No test seeds these random numbers."""
+    first = 100 + 25 * (int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % 4)
+    for domain in random.SystemRandom().sample(range(first, first + 25), 25):
         with contextlib.suppress(OSError), contextlib.ExitStack() as stack:
             for offset in (0, 1, 10, 11, 12, 13):
                 held = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
