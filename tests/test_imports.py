@@ -90,7 +90,14 @@ def python(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
 
 @pytest.mark.parametrize(
     "package",
-    [*PACKAGES, "tdnet_runtime.cli", "tdnet_runtime.media", "tdnet_runtime.ros", "tdnet_runtime.backends"],
+    [
+        *PACKAGES,
+        "tdnet_runtime.cli",
+        "tdnet_runtime.media",
+        "tdnet_runtime.ros",
+        "tdnet_runtime.transports",
+        "tdnet_runtime.backends",
+    ],
 )
 def test_packages_import_without_any_extra(
     python: Callable[..., subprocess.CompletedProcess[str]], package: str

@@ -26,7 +26,9 @@ _CLI = frozenset({"typer", "rich", "av", "cv2"})
 BRINGS = {
     "cpu": _CPU,
     "cli": _CLI,
+    "dds": _CLI | {"cyclonedds"},
     "gpu": frozenset({"cuda"}),
+    "zenoh": _CLI | {"zenoh"},
     "export": _CPU | _CLI | {"torch", "onnx"},
     "foxglove": _CLI | {"foxglove"},
     "mcap": _CLI | {"mcap", "zstandard", "lz4"},

@@ -16,6 +16,8 @@ from tdnet_runtime.ros.messages import CompressedImage
 
 __all__ = ["DecodedPicture", "rgb_from_compressed"]
 
+_STARTS = {"JPEG": b"\xff\xd8", "PNG": b"\x89PNG\r\n\x1a\n", "WebP": b"RIFF"}
+"""What ROS 2 and Foxglove send; OpenCV's other decoders are not given strangers' data."""
 _MOST_SIDE = 8192
 """As of networks. A PNG of a few kB may unpack to gigabytes."""
 _FRAME_MARKERS = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # of JPEG, in which sides are stated
@@ -36,7 +38,7 @@ class DecodedPicture:
 
 
 def rgb_from_compressed(message: CompressedImage) -> DecodedPicture:
-    """Decode the picture of `message`: by what the file is, whatever `format` says.
+    """Decode the picture of `message`, a JPEG, PNG or WebP: by what the file is, whatever `format` says.
 
     Marks of orientation are not followed, as image_transport does not: labels lie on the camera's own pixels.
 
@@ -56,6 +58,8 @@ def rgb_from_compressed(message: CompressedImage) -> DecodedPicture:
         )
     data = message.data.tobytes()
     sides = _stated_sides(data)
+    if sides is None:
+        return DecodedPicture(rgb=None, damage=f"not a {', '.join(_STARTS)}, or cut short")
     if max(sides) > _MOST_SIDE:
         raise MediaError(
             f"a compressed image of {sides[0]}x{sides[1]} pixels; expected at most {_MOST_SIDE} in a side"
@@ -67,14 +71,32 @@ def rgb_from_compressed(message: CompressedImage) -> DecodedPicture:
     return DecodedPicture(rgb=np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8), damage=file.damage)
 
 
-def _stated_sides(data: bytes) -> tuple[int, int]:
-    """(H, W) by the head of a PNG or JPEG; (0, 0) of anything else, which OpenCV bounds itself."""
-    if data.startswith(b"\x89PNG") and len(data) >= 24:
-        width, height = struct.unpack_from(">II", data, 16)
-        return height, width
-    if data.startswith(b"\xff\xd8"):
-        for marker, start, end in jpeg_segments(data):
-            if marker in _FRAME_MARKERS and min(end, len(data)) >= start + 5:
-                height, width = struct.unpack_from(">HH", data, start + 1)
-                return height, width
-    return 0, 0
+def _stated_sides(data: bytes) -> tuple[int, int] | None:
+    """(H, W) by the head of the file; None where it has no such head."""
+    try:
+        if data.startswith(_STARTS["PNG"]):
+            width, height = struct.unpack_from(">II", data, 16)
+            return height, width
+        if data.startswith(_STARTS["JPEG"]):
+            place = next(start for marker, start, _ in jpeg_segments(data) if marker in _FRAME_MARKERS)
+            height, width = struct.unpack_from(">HH", data, place + 1)
+            return height, width
+        if data.startswith(_STARTS["WebP"]) and data[8:12] == b"WEBP":
+            return _sides_of_webp(data)
+    except (struct.error, StopIteration):
+        pass
+    return None
+
+
+def _sides_of_webp(data: bytes) -> tuple[int, int] | None:
+    kind = data[12:16]
+    if kind == b"VP8X":
+        low_width, high_width, low_height, high_height = struct.unpack_from("<HBHB", data, 24)
+        return (high_height << 16 | low_height) + 1, (high_width << 16 | low_width) + 1
+    if kind == b"VP8L":
+        (bits,) = struct.unpack_from("<I", data, 21)
+        return (bits >> 14 & 0x3FFF) + 1, (bits & 0x3FFF) + 1
+    if kind == b"VP8 ":
+        width, height = struct.unpack_from("<HH", data, 26)
+        return height & 0x3FFF, width & 0x3FFF
+    return None

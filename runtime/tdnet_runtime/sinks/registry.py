@@ -116,3 +116,9 @@ _RERUN = "tdnet_runtime.sinks.rerun_log"
 register("rerun", f"{_RERUN}:RerunFileSink", extra="rerun", params=("frames",), writes_file=True)
 register("rerun+serve", f"{_RERUN}:RerunServerSink", extra="rerun", params=("frames", "memory"))
 register("foxglove", "tdnet_runtime.sinks.foxglove_view:FoxgloveSink", extra="foxglove", params=("topic",))
+register(
+    "ros2",
+    "tdnet_runtime.sinks.ros2:Ros2Sink",
+    extra="cli",
+    params=("rmw", "domain", "router", "interface", "datagram", "reliability", "frame_id"),
+)

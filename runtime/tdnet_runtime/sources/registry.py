@@ -173,3 +173,10 @@ for _scheme in ("rtsp", "rtsps", "http", "https", "udp"):
     register(_scheme, "tdnet_runtime.sources.network:NetworkSource", extra="cli", params=None, live=True)
 for _scheme in ("mcap", "rosbag2"):
     register(_scheme, "tdnet_runtime.sources.log_source:LogSource", extra="cli", params=("topic",))
+register(
+    "ros2",
+    "tdnet_runtime.sources.ros2:Ros2Source",
+    extra="cli",
+    params=("rmw", "domain", "router", "interface", "datagram", "type", "wait", "timeout", "reliability"),
+    live=True,
+)

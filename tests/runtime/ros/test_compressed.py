@@ -47,6 +47,13 @@ def test_grey_and_16_bits():
     )
 
 
+def test_other_files_are_not_decoded():
+    for suffix in (".bmp", ".tiff", ".ppm"):
+        given = rgb_from_compressed(message(encoded(suffix, picture())))
+        assert given.rgb is None
+        assert given.damage == "not a JPEG, PNG, WebP, or cut short"
+
+
 def test_damage_is_told():
     data = encoded(".jpg", np.tile(picture(), (8, 8, 1)))
     assert rgb_from_compressed(message(data[:-60])).damage.endswith(
@@ -82,6 +89,13 @@ def test_small_files_of_huge_pictures_are_not_unpacked():
     png = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", 30000, 20000, 8, 0, 0, 0, 0))
     with pytest.raises(MediaError, match="of 20000x30000 pixels; expected at most 8192 in a side"):
         rgb_from_compressed(message(png + chunk(b"IDAT", b"")))
+    vast = b"RIFF\0\0\0\0WEBP"
+    extended = vast + b"VP8X" + struct.pack("<IIHBHB", 10, 0, 16382, 0, 8999, 0)
+    lossless = vast + b"VP8L" + struct.pack("<IBI", 5, 0x2F, 8999 << 14 | 16382)
+    lossy = vast + b"VP8 " + struct.pack("<I", 10) + bytes(6) + struct.pack("<HH", 16383, 9000)
+    for webp in (extended, lossless, lossy):
+        with pytest.raises(MediaError, match="of 9000x16383 pixels"):
+            rgb_from_compressed(message(webp))
     jpeg = encoded(".jpg", picture())
     place = jpeg.index(b"\xff\xc0")
     jpeg = jpeg[: place + 5] + struct.pack(">HH", 9000, 48) + jpeg[place + 9 :]
