@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -103,7 +104,7 @@ class McapFile(Closeable):
         """See `LogFile`."""
         wanted = {channel.id for channel in self._channels.values() if channel.topic == topic}
         return [
-            Block(ref.start_ns, self._messages(ref, wanted))
+            Block(ref.start_ns, partial(self._messages, ref, wanted))
             for ref in self._refs
             if not ref.channels or wanted & ref.channels
         ]
