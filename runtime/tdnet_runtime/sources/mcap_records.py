@@ -35,6 +35,7 @@ _CHUNK = struct.Struct("<QQQI")
 MESSAGE_HEAD_BYTES = _MESSAGE.size
 """What stands before a message's own bytes."""
 
+_NOT_COMPRESSED = ("", "none")
 _LARGEST_CHUNK_BYTES = 2 << 30
 
 
@@ -182,7 +183,7 @@ def chunk_records(record: memoryview) -> memoryview:
         data = memoryview(_unzstd(data, head.size))
     elif head.compression == "lz4":
         data = memoryview(_unlz4(data, head.size))
-    elif head.compression:
+    elif head.compression not in _NOT_COMPRESSED:
         raise MediaError(
             f"its chunks are compressed by {head.compression!r}; expected zstd, lz4 or nothing: convert it with "
             "`mcap compress`"
