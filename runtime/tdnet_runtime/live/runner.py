@@ -269,11 +269,9 @@ class StreamRunner:
         """The stream, emptied where that is due."""
         if self._stream is None:
             self._stream, self._fresh = self._engine.stream(), True
-        if self._due:
-            self._remembered.clear()
-            if not self._fresh:
-                self._stream.reset()
-                self._fresh = True
+        if self._due and not self._fresh:
+            self._stream.reset()
+            self._fresh = True
         return self._stream
 
     def _count_start(self, reason: str) -> None:
