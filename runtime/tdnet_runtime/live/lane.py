@@ -169,10 +169,10 @@ class Lane:
         self._room.notify_all()
 
     def set_mode(self, mode: str, hz: float) -> None:
-        """Degrade to `hz` inferences a second, or (FULL) to as many as the policy has."""
+        """`hz` inferences a second, at most; 0 for as many as the policy has."""
         with self._turn:
             self._mode = mode
-            self._limit = None if mode == FULL else RateLimit(hz)
+            self._limit = RateLimit(hz) if hz else None
 
     def _append(self, item: Waiting) -> bool:
         try:

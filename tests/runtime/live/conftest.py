@@ -90,8 +90,8 @@ class Gate:
         self.open_errors = []
 
     def stream(self):
-        if self.open_errors:
-            raise self.open_errors.pop(0)
+        if self.open_errors and (error := self.open_errors.pop(0)) is not None:
+            raise error
         self.opened += 1
         return GatedStream(self, self.segmenter.stream())
 

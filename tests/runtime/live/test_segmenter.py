@@ -235,6 +235,25 @@ def test_mode_changes_reach_the_lane(gate):
         eventually(lambda: live._tracks["front"].lane._limit is not None)
 
 
+def test_a_smaller_network_in_its_place(plan):
+    with Segmenter.open(plan, backend="fake") as one, Segmenter.open(plan, backend="fake") as small:
+        camera = Script(live=True, ends=False)
+        deadline = Deadline(ms=1e-6, degrade=("smaller",), misses=2)
+        with LiveSegmenter(one, {"front": camera}, deadline=deadline, smaller=small) as live:
+            results = live.results()
+            found = []
+            for index in range(4):
+                camera.put(frame(index))
+                found.append(next(results))
+        assert [(r.mode, r.cold_start) for r in found] == [
+            ("full", "start"),
+            ("full", ""),
+            ("smaller", "network"),
+            ("smaller", ""),
+        ]
+        assert {stream.state.value for each in (one, small) for stream in each._streams} <= {"closed"}
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
