@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Ros2Sink"]
 
+_DIGIT = re.compile(r"/(?=[0-9])")  # with which no part of a topic's name may begin
 _SAME_CLOCK_NS = 60_000_000_000
 _PNG = "mono8; png compressed "  # as image_transport writes it
 
@@ -101,8 +103,7 @@ class Ros2Sink(Closeable, ForkBound):
         """Make a source's topics, and say what its labels mean."""
         for leaf, kind in (("mask", IMAGE), ("mask/compressed", COMPRESSED_IMAGE), ("colors", IMAGE)):
             self._writer(result, leaf, kind)
-        topic = topic_of(self._base, result.source, "label_info")
-        latched = self._node.writer(topic, LABEL_INFO, latched=True)
+        latched = self._node.writer(self._topic(result, "label_info"), LABEL_INFO, latched=True)
         stamp_ns, frame_id = self._header(result)
         names = tuple((index, name) for index, (name, _) in enumerate(self._network.classes))
         latched.write(LabelInfo(stamp_ns=stamp_ns, frame_id=frame_id, classes=names).to_cdr())
@@ -112,9 +113,11 @@ class Ros2Sink(Closeable, ForkBound):
         """Made when it is first needed."""
         key = result.source, leaf
         if key not in self._writers:
-            topic = topic_of(self._base, result.source, leaf)
-            self._writers[key] = self._node.writer(topic, kind, reliable=self._reliable)
+            self._writers[key] = self._node.writer(self._topic(result, leaf), kind, reliable=self._reliable)
         return self._writers[key]
+
+    def _topic(self, result: LiveResult, leaf: str) -> str:
+        return _DIGIT.sub("/_", topic_of(self._base, result.source, leaf))
 
     def _publish(self, result: LiveResult, leaf: str, message: RawImage | CompressedImage) -> None:
         kind = IMAGE if isinstance(message, RawImage) else COMPRESSED_IMAGE

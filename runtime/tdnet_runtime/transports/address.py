@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from tdnet_runtime.errors import OptionError
+from tdnet_runtime.errors import MediaError, OptionError
 from tdnet_runtime.extras import require
 from tdnet_runtime.transports.node import Node
 
@@ -20,6 +20,7 @@ _RMW = {"rmw_zenoh_cpp": "zenoh", "rmw_cyclonedds_cpp": "dds", "rmw_fastrtps_cpp
 _MOST_DOMAIN = 232  # above, UDP has no ports for it
 _TOPIC = re.compile(r"(?:/[A-Za-z_][A-Za-z0-9_]*)+")
 _ENDPOINT = re.compile(r"(?:tcp|tls|quic|udp|ws|unixsock-stream)/\S+")
+_first_used_in: dict[str, int] = {}  # transport and process
 _INTERFACE = re.compile(r"[A-Za-z0-9_.:@-]{1,64}")
 
 
@@ -72,9 +73,16 @@ class RosAddress:
         """Join the graph.
 
         Raises:
-            MediaError: no router, no such interface, or the transport fails.
+            MediaError: no router, no such interface, the transport fails, or a process that this one was forked from had
+                used it, whose threads are not here.
             MissingExtraError: its package is not installed.
         """
+        first = _first_used_in.setdefault(self.rmw, os.getpid())
+        if first != os.getpid():
+            raise MediaError(
+                f"ros2: process {first} has used rmw={self.rmw} and forked this one, where its threads are missing; fork "
+                "before anything is opened, or start processes with multiprocessing.get_context('spawn')"
+            )
         if self.rmw == "zenoh":
             require("zenoh", extra="zenoh")
             from tdnet_runtime.transports.zenoh_node import ZenohNode  # which imports zenoh
