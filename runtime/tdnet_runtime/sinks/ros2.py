@@ -19,7 +19,7 @@ from tdnet_runtime.ros.types import COMPRESSED_IMAGE, IMAGE, LABEL_INFO, Message
 from tdnet_runtime.sinks.pictures import png
 from tdnet_runtime.sinks.sink import SinkNetwork, topic_of
 from tdnet_runtime.sources.source_url import SourceUrl
-from tdnet_runtime.transports.address import RosAddress, check_topic, is_reliable
+from tdnet_runtime.transports.address import RosAddress, asked_reliability, check_topic
 from tdnet_runtime.transports.node import Writer
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class Ros2Sink(Closeable, ForkBound):
         base = "/segmentation" if url.topic == "/" else check_topic(url.topic)
         self.name = f"ROS 2 topics {base}"
         self.dropped = 0
-        self._reliable = is_reliable(url.params, default="reliable")
+        self._reliable = asked_reliability(url.params) is not False
         self._frame_id = url.params.get("frame_id", "")
         self._base = base
         self._network = network
