@@ -39,6 +39,8 @@ OPTIONAL = (
     "tensorrt_rtx",
     "polygraphy",
     "openvino",
+    "zenoh",
+    "cyclonedds",
 )
 FIRST_MISSING = {"tdnet-export": "export", "tdnet-bench": "bench", "tdnet-run": "cli", "tdnet-inspect": "cli"}
 """Console scripts, and the extra that each one's error installs."""

@@ -63,7 +63,8 @@ class Ros2Sink(Closeable, ForkBound):
 
     def __init__(self, url: SourceUrl, network: SinkNetwork) -> None:
         base = "/segmentation" if url.topic == "/" else check_topic(url.topic)
-        self.name = f"ROS 2 topics {base}"
+        address = RosAddress.from_params(url.params)
+        self.name = f"ROS 2 topics {base} by {address.rmw}, domain {address.domain}"
         self.dropped = 0
         self._reliable = asked_reliability(url.params) is not False
         self._frame_id = url.params.get("frame_id", "")
@@ -71,7 +72,7 @@ class Ros2Sink(Closeable, ForkBound):
         self._network = network
         self._palette = color_table([color for _, color in network.classes])[:, np.newaxis]
         self._writers: dict[tuple[str, str], Writer] = {}
-        self._node = RosAddress.from_params(url.params).open()
+        self._node = address.open()
         self.description = self._node.description
         self.warning = self._node.warning
 
