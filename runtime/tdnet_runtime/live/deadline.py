@@ -70,13 +70,14 @@ class Ladder:
     """From full to the hardest degraded mode and back, with hysteresis: see `Deadline`.
 
     Attributes:
+        step: how many modes it is away from full.
         mode: that the stream is in.
     """
 
     def __init__(self, deadline: Deadline) -> None:
+        self.step = 0
         self._deadline = deadline
         self._modes = (FULL, *deadline.degrade)
-        self._step = 0
         self._recent: deque[bool] = deque(maxlen=2 * deadline.misses)
         self._quick = 0
         self._needed = deadline.recovery
@@ -85,7 +86,7 @@ class Ladder:
     @property
     def mode(self) -> str:
         """See the class."""
-        return self._modes[self._step]
+        return self._modes[self.step]
 
     def note(self, latency_ms: float) -> bool:
         """Take note of a result; True where the mode is another one now."""
@@ -93,20 +94,20 @@ class Ladder:
         self._recent.append(latency_ms > deadline.ms)
         self._quick = self._quick + 1 if latency_ms < deadline.margin * deadline.ms else 0
         self._since_relief += 1
-        if sum(self._recent) >= deadline.misses and self._step + 1 < len(self._modes):
+        if sum(self._recent) >= deadline.misses and self.step + 1 < len(self._modes):
             too_early = self._since_relief <= self._needed
             self._needed = (
                 min(2 * self._needed, deadline.recovery * _HARDEST) if too_early else deadline.recovery
             )
             self._move(1)
             return True
-        if self._step and self._quick >= self._needed:
+        if self.step and self._quick >= self._needed:
             self._since_relief = 0
             self._move(-1)
             return True
         return False
 
     def _move(self, by: int) -> None:
-        self._step += by
+        self.step += by
         self._quick = 0
         self._recent.clear()

@@ -157,12 +157,13 @@ class Results(Outlet, Closeable):
         self,
         *,
         depth: int,
+        when_full: WhenFull | None,
         sources: Iterable[str] | None,
         on_end: Callable[[], None],
         clock: Callable[[], int],
         name: str = "iterator",
     ) -> None:
-        super().__init__(name, depth=depth, sources=sources, clock=clock)
+        super().__init__(name, depth=depth, when_full=when_full, sources=sources, clock=clock)
         self._on_end = on_end
         self._wake: Callable[[], object] | None = None
 

@@ -125,7 +125,7 @@ class Reader:
     def _read_until_over(self) -> None:
         attempt = 0
         while True:
-            why = self._read_once()
+            why = "" if self._stopping.is_set() else self._read_once()
             if self._stopping.is_set() or not why:
                 self._enter("ended")
                 return

@@ -104,6 +104,7 @@ class StreamRunner:
         self._gap = gap
         self._deadline = deadline
         self._ladder = None if deadline is None else Ladder(deadline)
+        self._rates_hz: list[float] = []  # that each mode from the first to this one allows
         self._holds = deadline is not None and HOLD in deadline.degrade
         self._events = events
         self._on_mode = on_mode
@@ -299,16 +300,17 @@ class StreamRunner:
         """Change the mode where it is time."""
         if self._ladder is None:
             return
-        before, hz = self._ladder.mode, max(self.fps(now_ns) / 2, _LEAST_HZ)
+        before = self._ladder.mode
         if not self._ladder.note(latency_ms):
             return
-        mode = self._ladder.mode
+        mode, step = self._ladder.mode, self._ladder.step
+        self._rates_hz = [*self._rates_hz, max(self.fps(now_ns) / 2, _LEAST_HZ)][:step]
         self._events.tell(
             "mode",
             self.name,
             f"is in mode {mode} now, from {before}; the last frame took {latency_ms:.0f} ms",
         )
-        self._on_mode(mode, hz)
+        self._on_mode(mode, self._rates_hz[-1] if step else 0.0)
 
     def _is_late(self, stage_ms: dict[str, float]) -> bool:
         return self._deadline is not None and stage_ms["wait"] + stage_ms["infer"] > self._deadline.ms

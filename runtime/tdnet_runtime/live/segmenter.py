@@ -26,7 +26,7 @@ from tdnet_runtime.live.health import (
     status_of,
 )
 from tdnet_runtime.live.lane import Lane
-from tdnet_runtime.live.outlet import Results
+from tdnet_runtime.live.outlet import Results, WhenFull
 from tdnet_runtime.live.policy import Policy
 from tdnet_runtime.live.reader import Reader
 from tdnet_runtime.live.result import LiveResult
@@ -143,14 +143,21 @@ class LiveSegmenter(Closeable, ForkBound):
                     self.close()
                     raise StreamError(f"start() gets no more threads of the system: {error}") from error
 
-    def results(self, *, depth: int = 8, sources: Iterable[str] | None = None) -> Results:
+    def results(
+        self,
+        *,
+        depth: int = 8,
+        when_full: WhenFull | None = None,
+        sources: Iterable[str] | None = None,
+    ) -> Results:
         """Results for one loop, from now on: `for result in live.results()`, or `async for`; it ends with the sources.
 
-        A loop that is slower than the sources gets the newest results of live ones, `depth` at most of each; others wait
-        for it.
+        A loop that is slower than the sources gets the newest results of those whose frames may be lost, `depth` at most of
+        each; others wait for it.
 
         Args:
             depth: results of each source that wait for the loop.
+            when_full: `drop` the oldest result or `wait` with the source's next frame, whatever its policy is.
             sources: names; None for all.
 
         Raises:
@@ -159,7 +166,9 @@ class LiveSegmenter(Closeable, ForkBound):
         """
         names = None if sources is None else list(sources)
         self._check_names(names)
-        results = Results(depth=depth, sources=names, on_end=self._raise_error, clock=self._clock)
+        results = Results(
+            depth=depth, when_full=when_full, sources=names, on_end=self._raise_error, clock=self._clock
+        )
         with self._life:
             if self._closed:
                 raise StreamError("results() was called on a closed LiveSegmenter; make a new one")

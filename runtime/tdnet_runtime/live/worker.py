@@ -15,6 +15,8 @@ from tdnet_runtime.live.runner import StreamRunner
 
 __all__ = ["Track", "Worker"]
 
+logger = logging.getLogger(__name__)
+
 
 @dataclass(slots=True)
 class Track:
@@ -141,8 +143,12 @@ class Worker:
     def _do(self, track: Track, item: Waiting) -> None:
         self.busy_with = track.lane.name
         self.busy_since_ns = self._clock()
+        result = None
         try:
             result = track.runner.run(item)
+        except Exception as error:  # a defect of this project's: the other sources must not pay for it
+            logger.exception("%s: this is no error that is raised on purpose", self.name)
+            self._events.tell("worker_failed", self.name, f"a frame of {track.lane.name} is lost: {error!r}")
         finally:
             self.busy_since_ns = None
         if self.hangs:

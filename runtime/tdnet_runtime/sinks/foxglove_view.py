@@ -14,6 +14,7 @@ from tdnet_runtime.closeable import Closeable
 from tdnet_runtime.errors import MediaError, OptionError
 from tdnet_runtime.forks import ForkBound
 from tdnet_runtime.media.blend import blend, color_table
+from tdnet_runtime.sinks.listening import wait_for_silence
 from tdnet_runtime.sinks.pictures import jpeg, png
 from tdnet_runtime.sinks.sink import SinkNetwork, topic_of
 from tdnet_runtime.sinks.timing import timing_of
@@ -26,6 +27,7 @@ __all__ = ["FoxgloveSink"]
 
 _ADDRESS = re.compile(r"//(?P<host>[^:/]*)(?::(?P<port>[0-9]{1,5}))?/?")
 _NS = 1_000_000_000
+_END_S = 5.0
 _BACKLOG = 32  # messages for each viewer; the oldest are dropped for one that is slow
 
 
@@ -50,6 +52,7 @@ class FoxgloveSink(Closeable, ForkBound):
         if match is None or int(match["port"] or 0) > 65535:
             raise OptionError(f"--output {url.text!r}: expected foxglove://HOST:PORT, or foxglove://")
         host, port = match["host"] or "127.0.0.1", int(match["port"] or 8765)
+        self._address = host, port
         self.name = f"Foxglove server at {host}:{port}"
         self._base = url.params.get("topic", "/segmentation")
         self._colors = color_table([color for _, color in network.classes])
@@ -88,6 +91,7 @@ class FoxgloveSink(Closeable, ForkBound):
         if self._open and not self.stranded:
             self._open = False
             self._server.stop()
+            wait_for_silence(*self._address, limit_s=_END_S)  # it goes on for a moment (foxglove-sdk 0.30)
 
     def _picture(self, result: LiveResult, leaf: str, format: str, data: bytes) -> None:
         seconds, nanoseconds = divmod(max(result.stamp_ns, 0), _NS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import threading
+import time
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -31,6 +32,7 @@ __all__ = ["RerunFileSink", "RerunServerSink"]
 
 _APPLICATION = "tdnet"
 _FRAMES = ("jpeg", "raw", "none")
+_WRITE_S = 0.25  # each piece has 6 kB of its own, and takes a few ms
 _FLUSH_S = 1.0
 _EPOCH_NS = 10**17  # stamps from 1973 on are dates; below, they are spans since a file's or a machine's start
 _ADDRESS = re.compile(r"//(?P<host>[^:/]*)(?::(?P<port>[0-9]{1,5}))?/?")
@@ -95,7 +97,7 @@ class _RerunSink(Closeable, ForkBound):
 
 
 class RerunFileSink(_RerunSink):
-    """Writes a `.rrd` file, each result at once; after a kill or on a full disk all before is readable.
+    """Writes a `.rrd` file, four times a second; after a kill or on a full disk all before is readable.
 
     The file is begun with the first result; one that exists is replaced. Its format is that of the rerun-sdk that is
     installed; viewers of the same version or a later one read it (0.23 and later).
@@ -123,7 +125,8 @@ class RerunFileSink(_RerunSink):
             raise MediaError(f"writing the {self.name}: a folder has that name")
         self._file: AppendFile | None = None
         self._stream: Any = None
-        self._written = self._whole_bytes = 0
+        self._written = self._readable = self._whole_bytes = 0
+        self._flushed = 0.0
         self._ended = False
 
     def write(self, result: LiveResult) -> None:
@@ -134,8 +137,9 @@ class RerunFileSink(_RerunSink):
         if self._file is None:
             self._begin()
         self._log(result)
-        self._flush()
         self._written += 1
+        if time.monotonic() - self._flushed >= _WRITE_S:
+            self._flush()
 
     def close(self) -> None:
         """See `LiveSink`; nothing in a forked child."""
@@ -171,6 +175,8 @@ class RerunFileSink(_RerunSink):
                 ) from error
         self._check()
         self._whole_bytes = self._file.size
+        self._readable = self._written
+        self._flushed = time.monotonic()
 
     def _check(self) -> None:
         """Raise MediaError where writing failed; the file then ends with the last whole result."""
@@ -179,7 +185,8 @@ class RerunFileSink(_RerunSink):
         if error is not None:
             self._end()
             raise MediaError(
-                f"writing the {self.name} stopped after {self._written} results, which can be read: {reason(error)}"
+                f"writing the {self.name} stopped after {self._written} results: {reason(error)}; the first "
+                f"{self._readable} can be read"
             ) from error
 
     def _end(self) -> None:

@@ -210,7 +210,7 @@ def test_a_change_of_size(segmenter):
 
 
 def test_a_backend_that_raises_costs_that_stream_a_frame_and_the_others_nothing(gate):
-    gate.errors = [None, BackendError("gone")]
+    gate.errors = [None] * 5 + [BackendError("gone")]  # both have begun by then
     sources = {"a": Script(map(frame, range(4))), "b": Script(map(frame, range(4)))}
     with LiveSegmenter(gate, sources) as live:
         results = list(live)
@@ -238,6 +238,22 @@ def test_a_backend_that_hangs_is_told_and_one_that_comes_back_too(gate):
         assert len(list(results)) == 1
         counts = live.health().event_counts
         assert (counts["backend_hangs"], counts["backend_back"]) == (1, 1)
+
+
+def test_a_defect_of_this_layer_costs_one_frame_and_ends_nothing(segmenter, caplog, monkeypatch):
+    with LiveSegmenter(segmenter, {"a": Script(map(frame, range(5)))}) as live:
+        runner = live._tracks["a"].runner
+        run = runner.run
+
+        def broken(item):
+            if item.frame.name == "000002":
+                raise AttributeError("a defect")
+            return run(item)
+
+        monkeypatch.setattr(runner, "run", broken)
+        assert [r.frame.name for r in live] == ["000000", "000001", "000003", "000004"]
+        assert live.health().event_counts["worker_failed"] == 1
+    assert "Traceback" in caplog.text
 
 
 def test_closing_leaves_a_backend_that_hangs_behind_and_says_so(gate):

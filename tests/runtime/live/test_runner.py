@@ -254,6 +254,21 @@ def test_modes_come_and_go_and_are_seen(runner_of, item, engine, clock):
     assert runner.told().count("mode") == 2
 
 
+def test_each_step_halves_the_rate_and_the_way_back_has_the_same_ones(runner_of, item, engine, clock):
+    asked = []
+    runner = runner_of(
+        deadline=Deadline(ms=20, degrade=("half_rate", "hold"), misses=2, recovery=3),
+        on_mode=lambda mode, hz: asked.append((mode, round(hz, 6))),
+    )
+    engine.ms = 50
+    run(runner, (item(i) for i in range(4)))
+    engine.ms = 5
+    run(runner, (item(i) for i in range(4, 12)))
+    first, second = asked[0][1], asked[1][1]
+    assert [mode for mode, _ in asked] == ["half_rate", "hold", "half_rate", "full"]
+    assert [hz for _, hz in asked] == [first, second, first, 0.0]
+
+
 def test_nothing_is_held_across_a_restart_or_before_there_is_something(runner_of, item):
     runner = runner_of(deadline=Deadline(ms=20, degrade=("hold",)))
     assert runner.run(item(0, hold=True)).labels_age_ms == 0
