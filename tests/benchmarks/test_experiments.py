@@ -39,6 +39,24 @@ def test_overhead_of_the_live_layer(tiny_bundle: Callable[[str], Path], tmp_path
         assert document["ways"][way]["p99"]["live_ms"] > 0
 
 
+def test_a_paced_camera(tiny_bundle: Callable[[str], Path], tmp_path: Path) -> None:
+    """Its exit code depends on how busy the machine is; what may not happen on any is looked at."""
+    pytest.importorskip("onnxruntime")
+    out = tmp_path / "paced.json"
+    words = [sys.executable, SCRIPTS / "live_paced.py", tiny_bundle("td2-fa18"), out, "0.5", "400"]
+    done = subprocess.run(words, capture_output=True, text=True)
+    assert done.returncode in (0, 1), done.stderr
+    document = json.loads(out.read_text())
+    live, log = document["live"], document["log"]
+    assert live["results"] + live["dropped"] in (
+        199,
+        200,
+    )  # the last one may be dropped, with no result after it
+    assert live["results"] <= live["frames"] == 200
+    assert (log["results"], log["frames"], log["dropped"]) == (40, 40, 0)
+    assert live["in_order"] is log["in_order"] is True
+
+
 @pytest.mark.parametrize("backend", ["fake", "onnxruntime"])
 def test_soak(tiny_bundle: Callable[[str], Path], tmp_path: Path, backend: str) -> None:
     if backend != "fake":
@@ -59,6 +77,7 @@ def test_soak(tiny_bundle: Callable[[str], Path], tmp_path: Path, backend: str) 
     [
         ("ort_settings.py", "X.plan [ROUNDS]"),
         ("live_overhead.py", "X.plan OUT.json [BLOCKS]"),
+        ("live_paced.py", "X.plan OUT.json [SECONDS [HZ]]"),
         ("soak.py", "X.plan OUT.json [RESULTS [BACKEND [SEED]]]"),
     ],
 )

@@ -8,12 +8,13 @@ from typing import Literal
 
 from tdnet_runtime.errors import OptionError
 
-__all__ = ["DEGRADED_MODES", "FULL", "HALF_RATE", "HOLD", "Deadline", "Ladder"]
+__all__ = ["DEGRADED_MODES", "FULL", "HALF_RATE", "HOLD", "SMALLER", "Deadline", "Ladder"]
 
 FULL = "full"
 HALF_RATE = "half_rate"
 HOLD = "hold"
-DEGRADED_MODES = (HALF_RATE, HOLD)
+SMALLER = "smaller"
+DEGRADED_MODES = (SMALLER, HALF_RATE, HOLD)
 _HARDEST = 16  # times as many results in time as at first, before a mode is left again
 
 
@@ -21,8 +22,11 @@ _HARDEST = 16  # times as many results in time as at first, before a mode is lef
 class Deadline:
     """From a frame's arrival to its labels.
 
-    Degraded modes, in the order in which they are named in `degrade`:
+    Degraded modes, each on top of those before it in `degrade`:
 
+    * `smaller`: frames go to a second network of the same classes (`smaller=`): one of fewer channels or, simplest, the
+      same one exported at a smaller size. It is the one mode in which an inference takes less time. It starts cold, and
+      so does the first network when its turn comes again.
     * `half_rate`: half as many frames are segmented as in the time before; the others are dropped. It takes half of
       the load off the device, for the other streams, and off the waiting for them. One inference takes as long as before.
     * `hold`: the same, and the others are answered at once with the labels of the last one, whose age the result tells

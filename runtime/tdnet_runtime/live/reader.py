@@ -199,8 +199,6 @@ class Reader:
             now_ns = self._clock()
             if frame is None:
                 return
-            if self._stalled:
-                return  # it is on its way out already
             self.last_frame_ns = now_ns
             if self.state != "running":
                 self._enter("running")

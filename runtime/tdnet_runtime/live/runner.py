@@ -6,23 +6,22 @@ import logging
 import time
 from collections import Counter, deque
 from collections.abc import Callable
-from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from tdnet_runtime.backends.base import MemoryUse
-from tdnet_runtime.errors import FrameError, TdnetError
-from tdnet_runtime.live.deadline import FULL, HOLD, Deadline, Ladder
+from tdnet_runtime.errors import FrameError, OptionError, TdnetError
+from tdnet_runtime.live.deadline import FULL, HOLD, SMALLER, Deadline, Ladder
 from tdnet_runtime.live.events import EventLog
 from tdnet_runtime.live.gap import GapPolicy, SceneCuts
 from tdnet_runtime.live.histogram import Histogram
 from tdnet_runtime.live.lane import Waiting
+from tdnet_runtime.live.network import LiveEngine, Network
 from tdnet_runtime.live.result import LiveResult
 from tdnet_runtime.live.stamps import StampTimes
-from tdnet_runtime.manifest import Manifest
 
-__all__ = ["LiveEngine", "LiveStream", "StreamRunner"]
+__all__ = ["StreamRunner"]
 
 logger = logging.getLogger(__name__)
 
@@ -32,40 +31,17 @@ _RATE_OVER = 32  # results
 _LEAST_HZ = 0.1
 
 
-class LiveStream(Protocol):
-    """What the live layer needs of `tdnet_runtime.Stream`."""
-
-    def push(self, frame: npt.NDArray[np.uint8], *, stamp_ns: int | None = None) -> Any:
-        """A `tdnet_runtime.Result`."""
-
-    def reset(self) -> None:
-        """Forget all frames."""
-
-    def close(self) -> None:
-        """Release its buffers."""
-
-
-class LiveEngine(Protocol):
-    """What the live layer needs of `tdnet_runtime.Segmenter`."""
-
-    @property
-    def manifest(self) -> Manifest:
-        """The bundle's."""
-
-    def stream(self) -> LiveStream:
-        """A new stream."""
-
-
 class StreamRunner:
     """Segments the frames of one source, and decides when its memory is emptied and its mode changes.
 
     Args:
         name: of the source.
         engine: whose stream it opens.
+        smaller: the network of the mode `smaller`; None for none.
         gap: when to start cold.
         deadline: None for none.
         events: where to tell what happens.
-        on_mode: called with the new mode and the inferences a second that a degraded one allows.
+        on_mode: called with the new mode and the inferences a second that it allows; 0 for no limit.
         clock: monotonic, ns.
 
     Attributes:
@@ -81,7 +57,8 @@ class StreamRunner:
         inference: of each frame.
 
     Raises:
-        BackendError: the engine cannot make the stream.
+        OptionError: the smaller network is absent where a mode needs it, or has other classes.
+        BackendError: an engine cannot make a stream.
     """
 
     def __init__(
@@ -89,6 +66,7 @@ class StreamRunner:
         name: str,
         engine: LiveEngine,
         *,
+        smaller: LiveEngine | None = None,
         gap: GapPolicy,
         deadline: Deadline | None,
         events: EventLog,
@@ -100,17 +78,16 @@ class StreamRunner:
         self.stamp_faults = 0
         self.cold_starts: Counter[str] = Counter()
         self.latency, self.inference = Histogram(), Histogram()
-        self._engine = engine
         self._gap = gap
         self._deadline = deadline
         self._ladder = None if deadline is None else Ladder(deadline)
+        self._modes = () if deadline is None else deadline.degrade
         self._rates_hz: list[float] = []  # that each mode from the first to this one allows
-        self._holds = deadline is not None and HOLD in deadline.degrade
         self._events = events
         self._on_mode = on_mode
         self._clock = clock
-        self._stream: LiveStream | None = engine.stream()
-        self._remembered: deque[int] = deque(maxlen=engine.manifest.state.cold_frames)
+        self._networks = _networks(name, engine, smaller if SMALLER in self._modes else None, self._modes)
+        self._network = self._networks[0]
         self._times = StampTimes()
         self._cuts = SceneCuts()
         self._size_hw: tuple[int, int] | None = None
@@ -119,7 +96,6 @@ class StreamRunner:
         )
         self._labels: LiveResult | None = None  # of it
         self._due = "start"  # why the memory must be emptied; stands until a frame was segmented
-        self._fresh = True  # the stream remembers nothing
         self._failures_in_a_row = 0
         self._dropped = 0
         self._done_ns: deque[int] = deque(maxlen=_RATE_OVER)
@@ -137,10 +113,9 @@ class StreamRunner:
         return (len(done) - 1) * 1e9 / max(now_ns - done[0], 1)
 
     @property
-    def memory_use(self) -> MemoryUse | None:
-        """Of the stream, on a GPU."""
-        use = getattr(self._stream, "memory_use", None)
-        return use if isinstance(use, MemoryUse) else None
+    def memory_use(self) -> list[MemoryUse]:
+        """Of its streams, on a GPU."""
+        return [use for network in self._networks if (use := network.memory_use) is not None]
 
     def run(self, item: Waiting) -> LiveResult | None:
         """The frame's result; None where it has none. Raises nothing that the engine or the frame can cause."""
@@ -165,10 +140,9 @@ class StreamRunner:
         return result
 
     def close(self) -> None:
-        """Release the stream. Safe to call twice."""
-        stream, self._stream = self._stream, None
-        if stream is not None:
-            stream.close()
+        """Release the streams. Safe to call twice."""
+        for network in self._networks:
+            network.close()
 
     def _hold(self, last: LiveResult, item: Waiting, taken_ns: int, dropped: int) -> LiveResult:
         self.held += 1
@@ -194,8 +168,7 @@ class StreamRunner:
         frame = item.frame
         try:
             now_ns = self._look_at(item)
-            stream = self._ready_stream()
-            self._fresh = False
+            stream = self._network.ready(empty=bool(self._due))
             started_ns = self._clock()
             out = stream.push(frame.image, stamp_ns=frame.stamp_ns)
         except FrameError as error:
@@ -211,8 +184,10 @@ class StreamRunner:
         self._failures_in_a_row = 0
         self._size_hw = frame.image.shape[:2]
         self._last = (item.arrival_ns, now_ns)
-        ages_ms = () if out.cold else tuple((now_ns - then_ns) / 1e6 for then_ns in self._remembered)
-        self._remembered.append(now_ns)
+        ages_ms = (
+            () if out.cold else tuple((now_ns - then_ns) / 1e6 for then_ns in self._network.remembered_ns)
+        )
+        self._network.remembered_ns.append(now_ns)
         self._done_ns.append(done_ns)
         self.inference.add((done_ns - started_ns) / 1e6)
         stage_ms = self._stages(item, started_ns, done_ns)
@@ -236,7 +211,7 @@ class StreamRunner:
             stage_ms=stage_ms,
             cold_start=reason,
         )
-        self._labels = result if self._holds else None
+        self._labels = result if HOLD in self._modes else None
         return result
 
     def _look_at(self, item: Waiting) -> int:
@@ -265,17 +240,6 @@ class StreamRunner:
         self._due = reason
         return now_ns
 
-    def _ready_stream(self) -> LiveStream:
-        """The stream, emptied where that is due."""
-        if self._stream is None:
-            self._stream, self._fresh = self._engine.stream(), True
-        if self._due:
-            self._remembered.clear()
-            if not self._fresh:
-                self._stream.reset()
-                self._fresh = True
-        return self._stream
-
     def _count_start(self, reason: str) -> None:
         if reason:
             self.cold_starts[reason] += 1
@@ -292,7 +256,7 @@ class StreamRunner:
             logger.error("%s: this is no error that is raised on purpose", self.name, exc_info=error)
         if self._failures_in_a_row % _REOPEN_AFTER == 0:
             try:
-                self.close()
+                self._network.close()
             except Exception as again:
                 self._events.tell("backend_failed", self.name, f"its stream cannot be closed: {again}")
 
@@ -304,7 +268,13 @@ class StreamRunner:
         if not self._ladder.note(latency_ms):
             return
         mode, step = self._ladder.mode, self._ladder.step
-        self._rates_hz = [*self._rates_hz, max(self.fps(now_ns) / 2, _LEAST_HZ)][:step]
+        halved_hz = max(self.fps(now_ns) / 2, _LEAST_HZ)
+        if mode == SMALLER:
+            halved_hz = self._rates_hz[-1] if self._rates_hz else 0.0
+        self._rates_hz = [*self._rates_hz, halved_hz][:step]
+        network = self._networks[SMALLER in self._modes[:step]]
+        if network is not self._network:
+            self._network, self._due = network, self._due or "network"
         self._events.tell(
             "mode",
             self.name,
@@ -320,6 +290,26 @@ class StreamRunner:
         if item.decode_ms is not None:
             stage_ms["decode"] = item.decode_ms
         return stage_ms
+
+
+def _networks(
+    name: str, engine: LiveEngine, smaller: LiveEngine | None, modes: tuple[str, ...]
+) -> list[Network]:
+    """The network, and the smaller one where a mode needs it."""
+    if smaller is None:
+        if SMALLER in modes:
+            raise OptionError(f"{name}: the mode {SMALLER!r} needs a second segmenter; give it as smaller=")
+        return [Network(engine)]
+    if smaller.manifest.classes != engine.manifest.classes:
+        raise OptionError(
+            f"{name}: the smaller network has other classes; expected the same, in the same order"
+        )
+    first = Network(engine)
+    try:
+        return [first, Network(smaller)]
+    except BaseException:
+        first.close()
+        raise
 
 
 def _read_only(array: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:

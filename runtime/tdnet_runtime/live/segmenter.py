@@ -26,11 +26,12 @@ from tdnet_runtime.live.health import (
     status_of,
 )
 from tdnet_runtime.live.lane import Lane
+from tdnet_runtime.live.network import LiveEngine
 from tdnet_runtime.live.outlet import Results, WhenFull
 from tdnet_runtime.live.policy import Policy
 from tdnet_runtime.live.reader import Reader
 from tdnet_runtime.live.result import LiveResult
-from tdnet_runtime.live.runner import LiveEngine, StreamRunner
+from tdnet_runtime.live.runner import StreamRunner
 from tdnet_runtime.live.sink_worker import CallbackSink, ResultSink, SinkOptions, SinkWorker
 from tdnet_runtime.live.watchdog import Watchdog
 from tdnet_runtime.live.worker import Track, Worker
@@ -55,6 +56,7 @@ class LiveSegmenter(Closeable, ForkBound):
         policy: which frames are segmented; None for `newest` in live sources and `every` in others.
         gap: when a stream's memory is emptied.
         deadline: of results; None for none.
+        smaller: another open segmenter, for the mode `smaller` of deadlines.
         restart: what happens when a live source dies.
         on_result: called with each result, in a thread of its own.
         sinks: get each result, each in a thread of its own; whoever made them closes them afterwards.
@@ -75,6 +77,7 @@ class LiveSegmenter(Closeable, ForkBound):
         *,
         gap: GapPolicy | None = None,
         deadline: Deadline | None = None,
+        smaller: LiveEngine | None = None,
         restart: Restart | None = None,
         on_result: Callable[[LiveResult], object] | None = None,
         sinks: Sequence[ResultSink | SinkOptions] = (),
@@ -102,11 +105,15 @@ class LiveSegmenter(Closeable, ForkBound):
         try:
             for name, given in sources.items():
                 feed, may_reopen = feed_of(given)
-                engine = feed.segmenter or segmenter
-                worker = devices.get(id(engine))
-                if worker is None:
-                    worker = devices[id(engine)] = self._worker(engine)
-                self._add(name, feed, engine, worker, policy, gap, deadline, restart, may_reopen=may_reopen)
+                feed = feed.with_defaults(
+                    policy=policy,
+                    gap=gap or GapPolicy(),
+                    deadline=deadline,
+                    restart=restart or Restart(),
+                    segmenter=segmenter,
+                    smaller=smaller,
+                )
+                self._add(name, feed, devices, may_reopen=may_reopen)
         except BaseException:
             for track in self._tracks.values():
                 track.runner.close()
@@ -299,33 +306,19 @@ class LiveSegmenter(Closeable, ForkBound):
             for each in options
         ]
 
-    def _worker(self, engine: LiveEngine) -> Worker:
-        backend = getattr(engine, "backend", None)
-        name = f"{getattr(backend, 'name', 'device')}:{len(self._workers)}"
-        description = getattr(backend, "description", type(engine).__name__)
-        worker = Worker(name, description, on_over=self._worker_over, events=self._events, clock=self._clock)
-        self._workers.append(worker)
-        return worker
-
-    def _add(
-        self,
-        name: str,
-        feed: Feed,
-        engine: LiveEngine,
-        worker: Worker,
-        policy: Policy | None,
-        gap: GapPolicy | None,
-        deadline: Deadline | None,
-        restart: Restart | None,
-        *,
-        may_reopen: bool,
-    ) -> None:
-        lane = Lane(name, feed.policy or policy, worker.lock, worker.turn)
+    def _add(self, name: str, feed: Feed, devices: dict[int, Worker], *, may_reopen: bool) -> None:
+        engine, gap, restart = feed.segmenter, feed.gap, feed.restart
+        assert engine is not None and gap is not None and restart is not None  # noqa: PT018  # there are defaults
+        worker = devices.get(id(engine))
+        if worker is None:
+            worker = devices[id(engine)] = self._worker(engine)
+        lane = Lane(name, feed.policy, worker.lock, worker.turn)
         runner = StreamRunner(
             name,
             engine,
-            gap=feed.gap or gap or GapPolicy(),
-            deadline=feed.deadline or deadline,
+            smaller=feed.smaller,
+            gap=gap,
+            deadline=feed.deadline,
             events=self._events,
             on_mode=lane.set_mode,
             clock=self._clock,
@@ -336,11 +329,19 @@ class LiveSegmenter(Closeable, ForkBound):
             name,
             feed,
             lane,
-            restart=feed.restart or restart or Restart(),
+            restart=restart,
             may_reopen=may_reopen,
             events=self._events,
             clock=self._clock,
         )
+
+    def _worker(self, engine: LiveEngine) -> Worker:
+        backend = getattr(engine, "backend", None)
+        name = f"{getattr(backend, 'name', 'device')}:{len(self._workers)}"
+        description = getattr(backend, "description", type(engine).__name__)
+        worker = Worker(name, description, on_over=self._worker_over, events=self._events, clock=self._clock)
+        self._workers.append(worker)
+        return worker
 
     def _check_names(self, names: list[str] | None) -> None:
         if strangers := sorted(set(names or ()) - set(self._readers)):

@@ -134,7 +134,7 @@ class Worker:
                 ready = [track for track in self.tracks if track.is_ready()]
                 if ready:
                     track = min(ready, key=_ready_since)
-                    return track, track.lane.take(self._clock())
+                    return track, track.lane.take()
                 if all(track.lane.over and not len(track.lane) for track in self.tracks):
                     break
                 self.turn.wait()
@@ -151,6 +151,7 @@ class Worker:
             self._events.tell("worker_failed", self.name, f"a frame of {track.lane.name} is lost: {error!r}")
         finally:
             self.busy_since_ns = None
+            track.lane.ready_since_ns = self._clock()
         if self.hangs:
             self.hangs = False
             self._events.tell("backend_back", self.name, "the backend came back")

@@ -1,11 +1,19 @@
 """Each row of docs/reliability.md that is the live layer's."""
 
 import logging
-import threading
 
 import numpy as np
 import pytest
-from tests.runtime.live.conftest import LIMIT_S, Clock, Recorder, Script, eventually, frame, picture
+from tests.runtime.live.conftest import (
+    LIMIT_S,
+    Clock,
+    Recorder,
+    Script,
+    eventually,
+    frame,
+    own_threads,
+    picture,
+)
 
 from tdnet_runtime.errors import BackendError, MediaError
 from tdnet_runtime.live import Feed, GapPolicy, LiveSegmenter, Restart, SinkOptions, every
@@ -402,10 +410,9 @@ def test_a_stop_that_raises_is_told(segmenter):
 
 
 def test_a_thread_per_source_device_sink_and_a_watchdog(segmenter):
-    before = threading.active_count()
     camera = Script(live=True, ends=False)
     with LiveSegmenter(
         segmenter, {"a": camera, "b": Script(live=True, ends=False)}, sinks=[Recorder()]
     ) as live:
         live.start()
-        assert threading.active_count() - before == 2 + 1 + 1 + 1
+        assert sorted(own_threads()) == ["device", "sink", "source", "source", "watchdog"]

@@ -16,6 +16,7 @@ from tdnet_runtime.live import (
     every_kth,
     newest,
 )
+from tdnet_runtime.media.scene import render
 
 
 def numbers(results):
@@ -35,15 +36,26 @@ def test_two_files_every_frame_in_order_as_by_plain_loops(segmenter, fresh):
     assert set(results[0].stage_ms) == {"wait", "infer", "deliver", "decode"}
 
 
-@pytest.mark.parametrize("streams", [1, 4])
-def test_run_to_run_the_labels_are_the_same(segmenter, streams):
-    def run():
-        sources = {str(n): Script(frame(i + 30 * n) for i in range(12)) for n in range(streams)}
-        with LiveSegmenter(segmenter, sources) as live:
-            found = [(r.source, r.frame.name, r.labels.tobytes()) for r in live]
-        return sorted(found)
+@pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
+def test_labels_are_the_same_run_to_run_and_with_one_stream_or_four(tiny_bundle, backend):
+    pytest.importorskip("torch")
+    pytest.importorskip(backend)
+    with Segmenter.open(tiny_bundle("td2-fa18"), backend=backend) as segmenter:
+        size = segmenter.manifest.input
+        images = [render(t, height=size.height, width=size.width) for t in range(9)]
 
-    assert run() == run()
+        def run(streams):
+            sources = {
+                str(n): Script(frame(t, image=image) for t, image in enumerate(images))
+                for n in range(streams)
+            }
+            with LiveSegmenter(segmenter, sources) as live:
+                found = [(r.source, r.frame.name, r.labels.tobytes()) for r in live]
+            return [[labels for name, _, labels in sorted(found) if name == str(n)] for n in range(streams)]
+
+        (alone,) = run(1)
+        assert len(alone) == 9
+        assert run(4) == [alone] * 4 == run(4)
 
 
 def test_newest_wins_and_says_what_was_dropped(gate):
@@ -221,6 +233,25 @@ def test_mode_changes_reach_the_lane(gate):
         assert live.health().sources["front"].mode == "half_rate"
         assert live.health().status == "degraded"
         eventually(lambda: live._tracks["front"].lane._limit is not None)
+
+
+def test_a_smaller_network_in_its_place(plan):
+    with Segmenter.open(plan, backend="fake") as one, Segmenter.open(plan, backend="fake") as small:
+        camera = Script(live=True, ends=False)
+        deadline = Deadline(ms=1e-6, degrade=("smaller",), misses=2)
+        with LiveSegmenter(one, {"front": camera}, deadline=deadline, smaller=small) as live:
+            results = live.results()
+            found = []
+            for index in range(4):
+                camera.put(frame(index))
+                found.append(next(results))
+        assert [(r.mode, r.cold_start) for r in found] == [
+            ("full", "start"),
+            ("full", ""),
+            ("smaller", "network"),
+            ("smaller", ""),
+        ]
+        assert {stream.state.value for each in (one, small) for stream in each._streams} <= {"closed"}
 
 
 @pytest.mark.parametrize(
