@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,7 @@ from tdnet_runtime.ros.types import COMPRESSED_IMAGE, IMAGE, LABEL_INFO, Message
 from tdnet_runtime.sinks.pictures import png
 from tdnet_runtime.sinks.sink import SinkNetwork, topic_of
 from tdnet_runtime.sources.source_url import SourceUrl
-from tdnet_runtime.transports.address import RosAddress, check_topic, is_reliable
+from tdnet_runtime.transports.address import RosAddress, asked_reliability, check_topic
 from tdnet_runtime.transports.node import Writer
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Ros2Sink"]
 
+_DIGIT = re.compile(r"/(?=[0-9])")  # with which no part of a topic's name may begin
 _SAME_CLOCK_NS = 60_000_000_000
 _PNG = "mono8; png compressed "  # as image_transport writes it
 
@@ -61,15 +63,16 @@ class Ros2Sink(Closeable, ForkBound):
 
     def __init__(self, url: SourceUrl, network: SinkNetwork) -> None:
         base = "/segmentation" if url.topic == "/" else check_topic(url.topic)
-        self.name = f"ROS 2 topics {base}"
+        address = RosAddress.from_params(url.params)
+        self.name = f"ROS 2 topics {base} by {address.rmw}, domain {address.domain}"
         self.dropped = 0
-        self._reliable = is_reliable(url.params, default="reliable")
+        self._reliable = asked_reliability(url.params) is not False
         self._frame_id = url.params.get("frame_id", "")
         self._base = base
         self._network = network
         self._palette = color_table([color for _, color in network.classes])[:, np.newaxis]
         self._writers: dict[tuple[str, str], Writer] = {}
-        self._node = RosAddress.from_params(url.params).open()
+        self._node = address.open()
         self.description = self._node.description
         self.warning = self._node.warning
 
@@ -101,8 +104,7 @@ class Ros2Sink(Closeable, ForkBound):
         """Make a source's topics, and say what its labels mean."""
         for leaf, kind in (("mask", IMAGE), ("mask/compressed", COMPRESSED_IMAGE), ("colors", IMAGE)):
             self._writer(result, leaf, kind)
-        topic = topic_of(self._base, result.source, "label_info")
-        latched = self._node.writer(topic, LABEL_INFO, latched=True)
+        latched = self._node.writer(self._topic(result, "label_info"), LABEL_INFO, latched=True)
         stamp_ns, frame_id = self._header(result)
         names = tuple((index, name) for index, (name, _) in enumerate(self._network.classes))
         latched.write(LabelInfo(stamp_ns=stamp_ns, frame_id=frame_id, classes=names).to_cdr())
@@ -112,9 +114,11 @@ class Ros2Sink(Closeable, ForkBound):
         """Made when it is first needed."""
         key = result.source, leaf
         if key not in self._writers:
-            topic = topic_of(self._base, result.source, leaf)
-            self._writers[key] = self._node.writer(topic, kind, reliable=self._reliable)
+            self._writers[key] = self._node.writer(self._topic(result, leaf), kind, reliable=self._reliable)
         return self._writers[key]
+
+    def _topic(self, result: LiveResult, leaf: str) -> str:
+        return _DIGIT.sub("/_", topic_of(self._base, result.source, leaf))
 
     def _publish(self, result: LiveResult, leaf: str, message: RawImage | CompressedImage) -> None:
         kind = IMAGE if isinstance(message, RawImage) else COMPRESSED_IMAGE

@@ -7,11 +7,11 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from tdnet_runtime.errors import OptionError
+from tdnet_runtime.errors import MediaError, OptionError
 from tdnet_runtime.extras import require
 from tdnet_runtime.transports.node import Node
 
-__all__ = ["RELIABILITY", "RosAddress", "check_topic", "is_reliable"]
+__all__ = ["RELIABILITY", "RosAddress", "asked_reliability", "check_topic"]
 
 RELIABILITY = {"best_effort": False, "reliable": True}
 """Values of `reliability=`."""
@@ -20,6 +20,7 @@ _RMW = {"rmw_zenoh_cpp": "zenoh", "rmw_cyclonedds_cpp": "dds", "rmw_fastrtps_cpp
 _MOST_DOMAIN = 232  # above, UDP has no ports for it
 _TOPIC = re.compile(r"(?:/[A-Za-z_][A-Za-z0-9_]*)+")
 _ENDPOINT = re.compile(r"(?:tcp|tls|quic|udp|ws|unixsock-stream)/\S+")
+_first_used_in: dict[str, int] = {}  # transport and process
 _INTERFACE = re.compile(r"[A-Za-z0-9_.:@-]{1,64}")
 
 
@@ -72,9 +73,16 @@ class RosAddress:
         """Join the graph.
 
         Raises:
-            MediaError: no router, no such interface, or the transport fails.
+            MediaError: no router, no such interface, the transport fails, or a process that this one was forked from had
+                used it, whose threads are not here.
             MissingExtraError: its package is not installed.
         """
+        first = _first_used_in.setdefault(self.rmw, os.getpid())
+        if first != os.getpid():
+            raise MediaError(
+                f"ros2: process {first} has used rmw={self.rmw} and forked this one, where its threads are missing; fork "
+                "before anything is opened, or start processes with multiprocessing.get_context('spawn')"
+            )
         if self.rmw == "zenoh":
             require("zenoh", extra="zenoh")
             from tdnet_runtime.transports.zenoh_node import ZenohNode  # which imports zenoh
@@ -100,13 +108,15 @@ def check_topic(name: str) -> str:
     return name
 
 
-def is_reliable(params: Mapping[str, str], *, default: str) -> bool:
-    """What `reliability=` asks for.
+def asked_reliability(params: Mapping[str, str]) -> bool | None:
+    """What `reliability=` asks for; None where it is left out.
 
     Raises:
         OptionError: another value than those of `RELIABILITY`.
     """
-    asked = params.get("reliability", default)
+    asked = params.get("reliability")
+    if asked is None:
+        return None
     if asked not in RELIABILITY:
         raise OptionError(f"ros2: reliability={asked!r}; expected {' or '.join(RELIABILITY)}")
     return RELIABILITY[asked]

@@ -98,6 +98,7 @@ _SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "dds_strretcode": (c.c_char_p, (_RESULT,)),
     "dds_create_qos": (_POINTER, ()),
     "dds_delete_qos": (None, (_POINTER,)),
+    "dds_qget_reliability": (c.c_bool, (_POINTER, _POINTER, _POINTER)),
     "dds_qset_reliability": (None, (_POINTER, c.c_int, c.c_int64)),
     "dds_qset_history": (None, (_POINTER, c.c_int, c.c_int32)),
     "dds_qset_durability": (None, (_POINTER, c.c_int)),

@@ -227,20 +227,33 @@ def test_a_camera_that_goes_and_comes_back(graph: str, robot: Node) -> None:
         assert next(iter(robot.topics()), None) is None
 
 
-@pytest.mark.parametrize("reliable", [True, False])
-def test_a_reliable_reader_has_reliable_writers_alone_in_dds(graph: str, robot: Node, reliable: bool) -> None:
-    camera = Camera(robot, "/c", reliable=reliable)
+@pytest.mark.parametrize("offered", [True, False])
+@pytest.mark.parametrize("asked", ["", "&reliability=best_effort", "&reliability=reliable"])
+def test_lost_pictures_are_asked_for_again_where_that_is_offered(
+    graph: str, robot: Node, monkeypatch: pytest.MonkeyPatch, asked: str, offered: bool
+) -> None:
+    """In DDS a reader that asks has the writers alone that offer it."""
+    readers = []
+    node_class = type(robot)
+    reader = node_class.reader
+
+    def noted(node: Node, topic: str, kind: MessageType, *, reliable: bool) -> Reader:
+        readers.append(reliable)
+        return reader(node, topic, kind, reliable=reliable)
+
+    monkeypatch.setattr(node_class, "reader", noted)
+    camera = Camera(robot, "/c", reliable=offered)
     camera.repeat(picture(0).to_cdr())
-    address = f"ros2:///c?{graph}&reliability=reliable"
     try:
-        if reliable or "rmw=zenoh" in graph:
-            with open_source(f"{address}&wait=20") as source:
-                assert np.array_equal(next(iter(source)).image, pixels(0))
-        else:
+        if asked.endswith("=reliable") and not offered and "rmw=dds" in graph:
             with pytest.raises(MediaError, match="does its publisher run, and reliably, in cyclonedds"):
-                open_source(f"{address}&wait=0.7")
+                open_source(f"ros2:///c?{graph}{asked}&wait=0.7")
+        else:
+            with open_source(f"ros2:///c?{graph}{asked}&wait=20") as source:
+                assert np.array_equal(next(iter(source)).image, pixels(0))
     finally:
         camera.end()
+    assert readers == [offered if not asked else asked.endswith("=reliable")]
 
 
 def test_stop_ends_the_reading_from_another_thread(graph: str, camera: Camera) -> None:
@@ -299,14 +312,14 @@ def test_masks_go_out(graph: str, robot: Node) -> None:
 
 
 def test_sources_have_topics_of_their_own_and_cameras_the_time_of_day(graph: str, robot: Node) -> None:
-    reader = robot.reader("/seg/front_left/mask", IMAGE)
+    reader = robot.reader("/seg/_1_front_left/mask", IMAGE)
     with open_sink(f"ros2:///seg?{graph}&frame_id=front", NETWORK) as sink:
         deadline = time.monotonic() + WAIT_S
         while (arrival := reader.read(0.05)) is None:
             assert time.monotonic() < deadline
             now_ns = time.monotonic_ns()
             frame = replace(result(0).frame, stamp_ns=now_ns, arrival_ns=now_ns, frame_id="")
-            sink.write(result(0, source="front left", frame=frame, stamp_ns=now_ns))
+            sink.write(result(0, source="1 front left", frame=frame, stamp_ns=now_ns))
     mask = RawImage.from_cdr(arrival.data)
     assert mask.frame_id == "front"
     assert abs(mask.stamp_ns - time.time_ns()) < 60 * 10**9
@@ -324,6 +337,26 @@ def test_parameters_of_sources_and_sinks(graph: str) -> None:
             open_source(address.replace("/a/", "/a-b") + graph)
     with pytest.raises(OptionError, match="reliability='sure'; expected best_effort or reliable"):
         open_sink(f"ros2:///a?reliability=sure&{graph}", NETWORK)
+
+
+@pytest.mark.usefixtures("child_path")
+def test_a_forked_child_is_told_that_it_has_no_transport(graph: str) -> None:
+    code = f"""
+import os
+from tdnet_runtime.errors import MediaError
+from tdnet_runtime.transports.address import RosAddress
+address = RosAddress.from_params(dict(part.split("=", 1) for part in {graph!r}.split("&")))
+with address.open():
+    child = os.fork()
+    if child == 0:
+        try:
+            address.open()
+        except MediaError as error:
+            os._exit(17 if "forked this one, where its threads are missing" in str(error) else 18)
+        os._exit(19)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    assert end(start("-c", code)) == "17\n"
 
 
 @pytest.mark.usefixtures("child_path")
