@@ -161,7 +161,7 @@ class Reader:
         try:
             with ExitStack() as stack:
                 source = self._feed.open()
-                if not all(hasattr(source, name) for name in ("__iter__", "__enter__", "live", "stop")):
+                if not all(hasattr(source, name) for name in ("__iter__", "live", "stop", "description")):
                     raise MediaError(f"opening it gave a {type(source).__name__}; expected a FrameSource")
                 if self._may_reopen:
                     stack.enter_context(source)
