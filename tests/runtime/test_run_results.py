@@ -4,6 +4,7 @@ import json
 import re
 import sys
 
+import cv2
 import numpy as np
 import pytest
 from tests.runtime import test_run
@@ -84,6 +85,23 @@ def test_ages_and_paths_of_a_run_over_files(tmp_path, network, tdnet_run):
         [200, 100],
     ]
     assert all(message.stages == ["wait", "infer"] for message in timing)
+
+
+def test_the_memory_begins_anew_with_each_sequence(tmp_path, network, tdnet_run):
+    ros2 = pytest.importorskip("mcap_ros2.decoder", reason="mcap-ros2-support is not installed")
+    from mcap.reader import make_reader
+
+    for sequence in "ab":
+        (tmp_path / "in" / sequence).mkdir(parents=True)
+        for index in range(3):
+            cv2.imwrite(str(tmp_path / "in" / sequence / f"{index}.png"), logs.picture(index))
+    out = tmp_path / "o.mcap"
+    assert tdnet_run("--engine", "x.plan", "--input", tmp_path / "in", "--output", out)[0] == 0
+    with out.open("rb") as file:
+        reader = make_reader(file, decoder_factories=[ros2.DecoderFactory()])
+        timing = [message for *_, message in reader.iter_decoded_messages(topics="/segmentation/timing")]
+    assert [message.name for message in timing] == [f"{sequence}/{i}" for sequence in "ab" for i in range(3)]
+    assert [list(message.memory_age_ms) for message in timing] == [[], [], [80, 40]] * 2
 
 
 def test_several_outputs_at_once(tmp_path, network, tdnet_run):

@@ -9,9 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from tdnet_runtime.backends.base import MemoryUse
+from tdnet_runtime.errors import OptionError
+from tdnet_runtime.live.deadline import SMALLER
 from tdnet_runtime.manifest import Manifest
 
-__all__ = ["LiveEngine", "LiveStream", "Network"]
+__all__ = ["LiveEngine", "LiveStream", "Network", "networks_of"]
 
 
 class LiveStream(Protocol):
@@ -81,3 +83,28 @@ class Network:
         stream, self._stream = self._stream, None
         if stream is not None:
             stream.close()
+
+
+def networks_of(
+    name: str, engine: LiveEngine, smaller: LiveEngine | None, modes: tuple[str, ...]
+) -> list[Network]:
+    """The network, and the smaller one where a mode needs it.
+
+    Raises:
+        OptionError: it is absent, or has other classes.
+        BackendError: an engine cannot make a stream.
+    """
+    if smaller is None:
+        if SMALLER in modes:
+            raise OptionError(f"{name}: the mode {SMALLER!r} needs a second segmenter; give it as smaller=")
+        return [Network(engine)]
+    if smaller.manifest.classes != engine.manifest.classes:
+        raise OptionError(
+            f"{name}: the smaller network has other classes; expected the same, in the same order"
+        )
+    first = Network(engine)
+    try:
+        return [first, Network(smaller)]
+    except BaseException:
+        first.close()
+        raise

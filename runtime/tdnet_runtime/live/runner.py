@@ -11,13 +11,13 @@ import numpy as np
 import numpy.typing as npt
 
 from tdnet_runtime.backends.base import MemoryUse
-from tdnet_runtime.errors import FrameError, OptionError, TdnetError
+from tdnet_runtime.errors import FrameError, TdnetError
 from tdnet_runtime.live.deadline import FULL, HOLD, SMALLER, Deadline, Ladder
 from tdnet_runtime.live.events import EventLog
 from tdnet_runtime.live.gap import GapPolicy, SceneCuts
 from tdnet_runtime.live.histogram import Histogram
 from tdnet_runtime.live.lane import Waiting
-from tdnet_runtime.live.network import LiveEngine, Network
+from tdnet_runtime.live.network import LiveEngine, networks_of
 from tdnet_runtime.live.result import LiveResult
 from tdnet_runtime.live.stamps import StampTimes
 
@@ -86,7 +86,7 @@ class StreamRunner:
         self._events = events
         self._on_mode = on_mode
         self._clock = clock
-        self._networks = _networks(name, engine, smaller if SMALLER in self._modes else None, self._modes)
+        self._networks = networks_of(name, engine, smaller if SMALLER in self._modes else None, self._modes)
         self._network = self._networks[0]
         self._times = StampTimes()
         self._cuts = SceneCuts()
@@ -97,7 +97,9 @@ class StreamRunner:
         self._labels: LiveResult | None = None  # of it
         self._due = "start"  # why the memory must be emptied; stands until a frame was segmented
         self._failures_in_a_row = 0
-        self._dropped = 0
+        self._dropped = self._lost = (
+            0  # frames since the last result, and since the last one that was segmented
+        )
         self._done_ns: deque[int] = deque(maxlen=_RATE_OVER)
 
     @property
@@ -121,6 +123,7 @@ class StreamRunner:
         """The frame's result; None where it has none. Raises nothing that the engine or the frame can cause."""
         taken_ns = self._clock()
         dropped, self._dropped = self._dropped + item.before.dropped, 0
+        self._lost += item.before.lost
         result: LiveResult | None
         if item.hold and self._labels is not None and not item.before.cold:
             result = self._hold(self._labels, item, taken_ns, dropped)
@@ -181,7 +184,7 @@ class StreamRunner:
         done_ns = self._clock()
         reason, self._due = self._due, ""
         self._count_start(reason)
-        self._failures_in_a_row = 0
+        self._failures_in_a_row = self._lost = 0
         self._size_hw = frame.image.shape[:2]
         self._last = (item.arrival_ns, now_ns)
         ages_ms = (
@@ -217,7 +220,7 @@ class StreamRunner:
     def _look_at(self, item: Waiting) -> int:
         """Decide whether the memory is to be emptied before this frame; gives the frame's believed time."""
         frame, gap = item.frame, self._gap
-        reason = item.before.cold or self._due
+        reason = self._due if self._due == "start" else item.before.cold or self._due
         if reason in _NEW_CLOCK:
             self._times.forget()
         now_ns = self._times.next(frame.stamp_ns, arrival_ns=item.arrival_ns, live=item.live)
@@ -233,7 +236,7 @@ class StreamRunner:
                 reason = "size"
             elif gap.after_ms is not None and gap_ms > gap.after_ms:
                 reason = "gap"
-            elif gap.on_lost and item.before.lost:
+            elif gap.on_lost and self._lost:
                 reason = "lost"
             elif is_cut:
                 reason = "cut"
@@ -290,26 +293,6 @@ class StreamRunner:
         if item.decode_ms is not None:
             stage_ms["decode"] = item.decode_ms
         return stage_ms
-
-
-def _networks(
-    name: str, engine: LiveEngine, smaller: LiveEngine | None, modes: tuple[str, ...]
-) -> list[Network]:
-    """The network, and the smaller one where a mode needs it."""
-    if smaller is None:
-        if SMALLER in modes:
-            raise OptionError(f"{name}: the mode {SMALLER!r} needs a second segmenter; give it as smaller=")
-        return [Network(engine)]
-    if smaller.manifest.classes != engine.manifest.classes:
-        raise OptionError(
-            f"{name}: the smaller network has other classes; expected the same, in the same order"
-        )
-    first = Network(engine)
-    try:
-        return [first, Network(smaller)]
-    except BaseException:
-        first.close()
-        raise
 
 
 def _read_only(array: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:

@@ -14,6 +14,7 @@ from tdnet_runtime.closeable import Closeable
 from tdnet_runtime.errors import MediaError, OptionError
 from tdnet_runtime.forks import ForkBound
 from tdnet_runtime.media.blend import blend, color_table
+from tdnet_runtime.sinks.day_stamps import DayStamps
 from tdnet_runtime.sinks.listening import wait_for_silence
 from tdnet_runtime.sinks.pictures import jpeg, png
 from tdnet_runtime.sinks.sink import SinkNetwork, topic_of
@@ -62,6 +63,7 @@ class FoxgloveSink(Closeable, ForkBound):
         ]
         self._channels: dict[str, Any] = {}
         self._context = foxglove.Context()
+        self._stamps = DayStamps()
         try:
             self._server = foxglove.start_server(
                 name="tdnet", host=host, port=port, context=self._context, message_backlog_size=_BACKLOG
@@ -94,7 +96,7 @@ class FoxgloveSink(Closeable, ForkBound):
             wait_for_silence(*self._address, limit_s=_END_S)  # it goes on for a moment (foxglove-sdk 0.30)
 
     def _picture(self, result: LiveResult, leaf: str, format: str, data: bytes) -> None:
-        seconds, nanoseconds = divmod(max(result.stamp_ns, 0), _NS)
+        seconds, nanoseconds = divmod(max(self._stamps.of(result), 0), _NS)
         message = foxglove.messages.CompressedImage(
             timestamp=foxglove.messages.Timestamp(sec=seconds, nsec=nanoseconds),
             frame_id=result.frame.frame_id,
@@ -106,7 +108,7 @@ class FoxgloveSink(Closeable, ForkBound):
         if channel is None:
             channel = foxglove.channels.CompressedImageChannel(topic, context=self._context)
             self._channels[topic] = channel
-        channel.log(message, log_time=max(result.stamp_ns, 0))
+        channel.log(message, log_time=max(self._stamps.of(result), 0))
 
     def _text(self, result: LiveResult, leaf: str, value: dict[str, object]) -> None:
         topic = topic_of(self._base, result.source, leaf)
@@ -114,4 +116,4 @@ class FoxgloveSink(Closeable, ForkBound):
         if channel is None:
             channel = foxglove.Channel(topic, message_encoding="json", context=self._context)
             self._channels[topic] = channel
-        channel.log(json.dumps(value).encode(), log_time=max(result.stamp_ns, 0))
+        channel.log(json.dumps(value).encode(), log_time=max(self._stamps.of(result), 0))

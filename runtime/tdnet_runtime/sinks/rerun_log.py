@@ -19,6 +19,7 @@ from tdnet_runtime.forks import ForkBound
 from tdnet_runtime.media.append_file import AppendFile
 from tdnet_runtime.media.frames import reason
 from tdnet_runtime.media.output_folder import check_folder
+from tdnet_runtime.sinks.day_stamps import DayStamps
 from tdnet_runtime.sinks.pictures import jpeg
 from tdnet_runtime.sinks.rerun_server import RerunServer
 from tdnet_runtime.sinks.rrd import rrd_messages
@@ -57,6 +58,7 @@ class _RerunSink(Closeable, ForkBound):
             )
         self._classes = [(index, *spec) for index, spec in enumerate(network.classes)]
         self._described: set[str] = set()
+        self._stamps = DayStamps()
         self._thread: int | None = None
         self._recording: Any = None
 
@@ -78,10 +80,11 @@ class _RerunSink(Closeable, ForkBound):
         if base not in self._described:
             self._described.add(base)
             recording.log(topic_of("", base, ""), rerun.AnnotationContext(self._classes), static=True)
-        if abs(result.stamp_ns) >= _EPOCH_NS:
-            recording.set_time("stamp", timestamp=np.datetime64(result.stamp_ns, "ns"))
+        stamp_ns = self._stamps.of(result)
+        if abs(stamp_ns) >= _EPOCH_NS:
+            recording.set_time("stamp", timestamp=np.datetime64(stamp_ns, "ns"))
         else:
-            recording.set_time("stamp", duration=np.timedelta64(result.stamp_ns, "ns"))
+            recording.set_time("stamp", duration=np.timedelta64(stamp_ns, "ns"))
         recording.set_time("frame", sequence=result.frame_index)
         if self._frames == "jpeg":
             picture = rerun.EncodedImage(contents=jpeg(result.frame.image), media_type="image/jpeg")

@@ -138,10 +138,10 @@ def test_a_stalled_source_is_told_and_opened_again(segmenter):
         results = live.results()
         next(results)
         clock.pass_ms(4900)
-        live._watchdog.look()
+        live._crew.watchdog.look()
         assert live.health().sources["front"].state == "running"
         clock.pass_ms(200)
-        live._watchdog.look()
+        live._crew.watchdog.look()
         assert next(results).cold_start == "restart"
         assert openings.opened[0].stopped
         counts = live.health().event_counts
@@ -155,7 +155,7 @@ def test_a_stalled_source_that_was_given_open_is_only_told(segmenter):
         results = live.results()
         next(results)
         clock.pass_ms(6000)
-        live._watchdog.look()
+        live._crew.watchdog.look()
         assert (live.health().sources["front"].state, live.health().status) == ("stalled", "degraded")
         camera.put(frame(1))
         next(results)
@@ -169,9 +169,9 @@ def test_a_reader_that_waits_for_the_network_is_not_stalled(gate):
     gate.hold.clear()
     with LiveSegmenter(gate, {"front": camera}, every(), clock=clock) as live:
         live.start()
-        eventually(lambda: live._tracks["front"].lane.blocked)
+        eventually(lambda: live._crew.tracks["front"].lane.blocked)
         clock.pass_ms(60_000)
-        live._watchdog.look()
+        live._crew.watchdog.look()
         assert live.health().sources["front"].state == "running"
         gate.hold.set()
 
@@ -234,11 +234,11 @@ def test_a_backend_that_hangs_is_told_and_one_that_comes_back_too(gate):
     with LiveSegmenter(gate, {"a": Script([frame(0)])}, hang_after_ms=2000, clock=clock) as live:
         results = live.results()
         gate.inside.wait(LIMIT_S)
-        live._watchdog.look()
+        live._crew.watchdog.look()
         assert live.health().devices["device:0"].state == "busy"
         clock.pass_ms(2500)
-        live._watchdog.look()
-        live._watchdog.look()
+        live._crew.watchdog.look()
+        live._crew.watchdog.look()
         device = live.health().devices["device:0"]
         assert (device.state, device.busy_with, device.busy_s) == ("hangs", "a", 2.5)
         assert live.health().status == "failing"
@@ -250,7 +250,7 @@ def test_a_backend_that_hangs_is_told_and_one_that_comes_back_too(gate):
 
 def test_a_defect_of_this_layer_costs_one_frame_and_ends_nothing(segmenter, caplog, monkeypatch):
     with LiveSegmenter(segmenter, {"a": Script(map(frame, range(5)))}) as live:
-        runner = live._tracks["a"].runner
+        runner = live._crew.tracks["a"].runner
         run = runner.run
 
         def broken(item):
@@ -336,7 +336,7 @@ def test_a_sink_that_blocks_loses_results_of_cameras_and_nobody_else_does(segmen
             eventually(lambda index=index: len(other.results) == index + 1)
         blocked.inside.wait(LIMIT_S)
         clock.pass_ms(1500)
-        live._watchdog.look()
+        live._crew.watchdog.look()
         health = live.health().sinks["blocked"]
         assert (health.state, health.dropped, health.queue_depth) == ("blocks", {"a": 5}, 2)
         blocked.free.set()

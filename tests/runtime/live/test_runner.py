@@ -152,6 +152,18 @@ def test_lost_frames_are_a_reason_where_asked(runner_of, item):
         assert runner.run(item(5, dropped=1)).cold_start == ""
 
 
+def test_a_loss_before_a_frame_that_was_held_or_refused_is_not_forgotten(runner_of, item, gate):
+    deadline = Deadline(ms=20, degrade=("hold",))
+    runner = runner_of(gap=GapPolicy(on_lost=True), deadline=deadline)
+    runner.run(item(0))
+    runner.run(item(3, hold=True, lost=2, dropped=2))
+    assert runner.run(item(4)).cold_start == "lost"
+    gate.errors = [FrameError("a bad one")]
+    runner.run(item(7, lost=2, dropped=2))
+    assert runner.run(item(8)).cold_start == "lost"
+    assert runner.run(item(9)).cold_start == ""
+
+
 def test_a_cut_is_a_reason_where_asked(runner_of, item):
     for asked, expected in ((True, "cut"), (False, "")):
         runner = runner_of(gap=GapPolicy(on_cut=asked))
@@ -173,7 +185,8 @@ def test_another_size_and_a_further_sequence_start_cold(runner_of, item):
 
 def test_stamps_may_begin_anew_after_a_restart(runner_of, item):
     runner = runner_of()
-    run(runner, [item(100), item(101)])
+    assert runner.run(item(100, cold="restart")).cold_start == "start"  # there was nothing before
+    runner.run(item(101))
     assert runner.run(item(0, cold="restart")).cold_start == "restart"
     assert runner.stamp_faults == 0
 

@@ -232,7 +232,7 @@ def test_mode_changes_reach_the_lane(gate):
             assert next(results).late
         assert live.health().sources["front"].mode == "half_rate"
         assert live.health().status == "degraded"
-        eventually(lambda: live._tracks["front"].lane._limit is not None)
+        eventually(lambda: live._crew.tracks["front"].lane._limit is not None)
 
 
 def test_a_smaller_network_in_its_place(plan):
@@ -274,11 +274,13 @@ def test_what_cannot_be_meant(segmenter, arguments, message):
 def test_more_that_cannot_be_meant(segmenter):
     with pytest.raises(OptionError, match="expected a name of its own for each"):
         LiveSegmenter(segmenter, {"a": Script()}, sinks=[Recorder(), Recorder()])
+    with pytest.raises(OptionError, match="the sink recorder of c: the sources are a"):
+        LiveSegmenter(segmenter, {"a": Script()}, sinks=[SinkOptions(sink=Recorder(), sources=["c"])])
     with pytest.raises(OptionError, match="hang_after_ms is 0"):
         LiveSegmenter(segmenter, {"a": Script()}, hang_after_ms=0)
     with (
         LiveSegmenter(segmenter, {"a": Script()}) as live,
-        pytest.raises(OptionError, match="results of b; the sources are a"),
+        pytest.raises(OptionError, match="results of b: the sources are a"),
     ):
         live.results(sources=["b"])
 

@@ -1,6 +1,7 @@
 """Files for Rerun's viewer, looked into by Rerun's own program; its server, on loopback."""
 
 import errno
+import json
 import os
 import re
 import socket
@@ -227,6 +228,8 @@ def test_serving_on_loopback_and_without_a_word_to_others(tmp_path, monkeypatch,
         for index in range(200):  # nobody looks, and nothing waits
             sink.write(make_result(index))
         assert listening(port) == {"0100007F"}
+        (told,) = Path(sink._server._folder.name).rglob("analytics.json")
+        assert json.loads(told.read_text())["analytics_enabled"] is False
         with pytest.raises(
             MediaError, match=f"the port is in use; name another: rerun.serve://127.0.0.1:{port + 1}"
         ):
