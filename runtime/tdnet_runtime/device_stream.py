@@ -10,6 +10,7 @@ from tdnet_runtime.errors import FrameError
 from tdnet_runtime.gpu.labels import DeviceLabels
 from tdnet_runtime.manifest import Manifest
 from tdnet_runtime.stream_base import StreamBase, StreamSnapshot, StreamState
+from tdnet_runtime.turn import in_turn
 
 __all__ = ["DeviceResult", "DeviceStream"]
 
@@ -52,6 +53,7 @@ class DeviceStream(StreamBase):
         self._on_gpu = session
         self._done_frames = 0  # frames since the start or reset that are known to be done
 
+    @in_turn
     def push(self, frame: Any, *, stamp_ns: int | None = None) -> DeviceResult:
         """Segment the next frame of the video.
 
@@ -67,20 +69,20 @@ class DeviceStream(StreamBase):
             StreamError: the stream is closed, has failed, or is in use by another thread.
             BackendError: this frame or one of the two before has failed; `reset()` is needed.
         """
-        with self._exclusive("push"):
-            self._require(StreamState.READY, "push")
-            size_hw, view = self._admitted(frame)
-            if size_hw != self._network_size:
-                height, width = self._network_size
-                raise FrameError(
-                    f"push() was given a frame of {size_hw[0]}x{size_hw[1]}; with labels on the GPU only the network's "
-                    f"size, {height}x{width}, can be taken: nothing is resized there"
-                )
-            path, cold, index = self._advance(frame, view, size_hw)
-            self._done_frames = max(self._done_frames, index + 1 - _ON_THEIR_WAY)
-            labels = self._on_gpu.device_labels(index)
-            return DeviceResult(labels, path, cold, index, stamp_ns, self._captured())
+        self._require(StreamState.READY, "push")
+        size_hw, view = self._admitted(frame)
+        if size_hw != self._network_size:
+            height, width = self._network_size
+            raise FrameError(
+                f"push() was given a frame of {size_hw[0]}x{size_hw[1]}; with labels on the GPU only the network's "
+                f"size, {height}x{width}, can be taken: nothing is resized there"
+            )
+        path, cold, index = self._advance(frame, view, size_hw)
+        self._done_frames = max(self._done_frames, index + 1 - _ON_THEIR_WAY)
+        labels = self._on_gpu.device_labels(index)
+        return DeviceResult(labels, path, cold, index, stamp_ns, self._captured())
 
+    @in_turn
     def synchronize(self) -> None:
         """Wait until all frames are done.
 
@@ -88,11 +90,10 @@ class DeviceStream(StreamBase):
             StreamError: the stream is closed, has failed, or is in use by another thread.
             BackendError: one of them has failed; `reset()` is needed.
         """
-        with self._exclusive("synchronize"):
-            self._require(StreamState.READY, "synchronize")
-            with self._failing(self._frames_before() or "no frame"):
-                self._on_gpu.settle()
-            self._done_frames = self._frame_index
+        self._require(StreamState.READY, "synchronize")
+        with self._failing(self._frames_before() or "no frame"):
+            self._on_gpu.settle()
+        self._done_frames = self._frame_index
 
     def reset(self) -> None:
         """See `StreamBase.reset`."""

@@ -26,8 +26,13 @@ _CLI = frozenset({"typer", "rich", "av", "cv2"})
 BRINGS = {
     "cpu": _CPU,
     "cli": _CLI,
+    "dds": _CLI | {"cyclonedds"},
     "gpu": frozenset({"cuda"}),
+    "zenoh": _CLI | {"zenoh"},
     "export": _CPU | _CLI | {"torch", "onnx"},
+    "foxglove": _CLI | {"foxglove"},
+    "mcap": _CLI | {"mcap", "zstandard", "lz4"},
+    "rerun": _CLI | {"rerun"},
     "bench": _CPU | _CLI | {"psutil", "scipy", "onnx", "jinja2", "matplotlib"},
 }
 """The optional packages, by import name, that each extra of setup.cfg installs."""

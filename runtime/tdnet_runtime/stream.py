@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from tdnet_runtime.preprocess import check_out
 from tdnet_runtime.stream_base import StreamBase, StreamSnapshot, StreamState
+from tdnet_runtime.turn import in_turn
 
 __all__ = ["Result", "Stream", "StreamSnapshot", "StreamState"]
 
@@ -48,6 +49,7 @@ class Result:
 class Stream(StreamBase):
     """A stream whose labels come to the host. Made by `Segmenter.stream()`; see `StreamBase`."""
 
+    @in_turn
     def push(
         self,
         frame: Any,
@@ -69,17 +71,16 @@ class Stream(StreamBase):
             StreamError: the stream is closed, has failed, or is in use by another thread.
             BackendError: the engine failed; `reset()` is needed.
         """
-        with self._exclusive("push"):
-            self._require(StreamState.READY, "push")
-            size_hw, view = self._admitted(frame)
-            self._resizer.require(size_hw)
-            if out is not None:
-                check_out(out, size_hw)
-            result = np.empty(size_hw, dtype=np.uint8) if out is None else out
-            path, cold, index = self._advance(frame, view, size_hw)
-            labels, logits = self._memory.labels.host, self._memory.logits()
-            assert labels is not None  # allocated host-visible
-            self._resizer.take(labels[0], result)
-            return Result(
-                result, path, cold, index, stamp_ns, None if logits is None else logits[0], self._captured()
-            )
+        self._require(StreamState.READY, "push")
+        size_hw, view = self._admitted(frame)
+        self._resizer.require(size_hw)
+        if out is not None:
+            check_out(out, size_hw)
+        result = np.empty(size_hw, dtype=np.uint8) if out is None else out
+        path, cold, index = self._advance(frame, view, size_hw)
+        labels, logits = self._memory.labels.host, self._memory.logits()
+        assert labels is not None  # allocated host-visible
+        self._resizer.take(labels[0], result)
+        return Result(
+            result, path, cold, index, stamp_ns, None if logits is None else logits[0], self._captured()
+        )

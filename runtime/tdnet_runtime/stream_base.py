@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import enum
 import logging
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,11 +14,11 @@ import numpy.typing as npt
 from tdnet_runtime.backends.base import Capturing, DeviceSession, MemoryUse, Session
 from tdnet_runtime.closeable import Closeable
 from tdnet_runtime.errors import BackendError, FrameError, StreamError
-from tdnet_runtime.forks import ForkBound
 from tdnet_runtime.gpu.frames import is_device_frame
 from tdnet_runtime.manifest import Manifest
 from tdnet_runtime.memory import StreamMemory, is_cold, path_index
 from tdnet_runtime.preprocess import Resizer, check_frame
+from tdnet_runtime.turn import TakesTurns, in_turn
 
 if TYPE_CHECKING:
     from tdnet_runtime.gpu.device import ForeignArray
@@ -56,7 +55,7 @@ class StreamSnapshot:
     slots: dict[str, npt.NDArray[Any]]
 
 
-class StreamBase(Closeable, ForkBound):
+class StreamBase(Closeable, TakesTurns):
     """One video; to be used by one thread at a time, and in the process that made it: see `ForkBound`.
 
     Every frame that is pushed must have the same size until `reset()`. A call that raises leaves the
@@ -71,6 +70,7 @@ class StreamBase(Closeable, ForkBound):
     """
 
     def __init__(self, manifest: Manifest, session: Session, *, bundle_digest: str, precision: str) -> None:
+        super().__init__()
         self._manifest = manifest
         self._session = session
         self._device = session if isinstance(session, DeviceSession) else None
@@ -80,7 +80,6 @@ class StreamBase(Closeable, ForkBound):
         self._memory = StreamMemory(manifest, session)
         self._network_size = (manifest.input.height, manifest.input.width)
         self._resizer = Resizer(self._network_size)
-        self._lock = threading.Lock()
         self._state = StreamState.READY
         self._frame_index = 0
         self._frame_size: tuple[int, int] | None = None
@@ -100,33 +99,34 @@ class StreamBase(Closeable, ForkBound):
         """What this stream holds on the GPU, without the weights; None where the backend has none."""
         return None if self._device is None else self._device.memory_use
 
+    @in_turn
     def reset(self) -> None:
         """Forget all frames: the next one is the first of a new video, of any size.
 
         Raises:
             BackendError: the engine failed; the stream is failed until a later `reset` works.
         """
-        with self._exclusive("reset"):
-            self._require_open("reset")
-            with self._rewriting("reset"):
-                self._memory.zero()
-                self._frame_index = 0
-                self._frame_size = None
+        self._require_open("reset")
+        with self._rewriting("reset"):
+            self._memory.zero()
+            self._frame_index = 0
+            self._frame_size = None
 
+    @in_turn
     def snapshot(self) -> StreamSnapshot:
         """The state as it is now, copied.
 
         Raises:
             BackendError: the engine failed, or a frame that nobody waited for has; `reset()` is needed.
         """
-        with self._exclusive("snapshot"):
-            self._require(StreamState.READY, "snapshot")
-            with self._failing("in snapshot()"):
-                slots = self._memory.dump()
-            return StreamSnapshot(
-                self._bundle_digest, self._precision, self._frame_index, self._frame_size, slots
-            )
+        self._require(StreamState.READY, "snapshot")
+        with self._failing("in snapshot()"):
+            slots = self._memory.dump()
+        return StreamSnapshot(
+            self._bundle_digest, self._precision, self._frame_index, self._frame_size, slots
+        )
 
+    @in_turn
     def restore(self, snapshot: StreamSnapshot) -> None:
         """Continue from a snapshot of any stream of the same bundle and precision.
 
@@ -134,24 +134,24 @@ class StreamBase(Closeable, ForkBound):
             StreamError: the snapshot is of another bundle or precision; the state is as it was.
             BackendError: the engine failed; the stream is failed until a later `reset` or `restore` works.
         """
-        with self._exclusive("restore"):
-            self._require_open("restore")
-            own = (self._bundle_digest, self._precision)
-            if (snapshot.bundle_digest, snapshot.precision) != own:
-                raise StreamError(
-                    f"restore() was given a snapshot of bundle {snapshot.bundle_digest[:12]} ({snapshot.precision}); "
-                    f"this stream runs {own[0][:12]} ({own[1]}). Use a snapshot of the same bundle, or reset()."
-                )
-            with self._rewriting("restore"):
-                self._memory.load(snapshot.slots)
-                self._frame_index = snapshot.frame_index
-                self._frame_size = snapshot.frame_size
+        self._require_open("restore")
+        own = (self._bundle_digest, self._precision)
+        if (snapshot.bundle_digest, snapshot.precision) != own:
+            raise StreamError(
+                f"restore() was given a snapshot of bundle {snapshot.bundle_digest[:12]} ({snapshot.precision}); "
+                f"this stream runs {own[0][:12]} ({own[1]}). Use a snapshot of the same bundle, or reset()."
+            )
+        with self._rewriting("restore"):
+            self._memory.load(snapshot.slots)
+            self._frame_index = snapshot.frame_index
+            self._frame_size = snapshot.frame_size
 
     @property
     def tensor_names(self) -> tuple[str, ...]:
         """Names that `tensor` knows."""
         return self._memory.names
 
+    @in_turn
     def tensor(self, name: str) -> npt.NDArray[Any]:
         """A copy of an inner tensor as the last frame left it (`query`, `value`, `slot1_k`, …); for diagnosis.
 
@@ -159,28 +159,24 @@ class StreamBase(Closeable, ForkBound):
             StreamError: no tensor of that name.
             BackendError: the engine failed, or a frame that nobody waited for has; `reset()` is needed.
         """
-        with self._exclusive("tensor"):
-            self._require_open("tensor")
-            if name not in self._memory.names:
-                known = ", ".join(self._memory.names)
-                raise StreamError(f"tensor() was asked for {name!r}; this bundle has: {known}")
-            with self._failing("in tensor()"):
-                return self._memory.tensor(name)
+        self._require_open("tensor")
+        if name not in self._memory.names:
+            known = ", ".join(self._memory.names)
+            raise StreamError(f"tensor() was asked for {name!r}; this bundle has: {known}")
+        with self._failing("in tensor()"):
+            return self._memory.tensor(name)
 
     def close(self) -> None:
         """Release the stream's buffers. Safe to call twice; nothing in a forked child."""
-        if self.stranded:
-            return
-        with self._exclusive("close"):
-            if self._state is not StreamState.CLOSED:
-                self._state = StreamState.CLOSED
-                self._memory.release()
-                self._session.close()
+        if not self.stranded:
+            self._close()
 
-    @property
-    def busy(self) -> bool:
-        """See `ForkBound`."""
-        return self._lock.locked()
+    @in_turn
+    def _close(self) -> None:
+        if self._state is not StreamState.CLOSED:
+            self._state = StreamState.CLOSED
+            self._memory.release()
+            self._session.close()
 
     # For the subclasses' push
 
@@ -263,19 +259,6 @@ class StreamBase(Closeable, ForkBound):
             if not quiet:
                 raise
             logger.info("of the frames before: %s", error)
-
-    @contextmanager
-    def _exclusive(self, call: str) -> Iterator[None]:
-        self.require_own_process(f"{call}()")
-        if not self._lock.acquire(blocking=False):
-            raise StreamError(
-                f"{call}() was called while another thread is inside this stream; a stream belongs to one thread "
-                "at a time. Open one stream for each camera: they share the weights."
-            )
-        try:
-            yield
-        finally:
-            self._lock.release()
 
     def _require_open(self, call: str) -> None:
         if self._state is StreamState.CLOSED:

@@ -92,10 +92,11 @@ def test_the_table_says_what_setup_cfg_says() -> None:
     config.read(ROOT / "setup.cfg")
     listed = config["options.extras_require"]
     modules = {"opencv-python-headless": "cv2", "cuda-core": "cuda", "cuda-bindings": "cuda"}
+    modules |= {"eclipse-zenoh": "zenoh", "foxglove-sdk": "foxglove", "rerun-sdk": "rerun"}
 
     def brought(extra: str) -> set[str]:
         found: set[str] = set()
-        for line in listed[extra].split():
+        for line in listed[extra].strip().splitlines():
             name, _, inner = line.partition("[")
             if name == "tdnet-deploy":
                 found.update(*(brought(other) for other in inner.rstrip("]").split(",")))

@@ -9,8 +9,8 @@ import numpy.typing as npt
 
 from tdnet_runtime.errors import OptionError
 from tdnet_runtime.media.damage import OnDamage
-from tdnet_runtime.media.sources import open_source
 from tdnet_runtime.preprocess import Resizer
+from tdnet_runtime.sources.registry import open_source
 
 __all__ = ["CLIPS", "calibration_clips", "clip_length", "clip_starts"]
 

@@ -1,4 +1,4 @@
-"""`tdnet-run`: segment a video, a folder of images or a camera."""
+"""`tdnet-run`: segment a video, a folder of images, a camera or a robot's log."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tdnet_runtime.cli.frame_progress import FrameProgress
 from tdnet_runtime.cli.interrupt import StopRequest, stop_on_interrupt
 from tdnet_runtime.cli.run_document import forget_run_document, run_document, write_run_document
 from tdnet_runtime.cli.run_options import STDOUT, LabelOrientation, RunOptions, parse_camera_size
-from tdnet_runtime.cli.run_outputs import check_outputs, open_sinks
+from tdnet_runtime.cli.run_outputs import check_outputs, open_results, open_sinks
 from tdnet_runtime.cli.run_view import damage_words, show_run
 from tdnet_runtime.extras import one_line
 from tdnet_runtime.media.bit_depth import BIT_DEPTHS
@@ -21,8 +21,8 @@ from tdnet_runtime.media.camera import CameraRequest
 from tdnet_runtime.media.damage import OnDamage
 from tdnet_runtime.media.frames import FrameSource
 from tdnet_runtime.media.pipeline import RunSummary, run_video
-from tdnet_runtime.media.sources import open_source
 from tdnet_runtime.segmenter import Segmenter
+from tdnet_runtime.sources.registry import open_source
 
 __all__ = ["app"]
 
@@ -30,7 +30,9 @@ _EPILOG = """Examples:
 
     tdnet-run --engine td2-fa18.plan --input street.mp4 --overlay out.mp4
 
-    tdnet-run --engine td2-fa18.plan --input camera:0 --labels out/"""
+    tdnet-run --engine td2-fa18.plan --input camera:0 --labels out/
+
+    tdnet-run --engine td2-fa18.plan --input "drive.mcap?topic=/camera/image_raw" --output mcap:masks.mcap"""
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
@@ -42,9 +44,10 @@ def run(
     input: Annotated[
         str,
         typer.Option(
-            metavar="VIDEO|FOLDER|CAMERA",
-            help="Video file; folder of images, in natural order, or of such folders, each a sequence of its own; or "
-            "camera: 0, camera:0, /dev/video0 or a link to it.",
+            metavar="VIDEO|FOLDER|CAMERA|LOG|URL",
+            help="Video file; folder of images, in natural order, or of such folders, each a sequence of its own; "
+            "camera: 0, camera:0, /dev/video0 or a link to it, rtsp://...; ROS 2 topic: ros2:///camera/image_raw; or log: "
+            "MCAP or rosbag2, with ?topic=/NAME behind it where several topics have images.",
             show_default=False,
         ),
     ],
@@ -74,6 +77,14 @@ def run(
     overlay: Annotated[
         Path | None,
         typer.Option(metavar="OUT.mp4", help="Write a video of the frames with the classes in colour."),
+    ] = None,
+    output: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="URL",
+            help="Write results here, too: mcap:OUT.mcap, rerun:OUT.rrd, rerun+serve://, foxglove://, "
+            "ros2:///segmentation, labels:DIR, colors:DIR, overlay:OUT.mp4; may be given several times.",
+        ),
     ] = None,
     json: Annotated[
         Path | None,
@@ -113,7 +124,7 @@ def run(
         int | None, typer.Option(min=1, help="CPU threads of the engine; all usable cores if not given.")
     ] = None,
 ) -> None:
-    """Segment a video, a folder of images or a camera. Without an output it only measures.
+    """Segment a video, a folder of images, a camera or a robot's log. Without an output it only measures.
 
     Ctrl-C, SIGTERM and SIGHUP end the run after the current frame and complete the files; a second one ends it at once.
     """
@@ -126,6 +137,7 @@ def run(
         orientation=orientation,
         overwrite=overwrite,
         overlay=overlay,
+        outputs=tuple(output or ()),
         json=json,
         on_damage=on_damage,
         bit_depth=bit_depth,
@@ -158,6 +170,7 @@ def _run(options: RunOptions, source: FrameSource, segmenter: Segmenter) -> tupl
     with ExitStack() as stack:
         should_stop = stack.enter_context(stop_on_interrupt())
         sinks = open_sinks(stack, options, source, segmenter)
+        on_result = open_results(stack, options, segmenter)
         if options.json is not None and options.json != STDOUT:
             forget_run_document(options.json)
         stack.enter_context(progress)
@@ -167,6 +180,7 @@ def _run(options: RunOptions, source: FrameSource, segmenter: Segmenter) -> tupl
             sinks,
             max_frames=options.max_frames,
             on_frame=progress.update,
+            on_result=on_result,
             should_stop=should_stop,
             read=should_stop.frames,
         )
@@ -176,6 +190,8 @@ def _run(options: RunOptions, source: FrameSource, segmenter: Segmenter) -> tupl
 def _tell(options: RunOptions, source: FrameSource, segmenter: Segmenter, summary: RunSummary) -> None:
     if damage := damage_words(source.damage):
         typer.echo(one_line(f"tdnet-run: {damage}"), err=True)
+    if warning := source.facts.get("warning"):
+        typer.echo(one_line(f"tdnet-run: warning: {warning}"), err=True)
     if options.json != STDOUT:
         show_run(options, source, segmenter, summary)
     if options.json is None:

@@ -12,6 +12,7 @@ from tdnet_runtime.errors import MediaError
 from tdnet_runtime.media.frames import FrameSource, reason
 from tdnet_runtime.media.pipeline import RunSummary
 from tdnet_runtime.segmenter import Segmenter
+from tdnet_runtime.sources.source_url import hide_password
 
 if TYPE_CHECKING:
     from tdnet_runtime.cli.run_options import RunOptions  # which looks for earlier documents here
@@ -29,7 +30,7 @@ def run_document(options: RunOptions, source: FrameSource, segmenter: Segmenter,
         _KEY: _SCHEMA,
         "version": tdnet_runtime.__version__,
         "input": {
-            "spec": options.input,
+            "spec": hide_password(options.input),
             "description": source.description,
             "height": source.size_hw[0],
             "width": source.size_hw[1],
@@ -72,6 +73,7 @@ def run_document(options: RunOptions, source: FrameSource, segmenter: Segmenter,
             "colors": _text(options.colors),
             "orientation": options.orientation.value,
             "overlay": _text(options.overlay) if summary.frames else None,
+            "urls": [hide_password(spec) for spec in options.outputs],
         },
     }
     return json.dumps(content, indent=1) + "\n"

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum
-from itertools import combinations
+from itertools import combinations, product
 from pathlib import Path
 
 from tdnet_runtime.cli.run_document import is_run_document
@@ -17,6 +17,8 @@ from tdnet_runtime.media.camera import CameraRequest
 from tdnet_runtime.media.damage import OnDamage
 from tdnet_runtime.media.overlay import check_output
 from tdnet_runtime.media.sinks import check_folder
+from tdnet_runtime.sinks.registry import sink_url
+from tdnet_runtime.sources.source_url import scheme_of
 
 __all__ = ["STDOUT", "LabelOrientation", "RunOptions", "parse_camera_size"]
 
@@ -46,6 +48,7 @@ class RunOptions:
         orientation: of label and colour images.
         overwrite: remove an earlier run's images from these folders.
         overlay: overlay video; None for none.
+        outputs: URLs of further outputs; see `open_sink`.
         json: file for the summary, or `STDOUT`; None for none.
         on_damage: what becomes of damaged frames.
         bit_depth: of 16-bit images; None to detect it.
@@ -68,6 +71,7 @@ class RunOptions:
     orientation: LabelOrientation = LabelOrientation.UPRIGHT
     overwrite: bool = False
     overlay: Path | None = None
+    outputs: tuple[str, ...] = ()
     json: Path | None = None
     on_damage: OnDamage = OnDamage.SKIP
     bit_depth: int | None = None
@@ -85,7 +89,12 @@ class RunOptions:
             raise OptionError(
                 f"--bit-depth is {self.bit_depth}; expected {BIT_DEPTHS[0]} to {BIT_DEPTHS[-1]}"
             )
-        for name, path in (("--engine", self.engine), ("--input", self.input), *self.folders, *self._files):
+        for name, path in (
+            ("--engine", self.engine),
+            ("--input", self.input),
+            *self.folders,
+            *self._named_files,
+        ):
             if str(path).startswith("--"):  # --labels $OUT --overwrite
                 raise OptionError(
                     f"{name} is '{path}'; is a variable unset? A path like this is written ./{path}"
@@ -99,14 +108,30 @@ class RunOptions:
         return ((name, path) for name, path in (("--labels", self.labels), ("--colors", self.colors)) if path)
 
     @property
-    def _files(self) -> list[tuple[str, Path]]:
+    def input_path(self) -> Path:
+        """What `input` names on disk, if it is on disk; for comparing."""
+        scheme = scheme_of(self.input)
+        text = self.input[len(scheme) + 1 :] if scheme in ("file", "mcap", "rosbag2") else self.input
+        return Path(text if os.path.lexists(text) else text.partition("?")[0])
+
+    @property
+    def _named_files(self) -> list[tuple[str, str | Path]]:
         json = None if self.json == STDOUT else self.json
-        return [(name, path) for name, path in (("--overlay", self.overlay), ("--json", json)) if path]
+        named = [(name, path) for name, path in (("--overlay", self.overlay), ("--json", json)) if path]
+        return [*named, *(("--output", spec) for spec in self.outputs)]
+
+    @property
+    def _files(self) -> list[tuple[str, Path]]:
+        """All that is written but `folders`."""
+        written = [
+            (name, sink_url(what)[1] if isinstance(what, str) else what) for name, what in self._named_files
+        ]
+        return [(name, path) for name, path in written if path is not None]
 
     def _check_folders(self) -> None:
         for name, path in self.folders:
             check_folder(path, purpose="label images" if path is self.labels else "colour images")
-            if _same(path, self.input):
+            if _same(path, self.input_path):
                 raise OptionError(
                     f"{name} is the folder of --input, whose images would be overwritten; name another "
                     f"folder: '{path}'"
@@ -129,7 +154,7 @@ class RunOptions:
         if self.overlay is not None and self.overlay.suffix.lower() != ".mp4":
             raise OptionError(f"--overlay is always an MP4 video; end its name in .mp4: '{self.overlay}'")
         for name, path in self._files:
-            for other, read in (("--input", self.input), ("--engine", self.engine)):
+            for other, read in (("--input", self.input_path), ("--engine", self.engine)):
                 if _same(path, read):
                     raise OptionError(
                         f"{name} is the same file as {other}, which would be overwritten; name another "
@@ -138,6 +163,9 @@ class RunOptions:
         for (name, path), (other, second) in combinations(self._files, 2):
             if _same(path, second):
                 raise OptionError(f"{name} and {other} are the same file; name two: '{path}'")
+        for (name, folder), (_, path) in product(self.folders, self._files):
+            if _same(folder, path):
+                raise OptionError(f"{name} and --output are the same folder; name two: '{folder}'")
         if self.overlay is not None:
             check_output(self.overlay)
         if self.json is not None and self.json != STDOUT:

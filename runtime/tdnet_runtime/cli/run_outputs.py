@@ -5,15 +5,19 @@ from __future__ import annotations
 from contextlib import ExitStack
 from pathlib import Path
 
+from tdnet_runtime.cli.result_outputs import ResultOutputs
 from tdnet_runtime.cli.run_options import LabelOrientation, RunOptions
 from tdnet_runtime.errors import OptionError
 from tdnet_runtime.media.frames import FrameSource
 from tdnet_runtime.media.images import ImageFolderSource
 from tdnet_runtime.media.overlay import OverlayWriter
+from tdnet_runtime.media.pipeline import OnResult
 from tdnet_runtime.media.sinks import LabelForm, LabelWriter, Sink
 from tdnet_runtime.segmenter import Segmenter
+from tdnet_runtime.sinks.registry import check_sink, open_sink
+from tdnet_runtime.sinks.sink import SinkNetwork
 
-__all__ = ["check_outputs", "open_sinks"]
+__all__ = ["check_outputs", "open_results", "open_sinks"]
 
 
 def check_outputs(options: RunOptions, source: FrameSource) -> None:
@@ -23,7 +27,10 @@ def check_outputs(options: RunOptions, source: FrameSource) -> None:
         OptionError: one overlay would have frames of different sizes, or an output folder would be taken for
             a sequence by the next run.
         MediaError: an output folder holds PNGs already.
+        MissingExtraError: an output needs a package that is not installed.
     """
+    for spec in options.outputs:
+        check_sink(spec)
     sequences = _sequences(source)
     for name, path in options.folders:
         if sequences and Path(options.input).resolve() in path.resolve().parents:
@@ -65,6 +72,19 @@ def open_sinks(
         overlay = OverlayWriter(options.overlay, size_hw=source.size_hw, fps=source.fps, colors=class_colors)
         sinks.append(stack.enter_context(overlay))
     return sinks
+
+
+def open_results(stack: ExitStack, options: RunOptions, segmenter: Segmenter) -> OnResult | None:
+    """What hands results to the sinks of `--output`, closed with `stack`; None without any.
+
+    Raises:
+        TdnetError: see `open_sink`.
+    """
+    if not options.outputs:
+        return None
+    network = SinkNetwork.of(segmenter)
+    sinks = [stack.enter_context(open_sink(spec, network)) for spec in options.outputs]
+    return ResultOutputs(sinks, paths=len(segmenter.manifest.paths))
 
 
 def _form(option: str, options: RunOptions) -> LabelForm:

@@ -12,6 +12,7 @@ from tdnet_runtime.media.damage import DamageLog
 from tdnet_runtime.media.frames import FrameSource
 from tdnet_runtime.media.pipeline import RunSummary
 from tdnet_runtime.segmenter import Segmenter
+from tdnet_runtime.sources.source_url import hide_password
 
 __all__ = ["damage_words", "show_run"]
 
@@ -49,7 +50,7 @@ def _rows(
     options: RunOptions, source: FrameSource, segmenter: Segmenter, summary: RunSummary
 ) -> dict[str, str]:
     manifest, bundle, backend = segmenter.manifest, segmenter.bundle, segmenter.backend
-    facts = dict(source.facts)
+    facts = {name: value for name, value in source.facts.items() if name != "warning"}  # told on stderr
     rows = {
         "input": f"{source.description}, {source.size_hw[0]}x{source.size_hw[1]} (height x width)",
         "read with": f"{facts.pop('reader')}; "
@@ -76,6 +77,8 @@ def _rows(
         rows[option.lstrip("-")] = f"{summary.frames} PNG files in {path}"
         if options.orientation is LabelOrientation.STORED:
             rows[option.lstrip("-")] += ", lying as the frames are stored"
+    if options.outputs:
+        rows["output"] = ", ".join(map(hide_password, options.outputs))
     if options.overlay is not None:
         rows["overlay"] = str(options.overlay) if summary.frames else "none, for want of frames"
     return rows

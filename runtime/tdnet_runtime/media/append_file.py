@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import fcntl
+import io
 import os
+import stat
 from pathlib import Path
 
-__all__ = ["AppendFile"]
+__all__ = ["AppendFile", "open_alone"]
 
 
 class AppendFile:
@@ -22,12 +26,12 @@ class AppendFile:
         error: the first failure.
 
     Raises:
-        OSError: it cannot be opened; a file that exists is as it was.
+        OSError: it cannot be opened, or another program writes to it; a file that exists is as it was.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._file = path.open("wb", buffering=0)
+        self._file = open_alone(path)
         self.name = str(path)
         self.size = 0
         self.error: OSError | None = None
@@ -62,3 +66,25 @@ class AppendFile:
                 os.truncate(self._path, size)
             else:
                 self._path.unlink()
+
+
+def open_alone(path: Path) -> io.FileIO:
+    """The file, empty, for writing without a buffer; while it is open nobody else opens it so.
+
+    Raises:
+        OSError: it cannot be opened, or another program writes to it; a file that exists is as it was.
+    """
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise OSError(errno.EBUSY, "another run is writing it; name another file") from None
+        except OSError:  # a file system without locks
+            pass
+        if stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.ftruncate(descriptor, 0)
+        return io.FileIO(descriptor, "wb")
+    except BaseException:
+        os.close(descriptor)
+        raise

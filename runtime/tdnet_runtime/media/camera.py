@@ -77,6 +77,8 @@ class CameraSource(Closeable, ForkBound):
     fork_error = MediaError
     fps: Fraction | None = None
     frame_count: int | None = None
+    live = True
+    _stopped = False
 
     def __init__(
         self,
@@ -121,6 +123,10 @@ class CameraSource(Closeable, ForkBound):
             "failed_reads": self.failed_reads,
         }
 
+    def stop(self) -> None:
+        """See `FrameSource`; a camera that gives nothing ends after V4L2's read time-out."""
+        self._stopped = True
+
     def close(self) -> None:
         """Release the camera. Safe to call twice; nothing in a forked child, or the parent's would stop."""
         if self._capture is not None and not self.stranded:
@@ -128,13 +134,15 @@ class CameraSource(Closeable, ForkBound):
             self._capture = None
 
     def __iter__(self) -> Iterator[SourceFrame]:
-        """See `FrameSource`; ends only by raising MediaError, when the camera goes away."""
+        """See `FrameSource`; ends by raising MediaError when the camera goes away, and else only by `stop`."""
         index = 0
-        while self._capture is not None:
+        while self._capture is not None and not self._stopped:
             self.require_own_process("reading frames")
             with held_stderr(DECODER_NOISE) as noise:
                 image = self._read()
                 stamp_ns = time.monotonic_ns()
+                if self._stopped:
+                    return
                 if image is None:
                     raise MediaError(
                         f"reading {self.description}: it stopped after {index} frames, {_FAILED_READS} reads in a row "
@@ -152,12 +160,14 @@ class CameraSource(Closeable, ForkBound):
                     f"reading {self.description}: frame {index - 1} is {_by(image.shape)}, "
                     f"the first was {_by(self.size_hw)} (height x width)"
                 )
-            yield SourceFrame(image=image, name=name, stamp_ns=stamp_ns)
+            yield SourceFrame(image=image, name=name, stamp_ns=stamp_ns, arrival_ns=stamp_ns)
 
     def _read(self) -> npt.NDArray[np.uint8] | None:
         """The next frame, RGB; None where the camera is gone."""
         assert self._capture is not None
         for _ in range(_FAILED_READS):
+            if self._stopped:
+                break
             ok, picture = self._capture.read()
             if ok and picture is not None and picture.size:
                 if picture.dtype != np.uint8:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from tdnet_runtime.media.orientation import Orientation
 
-__all__ = ["is_cut_jpeg", "orientation_and_unmarked", "png_chunks"]
+__all__ = ["is_cut_jpeg", "jpeg_segments", "orientation_and_unmarked", "png_chunks"]
 
 _ORIENTATION_TAG = 274
 _FORMATS = {1: "B", 3: "H", 4: "I"}  # BYTE, SHORT, LONG
@@ -49,7 +49,7 @@ def is_cut_jpeg(data: bytes) -> bool:
     """A JPEG whose picture has no end; OpenCV before 4.13 gives what there is of it and does not say so."""
     if not data.startswith(_JPEG):
         return False
-    scan = next((start for marker, start, _ in _jpeg_segments(data) if marker == _SOS), None)
+    scan = next((start for marker, start, _ in jpeg_segments(data) if marker == _SOS), None)
     return scan is None or data.find(bytes((0xFF, _EOI)), scan) < 0
 
 
@@ -58,7 +58,7 @@ def _exif_blocks(data: bytes) -> Iterator[bytes]:
     if data.startswith(_JPEG):
         blocks = (
             data[start:end]
-            for marker, start, end in _jpeg_segments(data)
+            for marker, start, end in jpeg_segments(data)
             if marker == _APP1 and data.startswith(_EXIF, start)
         )
     elif data.startswith(_PNG):
@@ -71,7 +71,7 @@ def _exif_blocks(data: bytes) -> Iterator[bytes]:
         yield block[6:] if block.startswith(_EXIF) else block
 
 
-def _jpeg_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
+def jpeg_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
     """(marker, start, end) of each segment's content, up to the first scan."""
     place = 2
     while place + 4 <= len(data) and data[place] == 0xFF:

@@ -36,6 +36,10 @@ class SourceFrame:
             its size may be another.
         duration_ns: for how long it is shown, by the file; None where nothing says so.
         pixel_aspect: width of one pixel of `image` by its height.
+        lost_before: frames that the source knows were lost directly before this one: gaps in sequence numbers, in
+            stamps, in a decoder's order. 0 does not say that none was.
+        frame_id: of the ROS header that it came with; empty without one.
+        arrival_ns: `time.monotonic_ns()` when it arrived; None where it is read from a file.
     """
 
     image: npt.NDArray[np.uint8]
@@ -45,13 +49,28 @@ class SourceFrame:
     begins: bool = False
     duration_ns: int | None = None
     pixel_aspect: Fraction = Fraction(1)
+    lost_before: int = 0
+    frame_id: str = ""
+    arrival_ns: int | None = None
 
 
 class FrameSource(AbstractContextManager["FrameSource"], Protocol):
     """Frames of one size in order, read as they are asked for; a context manager.
 
-    Iterate once. Leaving the context releases the file or device.
+    Iterate once, in one thread. Leaving the context releases the file or device, when no thread iterates any more.
+
+    Attributes:
+        live: frames come by the clock, whether anybody asks or not (cameras, topics): one who is late wants the newest.
+            False for files and logs, which wait.
     """
+
+    live: bool
+
+    def stop(self) -> None:
+        """Let the iteration end soon, as though the source had; from any thread, and for good. Returns at once.
+
+        At the latest after the frame that is being read, or after the read time-out of the device (5 s or less).
+        """
 
     @property
     def description(self) -> str:

@@ -16,7 +16,7 @@ from tdnet_runtime.media.frames import reason
 from tdnet_runtime.media.native_stderr import held_stderr
 from tdnet_runtime.media.orientation import Orientation
 
-__all__ = ["DECODER_NOISE", "ImageFile", "damage_in", "read_image"]
+__all__ = ["DECODER_NOISE", "ImageFile", "damage_in", "decoded_image", "read_image"]
 
 # Turned by us, by the same rules for all formats and versions of OpenCV.
 _DECODE_FLAGS = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
@@ -54,6 +54,19 @@ def read_image(path: Path) -> ImageFile:
         data = path.read_bytes()
     except OSError as error:
         raise MediaError(f"reading an image: {reason(error)}: '{path}'") from error
+    return decoded_image(data, name=f"'{path}'")
+
+
+def decoded_image(data: bytes, *, name: str) -> ImageFile:
+    """Decode the content of an image file, as `read_image` does.
+
+    Args:
+        data: the whole file.
+        name: of where it comes from, for messages.
+
+    Raises:
+        MediaError: its samples are neither of 8 nor of 16 bits.
+    """
     if not data:
         return _damaged("the file is empty (0 bytes)")
     orientation, unmarked = orientation_and_unmarked(data)
@@ -71,7 +84,7 @@ def read_image(path: Path) -> ImageFile:
         return ImageFile(bgr=np.asarray(bgr, dtype=np.uint16), orientation=orientation, damage=damage)
     if bgr.dtype != np.uint8:
         raise MediaError(
-            f"reading an image: its samples are {bgr.dtype}; expected 8 or 16 bits without a sign, convert it: '{path}'"
+            f"reading an image: its samples are {bgr.dtype}; expected 8 or 16 bits without a sign, convert it: {name}"
         )
     return ImageFile(bgr=np.asarray(bgr, dtype=np.uint8), orientation=orientation, damage=damage)
 

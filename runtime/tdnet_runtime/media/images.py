@@ -52,11 +52,13 @@ class ImageFolderSource(Closeable):
     """
 
     fps: Fraction | None = None
+    live = False
 
     def __init__(
         self, folder: Path, *, on_damage: OnDamage = OnDamage.SKIP, bit_depth: int | None = None
     ) -> None:
         sequences = sequence_folders(folder)
+        self._stopped = False
         self.description = f"images in '{folder}'"
         if sequences:
             several = f"{len(sequences)} sequences" if len(sequences) > 1 else "1 sequence"
@@ -99,6 +101,10 @@ class ImageFolderSource(Closeable):
                 continue
         return sizes
 
+    def stop(self) -> None:
+        """See `FrameSource`."""
+        self._stopped = True
+
     def close(self) -> None:
         """Nothing is held between two images."""
 
@@ -109,6 +115,8 @@ class ImageFolderSource(Closeable):
         for paths, prefix in zip(self._folders, prefixes, strict=True):
             size_hw: tuple[int, int] | None = None
             for path in paths:
+                if self._stopped:
+                    return
                 stamp_ns = index * _NOMINAL_PERIOD_NS
                 index += 1
                 file = read_image(path)

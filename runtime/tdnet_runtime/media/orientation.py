@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
 __all__ = ["Orientation"]
 
-_TURNS = {3: cv2.ROTATE_180, 6: cv2.ROTATE_90_CLOCKWISE, 8: cv2.ROTATE_90_COUNTERCLOCKWISE}
-_FLIPS = {2: 1, 4: 0}  # OpenCV's codes of the axis
+_TURNS = {3: 1, 6: 0, 8: 2}  # OpenCV's codes
+_FLIPS = {2: 1, 4: 0}  # of the axis
 
 
 class Orientation(IntEnum):
@@ -91,6 +90,8 @@ class Orientation(IntEnum):
         """
         if self is Orientation.AS_STORED:
             return stored
+        import cv2  # only here: whoever hands frames on does without
+
         if self in _TURNS:
             turned = cv2.rotate(stored, _TURNS[self])
         elif self in _FLIPS:

@@ -16,7 +16,11 @@ import numpy.typing as npt
 from tdnet_runtime.media.frames import FrameSource, SourceFrame
 from tdnet_runtime.media.sinks import Sink
 
-__all__ = ["FrameSegmenter", "FrameStream", "RunSummary", "run_video"]
+__all__ = ["FrameSegmenter", "FrameStream", "OnResult", "RunSummary", "run_video"]
+
+
+OnResult = Callable[[SourceFrame, npt.NDArray[np.uint8], object, int], None]
+"""Given a frame, its labels (valid until it returns), what `push` gave, and how long that took in ns."""
 
 
 class FrameStream(Protocol):
@@ -72,6 +76,7 @@ def run_video(
     *,
     max_frames: int | None = None,
     on_frame: Callable[[int], None] = lambda frames: None,
+    on_result: OnResult | None = None,
     should_stop: Callable[[], bool] = lambda: False,
     read: Callable[[FrameSource], Iterator[SourceFrame]] = iter,
 ) -> RunSummary:
@@ -85,6 +90,7 @@ def run_video(
         sinks: written to in this order.
         max_frames: stop after so many.
         on_frame: called after each frame with the number of frames done.
+        on_result: called with each frame, after the sinks.
         should_stop: asked before each frame; True ends the run.
         read: gives the source's frames; they may end early when it is asked to stop.
 
@@ -102,10 +108,12 @@ def run_video(
                 stream.reset()
                 labels = np.empty(frame.image.shape[:2], dtype=np.uint8)
             push_ns = time.perf_counter_ns()
-            stream.push(frame.image, stamp_ns=frame.stamp_ns, out=labels)
+            pushed = stream.push(frame.image, stamp_ns=frame.stamp_ns, out=labels)
             latency_ns.append(time.perf_counter_ns() - push_ns)
             for sink in sinks:
                 sink.write(frame, labels)
+            if on_result is not None:
+                on_result(frame, labels, pushed, latency_ns[-1])
             on_frame(len(latency_ns))
     return RunSummary(
         frames=len(latency_ns),

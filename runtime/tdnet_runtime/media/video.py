@@ -54,12 +54,14 @@ class VideoSource(Closeable, ForkBound):
     """
 
     fork_error = MediaError
+    live = False
 
     def __init__(self, path: Path, *, on_damage: OnDamage = OnDamage.SKIP) -> None:
         self.description = f"video '{path}'"
         self.damage = DamageLog(on_damage)
         self._path = path
         self._given = 0
+        self._asked_to_stop = False
         self._end = 0  # of the last packet so far, in the stream's ticks
         self._decoding_times = array("q")
         self._ended_early = False  # by the container's reader
@@ -91,6 +93,10 @@ class VideoSource(Closeable, ForkBound):
             raise
         self._frames = itertools.chain([first], frames)
 
+    def stop(self) -> None:
+        """See `FrameSource`."""
+        self._asked_to_stop = True
+
     def close(self) -> None:
         """Close the file. Safe to call twice; nothing in a forked child."""
         if self.stranded:
@@ -104,6 +110,8 @@ class VideoSource(Closeable, ForkBound):
         self.require_own_process("reading frames")
         aspect = self._stream.sample_aspect_ratio or Fraction(1)
         for number, frame in self._frames:
+            if self._asked_to_stop:
+                return
             orientation, size_hw = self._upright(frame)
             if size_hw != self.size_hw:
                 raise self._stopped(

@@ -105,6 +105,24 @@ def test_failed_reads_are_tried_again_and_counted(plug_in, draw):
     assert opened.facts["failed_reads"] == 9 + 1 + 9 + 10
 
 
+def test_stop_ends_it_quietly_even_while_it_gives_nothing(plug_in, draw, monkeypatch):
+    plug_in([draw(i) for i in range(3)])
+    with source() as opened:
+        assert opened.live
+        frames = iter(opened)
+        frame = next(frames)
+        assert frame.arrival_ns == frame.stamp_ns
+        opened.stop()
+        assert list(frames) == []
+    plug_in([draw(0)])
+    with source() as opened:
+        monkeypatch.setattr(
+            camera.time, "sleep", lambda seconds: opened.stop()
+        )  # while a read is tried again
+        assert list(opened) == []
+        assert opened.failed_reads == 1
+
+
 def test_a_device_without_frames(plug_in, capfd):
     capture = plug_in([], noise={0: b"[ WARN] can't open camera by index\n"})
     with pytest.raises(MediaError, match=r"opening camera 0: /dev/video0 gives no frames. Another program"):

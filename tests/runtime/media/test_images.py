@@ -36,6 +36,15 @@ def test_images_as_frames(tmp_path, draw):
         assert frame.image.flags.c_contiguous
 
 
+def test_stop_ends_it(tmp_path, draw):
+    with open_source(write_images(tmp_path, {f"{i}.png": draw(i) for i in range(3)})) as source:
+        assert not source.live
+        frames = iter(source)
+        assert next(frames).arrival_ns is None
+        source.stop()
+        assert list(frames) == []
+
+
 @pytest.mark.parametrize("suffix", ["jpg", "jpeg", "bmp", "tif", "tiff", "webp", "PNG"])
 def test_every_suffix(tmp_path, draw, suffix):
     folder = write_images(tmp_path / "in", {f"a.{suffix}": draw(0)})

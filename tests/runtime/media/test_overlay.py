@@ -293,7 +293,7 @@ def test_an_existing_file_without_the_right_to_write_stays(tmp_path, draw, monke
         raise PermissionError(13, "Permission denied")
 
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "open", refuse)  # root may write everything
+        patch.setattr(os, "open", refuse)  # root may write everything
         with pytest.raises(MediaError, match="stopped after 0 frames: Permission denied"):
             write(path, [draw(0)])
     assert path.read_text() == "precious"

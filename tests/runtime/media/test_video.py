@@ -46,6 +46,15 @@ def test_each_frame_has_memory_of_its_own(tmp_path, draw, encode):
     assert not np.shares_memory(first.image, second.image)
 
 
+def test_stop_ends_it(tmp_path, draw, encode):
+    with VideoSource(encode(tmp_path / "clip.mp4", [draw(i) for i in range(4)])) as source:
+        assert not source.live
+        frames = iter(source)
+        assert next(frames).lost_before == 0
+        source.stop()
+        assert list(frames) == []
+
+
 def test_the_matrix_that_the_file_names_is_used(tmp_path):
     red = np.full((16, 16, 3), (200, 30, 60), np.uint8)
     path = tmp_path / "bt709.mp4"

@@ -1,0 +1,133 @@
+"""Loss and latency of a robot's camera through the product and back, against nodes that are not ours.
+
+    python benchmarks/experiments/ros2_peers.py kilted|jazzy|pyzeros [--frames 1800] [--size 480x640] [--plan X.plan]
+
+The peers are those of tests/ros2_peers (its make_venv.sh, and TDNET_PEER_KILTED and so on). The peer stamps a frame right
+before it publishes it, and takes the time when the mask of that stamp has come back to it. Without a plan labels are the
+red channel's upper bits, so that what is measured is the transport: conversion to RGB, two hops, PNG. Writes one line of
+JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import platform
+import signal
+import subprocess
+import sys
+import time
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+ROOT = Path(__file__).parents[2]
+PEERS = ROOT / "tests" / "ros2_peers"
+ROUTER = ROOT / "tests" / "runtime" / "transports" / "router.py"
+PORT = 17447
+DOMAIN = 93
+
+
+def started(*command: object, **environment: str) -> subprocess.Popen[str]:
+    """A process with pipes."""
+    paths = os.pathsep.join(str(ROOT / folder) for folder in ("models", "runtime", "export", "benchmarks"))
+    env = {**os.environ, "PYTHONPATH": paths, **environment}
+    return subprocess.Popen(
+        [*map(str, command)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env
+    )
+
+
+def summary(stamps: list[int], arrivals: dict[str, Any]) -> dict[str, Any]:
+    """Of one topic that came back."""
+    times = [value[0] if isinstance(value, list) else value for value in arrivals.values()]
+    late_ms = [(at - int(stamp)) / 1e6 for stamp, at in zip(arrivals, times, strict=True)]
+    points = np.percentile(late_ms, (50, 95, 99, 100)).round(2).tolist() if late_ms else []
+    names = ("p50", "p95", "p99", "max")
+    return {
+        "came": len(late_ms),
+        "lost": len(stamps) - len(late_ms),
+        "latency_ms": dict(zip(names, points, strict=False)),
+    }
+
+
+def main() -> None:
+    """See the module."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("peer", choices=("kilted", "jazzy", "pyzeros"))
+    parser.add_argument("--frames", type=int, default=1800)
+    parser.add_argument("--rate", type=float, default=30)
+    parser.add_argument("--size", default="480x640")
+    parser.add_argument("--reliability", default="best_effort")
+    parser.add_argument("--plan")
+    options = parser.parse_args()
+    zenoh = options.peer == "pyzeros"
+    router = f"tcp/127.0.0.1:{PORT}"
+    graph = f"domain={DOMAIN}&" + (f"rmw=zenoh&router={router}" if zenoh else "rmw=dds")
+    topics = f"ros2:///camera/image_raw?{graph}&wait=100", f"ros2:///segmentation?{graph}"
+    arguments = ["--frames", options.frames, "--rate", options.rate, "--size", options.size, "--wait", 60]
+    if zenoh:
+        script = "pyzeros_peer.py"
+        arguments += ["--router", router, "--domain", DOMAIN]
+    else:
+        script = "rclpy_peer.py"
+        arguments += ["--reliability", options.reliability, "--raw-mask"]
+    load_before = os.getloadavg()[0]
+    with contextlib.ExitStack() as stack:
+        if zenoh:
+            process = started(sys.executable, ROUTER, router)
+            stack.callback(process.communicate)
+            assert process.stdout is not None
+            process.stdout.readline()
+        if options.plan:
+            run = "from tdnet_runtime.cli import run_main; run_main()"
+            command = ("-c", run, "--engine", options.plan, "--input", topics[0], "--output", topics[1])
+        else:
+            command = (PEERS / "segment.py", *topics)
+        product = started(sys.executable, *command)
+        stack.callback(product.kill)
+        environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
+        peer = subprocess.run(
+            [os.environ[f"TDNET_PEER_{options.peer.upper()}"], PEERS / script, *map(str, arguments)],
+            env={
+                **environment,
+                "ROS_DOMAIN_ID": str(DOMAIN),
+                "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
+                "RMW_IMPLEMENTATION": "rmw_fastrtps_cpp",
+            },
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+        )
+        product.send_signal(signal.SIGTERM if options.plan else 0)
+        said = product.communicate(None if options.plan else "\n")[0]
+    seen = json.loads(peer.stdout.splitlines()[-1])
+    document: dict[str, Any] = {
+        **vars(options),
+        "plan": Path(options.plan).name if options.plan else None,
+        "date": time.strftime("%Y-%m-%d", time.gmtime()),
+        "package": f"eclipse-zenoh {version('eclipse-zenoh')}"
+        if zenoh
+        else f"cyclonedds {version('cyclonedds')}",
+        "python": platform.python_version(),
+        "cpus": os.cpu_count(),
+        "load": [round(load_before, 1), round(os.getloadavg()[0], 1)],
+        "sent": len(seen["sent"]),
+        "mask": summary(seen["sent"], seen["masks"]),
+        "mask/compressed": summary(seen["sent"], seen["packed"]),
+    }
+    if not options.plan:
+        ours = json.loads(said.splitlines()[-1])
+        document["source"] = {key: ours[key] for key in ("frames", "lost", "replaced")} | {
+            "warm_up": seen["warm"]
+        }
+    sys.stdout.write(json.dumps(document) + "\n")
+
+
+if __name__ == "__main__":
+    main()

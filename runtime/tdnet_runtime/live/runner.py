@@ -1,0 +1,304 @@
+"""One source's stream: from a waiting frame to its result. Knows no threads; its worker calls it."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter, deque
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+
+from tdnet_runtime.backends.base import MemoryUse
+from tdnet_runtime.errors import FrameError, TdnetError
+from tdnet_runtime.live.deadline import FULL, HOLD, SMALLER, Deadline, Ladder
+from tdnet_runtime.live.events import EventLog
+from tdnet_runtime.live.gap import GapPolicy, SceneCuts
+from tdnet_runtime.live.histogram import Histogram
+from tdnet_runtime.live.lane import Waiting
+from tdnet_runtime.live.network import LiveEngine, networks_of
+from tdnet_runtime.live.result import LiveResult
+from tdnet_runtime.live.stamps import StampTimes
+
+__all__ = ["StreamRunner"]
+
+logger = logging.getLogger(__name__)
+
+_REOPEN_AFTER = 3  # failures in a row, after which a stream is replaced by a new one
+_NEW_CLOCK = ("start", "restart", "begins")  # reasons after which stamps begin anew
+_RATE_OVER = 32  # results
+_LEAST_HZ = 0.1
+
+
+class StreamRunner:
+    """Segments the frames of one source, and decides when its memory is emptied and its mode changes.
+
+    Args:
+        name: of the source.
+        engine: whose stream it opens.
+        smaller: the network of the mode `smaller`; None for none.
+        gap: when to start cold.
+        deadline: None for none.
+        events: where to tell what happens.
+        on_mode: called with the new mode and the inferences a second that it allows; 0 for no limit.
+        clock: monotonic, ns.
+
+    Attributes:
+        results: given so far.
+        held: those of them that came without an inference.
+        late: results.
+        skipped: late ones that were not given.
+        refused: frames that are none.
+        failures: frames that the engine failed at.
+        stamp_faults: stamps that were not believed.
+        cold_starts: by their reasons.
+        latency: arrival to labels.
+        inference: of each frame.
+
+    Raises:
+        OptionError: the smaller network is absent where a mode needs it, or has other classes.
+        BackendError: an engine cannot make a stream.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        engine: LiveEngine,
+        *,
+        smaller: LiveEngine | None = None,
+        gap: GapPolicy,
+        deadline: Deadline | None,
+        events: EventLog,
+        on_mode: Callable[[str, float], None] = lambda mode, hz: None,
+        clock: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        self.name = name
+        self.results = self.held = self.late = self.skipped = self.refused = self.failures = 0
+        self.stamp_faults = 0
+        self.cold_starts: Counter[str] = Counter()
+        self.latency, self.inference = Histogram(), Histogram()
+        self._gap = gap
+        self._deadline = deadline
+        self._ladder = None if deadline is None else Ladder(deadline)
+        self._modes = () if deadline is None else deadline.degrade
+        self._rates_hz: list[float] = []  # that each mode from the first to this one allows
+        self._events = events
+        self._on_mode = on_mode
+        self._clock = clock
+        self._networks = networks_of(name, engine, smaller if SMALLER in self._modes else None, self._modes)
+        self._network = self._networks[0]
+        self._times = StampTimes()
+        self._cuts = SceneCuts()
+        self._size_hw: tuple[int, int] | None = None
+        self._last: tuple[int, int] | None = None  # arrival and believed time of the last segmented frame
+        self._labels: LiveResult | None = None  # of it
+        self._due = "start"  # why the memory must be emptied; stands until a frame was segmented
+        self._failures_in_a_row = 0
+        self._dropped = 0  # frames since the last result
+        self._lost = 0  # since the last segmented frame
+        self._done_ns: deque[int] = deque(maxlen=_RATE_OVER)
+
+    @property
+    def mode(self) -> str:
+        """That it is in."""
+        return FULL if self._ladder is None else self._ladder.mode
+
+    def fps(self, now_ns: int) -> float:
+        """Inferences a second, over the last 32; falls where no more come."""
+        done = list(self._done_ns)
+        if len(done) < 2:
+            return 0.0
+        return (len(done) - 1) * 1e9 / max(now_ns - done[0], 1)
+
+    @property
+    def memory_use(self) -> list[MemoryUse]:
+        """Of its streams, on a GPU."""
+        return [use for network in self._networks if (use := network.memory_use) is not None]
+
+    def run(self, item: Waiting) -> LiveResult | None:
+        """The frame's result; None where it has none. Raises nothing that the engine or the frame can cause."""
+        taken_ns = self._clock()
+        dropped, self._dropped = self._dropped + item.before.dropped, 0
+        self._lost += item.before.lost
+        result: LiveResult | None
+        if item.hold and self._labels is not None and self._is_like_the_last(item):
+            result = self._hold(self._labels, item, taken_ns, dropped)
+        else:
+            result = self._segment(item, dropped)
+        if result is None:
+            self._dropped = dropped + 1
+            return None
+        self.latency.add(result.latency_ms)
+        if result.late:
+            self.late += 1
+            if self._deadline is not None and self._deadline.late == "skip":
+                self.skipped += 1
+                self._dropped = dropped + 1
+                return None
+        self.results += 1
+        return result
+
+    def close(self) -> None:
+        """Release the streams. Safe to call twice."""
+        for network in self._networks:
+            network.close()
+
+    def _is_like_the_last(self, item: Waiting) -> bool:
+        """The last labels fit the frame: of the same video and size."""
+        return not item.before.cold and item.frame.image.shape[:2] == self._size_hw
+
+    def _hold(self, last: LiveResult, item: Waiting, taken_ns: int, dropped: int) -> LiveResult:
+        self.held += 1
+        stage_ms = self._stages(item, taken_ns, taken_ns)
+        age_ns = item.frame.stamp_ns - last.stamp_ns
+        if item.live and self._last is not None:
+            age_ns = item.arrival_ns - self._last[0]
+        return LiveResult(
+            source=self.name,
+            frame=item.frame,
+            labels=last.labels,
+            confidence=last.confidence,
+            path=last.path,
+            cold=last.cold,
+            frame_index=last.frame_index,
+            stamp_ns=item.frame.stamp_ns,
+            memory_age_ms=last.memory_age_ms,
+            dropped=dropped,
+            late=self._is_late(stage_ms),
+            mode=HOLD,
+            stage_ms=stage_ms,
+            labels_age_ms=max(age_ns, 0) / 1e6,
+        )
+
+    def _segment(self, item: Waiting, dropped: int) -> LiveResult | None:
+        frame = item.frame
+        try:
+            now_ns = self._look_at(item)
+            stream = self._network.ready(empty=bool(self._due))
+            started_ns = self._clock()
+            out = stream.push(frame.image, stamp_ns=frame.stamp_ns)
+        except FrameError as error:
+            self.refused += 1
+            self._events.tell("frame_refused", self.name, f"frame {frame.name!r} is left out: {error}")
+            return None
+        except Exception as error:
+            self._failed(error)
+            return None
+        done_ns = self._clock()
+        reason, self._due = self._due, ""
+        self._count_start(reason)
+        self._failures_in_a_row = self._lost = 0
+        self._size_hw = frame.image.shape[:2]
+        self._last = (item.arrival_ns, now_ns)
+        ages_ms = (
+            () if out.cold else tuple((now_ns - then_ns) / 1e6 for then_ns in self._network.remembered_ns)
+        )
+        self._network.remembered_ns.append(now_ns)
+        self._done_ns.append(done_ns)
+        self.inference.add((done_ns - started_ns) / 1e6)
+        stage_ms = self._stages(item, started_ns, done_ns)
+        mode = self.mode
+        late = self._is_late(stage_ms)
+        confidence = getattr(out, "confidence", None)
+        self._climb(stage_ms["wait"] + stage_ms["infer"], done_ns)
+        result = LiveResult(
+            source=self.name,
+            frame=frame,
+            labels=_read_only(out.labels),
+            confidence=None if confidence is None else _read_only(confidence),
+            path=out.path,
+            cold=out.cold,
+            frame_index=out.frame_index,
+            stamp_ns=frame.stamp_ns,
+            memory_age_ms=ages_ms,
+            dropped=dropped,
+            late=late,
+            mode=mode,
+            stage_ms=stage_ms,
+            cold_start=reason,
+        )
+        self._labels = result if HOLD in self._modes else None
+        return result
+
+    def _look_at(self, item: Waiting) -> int:
+        """Decide whether the memory is to be emptied before this frame; gives the frame's believed time."""
+        frame, gap = item.frame, self._gap
+        reason = self._due if self._due == "start" else item.before.cold or self._due
+        if reason in _NEW_CLOCK:
+            self._times.forget()
+        now_ns = self._times.next(frame.stamp_ns, arrival_ns=item.arrival_ns, live=item.live)
+        if self._times.fault:
+            self.stamp_faults += 1
+            message = f"frame {frame.name!r}: {self._times.fault}; not believed"
+            self._events.tell("stamp_fault", self.name, message)
+        is_cut = gap.on_cut and self._cuts.is_cut(frame.image)
+        if not reason and self._last is not None:
+            arrival_ns, then_ns = self._last
+            gap_ms = (item.arrival_ns - arrival_ns if item.live else now_ns - then_ns) / 1e6
+            if self._size_hw != frame.image.shape[:2]:
+                reason = "size"
+            elif gap.after_ms is not None and gap_ms > gap.after_ms:
+                reason = "gap"
+            elif gap.on_lost and self._lost:
+                reason = "lost"
+            elif is_cut:
+                reason = "cut"
+        self._due = reason
+        return now_ns
+
+    def _count_start(self, reason: str) -> None:
+        if reason:
+            self.cold_starts[reason] += 1
+        if reason not in ("", "start"):
+            self._events.tell("cold_start", self.name, f"starts cold: {reason}", level=logging.INFO)
+
+    def _failed(self, error: Exception) -> None:
+        self.failures += 1
+        self._failures_in_a_row += 1
+        self._due = "failure"
+        message = f"a frame is left out, and the next one starts cold: {error or type(error).__name__}"
+        self._events.tell("backend_failed", self.name, message, level=logging.ERROR)
+        if not isinstance(error, TdnetError):
+            logger.error("%s: this is no error that is raised on purpose", self.name, exc_info=error)
+        if self._failures_in_a_row % _REOPEN_AFTER == 0:
+            try:
+                self._network.close()
+            except Exception as again:
+                self._events.tell("backend_failed", self.name, f"its stream cannot be closed: {again}")
+
+    def _climb(self, latency_ms: float, now_ns: int) -> None:
+        """Change the mode where it is time."""
+        if self._ladder is None:
+            return
+        before = self._ladder.mode
+        if not self._ladder.note(latency_ms):
+            return
+        mode, step = self._ladder.mode, self._ladder.step
+        halved_hz = max(self.fps(now_ns) / 2, _LEAST_HZ)
+        if mode == SMALLER:
+            halved_hz = self._rates_hz[-1] if self._rates_hz else 0.0
+        self._rates_hz = [*self._rates_hz, halved_hz][:step]
+        network = self._networks[SMALLER in self._modes[:step]]
+        if network is not self._network:
+            self._network, self._due = network, self._due or "network"
+        self._events.tell(
+            "mode",
+            self.name,
+            f"is in mode {mode} now, from {before}; the last frame took {latency_ms:.0f} ms",
+        )
+        self._on_mode(mode, self._rates_hz[-1] if step else 0.0)
+
+    def _is_late(self, stage_ms: dict[str, float]) -> bool:
+        return self._deadline is not None and stage_ms["wait"] + stage_ms["infer"] > self._deadline.ms
+
+    def _stages(self, item: Waiting, started_ns: int, done_ns: int) -> dict[str, float]:
+        stage_ms = {"wait": (started_ns - item.arrival_ns) / 1e6, "infer": (done_ns - started_ns) / 1e6}
+        if item.decode_ms is not None:
+            stage_ms["decode"] = item.decode_ms
+        return stage_ms
+
+
+def _read_only(array: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    array.flags.writeable = False
+    return array

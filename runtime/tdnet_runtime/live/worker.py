@@ -1,0 +1,164 @@
+"""The one thread that computes on a device, for all sources in turn."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tdnet_runtime.live.events import EventLog
+from tdnet_runtime.live.lane import Lane, Waiting
+from tdnet_runtime.live.outlet import Outlet
+from tdnet_runtime.live.runner import StreamRunner
+
+__all__ = ["Track", "Worker"]
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Track:
+    """One source's way through a worker: where frames wait, what segments them, who gets the results."""
+
+    lane: Lane
+    runner: StreamRunner
+    outlets: tuple[Outlet, ...] = ()
+
+    def is_ready(self) -> bool:
+        """A frame waits, and its result would find room."""
+        keeps_all = self.lane.waits
+        return len(self.lane) > 0 and all(
+            outlet.has_room(self.lane.name, keeps_all=keeps_all) for outlet in self.outlets
+        )
+
+
+class Worker:
+    """Takes the frame whose source has waited longest for its turn, segments it, hands out the result, and so on.
+
+    A source's turn begins to wait when its first frame comes, or when it has had a turn and another frame waits: so each
+    waits for one inference of each other source, at most, whatever their rates are.
+
+    Args:
+        name: of the device.
+        description: of it.
+        on_over: called in the thread when all sources are over and all results handed out.
+        events: where to tell what happens.
+        clock: monotonic, ns.
+
+    Attributes:
+        lock: of all its lanes.
+        turn: what it waits for.
+        tracks: of its sources; fixed once it runs.
+        busy_since_ns: when the inference that runs began; None between two.
+        busy_with: source that it runs for.
+        hangs: it has been told that it takes too long.
+        over: the thread has nothing more to do.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        description: str,
+        *,
+        on_over: Callable[[], None],
+        events: EventLog,
+        clock: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        self.name = name
+        self.description = description
+        self.lock = threading.RLock()
+        self.turn = threading.Condition(self.lock)
+        self.tracks: list[Track] = []
+        self.busy_since_ns: int | None = None
+        self.busy_with = ""
+        self.hangs = False
+        self.over = False
+        self._on_over = on_over
+        self._events = events
+        self._clock = clock
+        self._stopping = False
+        self.thread = threading.Thread(target=self._run, name=f"device {name}", daemon=True)
+
+    def attach(self, outlet: Outlet) -> None:
+        """Hand it the results that it wants, from now on."""
+        outlet.attach(self.wake)
+        with self.lock:
+            for track in self.tracks:
+                own = [outlet] if outlet.wants(track.lane.name) else []
+                track.outlets = (*(each for each in track.outlets if not each.ended), *own)
+
+    def wake(self) -> None:
+        """Have it look again whether a source is ready."""
+        with self.lock:
+            self.turn.notify()
+
+    def stop(self) -> None:
+        """Let it end after the inference that runs; frames that wait are dropped. Returns at once."""
+        with self.lock:
+            self._stopping = True
+            for track in self.tracks:
+                track.lane.give_up()
+            self.turn.notify()
+
+    def check_hang(self, now_ns: int, limit_ms: float) -> None:
+        """Tell where an inference takes longer than the limit."""
+        since_ns = self.busy_since_ns
+        if self.hangs or since_ns is None or now_ns - since_ns <= limit_ms * 1e6:
+            return
+        self.hangs = True
+        taken_s = (now_ns - since_ns) / 1e9
+        message = (
+            f"the backend has been at one frame of {self.busy_with} for {taken_s:.1f} s, and is waited for"
+        )
+        self._events.tell("backend_hangs", self.name, message, level=logging.ERROR)
+
+    def _run(self) -> None:
+        try:
+            while (found := self._next()) is not None:
+                self._do(*found)
+        finally:
+            for track in self.tracks:
+                try:
+                    track.runner.close()
+                except Exception as error:
+                    self._events.tell("backend_failed", self.name, f"a stream cannot be closed: {error}")
+            self.over = True
+            self._on_over()
+
+    def _next(self) -> tuple[Track, Waiting] | None:
+        """Wait for a source that is ready; None at the end."""
+        with self.lock:
+            while not self._stopping:
+                ready = [track for track in self.tracks if track.is_ready()]
+                if ready:
+                    track = min(ready, key=_ready_since)
+                    return track, track.lane.take()
+                if all(track.lane.over and not len(track.lane) for track in self.tracks):
+                    break
+                self.turn.wait()
+            return None
+
+    def _do(self, track: Track, item: Waiting) -> None:
+        self.busy_with = track.lane.name
+        self.busy_since_ns = self._clock()
+        result = None
+        try:
+            result = track.runner.run(item)
+        except BaseException as error:  # a defect of this project's: the other sources must not pay for it
+            logger.exception("%s: this is no error that is raised on purpose", self.name)
+            self._events.tell("worker_failed", self.name, f"a frame of {track.lane.name} is lost: {error!r}")
+        finally:
+            self.busy_since_ns = None
+            track.lane.ready_since_ns = self._clock()
+        if self.hangs:
+            self.hangs = False
+            self._events.tell("backend_back", self.name, "the backend came back")
+        if result is not None:
+            for outlet in track.outlets:
+                outlet.put(result, keeps_all=track.lane.waits)
+
+
+def _ready_since(track: Track) -> int:
+    return track.lane.ready_since_ns

@@ -1,0 +1,131 @@
+"""Label images, colour images and overlay videos as sinks of results."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tdnet_runtime.closeable import Closeable
+from tdnet_runtime.errors import MediaError, OptionError
+from tdnet_runtime.media.frames import SourceFrame
+from tdnet_runtime.media.output_folder import check_folder
+from tdnet_runtime.media.sinks import LabelForm, LabelWriter, Sink
+from tdnet_runtime.sinks.sink import SinkNetwork
+from tdnet_runtime.sources.source_url import SourceUrl
+
+if TYPE_CHECKING:
+    from tdnet_runtime.live.result import LiveResult
+
+__all__ = ["MediaSink", "colors_sink", "labels_sink", "overlay_sink"]
+
+_SOURCE = "{source}"
+
+
+class MediaSink(Closeable):
+    """Files for each source: the first one's, or with `{source}` in the path one for each.
+
+    Frames of a live source are named by their stamps, since a source that was opened again counts anew.
+
+    Args:
+        path: where to.
+        name: for messages and health.
+        open: the writer of one source's, by its path and its first frame.
+        one_size: it takes frames of one size alone.
+
+    Raises:
+        MediaError: from `write`: another source's results come and the path has no `{source}`, or the size changed.
+    """
+
+    def __init__(
+        self, path: Path, *, name: str, open: Callable[[Path, SourceFrame], Sink], one_size: bool = False
+    ) -> None:
+        self.name = name
+        self._path = path
+        self._open = open
+        self._one_size = one_size
+        self._writers: dict[str, Sink] = {}
+        self._sizes: dict[str, tuple[int, ...]] = {}
+        self._stack = ExitStack()
+
+    def write(self, result: LiveResult) -> None:
+        """See `LiveSink`."""
+        frame = result.frame
+        writer = self._writers.get(result.source)
+        if writer is None:
+            if self._writers and _SOURCE not in str(self._path):
+                raise MediaError(
+                    f"writing {self.name}: a second source, {result.source!r}, would write to '{self._path}'; put "
+                    f"{_SOURCE} into its name"
+                )
+            path = Path(str(self._path).replace(_SOURCE, result.source.replace("/", "_")))
+            writer = self._writers[result.source] = self._stack.enter_context(self._open(path, frame))
+            self._sizes[result.source] = result.labels.shape
+        if not self._one_size and "/" in frame.name:
+            raise MediaError(
+                f"writing {self.name}: its frames come in several sequences; use --labels or --colors, "
+                "which keep them apart"
+            )
+        if self._one_size and result.labels.shape != self._sizes[result.source]:
+            raise MediaError(f"writing {self.name}: the size of its frames changed, and a video has one")
+        if frame.arrival_ns is not None:
+            frame = dataclasses.replace(frame, name=f"{max(frame.stamp_ns, 0):019d}")
+        writer.write(frame, result.labels)
+
+    def close(self) -> None:
+        """See `LiveSink`."""
+        self._stack.close()
+
+
+def labels_sink(url: SourceUrl, network: SinkNetwork) -> MediaSink:
+    """`labels:DIR?form=grey|palette&overwrite=1`: class indices as PNGs."""
+    form = url.params.get("form", LabelForm.GREY.value)
+    if form not in (LabelForm.GREY.value, LabelForm.PALETTE.value):
+        raise OptionError(f"--output {url.text!r}: form is {form!r}; expected grey or palette")
+    return _images(url, network, LabelForm(form))
+
+
+def colors_sink(url: SourceUrl, network: SinkNetwork) -> MediaSink:
+    """`colors:DIR?overwrite=1`: the classes' colours as PNGs."""
+    return _images(url, network, LabelForm.COLOR)
+
+
+def overlay_sink(url: SourceUrl, network: SinkNetwork) -> MediaSink:
+    """`overlay:OUT.mp4`: the frames with the classes' colours over them, as an H.264 video with the frames' own times."""
+    from tdnet_runtime.media.overlay import OverlayWriter, check_output  # only here: images do without PyAV
+
+    path = Path(url.rest)
+    if path.suffix.lower() != ".mp4":
+        raise OptionError(f"--output {url.text!r}: an overlay is always an MP4 video; end its name in .mp4")
+    check_output(path)
+    colors = [color for _, color in network.classes]
+    return MediaSink(
+        path,
+        name=f"overlay '{path}'",
+        open=lambda path, frame: OverlayWriter(
+            path, size_hw=(frame.image.shape[0], frame.image.shape[1]), fps=None, colors=colors
+        ),
+        one_size=True,
+    )
+
+
+def _images(url: SourceUrl, network: SinkNetwork, form: LabelForm) -> MediaSink:
+    path = Path(url.rest)
+    words = "colour images" if form is LabelForm.COLOR else "label images"
+    overwrite = url.params.get("overwrite", "0")
+    if overwrite not in ("0", "1"):
+        raise OptionError(f"--output {url.text!r}: overwrite is {overwrite!r}; expected 0 or 1")
+    if _SOURCE not in str(path):
+        check_folder(path, purpose=words)
+    colors = [color for _, color in network.classes]
+
+    def open(path: Path, frame: SourceFrame) -> Sink:
+        return LabelWriter(path, form=form, colors=colors, overwrite=overwrite == "1")
+
+    if _SOURCE not in str(path):
+        LabelWriter(
+            path, form=form, colors=colors, overwrite=overwrite == "1"
+        ).close()  # refuses now what it would
+    return MediaSink(path, name=f"{words} in '{path}'", open=open)

@@ -1,0 +1,153 @@
+"""A robot's log on disk: one file, or a folder of rosbag2 with its parts."""
+
+from __future__ import annotations
+
+import mimetypes
+import re
+from pathlib import Path
+
+from tdnet_runtime.errors import MediaError
+from tdnet_runtime.media.frames import reason
+from tdnet_runtime.sources.log_file import LogFile
+
+__all__ = ["is_log", "open_log"]
+
+_METADATA = "metadata.yaml"
+_METADATA_KEY = "rosbag2_bagfile_information"
+_SUFFIXES = (".mcap", ".db3", ".bag")
+_PACKED = {".zstd": "zstd -d", ".zst": "zstd -d", ".lz4": "lz4 -d"}
+_MAGICS = {
+    b"\x89MCAP0\r\n": ".mcap",
+    b"SQLite format 3\0": ".db3",
+    b"#ROSBAG V": ".bag",
+    b"\x28\xb5\x2f\xfd": ".zstd",
+    b"\x04\x22\x4d\x18": ".lz4",
+}
+_PATHS = re.compile(r"^(\s*)relative_file_paths:\s*$(?P<items>(?:\n\1\s*-\s.*$)*)", re.MULTILINE)
+_ITEM = re.compile(r"-\s+(?:!!str\s+)?(['\"]?)(.+?)\1\s*$", re.MULTILINE)
+
+
+def is_log(path: Path) -> bool:
+    """A file or folder that `open_log` is meant for, by its name or by what it begins with."""
+    try:
+        if path.is_dir():
+            return _is_described(path) or (bool(_parts_in(path)) and not _has_images(path))
+        return _is_named(path.name) or (path.is_file() and _kind(path) is not None)
+    except (OSError, ValueError, MediaError):  # ValueError: a null character in the name
+        return False
+
+
+def open_log(path: Path) -> tuple[list[LogFile], list[str]]:
+    """The files of a log in the order of recording, and what is to be warned of.
+
+    A rosbag2 folder's own list decides on the order where there is one; files that it does not list, as after a
+    power cut, come behind. Without a list the order is that of the names' numbers.
+
+    Raises:
+        MediaError: there is nothing, or nothing that is read here.
+    """
+    if not path.is_dir():
+        return [_open_file(path)], []
+    warnings = []
+    try:
+        listed = _listed(path)
+        parts = _parts_in(path)
+    except OSError as error:
+        raise MediaError(f"opening the log: {reason(error)}: '{path}'") from error
+    present = {part.name: part for part in parts}
+    order = [present.pop(name) for name in listed if name in present]
+    missing = [name for name in listed if name not in {part.name for part in order}]
+    if missing:
+        warnings.append(f"{len(missing)} of {len(listed)} parts are missing, '{missing[0]}' for one")
+    order += sorted(present.values(), key=lambda part: _natural(part.name))
+    if not order:
+        raise MediaError(f"opening the log: no part of it (.mcap, .db3) is there: '{path}'")
+    files: list[LogFile] = []
+    try:
+        for part in order:
+            if part.stat().st_size or len(order) == 1:
+                files.append(_open_file(part))
+            else:
+                warnings.append(f"'{part.name}' is empty")
+    except BaseException:
+        for file in files:
+            file.close()
+        raise
+    return files, warnings
+
+
+def _open_file(path: Path) -> LogFile:
+    kind = _kind(path)
+    if kind == ".mcap":
+        from tdnet_runtime.sources.mcap_file import McapFile
+
+        return McapFile(path)
+    if kind == ".db3":
+        from tdnet_runtime.sources.sqlite_bag import SqliteBag
+
+        return SqliteBag(path)
+    if kind == ".bag":
+        raise MediaError(
+            "opening the log: this is a bag of ROS 1, which is not read; convert it: pip install rosbags, then "
+            f"rosbags-convert --src '{path}' --dst '{path.with_suffix('')}': '{path}'"
+        )
+    if kind in _PACKED:
+        raise MediaError(
+            f"opening the log: the file is compressed as a whole; unpack it first: {_PACKED[kind]} '{path}'"
+        )
+    raise MediaError(f"opening the log: neither MCAP nor a rosbag2 file, by what it begins with: '{path}'")
+
+
+def _kind(path: Path) -> str | None:
+    """By what the file begins with.
+
+    Raises:
+        MediaError: there is no such file, it is empty, or it cannot be read.
+    """
+    try:
+        if path.exists() and not path.is_file():  # a pipe would have us wait
+            raise MediaError(f"opening the log: neither a file nor a folder: '{path}'")
+        with path.open("rb") as file:
+            begin = file.read(16)
+    except FileNotFoundError:
+        raise MediaError(f"opening the log: there is no such file or folder: '{path}'") from None
+    except (OSError, ValueError) as error:  # ValueError: a null character in the name
+        raise MediaError(f"opening the log: {reason(error)}: '{path}'") from error
+    if not begin:
+        raise MediaError(f"opening the log: the file is empty (0 bytes): '{path}'")
+    return next((kind for magic, kind in _MAGICS.items() if begin.startswith(magic)), None)
+
+
+def _is_named(name: str) -> bool:
+    """`x.mcap`, or compressed as a whole `x.mcap.zstd`."""
+    path = Path(name.lower())
+    return path.suffix in _SUFFIXES or (path.suffix in _PACKED and Path(path.stem).suffix in _SUFFIXES)
+
+
+def _parts_in(folder: Path) -> list[Path]:
+    return [path for path in folder.iterdir() if _is_named(path.name) and path.is_file()]
+
+
+def _is_described(folder: Path) -> bool:
+    """It holds rosbag2's own `metadata.yaml`; data sets of images have files of that name, too."""
+    path = folder / _METADATA
+    return path.is_file() and _METADATA_KEY in path.read_text(errors="replace")
+
+
+def _has_images(folder: Path) -> bool:
+    kinds = (mimetypes.guess_type(path.name)[0] or "" for path in folder.iterdir())
+    return any(kind.startswith("image/") for kind in kinds)
+
+
+def _listed(folder: Path) -> list[str]:
+    """Names of the parts by `metadata.yaml`, in order; none without one."""
+    try:
+        text = (folder / _METADATA).read_text(errors="replace")
+    except FileNotFoundError:
+        return []
+    match = _PATHS.search(text)
+    return [Path(item[1]).name for item in _ITEM.findall(match["items"])] if match else []
+
+
+def _natural(name: str) -> list[str | int]:
+    return [int(part) if part.isdigit() else part for part in re.split(r"([0-9]+)", name)]

@@ -1,0 +1,85 @@
+"""What a user writes to name an input or an output: a path, or `scheme:rest?name=value&…`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from urllib.parse import parse_qsl, unquote
+
+from tdnet_runtime.errors import OptionError
+
+__all__ = ["SourceUrl", "hide_password", "scheme_of"]
+
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
+_PASSWORD = re.compile(r"(?<=://)([^/?#@:]*):[^/?#]*@")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceUrl:
+    """A URL, taken apart.
+
+    Attributes:
+        text: as the user wrote it.
+        scheme: before the first colon, in lower case; empty for a plain path.
+        rest: between `scheme:` and `?`, percent-decoded; a plain path as it is.
+        params: what follows `?`.
+    """
+
+    text: str
+    scheme: str = ""
+    rest: str = ""
+    params: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def shown(self) -> str:
+        """`text` for messages and documents: without a password."""
+        return hide_password(self.text)
+
+    @property
+    def topic(self) -> str:
+        """The topic that `ros2:///camera/image_raw` names: `/camera/image_raw`."""
+        return "/" + self.rest.strip("/")
+
+    @classmethod
+    def parse(cls, text: str, *, known: frozenset[str] | None) -> SourceUrl:
+        """Take `scheme:rest?name=value` or a path apart.
+
+        Args:
+            text: as the user wrote it.
+            known: names that may follow `?`; None for an address that goes to another program as it is.
+
+        Raises:
+            OptionError: a parameter that is not known, has no value, or comes twice.
+        """
+        scheme = scheme_of(text)
+        rest = text[len(scheme) + 1 :] if scheme else text
+        if known is None:
+            return cls(text=text, scheme=scheme, rest=rest)
+        rest, mark, query = rest.partition("?")
+        params: dict[str, str] = {}
+        for name, value in parse_qsl(query, keep_blank_values=True) if mark else ():
+            expected = ", ".join(sorted(known)) or "none"
+            if name not in known:
+                raise OptionError(
+                    f"{hide_password(text)!r}: the parameter {name!r} is not known here; expected: {expected}"
+                )
+            if name in params:
+                raise OptionError(f"{hide_password(text)!r}: the parameter {name!r} is given twice")
+            if not value.strip():
+                raise OptionError(
+                    f"{hide_password(text)!r}: the parameter {name!r} is empty; give it a value"
+                )
+            params[name] = value
+        return cls(text=text, scheme=scheme, rest=unquote(rest) if scheme else rest, params=params)
+
+
+def scheme_of(text: str) -> str:
+    """What stands before the first colon where it looks like a scheme, in lower case; else empty."""
+    match = _SCHEME.match(text)
+    return match[1].lower() if match else ""
+
+
+def hide_password(text: str) -> str:
+    """The text with the password of an address as three asterisks."""
+    return _PASSWORD.sub(r"\1:***@", text)

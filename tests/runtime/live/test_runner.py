@@ -1,0 +1,362 @@
+import msgspec
+import numpy as np
+import pytest
+from tests.runtime.live.conftest import Clock, frame, picture
+
+from tdnet_runtime.errors import BackendError, FrameError, OptionError
+from tdnet_runtime.live.deadline import Deadline
+from tdnet_runtime.live.events import EventLog
+from tdnet_runtime.live.gap import GapPolicy
+from tdnet_runtime.live.lane import Arrears, Waiting
+from tdnet_runtime.live.runner import StreamRunner
+
+MS = 1_000_000
+
+
+class Timed:
+    """An engine each of whose inferences takes `ms` of the clock."""
+
+    def __init__(self, gate, clock):
+        self.gate, self.clock, self.ms, self.manifest = gate, clock, 10, gate.manifest
+        self.resets = 0
+
+    def stream(self):
+        self.inner = self.gate.stream()
+        return self
+
+    def push(self, image, *, stamp_ns=None):
+        self.clock.pass_ms(self.ms)
+        return self.inner.push(image, stamp_ns=stamp_ns)
+
+    def reset(self):
+        self.resets += 1
+        self.inner.reset()
+
+    def close(self):
+        self.inner.close()
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def engine(gate, clock):
+    return Timed(gate, clock)
+
+
+@pytest.fixture
+def runner_of(engine, clock):
+    runners = []
+
+    def make(*, gap=None, deadline=None, **options):
+        events = EventLog(clock=clock)
+        runners.append(
+            StreamRunner(
+                "front",
+                engine,
+                gap=gap or GapPolicy(),
+                deadline=deadline,
+                events=events,
+                clock=clock,
+                **options,
+            )
+        )
+        runners[-1].told = lambda: [event.kind for event in events.recent()]
+        return runners[-1]
+
+    yield make
+    for runner in runners:
+        runner.close()
+
+
+@pytest.fixture
+def item(clock):
+    """item(index): a frame that arrived `waited_ms` ago; frames come 33 ms apart."""
+
+    def make(index, *, live=True, waited_ms=4, dropped=0, lost=0, cold="", hold=False, **options):
+        arrival_ns = clock() - waited_ms * MS
+        return Waiting(
+            frame(index, **options), arrival_ns, None, live, Arrears(dropped, lost, cold), hold=hold
+        )
+
+    return make
+
+
+def run(runner, items):
+    return [runner.run(each) for each in items]
+
+
+def test_what_a_result_says(runner_of, item):
+    runner = runner_of()
+    first, second = run(runner, [item(0, cold="start"), item(1, dropped=2)])
+    assert (first.source, first.path, first.cold, first.frame_index, first.cold_start) == (
+        "front",
+        1,
+        True,
+        0,
+        "start",
+    )
+    assert (second.path, second.cold, second.frame_index, second.cold_start) == (2, False, 1, "")
+    assert (first.memory_age_ms, second.memory_age_ms) == ((), (33.0,))
+    assert (first.dropped, second.dropped, second.stamp_ns) == (0, 2, 33 * MS)
+    assert first.stage_ms == {"wait": 4.0, "infer": 10.0}
+    assert (first.latency_ms, first.late, first.mode, first.confidence) == (14.0, False, "full", None)
+    assert not first.labels.flags.writeable
+
+
+def test_the_labels_are_those_of_a_plain_stream(runner_of, item, fresh):
+    results = run(runner_of(), (item(i) for i in range(7)))
+    for result, labels in zip(results, fresh([picture(i) for i in range(7)]), strict=True):
+        assert np.array_equal(result.labels, labels)
+
+
+def test_after_a_gap_it_is_as_a_fresh_stream(runner_of, item, fresh, clock):
+    runner = runner_of(gap=GapPolicy(after_ms=500))
+    before = run(runner, [item(0), item(1)])
+    clock.pass_ms(600)
+    after = run(runner, [item(20), item(21)])
+    assert [r.cold_start for r in (*before, *after)] == ["start", "", "gap", ""]
+    for result, labels in zip(after, fresh([picture(20), picture(21)]), strict=True):
+        assert np.array_equal(result.labels, labels)
+    assert after[0].memory_age_ms == ()
+    assert after[1].memory_age_ms == (33.0,)
+    assert dict(runner.cold_starts) == {"start": 1, "gap": 1}
+
+
+def test_a_gap_goes_by_arrival_in_live_sources_and_by_stamps_in_files(runner_of, item):
+    hour_ns = 3_600_000_000_000
+    for live, expected in ((True, ""), (False, "gap")):
+        runner = runner_of(gap=GapPolicy(after_ms=500))
+        run(runner, [item(0, live=live), item(1, live=live)])
+        result = runner.run(item(2, live=live, stamp_ns=hour_ns))
+        assert result.cold_start == expected
+        assert runner.stamp_faults == (1 if live else 0)
+
+
+def test_a_clock_set_back_is_told_and_ages_go_on(runner_of, item, clock):
+    runner = runner_of()
+    run(runner, [item(0), item(1)])
+    clock.pass_ms(13)  # with 2 inferences of 10
+    result = runner.run(item(2, stamp_ns=0))
+    assert (result.stamp_ns, result.memory_age_ms) == (0, (33.0,))
+    assert (runner.stamp_faults, runner.told()[-1]) == (1, "stamp_fault")
+
+
+def test_lost_frames_are_a_reason_where_asked(runner_of, item):
+    for asked, expected in ((True, "lost"), (False, "")):
+        runner = runner_of(gap=GapPolicy(on_lost=asked))
+        runner.run(item(0))
+        assert runner.run(item(3, dropped=2, lost=2)).cold_start == expected
+        assert runner.run(item(5, dropped=1)).cold_start == ""
+
+
+def test_a_loss_before_a_frame_that_was_held_or_refused_is_not_forgotten(runner_of, item, gate):
+    deadline = Deadline(ms=20, degrade=("hold",))
+    runner = runner_of(gap=GapPolicy(on_lost=True), deadline=deadline)
+    runner.run(item(0))
+    runner.run(item(3, hold=True, lost=2, dropped=2))
+    assert runner.run(item(4)).cold_start == "lost"
+    gate.errors = [FrameError("a bad one")]
+    runner.run(item(7, lost=2, dropped=2))
+    assert runner.run(item(8)).cold_start == "lost"
+    assert runner.run(item(9)).cold_start == ""
+
+
+def test_a_cut_is_a_reason_where_asked(runner_of, item):
+    for asked, expected in ((True, "cut"), (False, "")):
+        runner = runner_of(gap=GapPolicy(on_cut=asked))
+        runner.run(item(0, image=np.zeros((4, 8, 3), np.uint8)))
+        assert runner.run(item(1, image=np.full((4, 8, 3), 250, np.uint8))).cold_start == expected
+
+
+def test_another_size_and_a_further_sequence_start_cold(runner_of, item):
+    pytest.importorskip("cv2")
+    runner = runner_of()
+    sizes = [(4, 8), (6, 10), (6, 10), (6, 10)]
+    results = run(
+        runner,
+        [item(i, image=picture(i, size), cold="begins" if i == 3 else "") for i, size in enumerate(sizes)],
+    )
+    assert [r.cold_start for r in results] == ["start", "size", "", "begins"]
+    assert [r.labels.shape for r in results] == sizes
+
+
+def test_stamps_may_begin_anew_after_a_restart(runner_of, item):
+    runner = runner_of()
+    assert runner.run(item(100, cold="restart")).cold_start == "start"  # there was nothing before
+    runner.run(item(101))
+    assert runner.run(item(0, cold="restart")).cold_start == "restart"
+    assert runner.stamp_faults == 0
+
+
+def test_a_refused_frame_changes_nothing(runner_of, item, gate, fresh):
+    gate.errors = [None, FrameError("a bad one")]
+    runner = runner_of()
+    results = run(runner, [item(0), item(1, dropped=1), item(2)])
+    assert results[1] is None
+    assert (results[2].dropped, results[2].cold_start, results[2].frame_index) == (2, "", 1)
+    assert np.array_equal(results[2].labels, fresh([picture(0), picture(2)])[1])
+    assert (runner.refused, runner.told()[-1]) == (1, "frame_refused")
+
+
+@pytest.mark.parametrize("error", [BackendError("out of memory"), ZeroDivisionError("a defect")])
+def test_a_failure_costs_one_frame_and_the_memory(runner_of, item, gate, engine, fresh, error):
+    gate.errors = [None, None, error]
+    runner = runner_of()
+    results = run(runner, (item(i) for i in range(5)))
+    assert results[2] is None
+    assert [r.cold_start for r in results[3:]] == ["failure", ""]
+    assert (results[3].dropped, runner.failures, engine.resets) == (1, 1, 1)
+    for result, labels in zip(results[3:], fresh([picture(3), picture(4)]), strict=True):
+        assert np.array_equal(result.labels, labels)
+    assert "backend_failed" in runner.told()
+
+
+def test_failures_in_a_row_get_a_new_stream(runner_of, item, gate):
+    gate.errors = [BackendError("gone")] * 7
+    runner = runner_of()
+    results = run(runner, (item(i) for i in range(8)))
+    assert results[:7] == [None] * 7
+    assert (results[7].dropped, results[7].cold_start, gate.opened) == (7, "failure", 3)
+
+
+def test_a_new_stream_that_cannot_be_had_is_one_more_failure(runner_of, item, gate):
+    gate.errors = [BackendError("gone")] * 3
+    runner = runner_of()
+    run(runner, (item(i) for i in range(3)))
+    gate.open_errors = [BackendError("no memory")]
+    assert run(runner, [item(3)]) == [None]
+    assert runner.run(item(4)).dropped == 4
+
+
+def test_late_results_are_marked_and_delivered_or_skipped(runner_of, item, engine):
+    for late, given in (("deliver", True), ("skip", False)):
+        runner = runner_of(deadline=Deadline(ms=20, late=late))
+        engine.ms = 10
+        assert runner.run(item(0)).late is False
+        engine.ms = 17
+        result = runner.run(item(1))
+        assert (result is not None) is given
+        engine.ms = 10
+        last = runner.run(item(2))
+        assert (runner.late, runner.skipped, last.dropped) == (1, int(not given), int(not given))
+        if given:
+            assert result.late
+
+
+def test_modes_come_and_go_and_are_seen(runner_of, item, engine, clock):
+    asked = []
+    runner = runner_of(
+        deadline=Deadline(ms=20, degrade=("hold",), misses=2, recovery=3),
+        on_mode=lambda mode, hz: asked.append((mode, hz)),
+    )
+    engine.ms = 50
+    results = run(runner, (item(i) for i in range(3)))
+    assert [r.mode for r in results] == ["full", "full", "hold"]
+    ((mode, hz),) = asked
+    assert (mode, hz) == ("hold", pytest.approx(10.0))  # half of 20 a second
+    held = runner.run(item(3, hold=True, dropped=1, waited_ms=10))
+    assert (held.mode, held.labels_age_ms, held.dropped, held.late) == ("hold", 44.0, 1, False)
+    assert held.labels is results[2].labels
+    assert (held.stamp_ns, held.frame_index, runner.held) == (99 * MS, 2, 1)
+    engine.ms = 5
+    results = run(runner, (item(i) for i in range(4, 8)))
+    assert [r.mode for r in results] == ["hold"] * 3 + ["full"]
+    assert asked[1][0] == "full"
+    assert runner.told().count("mode") == 2
+
+
+def test_each_step_halves_the_rate_and_the_way_back_has_the_same_ones(runner_of, item, engine, clock):
+    asked = []
+    runner = runner_of(
+        deadline=Deadline(ms=20, degrade=("half_rate", "hold"), misses=2, recovery=3),
+        on_mode=lambda mode, hz: asked.append((mode, round(hz, 6))),
+    )
+    engine.ms = 50
+    run(runner, (item(i) for i in range(4)))
+    engine.ms = 5
+    run(runner, (item(i) for i in range(4, 12)))
+    first, second = asked[0][1], asked[1][1]
+    assert [mode for mode, _ in asked] == ["half_rate", "hold", "half_rate", "full"]
+    assert [hz for _, hz in asked] == [first, second, first, 0.0]
+
+
+def test_a_smaller_network_takes_over_and_gives_back(runner_of, item, engine, gate, clock, fresh):
+    asked = []
+    small = Timed(gate, clock)
+    small.ms = 5
+    runner = runner_of(
+        smaller=small,
+        deadline=Deadline(ms=20, degrade=("smaller", "half_rate"), misses=2, recovery=3),
+        on_mode=lambda mode, hz: asked.append((mode, hz)),
+    )
+    engine.ms = 50
+    results = run(runner, (item(i) for i in range(5)))
+    assert [(r.mode, r.cold_start, r.frame_index, r.late) for r in results] == [
+        ("full", "start", 0, True),
+        ("full", "", 1, True),
+        ("smaller", "network", 0, False),
+        ("smaller", "", 1, False),
+        ("smaller", "", 2, False),
+    ]
+    engine.ms = 5
+    results += run(runner, (item(i) for i in range(5, 7)))
+    assert [(r.mode, r.cold_start) for r in results[5:]] == [("full", "network"), ("full", "")]
+    assert asked == [("smaller", 0.0), ("full", 0.0)]
+    assert engine.resets == 1
+    expected = [
+        *fresh([picture(i) for i in (0, 1)]),
+        *fresh([picture(i) for i in (2, 3, 4)]),
+        *fresh([picture(5)]),
+    ]
+    assert all(np.array_equal(r.labels, e) for r, e in zip(results, expected, strict=False))
+
+
+def test_modes_after_the_smaller_network_keep_it(runner_of, item, engine, gate, clock):
+    small = Timed(gate, clock)
+    small.ms = 30
+    runner = runner_of(
+        smaller=small, deadline=Deadline(ms=20, degrade=("smaller", "half_rate"), misses=2, recovery=3)
+    )
+    engine.ms = 50
+    results = run(runner, (item(i) for i in range(6)))
+    assert [r.mode for r in results] == ["full"] * 2 + ["smaller"] * 2 + ["half_rate"] * 2
+    assert [r.frame_index for r in results] == [0, 1, 0, 1, 2, 3]
+
+
+def test_the_smaller_network_must_be_there_and_have_the_same_classes(runner_of, gate, segmenter):
+    deadline = Deadline(ms=20, degrade=("smaller",))
+    with pytest.raises(OptionError, match="front: the mode 'smaller' needs a second segmenter"):
+        runner_of(deadline=deadline)
+    other = Timed(gate, None)
+    other.manifest = msgspec.structs.replace(
+        gate.manifest, classes=tuple(reversed(gate.manifest.classes)), members=gate.manifest.members
+    )
+    with pytest.raises(OptionError, match="the smaller network has other classes"):
+        runner_of(deadline=deadline, smaller=other)
+    gate.open_errors = [None, BackendError("no memory")]
+    with pytest.raises(BackendError, match="no memory"):
+        runner_of(deadline=deadline, smaller=Timed(gate, None))
+    assert all(stream.state.value == "closed" for stream in segmenter._streams)
+
+
+def test_nothing_is_held_across_a_restart_or_before_there_is_something(runner_of, item):
+    runner = runner_of(deadline=Deadline(ms=20, degrade=("hold",)))
+    assert runner.run(item(0, live=False, hold=True)).labels_age_ms == 0
+    assert runner.run(item(1, live=False, hold=True)).labels_age_ms == 33
+    assert runner.run(item(2, hold=True, cold="restart")).cold_start == "restart"
+    pytest.importorskip("cv2")
+    assert runner.run(item(3, hold=True, image=picture(3, (6, 10)))).labels.shape == (6, 10)
+
+
+def test_rate(runner_of, item, clock):
+    runner = runner_of()
+    assert runner.fps(clock()) == 0
+    for index in range(5):
+        clock.pass_ms(90)
+        runner.run(item(index))
+    assert runner.fps(clock()) == pytest.approx(10)
+    clock.pass_ms(400)
+    assert runner.fps(clock()) == pytest.approx(5)

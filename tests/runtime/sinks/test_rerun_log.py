@@ -1,0 +1,254 @@
+"""Files for Rerun's viewer, looked into by Rerun's own program; its server, on loopback."""
+
+import errno
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.runtime.sinks.conftest import make_result
+from tests.runtime.sinks.test_foxglove_view import listening
+
+from tdnet_runtime.errors import MediaError, OptionError
+from tdnet_runtime.media import append_file
+from tdnet_runtime.sinks.registry import open_sink
+
+rerun = pytest.importorskip("rerun", reason="rerun-sdk is not installed")
+rerun_log = pytest.importorskip("tdnet_runtime.sinks.rerun_log")
+
+
+def program(tmp_path, *arguments):
+    """Rerun's own, which is not to report its use."""
+    own = {
+        **os.environ,
+        "XDG_CONFIG_HOME": str(tmp_path / "c"),
+        "XDG_DATA_HOME": str(tmp_path / "d"),
+        "CI": "1",
+    }
+    command = [sys.executable, "-m", "rerun_cli", *map(str, arguments)]
+    return subprocess.run(command, env=own, capture_output=True, text=True, timeout=60)
+
+
+def write(path, network, count=5, **options):
+    with open_sink(path, network) as sink:
+        for index in range(count):
+            sink.write(make_result(index, **options))
+    return path
+
+
+def test_a_file_that_rerun_itself_finds_whole(tmp_path, network):
+    path = write(tmp_path / "a.rrd", network, confidence=True, source="front")
+    done = program(tmp_path, "rrd", "verify", path)
+    assert done.returncode == 0, done.stderr
+    told = program(tmp_path, "rrd", "print", "-vv", path).stdout
+    for words in (
+        "/front/frame",
+        "/front/mask",
+        "/front/confidence",
+        "/front/latency/infer",
+        "/front/latency/wait",
+        "/front/dropped",
+        "SegmentationImage",
+        "AnnotationContext",
+        "EncodedImage",
+        "Scalars",
+        "stamp",
+    ):
+        assert words in told, words
+    rows = program(tmp_path, "rrd", "print", "-vvv", path).stdout
+    assert "road" in rows
+
+
+@pytest.mark.parametrize("first", [0, 1_700_000_000_123_456_789])
+def test_stamps_to_the_nanosecond(tmp_path, network, monkeypatch, first):
+    times = []
+    real = rerun.RecordingStream.set_time
+
+    def note(self, name, **value):
+        if name == "stamp":
+            times.append((threading.get_ident(), value))
+        real(self, name, **value)
+
+    monkeypatch.setattr(rerun.RecordingStream, "set_time", note)
+    with open_sink(tmp_path / "a.rrd", network) as sink:
+        for index in range(3):
+            sink.write(make_result(index, stamp_ns=first + index))
+    if first:
+        assert [value["timestamp"] for _, value in times] == [
+            np.datetime64(first + i, "ns") for i in range(3)
+        ]
+    else:
+        assert [value["duration"] for _, value in times] == [np.timedelta64(i, "ns") for i in range(3)]
+    assert {thread for thread, _ in times} == {threading.get_ident()}
+
+
+def test_two_threads_are_refused(tmp_path, network):
+    """Time is each thread's own: frames would have none."""
+    errors = []
+    with open_sink(tmp_path / "a.rrd", network) as sink:
+        sink.write(make_result(0))
+
+        def other():
+            with pytest.raises(MediaError, match="came from two threads") as caught:
+                sink.write(make_result(1))
+            errors.append(caught)
+
+        thread = threading.Thread(target=other)
+        thread.start()
+        thread.join()
+    assert len(errors) == 1
+
+
+def test_frames_as_asked_for(tmp_path, network):
+    sizes = {
+        form: write(tmp_path / f"{form}.rrd?frames={form}", network)
+        and (tmp_path / f"{form}.rrd").stat().st_size
+        for form in ("raw", "none")
+    }
+    assert sizes["raw"] > sizes["none"]
+    with pytest.raises(OptionError, match="frames is 'gif'; expected jpeg, raw, none"):
+        open_sink(f"rerun:{tmp_path}/a.rrd?frames=gif", network)
+
+
+class FullDisk:
+    """An unbuffered file with room for so many bytes."""
+
+    def __init__(self, file, room):
+        self.file, self.room = file, room
+
+    def write(self, data):
+        if not self.room:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        count = self.file.write(bytes(data)[: self.room])
+        self.room -= count
+        return count
+
+    def close(self):
+        self.file.close()
+
+
+@pytest.mark.parametrize("room", [0, 500, 30_000, 60_000])
+def test_a_full_disk_leaves_what_is_whole(tmp_path, network, monkeypatch, room):
+    path = tmp_path / "a.rrd"
+    real = append_file.open_alone
+    monkeypatch.setattr(append_file, "open_alone", lambda path: FullDisk(real(path), room))
+    monkeypatch.setattr(rerun_log, "_WRITE_S", 0)
+    sink = open_sink(path, network)
+    with pytest.raises(MediaError, match=r"'.*' stopped after \d+ results: No space left") as caught:
+        write_all(sink, 99)
+    with pytest.raises(MediaError, match="it was finished before and takes no more"):
+        sink.write(make_result(0))
+    sink.close()
+    readable = int(str(caught.value).split("the first ")[1].split()[0])
+    if not readable:
+        assert not path.exists() or not path.stat().st_size
+        return
+    assert program(tmp_path, "rrd", "verify", path).returncode == 0
+    assert masks_in(tmp_path, path) == readable
+
+
+def write_all(sink, count):
+    for index in range(count):
+        sink.write(make_result(index))
+
+
+def masks_in(tmp_path, path):
+    told = program(tmp_path, "rrd", "print", "-v", path).stdout
+    return sum(int(rows) for rows in re.findall(r"(\d+) rows.*/mask", told))
+
+
+def test_a_kill_costs_no_result_of_a_piece_that_was_written(tmp_path):
+    code = """
+import os, sys
+sys.path.insert(0, sys.argv[2])
+from tests.runtime.sinks.conftest import CLASSES, make_result
+from tdnet_runtime.sinks import rerun_log
+from tdnet_runtime.sinks.registry import open_sink
+from tdnet_runtime.sinks.sink import SinkNetwork
+rerun_log._WRITE_S = 0
+sink = open_sink(sys.argv[1], SinkNetwork(name="n", digest="d", classes=CLASSES))
+for index in range(7):
+    sink.write(make_result(index))
+os.kill(os.getpid(), 9)
+"""
+    path = tmp_path / "a.rrd"
+    command = [sys.executable, "-c", code, str(path), str(Path(__file__).parents[3])]
+    assert subprocess.run(command, timeout=100).returncode == -9
+    assert masks_in(tmp_path, path) == 7
+
+
+def test_files_of_others_are_not_replaced(tmp_path, network):
+    path = tmp_path / "a.rrd"
+    for content in (b"notes", b"RRF2 of another"):
+        path.write_bytes(content)
+        with pytest.raises(MediaError, match="the file exists and was not written by tdnet; name another"):
+            open_sink(path, network)
+        assert path.read_bytes() == content
+    path.unlink()
+    write(path, network)
+    assert masks_in(tmp_path, write(path, network, count=2)) == 2  # our own is
+
+
+def test_nothing_is_written_without_a_result(tmp_path, network):
+    with open_sink(tmp_path / "a.rrd", network):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_two_at_once(tmp_path, network):
+    first, second = (open_sink(tmp_path / "a.rrd", network) for _ in range(2))
+    first.write(make_result(0))
+    with pytest.raises(MediaError, match="another run is writing it; name another file"):
+        second.write(make_result(0))
+    second.close()
+    first.close()
+    assert program(tmp_path, "rrd", "verify", tmp_path / "a.rrd").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("spec", "kind", "words"),
+    [
+        ("rerun:a.txt", OptionError, "end the name of a Rerun file in .rrd"),
+        ("rerun:none/a.rrd", MediaError, "there is no folder 'none'; make it first"),
+        ("rerun+serve:here", OptionError, "expected rerun.serve://HOST:PORT"),
+        ("rerun+serve://?memory=lots", OptionError, "memory is 'lots'; expected such as 256MB or 5%"),
+    ],
+)
+def test_what_cannot_be_meant(tmp_path, monkeypatch, network, spec, kind, words):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(kind, match=words):
+        open_sink(spec, network)
+
+
+@pytest.fixture
+def port():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
+def test_serving_on_loopback_and_without_a_word_to_others(tmp_path, monkeypatch, network, port):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    spec = f"rerun+serve://127.0.0.1:{port}"
+    with open_sink(spec, network) as sink:
+        for index in range(200):  # nobody looks, and nothing waits
+            sink.write(make_result(index))
+        assert listening(port) == {"0100007F"}
+        (told,) = Path(sink._server._folder.name).rglob("analytics.json")
+        assert json.loads(told.read_text())["analytics_enabled"] is False
+        with pytest.raises(
+            MediaError, match=f"the port is in use; name another: rerun.serve://127.0.0.1:{port + 1}"
+        ):
+            open_sink(spec, network)
+        sink._server._process.kill()
+        sink._server._process.wait()
+        with pytest.raises(MediaError, match="its server has ended"):
+            sink.write(make_result(0))
+    assert listening(port) == set()
+    assert not list(tmp_path.rglob("*analytics*"))
