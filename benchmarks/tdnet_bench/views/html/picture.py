@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from tdnet_bench.quality.judge import Picture
+from tdnet_eval.judge import Picture
 from tdnet_runtime.errors import OptionError
 
 __all__ = [

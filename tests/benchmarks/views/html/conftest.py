@@ -20,7 +20,7 @@ from tests.benchmarks.views.html.rich import (
 
 from tdnet_bench.documents.document import Document, records_as_json
 from tdnet_bench.machine.gpus import Gpu
-from tdnet_bench.quality.judge import Picture
+from tdnet_eval.judge import Picture
 from tdnet_bench.records.frames import AnyRecord
 from tdnet_bench.statistics.summary import summarise
 

@@ -18,7 +18,7 @@ from tdnet_bench.documents.document import Document, records_as_json
 from tdnet_bench.loops.back_to_back import warm_up
 from tdnet_bench.loops.parts import Pace
 from tdnet_bench.options import BenchOptions
-from tdnet_bench.quality.judge import Picture
+from tdnet_eval.judge import Picture
 from tdnet_bench.records.frames import FrameRecord
 from tdnet_bench.sides.side import Tick
 from tdnet_bench.statistics.summary import summarise

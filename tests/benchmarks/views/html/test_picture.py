@@ -8,7 +8,7 @@ import numpy.typing as npt
 import pytest
 from tests.benchmarks.views.html.rich import COLORS, PEER, SUBJECT
 
-from tdnet_bench.quality.judge import Picture
+from tdnet_eval.judge import Picture
 from tdnet_bench.views.html.picture import (
     MARK,
     MAX_BYTES,
