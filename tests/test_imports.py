@@ -18,6 +18,8 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = {
+    "tdnet_data": "models",
+    "tdnet_eval": "models",
     "tdnet_models": "models",
     "tdnet_runtime": "runtime",
     "tdnet_export": "export",
@@ -40,7 +42,12 @@ OPTIONAL = (
     "polygraphy",
     "openvino",
 )
-FIRST_MISSING = {"tdnet-export": "export", "tdnet-bench": "bench", "tdnet-run": "cli", "tdnet-inspect": "cli"}
+FIRST_MISSING = {
+    "tdnet-export": "export",
+    "tdnet-bench": "bench",
+    "tdnet-run": "cli",
+    "tdnet-inspect": "cli",
+}
 """Console scripts, and the extra that each one's error installs."""
 
 BLOCK = f"""
@@ -250,7 +257,7 @@ except SystemExit as error:
     roots = {name.partition(".")[0] for name in seen["modules"]}
     assert {"onnxruntime", "av", "cv2", "tdnet_runtime"} <= roots  # it did run
     assert roots.isdisjoint(
-        {"torch", "onnx", "scipy", "psutil", "tdnet_models", "tdnet_export", "tdnet_bench"}
+        {"torch", "onnx", "scipy", "psutil", "tdnet_models", "tdnet_export", "tdnet_eval", "tdnet_bench"}
     )
 
 

@@ -30,7 +30,9 @@ class FakeData:
         classes: Sequence[str] = ("road", "sky", "car"),
         size_hw: tuple[int, int] = (32, 48),
     ) -> None:
-        self.classes = SimpleNamespace(names=tuple(classes), colors=tuple((60 * i, 0, 9) for i, _ in enumerate(classes)))
+        self.classes = SimpleNamespace(
+            names=tuple(classes), colors=tuple((60 * i, 0, 9) for i, _ in enumerate(classes))
+        )
         self._size_hw, self._truth = size_hw, truth
         self.sequences = tuple(
             SimpleNamespace(

@@ -25,7 +25,12 @@ def test_counts_are_added_up_over_frames_before_the_scores_are_taken() -> None:
     assert both.iou == (4 / 7, 5 / 8)
     assert (Confusion.nothing(2) + one).iou == one.iou
     nothing = Confusion.nothing(2)
-    assert (nothing.frames, nothing.iou, nothing.miou, nothing.pixel_accuracy) == (0, (None, None), None, None)
+    assert (nothing.frames, nothing.iou, nothing.miou, nothing.pixel_accuracy) == (
+        0,
+        (None, None),
+        None,
+        None,
+    )
 
 
 def test_a_class_that_is_only_labelled_counts_as_missed() -> None:

@@ -70,7 +70,9 @@ def test_sides_get_the_same_frames_and_are_compared_with_the_reference() -> None
     assert found["b"].overall.temporal_consistency == 1.0
     assert found["a"].overall.temporal_consistency == 0.0
     assert found["b"].overall.boundary_f is None  # one class, no outline
-    assert [(frame.sequence, frame.place, frame.name) for frame in seen] == [(0, p, f"0_{p}") for p in range(4)]
+    assert [(frame.sequence, frame.place, frame.name) for frame in seen] == [
+        (0, p, f"0_{p}") for p in range(4)
+    ]
     assert [frame.judgements["a"].agreement for frame in seen] == [0.0, 1.0, 0.0, 1.0]
 
 
@@ -102,7 +104,9 @@ def test_ranges_hold_the_memory_of_each_labelled_frame(paths: int) -> None:
     for _ in range(50):
         begin = int(rng.integers(0, 5))
         labelled = set(rng.choice(40, 6, replace=False).tolist())
-        sequence: Any = FakeData((40,), lambda n, p, labelled=labelled: _all(1) if p in labelled else None).sequences[0]
+        sequence: Any = FakeData(
+            (40,), lambda n, p, labelled=labelled: _all(1) if p in labelled else None
+        ).sequences[0]
         runs = list(runs_of(sequence, paths=paths, begin=begin))
         covered = [place for run in runs for place in run]
         assert covered == sorted(set(covered))

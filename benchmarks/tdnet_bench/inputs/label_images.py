@@ -5,22 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
 from tdnet_bench.inputs.footage import FootageFrame
+from tdnet_data.label_images import read_label_image
 from tdnet_runtime.errors import MediaError, OptionError
-from tdnet_runtime.media.exif import orientation_and_unmarked
-from tdnet_runtime.media.frames import reason
-from tdnet_runtime.media.native_stderr import held_stderr
-from tdnet_runtime.media.png import grey_from_palette_png
 
 __all__ = ["LabelImages"]
 
 Labels = npt.NDArray[np.uint8]
-
-_DECODE_FLAGS = cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION
 
 
 class LabelImages:
@@ -66,7 +60,7 @@ class LabelImages:
                 f"the frames {owner!r} and {name!r} would share a label image; sort the label images into folders "
                 f"called like the sequences': '{path}'"
             )
-        image = _read(path)
+        image = read_label_image(path)
         if image.shape == stored_hw and image.shape[0] != image.shape[1]:
             raise MediaError(
                 f"reading a label image: it is {image.shape[0]}x{image.shape[1]} (height x width), as its frame is "
@@ -82,19 +76,3 @@ class LabelImages:
 
 def _pngs(folder: Path) -> Iterator[Path]:
     return (path for path in folder.iterdir() if path.suffix.lower() == ".png")
-
-
-def _read(path: Path) -> Labels:
-    try:
-        orientation, data = orientation_and_unmarked(path.read_bytes())
-    except OSError as error:
-        raise MediaError(f"reading a label image: {reason(error)}: '{path}'") from error
-    grey, step = grey_from_palette_png(data)
-    with held_stderr():
-        image = cv2.imdecode(np.frombuffer(grey or b"0", dtype=np.uint8), _DECODE_FLAGS)
-    if image is None or image.ndim != 2 or image.dtype != np.uint8:
-        came = "no readable image" if image is None else f"{image.dtype} {list(image.shape)}"
-        raise MediaError(
-            f"reading a label image: it is {came}, expected 8-bit grey, a class index in each pixel: '{path}'"
-        )
-    return orientation.apply(np.asarray(image // step, dtype=np.uint8))

@@ -20,9 +20,9 @@ from tests.benchmarks.views.html.rich import (
 
 from tdnet_bench.documents.document import Document, records_as_json
 from tdnet_bench.machine.gpus import Gpu
-from tdnet_eval.judge import Picture
 from tdnet_bench.records.frames import AnyRecord
 from tdnet_bench.statistics.summary import summarise
+from tdnet_eval.judge import Picture
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,6 @@ import numpy.typing as npt
 import pytest
 from tests.benchmarks.views.html.rich import COLORS, PEER, SUBJECT
 
-from tdnet_eval.judge import Picture
 from tdnet_bench.views.html.picture import (
     MARK,
     MAX_BYTES,
@@ -16,6 +15,7 @@ from tdnet_bench.views.html.picture import (
     color_image,
     disagreement_image,
 )
+from tdnet_eval.judge import Picture
 from tdnet_runtime.errors import OptionError
 
 Array = npt.NDArray[np.uint8]
