@@ -1,0 +1,205 @@
+"""From a configuration to all that a run computes with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from tdnet_data.dataset import IGNORE, DataSet
+from tdnet_data.mixture import Mixture, open_mixture
+from tdnet_data.opening import open_dataset
+from tdnet_models.checkpoint import load_checkpoint
+from tdnet_models.preprocessing import PRESETS, Preprocessing
+from tdnet_models.tdnet import PerFrameNetwork
+from tdnet_runtime.errors import OptionError
+from tdnet_train.losses.cross_entropy import CrossEntropy
+from tdnet_train.losses.objective import Objective, Weights
+from tdnet_train.networks.building import fresh_network, spec_from_settings
+from tdnet_train.networks.clip_network import ClipNetwork
+from tdnet_train.networks.synced_norm import synced
+from tdnet_train.networks.teacher import Teacher
+from tdnet_train.running.ranks import Ranks
+from tdnet_train.settings import LossSettings, PreprocessingSettings, StageSettings, TrainSettings
+from tdnet_train.starting import Taken, take_start
+
+__all__ = ["Setup", "label_shares", "prepared", "preprocessing_of"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setup:
+    """What a run computes with.
+
+    Attributes:
+        settings: as configured.
+        ranks: this process among others.
+        network: in training mode, on its device.
+        taken: what the first weights are, in words.
+        teacher: None without distillation.
+        objective: what is minimised.
+        preprocessing: of images.
+        train: the split that is learnt from, where a stage has no data of its own.
+        stage_data: of each stage.
+        validation: the split that is validated on; None for none.
+    """
+
+    settings: TrainSettings
+    ranks: Ranks
+    network: ClipNetwork
+    taken: Taken
+    teacher: Teacher | None
+    objective: Objective
+    preprocessing: Preprocessing
+    train: DataSet
+    stage_data: tuple[DataSet | Mixture, ...]
+    validation: DataSet | None
+
+
+def prepared(settings: TrainSettings, ranks: Ranks) -> Setup:
+    """Read the data sets' lists and the checkpoints, and build the network.
+
+    Raises:
+        TdnetError: what the configuration names is not there or does not fit.
+    """
+    run = settings.run
+    train = open_dataset(settings.data, settings.train_split)
+    split = settings.validation.split
+    validation = None if split is None else open_dataset(settings.data, split)
+    classes = len(train.classes.names)
+    if classes < 2:
+        raise OptionError(
+            f"the data set {train.name!r} has {classes} class; expected two or more: name background too"
+        )
+    spec = spec_from_settings(settings.network, classes=classes)
+    network = fresh_network(spec, seed=run.seed)
+    taken = take_start(network, settings.start)
+    clip_network = ClipNetwork(
+        network,
+        auxiliary=settings.network.auxiliary and settings.loss.auxiliary > 0,
+        memory_stride=settings.network.memory_stride,
+        propagation=settings.network.propagation,
+        dropout=settings.network.attention_dropout,
+    )
+    taken.take_auxiliary(clip_network)
+    teacher = None
+    if settings.teacher is not None:
+        loaded = load_checkpoint(
+            settings.teacher.checkpoint, size=spec.input_size, weights=settings.teacher.weights
+        )
+        if not isinstance(loaded, PerFrameNetwork):
+            raise OptionError(
+                f"teacher.checkpoint {settings.teacher.checkpoint!r} is a {loaded.spec.name}; expected a per-frame PSPNet, "
+                "such as psp101"
+            )
+        teacher = Teacher(loaded, paths=spec.variant.paths, classes=classes)
+    layout = torch.channels_last if run.channels_last else torch.contiguous_format
+    clip_network = clip_network.to(ranks.device, memory_format=layout)  # type: ignore[call-overload]
+    if teacher is not None:
+        teacher = teacher.to(ranks.device, memory_format=layout)  # type: ignore[call-overload]
+    if ranks.size > 1 and not run.freeze_norm:
+        synced(clip_network, cuda=ranks.device.type == "cuda")
+    return Setup(
+        settings=settings,
+        ranks=ranks,
+        network=clip_network,
+        taken=taken,
+        teacher=teacher,
+        objective=_objective(settings, train, classes, ranks),
+        preprocessing=preprocessing_of(settings.preprocessing),
+        train=train,
+        stage_data=tuple(_stage_data(settings, stage, train) for stage in settings.stages),
+        validation=validation,
+    )
+
+
+def _stage_data(settings: TrainSettings, stage: StageSettings, train: DataSet) -> DataSet | Mixture:
+    """The stage's own data, or the run's.
+
+    Raises:
+        OptionError: other classes than the run's.
+        DataError: one of them cannot be opened.
+    """
+    if stage.data is None:
+        return train
+    mixture = open_mixture(stage.data, settings.train_split)
+    names = mixture.parts[0][0].classes.names
+    if names != train.classes.names:
+        raise OptionError(
+            f"a stage's data have the classes {', '.join(names)}; expected those of [data], "
+            f"{', '.join(train.classes.names)}; names and map bring them together"
+        )
+    return mixture
+
+
+def preprocessing_of(settings: PreprocessingSettings) -> Preprocessing:
+    """What is made of images.
+
+    Raises:
+        OptionError: no such preset, or a mean without a std.
+    """
+    if (settings.mean is None) != (settings.std is None):
+        raise OptionError("preprocessing.mean and preprocessing.std go together; give both or neither")
+    if settings.mean is not None and settings.std is not None:
+        if not all(value > 0 for value in settings.std):
+            raise OptionError(f"preprocessing.std is {list(settings.std)}; expected values above 0")
+        return Preprocessing(
+            mean=settings.mean,
+            std=settings.std,
+            scale=settings.scale,
+            color_order="BGR" if settings.bgr else "RGB",
+        )
+    if settings.preset not in PRESETS:
+        raise OptionError(
+            f"preprocessing.preset is {settings.preset!r}; expected one of {', '.join(PRESETS)}"
+        )
+    preset = PRESETS[settings.preset]
+    return preset.bgr if settings.bgr else preset
+
+
+def label_shares(dataset: DataSet) -> list[float]:
+    """Each class's share of all labelled pixels of the split; every label image is read."""
+    counts = torch.zeros(256, dtype=torch.int64)
+    for sequence in dataset.sequences:
+        for frame in sequence.frames:
+            if frame.label is not None:
+                counts += torch.bincount(
+                    torch.from_numpy(dataset.labels(frame)).flatten().long(), minlength=256
+                )
+    counts[IGNORE] = 0
+    kept = counts[: len(dataset.classes.names)]
+    return [float(count) / max(int(kept.sum()), 1) for count in kept]
+
+
+def _objective(settings: TrainSettings, train: DataSet, classes: int, ranks: Ranks) -> Objective:
+    loss = settings.loss
+    weights = _class_weights(loss, train, classes)
+    return Objective(
+        weights=Weights(
+            cross_entropy=loss.cross_entropy,
+            dice=loss.dice,
+            own=loss.own,
+            auxiliary=loss.auxiliary,
+            alpha=loss.alpha,
+            beta=loss.beta,
+        ),
+        cross_entropy=CrossEntropy(
+            threshold=loss.ohem_threshold,
+            share=loss.ohem_share,
+            weights=None if weights is None else weights.to(ranks.device),
+            pixels=ranks.mean if ranks.size > 1 else None,
+        ),
+        temperature=1.0 if settings.teacher is None else settings.teacher.temperature,
+    )
+
+
+def _class_weights(loss: LossSettings, train: DataSet, classes: int) -> torch.Tensor | None:
+    if loss.class_weights is None:
+        return None
+    if loss.class_weights == "balanced":
+        weights = 1 / torch.log(1.02 + torch.tensor(label_shares(train)))
+        return weights / weights.mean()
+    if len(loss.class_weights) != classes:
+        raise OptionError(
+            f"loss.class_weights has {len(loss.class_weights)} values; the data set {train.name!r} has {classes} classes"
+        )
+    return torch.tensor(loss.class_weights)

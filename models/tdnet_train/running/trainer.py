@@ -1,0 +1,262 @@
+"""The loop: steps, validations and checkpoints, the same whether the run was interrupted or not."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from typing import Any
+
+import torch
+
+from tdnet_train.clips.batches import Batch
+from tdnet_train.errors import TrainingError
+from tdnet_train.running.average import Average
+from tdnet_train.running.events import Looker, StepsDone, Validated
+from tdnet_train.running.folder import RunFolder
+from tdnet_train.running.memory import peak_memory_mib
+from tdnet_train.running.optimizer import map_roughness, set_learning_rate
+from tdnet_train.running.precision import Precision
+from tdnet_train.running.progress import Progress
+from tdnet_train.running.schedule import learning_rate
+from tdnet_train.running.seeds import derived_seed
+from tdnet_train.running.setup import Setup
+from tdnet_train.running.stage import Stage, build_stage
+from tdnet_train.running.validation import Validation, limited
+
+__all__ = ["Trainer"]
+
+
+class Trainer:
+    """Trains a network through the stages of its configuration.
+
+    Args:
+        setup: what it computes with.
+        folder: the run's files.
+        lookers: are told what happens; rank 0's only.
+        stop: asked after each step; True ends the run with a checkpoint.
+
+    Attributes:
+        progress: where the run is.
+    """
+
+    def __init__(
+        self,
+        setup: Setup,
+        folder: RunFolder,
+        *,
+        lookers: tuple[Looker, ...] = (),
+        stop: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self._setup, self._folder = setup, folder
+        self._lookers, self._stop = lookers, stop
+        run = setup.settings.run
+        self._precision = Precision(run.precision, setup.ranks.device)
+        self._network = setup.network.train()
+        if run.freeze_norm:
+            _freeze_norms(self._network)
+        self._average = Average(self._network, run.ema) if run.ema else None
+        self._validation = self._build_validation()
+        self.progress = Progress()
+        self._optimizer_state: dict[str, Any] | None = None
+        self._saved_s = time.monotonic()
+
+    def go_on_from(self, state: dict[str, Any]) -> None:
+        """Take up the run where `state`, a checkpoint of `RunFolder`, left it."""
+        self._network.load_weights(state["weights"])
+        if self._average is not None:
+            self._average.updates = state["average_updates"]
+            for key, value in state["average"].items():
+                self._average.state[key].copy_(value)
+        self._precision.scaler.load_state_dict(state["scaler"])
+        self._optimizer_state = state["optimizer"]
+        self.progress = Progress(**state["progress"])
+
+    def run(self) -> bool:
+        """Train to the end; False where it was stopped before.
+
+        Raises:
+            TrainingError: the loss is no number.
+            TdnetError: an image cannot be read.
+        """
+        stages = self._setup.settings.stages
+        while self.progress.stage < len(stages):
+            stage = build_stage(self._setup, self.progress.stage)
+            if self._optimizer_state is not None:
+                stage.optimizer.load_state_dict(self._optimizer_state)
+                self._optimizer_state = None
+            if not self._run_stage(stage):
+                self._checkpoint(stage.optimizer)
+                return False
+            self.progress.stage += 1
+            self.progress.stage_step = 0
+            self._checkpoint(None)
+        return True
+
+    def _run_stage(self, stage: Stage) -> bool:
+        run = self._setup.settings.run
+        per_epoch = stage.batches.steps_per_epoch
+        every = max(round(self._setup.settings.validation.every_epochs * per_epoch / run.accumulate), 1)
+        batches = self._batches(stage)
+        while self.progress.stage_step < stage.steps:
+            begin_s = time.perf_counter()
+            terms, rate = self._step(stage, batches)
+            self.progress.add(terms, time.perf_counter() - begin_s)
+            done = self.progress.stage_step
+            if done % run.log_steps == 0 or done == stage.steps:
+                self._log(stage, rate)
+            if done % every == 0 or done == stage.steps:
+                self._validate(done * run.accumulate / per_epoch)
+            if self._setup.ranks.any(self._stop()):
+                return done == stage.steps
+            due = time.monotonic() - self._saved_s > 60 * run.checkpoint_minutes
+            if self._setup.ranks.any(due):
+                self._checkpoint(stage.optimizer)
+        return True
+
+    def _batches(self, stage: Stage) -> Iterator[Batch]:
+        """The stage's batches from where it is, without end."""
+        done = self.progress.stage_step * self._setup.settings.run.accumulate
+        epoch, begin = divmod(done, stage.batches.steps_per_epoch)
+        while True:
+            yield from stage.batches.epoch(epoch, begin=begin)
+            epoch, begin = epoch + 1, 0
+
+    def _step(self, stage: Stage, batches: Iterator[Batch]) -> tuple[dict[str, float], float]:
+        """One step of the optimiser: the mean loss's terms by name, and the learning rate."""
+        setup, run, progress = self._setup, self._setup.settings.run, self.progress
+        rate = learning_rate(stage.settings, progress.stage_step, stage.steps)
+        set_learning_rate(stage.optimizer, rate)
+        stage.optimizer.zero_grad(set_to_none=True)
+        # Dropout's numbers follow from the step, so that no generator's state need be kept.
+        torch.manual_seed(derived_seed(run.seed, "step", progress.step, setup.ranks.rank))
+        sums: dict[str, torch.Tensor] = {}
+        for part in range(run.accumulate):
+            path = (progress.stage_step * run.accumulate + part) % self._network.paths + 1
+            terms = self._terms(next(batches), path)
+            self._precision.scaler.scale(terms["loss"] / run.accumulate).backward()
+            for name, value in terms.items():
+                sums[name] = sums.get(name, 0.0) + value.detach() / run.accumulate
+        setup.ranks.average_gradients(self._network.parameters())
+        self._precision.scaler.unscale_(stage.optimizer)
+        if setup.settings.optimizer.clip_norm:
+            torch.nn.utils.clip_grad_norm_(self._network.parameters(), setup.settings.optimizer.clip_norm)
+        self._precision.scaler.step(stage.optimizer)
+        self._precision.scaler.update()
+        if self._average is not None:
+            self._average.update(self._network)
+        means = setup.ranks.mean(torch.stack(list(sums.values()))).tolist()
+        values = dict(zip(sums, means, strict=True))
+        if not math.isfinite(values["loss"]):
+            raise TrainingError(
+                f"the loss is {values['loss']} at step {progress.step} of stage {progress.stage + 1}: training diverged. "
+                f"Lower the learning rate ({rate:.2g}), lengthen the warm-up or set optimizer.clip_norm, and start again "
+                f"from {str(self._folder.best)!r}"
+            )
+        return values, rate
+
+    def _terms(self, batch: Batch, path: int) -> dict[str, torch.Tensor]:
+        device = self._setup.ranks.device
+        frames = batch.frames.to(device, non_blocking=True)
+        labels = batch.labels.to(device, non_blocking=True)
+        with self._precision.forward():
+            teacher = None if self._setup.teacher is None else self._setup.teacher(frames[:, -1], path)
+            terms = self._setup.objective(self._network(frames, path), labels, teacher)
+        smoothness = self._setup.settings.optimizer.map_smoothness
+        if smoothness:
+            terms["map_smoothness"] = smoothness * map_roughness(self._network)
+            terms["loss"] = terms["loss"] + terms["map_smoothness"]
+        return terms
+
+    def _weights(self) -> dict[str, torch.Tensor]:
+        """Those that are validated and saved for export."""
+        return self._network.weights() if self._average is None else self._average.state
+
+    def _log(self, stage: Stage, rate: float) -> None:
+        progress, run = self.progress, self._setup.settings.run
+        step_s = progress.seconds / max(progress.window_steps, 1)
+        event = StepsDone(
+            stage=progress.stage,
+            stage_name=stage.settings.name or f"stage {progress.stage + 1}",
+            stage_step=progress.stage_step,
+            stage_steps=stage.steps,
+            step=progress.step,
+            steps=progress.step - progress.stage_step + stage.steps,
+            epoch=progress.stage_step * run.accumulate / stage.batches.steps_per_epoch,
+            terms=progress.take_window(),
+            rate=rate,
+            step_s=step_s,
+            memory_mib=peak_memory_mib(self._setup.ranks.device),
+        )
+        self._tell("steps", event)
+
+    def _validate(self, epoch: float) -> None:
+        progress = self.progress
+        if self._validation is not None and self._setup.ranks.first:
+            begin_s = time.perf_counter()
+            scores = self._validation(self._weights())
+            miou = scores.miou or 0.0
+            best = miou > progress.best
+            if best:
+                progress.best = miou
+                self._folder.save_network(self._folder.best, self._weights(), epoch=progress.step, iou=miou)
+            event = Validated(
+                step=progress.step,
+                epoch=epoch,
+                miou=miou,
+                pixel_accuracy=scores.pixel_accuracy or 0.0,
+                iou=dict(zip(self._setup.train.classes.names, scores.iou, strict=True)),
+                by_path={path: tally.miou for path, tally in scores.by_path.items()},
+                best=best,
+                seconds=time.perf_counter() - begin_s,
+            )
+            self._tell("validation", event)
+        self._setup.ranks.wait()
+
+    def _tell(self, kind: str, event: StepsDone | Validated) -> None:
+        if not self._setup.ranks.first:
+            return
+        self._folder.write({"kind": kind, **asdict(event)})
+        for looker in self._lookers:
+            if isinstance(event, StepsDone):
+                looker.stepped(event)
+            else:
+                looker.validated(event)
+
+    def _checkpoint(self, optimizer: torch.optim.Optimizer | None) -> None:
+        """Write what is needed to go on from here; `optimizer` is None between stages."""
+        self._saved_s = time.monotonic()
+        if self._setup.ranks.first:
+            progress, average = self.progress, self._average
+            self._folder.save_state(
+                {
+                    "weights": self._network.weights(),
+                    "average": {} if average is None else average.state,
+                    "average_updates": 0 if average is None else average.updates,
+                    "optimizer": None if optimizer is None else optimizer.state_dict(),
+                    "scaler": self._precision.scaler.state_dict(),
+                    "progress": progress.state(),
+                }
+            )
+            self._folder.save_network(
+                self._folder.last, self._weights(), epoch=progress.step, iou=max(progress.best, 0.0)
+            )
+            if self._validation is None and progress.stage == len(self._setup.settings.stages):
+                self._folder.save_network(self._folder.best, self._weights(), epoch=progress.step, iou=0.0)
+        self._setup.ranks.wait()
+
+    def _build_validation(self) -> Validation | None:
+        setup, settings = self._setup, self._setup.settings.validation
+        if setup.validation is None or not setup.ranks.first:
+            return None
+        dataset = setup.validation if settings.limit is None else limited(setup.validation, settings.limit)
+        return Validation(setup.network, dataset, setup.preprocessing, memory_stride=settings.memory_stride)
+
+
+def _freeze_norms(network: torch.nn.Module) -> None:
+    """BatchNorms in evaluation mode, for good."""
+    for module in network.modules():
+        if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
+            module.eval()
+            module.train = lambda mode=True, module=module: module  # type: ignore[method-assign,misc]
