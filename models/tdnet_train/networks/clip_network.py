@@ -185,7 +185,9 @@ class ClipNetwork(nn.Module):
         query = encoding.get_submodule("w_qs")(x) if with_query and self.propagation == "chain" else None
         return Remembered(query, encoding.get_submodule("w_ks")(x), encoding.get_submodule("w_vs")(x))
 
-    def classify(self, path: int, x: torch.Tensor, memory: list[Remembered]) -> tuple[torch.Tensor, torch.Tensor]:
+    def classify(
+        self, path: int, x: torch.Tensor, memory: list[Remembered]
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """Features x [N, C, h, w] → logits [N, K, h, w] of V' and of V; the same without memory."""
         value = self.network.get_submodule(f"enc{path}.w_vs")(x)
         own = self._head(path, value)

@@ -2,10 +2,10 @@
 
 How (Training/ptsemseg/utils.py `split_psp_state_dict`; models/td2_psp/pspnet_2p.py, models/td4_psp/pspnet_4p.py): the
 features f that the teacher's 3×3 head convolution sees are the backbone's C channels beside four pooled maps of C/4
-channels. Group i is the i-th of m equal slices of each of the five, and goes through the slice of the convolution's weights that
-belongs to it: g_i = W_i * f_i. As the convolution has no bias, Σg_i = W * f, and the head's BN, ReLU and 1×1 convolution of
-Σg_i are the teacher's own output, T(Σf). A group's classes are the same layers of g_i alone for m = 2, and of 4·g_i for
-m = 4 (in the place of the sum of four).
+channels. Group i is the i-th of m equal slices of each of the five, and goes through the slice of the convolution's
+weights that belongs to it: g_i = W_i * f_i. As the convolution has no bias, Σg_i = W * f, and the head's BN, ReLU and 1×1
+convolution of Σg_i are the teacher's own output, T(Σf). A group's classes are the same layers of g_i alone for m = 2, and
+of 4·g_i for m = 4 (in the place of the sum of four).
 
 Which group a sub-network is held against: sub-network p of m = 2 has group p. For m = 4 the students keep halves of their
 pyramid in the order 1, 2, 1, 2 (spec §2), and the groups are quarters: p = 1, 2, 3, 4 have the groups 1, 3, 2, 4

@@ -39,8 +39,9 @@ def build_optimizer(
     ]
     optimizer: torch.optim.Optimizer
     if settings.kind == "adamw":
-        optimizer = torch.optim.AdamW(parameters, lr=rate, betas=settings.betas, foreach=True)
+        optimizer = torch.optim.AdamW(parameters, lr=rate, betas=settings.betas, fused=True)
     else:
+        # Not `fused`, which torch 2.13 refuses where a parameter has its first gradient later than others.
         optimizer = torch.optim.SGD(parameters, lr=rate, momentum=settings.momentum, foreach=True)
     set_learning_rate(optimizer, rate)
     return optimizer

@@ -86,15 +86,18 @@ class Trainer:
             if self._optimizer_state is not None:
                 stage.optimizer.load_state_dict(self._optimizer_state)
                 self._optimizer_state = None
-            if not self._run_stage(stage):
-                self._checkpoint(stage.optimizer)
-                return False
-            self.progress.stage += 1
-            self.progress.stage_step = 0
-            self._checkpoint(None)
-        return True
+            stopped = self._run_stage(stage)
+            finished = self.progress.stage_step == stage.steps
+            if finished:
+                self.progress.stage += 1
+                self.progress.stage_step = 0
+            self._checkpoint(None if finished else stage.optimizer)
+            if stopped:
+                break
+        return self.progress.stage == len(stages)
 
     def _run_stage(self, stage: Stage) -> bool:
+        """The stage's steps; True where it was asked to stop."""
         run = self._setup.settings.run
         per_epoch = stage.batches.steps_per_epoch
         every = max(round(self._setup.settings.validation.every_epochs * per_epoch / run.accumulate), 1)
@@ -109,11 +112,11 @@ class Trainer:
             if done % every == 0 or done == stage.steps:
                 self._validate(done * run.accumulate / per_epoch)
             if self._setup.ranks.any(self._stop()):
-                return done == stage.steps
+                return True
             due = time.monotonic() - self._saved_s > 60 * run.checkpoint_minutes
             if self._setup.ranks.any(due):
                 self._checkpoint(stage.optimizer)
-        return True
+        return False
 
     def _batches(self, stage: Stage) -> Iterator[Batch]:
         """The stage's batches from where it is, without end."""
@@ -135,7 +138,7 @@ class Trainer:
         for part in range(run.accumulate):
             path = (progress.stage_step * run.accumulate + part) % self._network.paths + 1
             terms = self._terms(next(batches), path)
-            self._precision.scaler.scale(terms["loss"] / run.accumulate).backward()
+            torch.autograd.backward(self._precision.scaler.scale(terms["loss"] / run.accumulate))
             for name, value in terms.items():
                 sums[name] = sums.get(name, 0.0) + value.detach() / run.accumulate
         setup.ranks.average_gradients(self._network.parameters())

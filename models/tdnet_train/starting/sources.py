@@ -38,9 +38,10 @@ def imagenet_weights(spec: NetworkSpec, path: str, weights: str | None) -> tuple
 def per_frame_weights(spec: NetworkSpec, path: str, weights: str | None) -> tuple[_State, list[str]]:
     """A per-frame PSPNet or FANet split onto every sub-network.
 
-    As the public `split_psp_dict` and `split_fanet_dict` (Training/ptsemseg/utils.py) do it. PSPNet: `pretrained` and the pyramid's convolutions go to every path whole; the head's 3×3 convolution loses the input
-    channels that the path's half leaves out (td4 only: the public td2_psp leaves its heads, whose middle layer is narrower,
-    at random); `auxlayer` goes to all. FANet: `resnet`, `ffm_*`, and `clslayer_8` as the head.
+    As the public `split_psp_dict` and `split_fanet_dict` (Training/ptsemseg/utils.py) do it. PSPNet: `pretrained` and the
+    pyramid's convolutions go to every path whole; the head's 3×3 convolution loses the input channels that the path's half
+    leaves out (td4 only: the public td2_psp leaves its heads, whose middle layer is narrower, at random); `auxlayer` goes to
+    all. FANet: `resnet`, `ffm_*`, and `clslayer_8` as the head.
 
     Raises:
         CheckpointError: no such names in the file.
