@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["IGNORE", "Classes", "DataSet", "Frame", "FrameRef", "FrameReading", "LabelReading", "Sequence"]
+__all__ = ["IGNORE", "Classes", "DataSet", "Frame", "FrameReading", "FrameRef", "LabelReading", "Sequence"]
 
 Image = npt.NDArray[np.uint8]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -68,6 +69,7 @@ def _bytes(path: Path) -> tuple[Orientation, bytes]:
         raise MediaError(f"reading a label image: {reason(error)}: '{path}'") from error
 
 
-def _decoded(data: bytes, flags: int) -> npt.NDArray[np.generic] | None:
+def _decoded(data: bytes, flags: int) -> npt.NDArray[np.integer[Any]] | None:
     with held_stderr():
-        return cv2.imdecode(np.frombuffer(data or b"0", dtype=np.uint8), flags)
+        image = cv2.imdecode(np.frombuffer(data or b"0", dtype=np.uint8), flags)
+    return None if image is None else np.asarray(image)

@@ -56,7 +56,7 @@ def test_one_depth_for_all_sequences(tmp_path):
 
 
 def test_a_stated_depth_is_taken_and_nothing_looked_up(tmp_path, monkeypatch):
-    monkeypatch.setattr(images, "_largest_sample", lambda paths: pytest.fail("looked up"))
+    monkeypatch.setattr(images, "largest_sample", lambda paths: pytest.fail("looked up"))
     write(tmp_path, {"0.png": ramp(200)})
     with open_source(tmp_path, bit_depth=12) as source:
         (frame,) = source

@@ -1,0 +1,62 @@
+"""Which frames follow one another in time, by the names of their files."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from decimal import Decimal
+from itertools import pairwise
+from statistics import median_low
+
+from tdnet_runtime.media.images import natural_key
+
+__all__ = ["numbered", "sequences_by_name"]
+
+_NUMBERED = re.compile(r"(?P<clip>.*?)[_\-. ]*(?P<number>\d+(?:\.\d+)?)", re.DOTALL)
+_JUMP = 2
+"""Times the usual step between two frames' numbers, beyond which they do not follow one another."""
+
+
+def numbered(stem: str) -> tuple[str, Decimal] | None:
+    """A clip's name and the number of a frame in it; None for a name that does not end in a number.
+
+    >>> numbered("drive1_000012"), numbered("1403636579.763"), numbered("frame")
+    (('drive1', Decimal('12')), ('', Decimal('1403636579.763')), None)
+    """
+    match = _NUMBERED.fullmatch(stem)
+    return (match["clip"], Decimal(match["number"])) if match else None
+
+
+def sequences_by_name(
+    names: Iterable[str], *, single_images: bool, most_step: int | None = None
+) -> dict[str, list[str]]:
+    """Frames in order of time, by the name of their sequence.
+
+    A sub-folder, or `<clip>_<number>` in one folder, is a sequence; its frames come in the order of their numbers. A
+    jump in these, by more than twice the usual step, begins another sequence, since what was filmed between is not
+    there. A frame without a number is a sequence of its own.
+
+    Args:
+        names: of the frames, with `/` between folders.
+        single_images: no frame follows another.
+        most_step: of numbers from a frame to the next; None for twice the usual one.
+    """
+    clips: dict[str, list[tuple[Decimal, str]]] = {}
+    for name in names:
+        folder, _, stem = name.rpartition("/")
+        parts = None if single_images else numbered(stem)
+        clip, number = parts or (stem, Decimal(0))
+        clips.setdefault("/".join(filter(None, (folder, clip))), []).append((number, name))
+    found: dict[str, list[str]] = {}
+    for clip in sorted(clips, key=natural_key):
+        frames = sorted(clips[clip], key=lambda frame: (frame[0], natural_key(frame[1])))
+        steps = [after[0] - before[0] for before, after in pairwise(frames)]
+        most = most_step or (_JUMP * median_low(steps) if steps else 0)
+        runs = [[frames[0][1]]]
+        for step, (_, name) in zip(steps, frames[1:], strict=True):
+            if step > most:
+                runs.append([])
+            runs[-1].append(name)
+        for run in runs:
+            found[clip if len(runs) == 1 else f"{clip}@{run[0].rpartition('/')[2]}"] = run
+    return found
