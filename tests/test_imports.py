@@ -45,6 +45,7 @@ OPTIONAL = (
 FIRST_MISSING = {
     "tdnet-export": "export",
     "tdnet-bench": "bench",
+    "tdnet-eval": "eval",
     "tdnet-run": "cli",
     "tdnet-inspect": "cli",
 }

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-from tdnet_bench.documents.document import check_result_path
+from tdnet_eval.result_file import check_result_path
 from tdnet_bench.documents.journal import JOURNAL_SUFFIX
 from tdnet_runtime.errors import OptionError
 

@@ -2,3 +2,14 @@
 
 Importing this package needs none of its extras.
 """
+
+from __future__ import annotations
+
+from tdnet_runtime.extras import launch
+
+__all__ = ["main"]
+
+
+def main() -> None:
+    """Console script `tdnet-eval`."""
+    launch("tdnet-eval", "tdnet_eval.cli:app", extra="eval")

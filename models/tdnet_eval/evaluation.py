@@ -60,7 +60,7 @@ class JudgedFrame:
         sequence: its index in the data set; `place` is the frame's in the sequence.
         image: uint8 RGB [H, W, 3].
         truth: its label image, uint8 [H', W'], train ids; None without one.
-        labels: by side, uint8 [H, W]; likewise `judgements`.
+        labels: by side, uint8 [H, W]; likewise `judgements`, and `paths` and `cold` of `Segmented`.
     """
 
     sequence: int
@@ -70,6 +70,8 @@ class JudgedFrame:
     truth: Array | None
     labels: Mapping[str, Array]
     judgements: Mapping[str, Judgement]
+    paths: Mapping[str, int]
+    cold: Mapping[str, bool]
 
 
 def evaluate(
@@ -164,6 +166,8 @@ def evaluate_together(
                             truth=truth,
                             labels=labels,
                             judgements=judged,
+                            paths={name: result.path for name, result in made.items()},
+                            cold={name: result.cold for name, result in made.items()},
                         )
                     )
     return evaluations

@@ -16,7 +16,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from tdnet_bench.documents.document import Document, write_document, write_result
+from tdnet_bench.documents.document import Document, write_document
+from tdnet_eval.result_file import write_result
 from tdnet_bench.documents.journal import journal_path, read_run
 from tdnet_bench.gpu_check.process import DONE, Ended
 from tdnet_bench.gpu_check.records import BACKENDS, LIMITS_S, CheckOptions, GpuCheck, StepRun

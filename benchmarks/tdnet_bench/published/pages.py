@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import typer
 
-from tdnet_bench.documents.document import write_result
+from tdnet_eval.result_file import write_result
 from tdnet_bench.published.gpu_table import gpu_table
 from tdnet_bench.published.markdown import Link
 from tdnet_bench.published.quality_tables import camvid_class_table, camvid_table

@@ -10,7 +10,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from tdnet_bench.documents.document import Document, records_as_json, write_document
+from tdnet_eval.result_file import records_as_json
+from tdnet_bench.documents.document import Document, write_document
 from tdnet_bench.documents.journal import (
     Journal,
     JournalHeader,

@@ -8,7 +8,8 @@ import msgspec
 import pytest
 from rich.console import Console
 
-from tdnet_bench.documents.document import Document, records_as_json
+from tdnet_eval.result_file import records_as_json
+from tdnet_bench.documents.document import Document
 from tdnet_bench.records.config import SideSpec
 from tdnet_bench.records.frames import FrameRecord, PacedRecord
 from tdnet_bench.statistics.latency import Drift

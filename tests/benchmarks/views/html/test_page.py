@@ -13,8 +13,9 @@ import pytest
 from tests.benchmarks.views.html.reading import ReadPage, read_page
 from tests.benchmarks.views.html.rich import COLORS, PEER, SUBJECT
 
+from tdnet_eval.result_file import records_as_json
 from tdnet_bench.benchmark import run_benchmark
-from tdnet_bench.documents.document import Document, records_as_json
+from tdnet_bench.documents.document import Document
 from tdnet_bench.loops.back_to_back import warm_up
 from tdnet_bench.loops.parts import Pace
 from tdnet_bench.options import BenchOptions

@@ -1,0 +1,63 @@
+"""`--data`: a folder, a known data set's folder, or a TOML file of settings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import get_args
+
+import msgspec
+
+from tdnet_data.settings import DataSettings, Kind
+from tdnet_runtime.errors import OptionError
+from tdnet_runtime.extras import require
+
+__all__ = ["settings_from_option"]
+
+_KINDS = get_args(Kind)
+
+
+def settings_from_option(text: str) -> DataSettings:
+    """What `--data` names: `FOLDER`, `KIND:FOLDER` or `X.toml`, whose `root` is relative to the file's folder.
+
+    Raises:
+        OptionError: no such file or folder, or a file that is no settings.
+        MissingExtraError: a TOML file on Python 3.10 without tomli.
+    """
+    kind, colon, folder = text.partition(":")
+    if colon and kind in _KINDS:
+        return DataSettings(kind=kind, root=str(_folder(folder, text)))
+    path = Path(text)
+    if path.suffix.lower() == ".toml":
+        return _settings_from_toml(path)
+    if colon and not path.exists() and "/" not in kind:
+        raise OptionError(
+            f"--data knows no kind of data set {kind!r}; known are {', '.join(_KINDS)}, as in camvid:/data/camvid: {text!r}"
+        )
+    return DataSettings(root=str(_folder(text, text)))
+
+
+def _folder(folder: str, text: str) -> Path:
+    path = Path(folder).expanduser()
+    if not folder or not path.is_dir():
+        found = "nothing" if not path.exists() else "a file"
+        raise OptionError(
+            f"--data needs a folder or a .toml file, but there is {found if folder else 'no name after the colon'}: {text!r}"
+        )
+    return path
+
+
+def _settings_from_toml(path: Path) -> DataSettings:
+    require("tomllib" if _has_tomllib() else "tomli", extra="eval")
+    try:
+        settings = msgspec.toml.decode(path.read_bytes(), type=DataSettings)
+    except OSError as error:
+        raise OptionError(f"--data cannot be read: {error.strerror or error}: {str(path)!r}") from error
+    except (msgspec.MsgspecError, ValueError) as error:
+        raise OptionError(f"--data is no settings of a data set ({error}): {str(path)!r}") from error
+    return msgspec.structs.replace(settings, root=str(path.parent / Path(settings.root).expanduser()))
+
+
+def _has_tomllib() -> bool:
+    import importlib.util
+
+    return importlib.util.find_spec("tomllib") is not None
