@@ -209,6 +209,7 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         threads: of PyTorch; None for all CPUs.
         checkpoint_minutes: the longest that a kill can cost.
         log_steps: steps of the optimiser in one line of the journal.
+        half_checkpoints: `best.pth` and `last.pth` hold FP16 weights, where FP16 has room for them: half the size.
     """
 
     batch: int = 8
@@ -223,6 +224,7 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     threads: int | None = None
     checkpoint_minutes: float = 10.0
     log_steps: int = 10
+    half_checkpoints: bool = False
 
 
 class TrainSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

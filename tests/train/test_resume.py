@@ -41,7 +41,7 @@ def test_what_was_written_after_the_checkpoint_is_computed_again(trained, tmp_pa
 
 
 def test_accumulation_goes_on_within_an_epoch(trained, tmp_path):
-    options = ("run.accumulate=3", "run.batch=1", "stages.0.steps=2", "stages.1.steps=3")
+    options = ("run.accumulate=3", "stages.0.steps=2", "stages.1.steps=3")
     options += ("stages.1.warmup_steps=1",)
     whole = trained(tmp_path / "whole", *options)
     trained(tmp_path / "parts", *options, stop_at=4)

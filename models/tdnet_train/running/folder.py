@@ -79,12 +79,14 @@ class RunFolder:
             file.write("".join(json.dumps(entry) + "\n" for entry in kept).encode())
 
     def save_network(
-        self, path: Path, weights: Mapping[str, torch.Tensor], *, epoch: int, iou: float
+        self, path: Path, weights: Mapping[str, torch.Tensor], *, step: int, iou: float, half: bool = False
     ) -> None:
-        """Write a checkpoint for `tdnet-export`."""
+        """Write a checkpoint for `tdnet-export`, in FP16 if `half`; `epoch` in it is the step, as in the public code."""
         state = {key: value.detach().cpu().contiguous() for key, value in weights.items()}
+        if half:
+            state = {key: _halved(value) for key, value in state.items()}
         with atomic_file(path) as file:
-            torch.save({"epoch": epoch, "model_state": state, "best_iou": iou}, file)
+            torch.save({"epoch": step, "model_state": state, "best_iou": iou}, file)
 
     def save_state(self, state: Mapping[str, Any]) -> None:
         """Write what is needed to go on."""
@@ -112,3 +114,11 @@ class RunFolder:
                 f"again, with start.checkpoint = {os.fspath(self.last)!r}"
             )
         return state
+
+
+def _halved(value: torch.Tensor) -> torch.Tensor:
+    """In FP16 where that keeps it finite: variances of BatchNorm may not be."""
+    if not value.is_floating_point():
+        return value
+    halved = value.half()
+    return halved if bool(halved.isfinite().all()) else value

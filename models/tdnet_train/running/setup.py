@@ -12,6 +12,7 @@ from tdnet_data.opening import open_dataset
 from tdnet_models.checkpoint import load_checkpoint
 from tdnet_models.preprocessing import PRESETS, Preprocessing
 from tdnet_models.tdnet import PerFrameNetwork
+from tdnet_models.variants import NetworkSpec
 from tdnet_runtime.errors import OptionError
 from tdnet_train.losses.cross_entropy import CrossEntropy
 from tdnet_train.losses.objective import Objective, Weights
@@ -71,6 +72,11 @@ def prepared(settings: TrainSettings, ranks: Ranks) -> Setup:
             f"the data set {train.name!r} has {classes} class; expected two or more: name background too"
         )
     spec = spec_from_settings(settings.network, classes=classes)
+    if run.batch * ranks.size == 1 and not run.freeze_norm and _smallest_map(spec) == 1:
+        raise OptionError(
+            f"run.batch is 1, and BatchNorm sees one value for each channel in a map of {spec.name} at "
+            f"{spec.input_size[0]}x{spec.input_size[1]}; expected 2 or more, or run.freeze_norm = true"
+        )
     network = fresh_network(spec, seed=run.seed)
     taken = take_start(network, settings.start)
     clip_network = ClipNetwork(
@@ -110,6 +116,14 @@ def prepared(settings: TrainSettings, ranks: Ranks) -> Setup:
         stage_data=tuple(_stage_data(settings, stage, train) for stage in settings.stages),
         validation=validation,
     )
+
+
+def _smallest_map(spec: NetworkSpec) -> int:
+    """Positions of the smallest map that a BatchNorm sees: the pyramid's 1×1 grid, or FANet's coarsest level."""
+    if spec.variant.family == "psp":
+        return 1
+    height, width = spec.input_size
+    return -(-height // 64) * -(-width // 64)
 
 
 def _stage_data(settings: TrainSettings, stage: StageSettings, train: DataSet) -> DataSet | Mixture:

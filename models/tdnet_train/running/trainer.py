@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -176,6 +177,10 @@ class Trainer:
         """Those that are validated and saved for export."""
         return self._network.weights() if self._average is None else self._average.state
 
+    def _save(self, path: Path, iou: float) -> None:
+        half = self._setup.settings.run.half_checkpoints
+        self._folder.save_network(path, self._weights(), step=self.progress.step, iou=iou, half=half)
+
     def _log(self, stage: Stage, rate: float) -> None:
         progress, run = self.progress, self._setup.settings.run
         step_s = progress.seconds / max(progress.window_steps, 1)
@@ -203,7 +208,7 @@ class Trainer:
             best = miou > progress.best
             if best:
                 progress.best = miou
-                self._folder.save_network(self._folder.best, self._weights(), epoch=progress.step, iou=miou)
+                self._save(self._folder.best, miou)
             event = Validated(
                 step=progress.step,
                 epoch=epoch,
@@ -242,11 +247,9 @@ class Trainer:
                     "progress": progress.state(),
                 }
             )
-            self._folder.save_network(
-                self._folder.last, self._weights(), epoch=progress.step, iou=max(progress.best, 0.0)
-            )
+            self._save(self._folder.last, max(progress.best, 0.0))
             if self._validation is None and progress.stage == len(self._setup.settings.stages):
-                self._folder.save_network(self._folder.best, self._weights(), epoch=progress.step, iou=0.0)
+                self._save(self._folder.best, 0.0)
         self._setup.ranks.wait()
 
     def _build_validation(self) -> Validation | None:

@@ -40,8 +40,8 @@ def per_frame_weights(spec: NetworkSpec, path: str, weights: str | None) -> tupl
 
     As the public `split_psp_dict` and `split_fanet_dict` (Training/ptsemseg/utils.py) do it. PSPNet: `pretrained` and the
     pyramid's convolutions go to every path whole; the head's 3×3 convolution loses the input channels that the path's half
-    leaves out (td4 only: the public td2_psp leaves its heads, whose middle layer is narrower, at random); `auxlayer` goes to
-    all. FANet: `resnet`, `ffm_*`, and `clslayer_8` as the head.
+    leaves out (td4 only: the public td2_psp leaves its heads, whose middle layer is narrower, at random); `auxlayer` goes
+    to all. FANet: `resnet`, `ffm_*`, and `clslayer_8` as the head.
 
     Raises:
         CheckpointError: no such names in the file.
