@@ -3,9 +3,7 @@
 As in the public training code (Training/ptsemseg/models/td*/td*.py, `forward_path*`): every frame of a clip runs its own
 sub-network, the newest at full resolution, and nothing is detached: gradients of the newest frame's loss reach the
 sub-networks of the frames before it through their keys, values and queries. All of them are in training mode, so that all
-move their BatchNorm statistics. Differences, which change no value but BatchNorm's batch statistics: features are
-subsampled before keys and values are made of them (td4_psp does, td2 encodes first and subsamples after), and φ is applied
-to the memory's values instead of the attention's result (spec §5).
+move their BatchNorm statistics. φ is applied to the memory's values instead of the attention's result (spec §5).
 """
 
 from __future__ import annotations
@@ -179,11 +177,21 @@ class ClipNetwork(nn.Module):
         return maps, fanet_features(maps, neck)  # type: ignore[arg-type]  # they are FastAttention
 
     def remember(self, path: int, x: torch.Tensor, *, with_query: bool = True) -> Remembered:
-        """Features x [N, C, h, w] of a frame of `path` → what it leaves to later ones; the oldest needs no query."""
-        x = x[:, :, :: self.memory_stride, :: self.memory_stride]
+        """Features x [N, C, h, w] of a frame of `path` → what it leaves to later ones; the oldest needs no query.
+
+        In training the keys' BatchNorm sees all positions for m = 2 and the subsampled ones for m = 4, as in the public
+        code's `Encoding`, which subsamples after it and before it.
+        """
+        n = self.memory_stride
+        sampled = x[:, :, ::n, ::n]
         encoding = self.network.get_submodule(f"enc{path}")
-        query = encoding.get_submodule("w_qs")(x) if with_query and self.propagation == "chain" else None
-        return Remembered(query, encoding.get_submodule("w_ks")(x), encoding.get_submodule("w_vs")(x))
+        if self.training and self.paths == 2:
+            key = encoding.get_submodule("w_ks.1")(encoding.get_submodule("w_ks.0")(x)[:, :, ::n, ::n])
+        else:
+            key = encoding.get_submodule("w_ks")(sampled)
+        needed = with_query and self.propagation == "chain"
+        query = encoding.get_submodule("w_qs")(sampled) if needed else None
+        return Remembered(query, key, encoding.get_submodule("w_vs")(sampled))
 
     def classify(
         self, path: int, x: torch.Tensor, memory: list[Remembered]
