@@ -49,7 +49,7 @@ def open_dataset(settings: DataSettings, split: str) -> DataSet:
         )
     images = [frame.image.path for each in sequences for frame in each.frames if frame.image.index is None]
     return DataSet(
-        name=settings.name or (root.resolve().name if settings.kind == "folder" else settings.kind),
+        name=settings.name or (root.absolute().name if settings.kind == "folder" else settings.kind),
         split=split,
         classes=classes,
         sequences=tuple(sequences),
