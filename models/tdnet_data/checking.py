@@ -29,12 +29,14 @@ class Findings:
         notes: on what is allowed and may still surprise, a line each.
         pixels: int64 [K], how many pixels of each class the label images have.
         ignored: how many are ignored.
+        sizes_hw: (H, W) of the frames, each size once.
     """
 
     problems: tuple[str, ...]
     notes: tuple[str, ...]
     pixels: npt.NDArray[np.int64]
     ignored: int
+    sizes_hw: tuple[tuple[int, int], ...]
 
     def require(self) -> None:
         """Raise DataError with the first problem where there is one."""
@@ -51,6 +53,7 @@ class _Account:
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     ignored: int = 0
+    sizes_hw: dict[tuple[int, int], None] = field(default_factory=dict)
 
     @property
     def is_full(self) -> bool:
@@ -82,6 +85,7 @@ def check_dataset(
         notes=tuple(account.notes),
         pixels=account.pixels,
         ignored=account.ignored,
+        sizes_hw=tuple(account.sizes_hw),
     )
 
 
@@ -120,7 +124,7 @@ def _look_through(dataset: DataSet, reach: int, account: _Account, on_frame: Cal
         return
     blank = 0
     for sequence in dataset.sequences:
-        first: tuple[Frame, tuple[int, ...]] | None = None
+        first: tuple[Frame, tuple[int, int]] | None = None
         for frame in sequence.frames:
             if frame not in wanted:
                 continue
@@ -130,7 +134,9 @@ def _look_through(dataset: DataSet, reach: int, account: _Account, on_frame: Cal
                 if frame.label is None and not reads_all:
                     _look_for(frame)
                 else:
-                    size_hw = dataset.image(frame).shape[:2]
+                    height, width, _ = dataset.image(frame).shape
+                    size_hw = height, width
+                    account.sizes_hw.setdefault(size_hw)
                     first = first or (frame, size_hw)
                     _require_size(frame, size_hw, *first)
                     if frame.label is not None:
@@ -149,7 +155,7 @@ def _look_for(frame: Frame) -> None:
         raise DataError(f"reading a frame: there is no file, or it is empty: {frame.image}")
 
 
-def _require_size(frame: Frame, size_hw: tuple[int, ...], first: Frame, first_hw: tuple[int, ...]) -> None:
+def _require_size(frame: Frame, size_hw: tuple[int, int], first: Frame, first_hw: tuple[int, int]) -> None:
     if size_hw != first_hw:
         raise DataError(
             f"reading a frame: it is {_by(size_hw)} (height x width), {first.image} of the same sequence {_by(first_hw)}; "
@@ -157,11 +163,12 @@ def _require_size(frame: Frame, size_hw: tuple[int, ...], first: Frame, first_hw
         )
 
 
-def _count(labels: npt.NDArray[np.uint8], frame: Frame, size_hw: tuple[int, ...], account: _Account) -> bool:
+def _count(labels: npt.NDArray[np.uint8], frame: Frame, size_hw: tuple[int, int], account: _Account) -> bool:
     """Count the pixels of each class; whether there are none."""
-    if labels.shape != size_hw:
+    height, width = labels.shape
+    if (height, width) != size_hw:
         raise DataError(
-            f"reading labels: the label image is {_by(labels.shape)} (height x width), its frame {_by(size_hw)}; size_hw "
+            f"reading labels: the label image is {height}x{width} (height x width), its frame {_by(size_hw)}; size_hw "
             f"brings both to one size: '{frame.label}'"
         )
     counts = np.bincount(labels.ravel(), minlength=IGNORE + 1)
@@ -196,5 +203,5 @@ def _note_beginnings(dataset: DataSet, reach: int, account: _Account) -> None:
         )
 
 
-def _by(size_hw: tuple[int, ...]) -> str:
+def _by(size_hw: tuple[int, int]) -> str:
     return f"{size_hw[0]}x{size_hw[1]}"

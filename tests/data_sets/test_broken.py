@@ -189,6 +189,26 @@ def confidence_of_another_size(root):
     return {"confidence": "sure", "min_confidence": 0.5}
 
 
+@broken(r"min_confidence is 0.5, but confidence names no folder")
+def confidence_without_images(root):
+    return {"min_confidence": 0.5}
+
+
+@broken(r"'.*walk/000001.png' and frame 1 of '.*walk.mkv' are both called 'walk/000001'; rename one of them")
+def an_image_called_like_a_videos_frame(root):
+    pytest.importorskip("av")
+    from tests.runtime.media.conftest import encode_video
+
+    write(root / "images" / "train" / "walk" / "000001.png", picture(0, (36, 52)))
+    frames = [picture(index, (36, 52)) for index in range(3)]
+    encode_video(root / "images" / "train" / "walk.mkv", frames, codec="ffv1")
+
+
+@broken(r"the depth is stated to be 10 bits, but its samples have 8 bits: '.*drive1_8.png'")
+def another_depth_than_stated(root):
+    return {"bit_depth": 10}
+
+
 @broken(r"2 \(240 pixels\) is no label; expected 0 to 1, 255: '.*drive1_10.png'")
 def a_map_without_a_label(root):
     return {"map": {"0": "road", "1": "sky"}}

@@ -89,6 +89,21 @@ def test_single_images_follow_no_other(folder):
     assert [frame.name for frame in dataset.clip_frames(3)] == list(LABELLED)
 
 
+@pytest.mark.parametrize(("single", "count"), [(("train",), 6), (("val",), 2), ((), 2)])
+def test_some_splits_may_be_single_images(folder, single, count):
+    assert len(opened(folder, single_images=single).sequences) == count
+
+
+def test_frames_and_labels_in_one_folder(tmp_path):
+    for name in ("a_1", "a_2"):
+        write(tmp_path / "train" / f"{name}.jpg", picture(0))
+    write(tmp_path / "train" / "a_2_mask.png", truth(0))
+    (tmp_path / "names.txt").write_text("road\nsky\ncar")
+    dataset = opened(tmp_path, images="{split}", labels="{split}", label_suffix="_mask")
+    assert names(dataset) == {"a": ["a_1", "a_2"]}
+    assert dataset.labelled == ((0, 1),)
+
+
 def test_names_without_a_number_are_single_images(tmp_path):
     for name in ("kitchen", "hall", "1403636579.763555", "1403636579.813555", "1403636580.013"):
         write(tmp_path / "images" / "train" / f"{name}.jpg", picture(0))
@@ -223,6 +238,7 @@ def test_counts_and_notes(folder):
     expected = sum(np.bincount(truth(seed).ravel(), minlength=256)[:3] for seed in (2, 4, 5))
     assert findings.pixels.tolist() == expected.tolist()
     assert findings.ignored == 3
+    assert findings.sizes_hw == ((24, 32),)
     (note,) = findings.notes
     assert "before 1 labelled frames there are fewer than 2 frames" in note
     assert check_dataset(opened(folder, single_images=True)).notes == ()
