@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from tdnet_data.dataset import IGNORE, Classes, DataSet, Frame
 from tdnet_data.mixture import Mixture
+from tdnet_data.sequencing import holes
 from tdnet_runtime.errors import DataError, TdnetError
 
 __all__ = ["Findings", "check_apart", "check_dataset"]
@@ -144,6 +145,8 @@ def _look_through(dataset: DataSet, reach: int, account: _Account, on_frame: Cal
             except TdnetError as error:
                 account.problems.append(str(error))
             on_frame()
+    if any(len(sequence.frames) > 1 for sequence in dataset.sequences):
+        account.notes += _note_holes(dataset)
     if blank:
         account.notes.append(f"{dataset.description}: {blank} label images are ignored from edge to edge")
     _note_beginnings(dataset, reach, account)
@@ -191,6 +194,18 @@ def _empty_classes(
         f"looking through the labels: no pixel is {name!r} (class {index}); {advice}: {where}"
         for index, name in enumerate(classes.names)
         if account.pixels[index] == 0 and name not in allowed
+    ]
+
+
+def _note_holes(dataset: DataSet) -> list[str]:
+    frames = [frame for each in dataset.sequences for frame in each.frames if frame.image.index is None]
+    found = holes(frame.name for frame in frames)
+    if not found:
+        return []
+    (before, after), more = found[0], len(found) - 1
+    others = f", and at {more} more places" if more else ""
+    return [
+        f"{dataset.description}: by their numbers, frames between {before!r} and {after!r} are missing{others}"
     ]
 
 

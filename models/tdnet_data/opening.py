@@ -50,8 +50,17 @@ def _opened(settings: DataSettings, split: str) -> DataSet:
     stored_split = settings.splits.get(split, split)
     layout = chosen_layout(settings, kind, root, stored_split)
     classes = classes_of(settings, kind, root)
+    single_images = _are_single(settings, kind, split)
     if settings.kind == "cityscapes" and {settings.images, settings.labels, settings.masks} == {None}:
-        sequences, has_train_ids = cityscapes_sequences(root, layout, stored_split)
+        for name in ("confidence", "label_suffix", "list_file"):
+            if getattr(settings, name) is not None:
+                raise DataError(
+                    f"opening a data set: {name} does not go with Cityscapes' own folders; name images and labels as well: "
+                    f"'{root}'"
+                )
+        sequences, has_train_ids = cityscapes_sequences(
+            root, layout, stored_split, single_images=single_images
+        )
         kind = replace(kind, ids=None) if has_train_ids else kind
     else:
         sequences = folder_sequences(
@@ -59,7 +68,7 @@ def _opened(settings: DataSettings, split: str) -> DataSet:
             layout,
             confidence=settings.confidence,
             split=stored_split,
-            single_images=_are_single(settings, kind, split),
+            single_images=single_images,
         )
     images = [frame.image.path for each in sequences for frame in each.frames if frame.image.index is None]
     return DataSet(

@@ -11,7 +11,7 @@ __all__ = ["DataSettings", "Kind"]
 Kind = Literal["folder", "camvid", "cityscapes", "nyudv2"]
 Channel = Annotated[int, msgspec.Meta(ge=0, le=255)]
 Side = Annotated[int, msgspec.Meta(ge=1, le=1 << 15)]  # the most that OpenCV resizes to
-Path = Annotated[str, msgspec.Meta(min_length=1)]
+Path = Annotated[str, msgspec.Meta(pattern=r"^[^\0]+$")]
 
 
 class DataSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -189,6 +189,11 @@ def confidence_of_another_size(root):
     return {"confidence": "sure", "min_confidence": 0.5}
 
 
+@broken(r"opening a data set: File name too long: '.*xxx'")
+def a_name_that_no_folder_can_have(root):
+    return {"images": "x" * 300}
+
+
 @broken(r"min_confidence is 0.5, but confidence names no folder")
 def confidence_without_images(root):
     return {"min_confidence": 0.5}

@@ -205,6 +205,8 @@ def test_mixing_needs_the_same_classes(tmp_path):
         DataError, match="'b' has the classes road, sky, tram; expected those of 'a', road, sky"
     ):
         open_mixture(settings, "train")
+    with pytest.raises(DataError, match="mixing data sets: there is none"):
+        open_mixture((), "train")
     mixed = open_mixture((settings[0], settings[0]), "train")
     assert [weight for _, weight in mixed.parts] == [2.0, 2.0]
     findings = check_dataset(mixed)
@@ -244,11 +246,24 @@ def test_counts_and_notes(folder):
     assert check_dataset(opened(folder, single_images=True)).notes == ()
 
 
+def test_frames_that_are_missing_by_their_numbers_are_noted(folder):
+    (folder / "images" / "train" / "drive2_2.png").rename(folder / "images" / "train" / "drive1_12.png")
+    (folder / "labels" / "train" / "drive2_2.png").unlink()
+    write(folder / "images" / "train" / "drive1_17.png", picture(0))
+    dataset = opened(folder)
+    assert set(names(dataset)) == {"drive1@drive1_8", "drive1@drive1_17", "drive2"}
+    note, *_ = check_dataset(dataset).notes
+    assert note.endswith("between 'drive1_10' and 'drive1_12' are missing, and at 1 more places")
+
+
 def test_settings_come_from_a_table():
     table = {"root": "x", "map": {"0": "road", "1": 3}, "size_hw": [360, 480], "ignore_colors": [[0, 0, 0]]}
     settings = msgspec.convert(table, DataSettings)
     assert settings.map == {"0": "road", "1": 3}
     with pytest.raises(msgspec.ValidationError, match="unknown field `rooot`"):
         msgspec.convert({"root": "x", "rooot": "y"}, DataSettings)
+    for path in ("", "a\0b"):
+        with pytest.raises(msgspec.ValidationError, match="matching regex"):
+            msgspec.convert({"root": path}, DataSettings)
     with pytest.raises(msgspec.ValidationError, match=r"<= 1.0.*min_confidence"):
         msgspec.convert({"root": "x", "min_confidence": 50}, DataSettings)

@@ -96,9 +96,23 @@ def test_cityscapes(tmp_path, ids):
     np.testing.assert_array_equal(dataset.image(dataset.sequences[1].frames[0]), picture(16))
 
 
-def test_cityscapes_without_sequences_is_single_images(tmp_path):
-    dataset = opened("cityscapes", write_cityscapes(tmp_path, clip=()))
+@pytest.mark.parametrize(("clip", "single"), [((), None), (range(16, 20), True)])
+def test_cityscapes_as_single_images(tmp_path, clip, single):
+    dataset = opened("cityscapes", write_cityscapes(tmp_path, clip=clip), single_images=single)
     assert [len(sequence.frames) for sequence in dataset.sequences] == [1, 1]
+    with pytest.raises(
+        DataError, match="confidence does not go with Cityscapes' own folders; name images and"
+    ):
+        opened("cityscapes", tmp_path, confidence="sure")
+
+
+def test_cityscapes_frames_with_other_labels(tmp_path):
+    write_cityscapes(tmp_path)
+    for city, number in (("aachen", "000000_000019"), ("bonn", "000012_000019")):
+        write(tmp_path / "guessed" / city / f"{city}_{number}_leftImg8bit.png", truth(0))
+    ids = {"0": "road", "1": "sidewalk", "2": "building"}
+    dataset = opened("cityscapes", tmp_path, images="leftImg8bit/{split}", labels="guessed", map=ids)
+    np.testing.assert_array_equal(first_labels(dataset), truth(0))
 
 
 @pytest.mark.parametrize(
