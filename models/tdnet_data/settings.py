@@ -39,7 +39,7 @@ class DataSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
         single_images: frames of one folder do not follow one another in time.
         splits: this data set's own names of splits, such as `{val = "validation"}`.
         may_be_empty: classes that need not occur.
-        weight: share of the clips of an epoch, against other data sets'; None: as many as labelled frames.
+        weight: how often each labelled frame comes in an epoch: 0.5 for half of them, 3 for each three times.
     """
 
     root: str
@@ -61,4 +61,4 @@ class DataSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     single_images: bool | None = None
     splits: dict[str, str] = {}
     may_be_empty: tuple[str, ...] = ()
-    weight: Annotated[float, msgspec.Meta(gt=0)] | None = None
+    weight: Annotated[float, msgspec.Meta(gt=0)] = 1.0
