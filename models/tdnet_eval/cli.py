@@ -71,7 +71,9 @@ def evaluate(
     size: Annotated[
         str | None, typer.Option(metavar="HxW", help="--ckpt's input size; see tdnet-export.")
     ] = None,
-    memory_stride: Annotated[int | None, typer.Option(metavar="N", help="--ckpt's; see tdnet-export.")] = None,
+    memory_stride: Annotated[
+        int | None, typer.Option(metavar="N", help="--ckpt's; see tdnet-export.")
+    ] = None,
     preprocessing: Annotated[
         str | None,
         typer.Option(
@@ -114,13 +116,16 @@ def evaluate(
     ] = None,
     json: Annotated[
         Path | None,
-        typer.Option(help="Write every figure and every frame's scores here. An earlier document is replaced."),
+        typer.Option(
+            help="Write every figure and every frame's scores here. An earlier document is replaced."
+        ),
     ] = None,
     markdown: Annotated[Path | None, typer.Option(metavar="X.md", help="Write the tables here.")] = None,
     pictures: Annotated[
         Path | None,
         typer.Option(
-            metavar="DIR", help="Write the confusion matrices and the first side's worst frames here, as PNGs."
+            metavar="DIR",
+            help="Write the confusion matrices and the first side's worst frames here, as PNGs.",
         ),
     ] = None,
     worst: Annotated[int, typer.Option(min=1, help="How many worst frames.")] = 5,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import get_args
+from typing import cast, get_args
 
 import msgspec
 
@@ -25,7 +25,7 @@ def settings_from_option(text: str) -> DataSettings:
     """
     kind, colon, folder = text.partition(":")
     if colon and kind in _KINDS:
-        return DataSettings(kind=kind, root=str(_folder(folder, text)))
+        return DataSettings(kind=cast(Kind, kind), root=str(_folder(folder, text)))
     path = Path(text)
     if path.suffix.lower() == ".toml":
         return _settings_from_toml(path)
@@ -39,10 +39,8 @@ def settings_from_option(text: str) -> DataSettings:
 def _folder(folder: str, text: str) -> Path:
     path = Path(folder).expanduser()
     if not folder or not path.is_dir():
-        found = "nothing" if not path.exists() else "a file"
-        raise OptionError(
-            f"--data needs a folder or a .toml file, but there is {found if folder else 'no name after the colon'}: {text!r}"
-        )
+        found = "no name after the colon" if not folder else "a file" if path.exists() else "nothing"
+        raise OptionError(f"--data needs a folder or a .toml file, but there is {found}: {text!r}")
     return path
 
 

@@ -97,7 +97,7 @@ class SideScores(Record, frozen=True, kw_only=True):
 
 
 class GapRecord(Record, frozen=True, kw_only=True):
-    """Of frames after a gap: see `GapScore`, whose fields these are, and the run without gap that they are compared with."""
+    """Of frames after a gap; see `GapScore`. The first is of the run without gap that the others are compared with."""
 
     what: str
     dropped: int | None

@@ -1,8 +1,8 @@
 """What lost frames and cuts cost: labels and scores right after them, against a run without.
 
-A stream's whole memory is the last m−1 frames that it was given (spec §3). So the labels of a frame after a gap are those of
-a short stream: the m−1 frames (or a few more, so that the same sub-network runs on the frame as in the run without gap)
-that end where the gap begins, then the frame. That is done for every frame, not only at a few gaps of one run.
+A stream's whole memory is the last m−1 frames that it was given (spec §3). So the labels of a frame after a gap are those
+of a short stream: the m−1 frames (or a few more, so that the same sub-network runs on the frame as in the run without
+gap) that end where the gap begins, then the frame. That is done for every frame, not only at a few gaps of one run.
 """
 
 from __future__ import annotations
@@ -23,7 +23,17 @@ from tdnet_runtime.errors import OptionError
 if TYPE_CHECKING:
     from tdnet_data.dataset import DataSet, Frame
 
-__all__ = ["CUT", "GAP", "RESET", "GapScore", "Place", "cut_places", "gap_targets", "measure_gaps", "memory_of"]
+__all__ = [
+    "CUT",
+    "GAP",
+    "RESET",
+    "GapScore",
+    "Place",
+    "cut_places",
+    "gap_targets",
+    "measure_gaps",
+    "memory_of",
+]
 
 GAP, CUT, RESET = "gap", "cut", "reset"
 
@@ -129,9 +139,7 @@ def measure_gaps(
 class _Measuring:
     """The scores so far, and the frames that are needed again and again."""
 
-    def __init__(
-        self, dataset: DataSet, cut: DataSet | None, *, paths: int, gaps: tuple[int, ...]
-    ) -> None:
+    def __init__(self, dataset: DataSet, cut: DataSet | None, *, paths: int, gaps: tuple[int, ...]) -> None:
         self._data, self._cut, self._paths, self._gaps = dataset, cut, paths, gaps
         self.scores: dict[tuple[str, int | None, int], GapScore] = {}
         self._image = lru_cache(max(gaps, default=0) + 4 * paths)(self._read)
@@ -146,7 +154,10 @@ class _Measuring:
         """All that is asked of the frame `target` and the m−2 after it."""
         places = [Place(target.sequence, target.frame + i) for i in range(self._paths - 1)]
         after = [self._image(place) for place in places]
-        truths = [truth_of(self._data, self._frame(p), image.shape[:2]) for p, image in zip(places, after, strict=True)]
+        truths = [
+            truth_of(self._data, self._frame(p), image.shape[:2])
+            for p, image in zip(places, after, strict=True)
+        ]
         expected: list[Array] = []
         for what, dropped, before in self._histories(target, share=share):
             stream.reset()
@@ -168,7 +179,10 @@ class _Measuring:
 
     def _score(self, what: str, dropped: int | None, after: int) -> GapScore:
         nothing = GapScore(
-            what=what, dropped=dropped, after=after, confusion=Confusion.nothing(len(self._data.classes.names))
+            what=what,
+            dropped=dropped,
+            after=after,
+            confusion=Confusion.nothing(len(self._data.classes.names)),
         )
         return self.scores.setdefault((what, dropped, after), nothing)
 
@@ -189,6 +203,6 @@ class _Measuring:
                 f"--cut: {self._cut.name}, split {self._cut.split!r}, has no other sequence of {length} frames to cut "
                 "from; name another split"
             )
-        end = ends[int(share * len(ends))]
-        frames = self._cut.sequences[end.sequence].frames[end.frame - length + 1 : end.frame + 1]
+        last = ends[int(share * len(ends))]
+        frames = self._cut.sequences[last.sequence].frames[last.frame - length + 1 : last.frame + 1]
         yield CUT, None, [self._cut.image(frame) for frame in frames]

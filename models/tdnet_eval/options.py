@@ -89,7 +89,9 @@ class EvalOptions:
         }
         given = [flag for flag, value in of_checkpoint.items() if value is not None]
         if self.ckpt is None and given:
-            raise OptionError(f"{', '.join(given)} goes with --ckpt; a bundle's manifest says it for the bundle")
+            raise OptionError(
+                f"{', '.join(given)} goes with --ckpt; a bundle's manifest says it for the bundle"
+            )
         of_bundles = [
             flag
             for flag, value in (("--precision", self.precisions), ("--backend", self.backends != ("auto",)))
@@ -111,7 +113,9 @@ class EvalOptions:
         if self.pictures is not None:
             check_folder(self.pictures, purpose="pictures")
         elif self.overwrite:
-            raise OptionError("--overwrite goes with --pictures; other files of an evaluation are replaced anyway")
+            raise OptionError(
+                "--overwrite goes with --pictures; other files of an evaluation are replaced anyway"
+            )
 
 
 def parse_size(text: str) -> tuple[int, int]:

@@ -6,6 +6,7 @@ import heapq
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from io import BytesIO
 from pathlib import Path
 
 import cv2
@@ -73,7 +74,9 @@ def write_pictures(
     """
     with OutputFolder(folder, purpose="pictures", overwrite=overwrite) as output:
         for side, confusion in confusions.items():
-            output.put(f"confusion-{_file_name(side)}.png", confusion_picture(confusion, side=side, names=names))
+            output.put(
+                f"confusion-{_file_name(side)}.png", confusion_picture(confusion, side=side, names=names)
+            )
         for place, frame in enumerate(worst.frames, start=1):
             assert frame.truth is not None  # or it has no score
             image = frame_picture(frame.image, frame.labels[worst.side], frame.truth, colors=colors)
@@ -107,14 +110,12 @@ def frame_picture(image: Array, labels: Array, truth: Array, *, colors: ClassCol
 
 def confusion_picture(confusion: Confusion, *, side: str, names: Sequence[str]) -> bytes:
     """A PNG: for each class of the label images, a row, what share of its pixels was labelled as which."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg  # optional, and slow to import
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure  # optional, and slow to import
 
     totals = confusion.counts.sum(1, keepdims=True)
     shares = 100 * confusion.counts / np.maximum(totals, 1)
     inches = 2.5 + _INCHES_PER_CLASS * len(names)
     figure = Figure(figsize=(inches + 0.6, inches), dpi=100, layout="constrained")
-    canvas = FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     shown = axes.imshow(shares, vmin=0, vmax=100, cmap="Blues")
     literal = [name.replace("$", r"\$") for name in names]  # or it would be a formula
@@ -131,9 +132,11 @@ def confusion_picture(confusion: Confusion, *, side: str, names: Sequence[str]) 
                 axes.text(
                     column, row, f"{share:.0f}", ha="center", va="center", fontsize="x-small", color=color
                 )
-    canvas.draw()
-    rgba = np.asarray(canvas.buffer_rgba(), dtype=np.uint8)
-    return encoded_png(np.asarray(cv2.cvtColor(rgba, cv2.COLOR_RGBA2BGR), dtype=np.uint8))
+    file = BytesIO()
+    figure.savefig(file, format="png")
+    drawn = cv2.imdecode(np.frombuffer(file.getvalue(), dtype=np.uint8), cv2.IMREAD_COLOR)
+    assert drawn is not None  # matplotlib has just written it
+    return encoded_png(np.asarray(drawn, dtype=np.uint8))
 
 
 def _file_name(text: str) -> str:

@@ -18,7 +18,9 @@ __all__ = ["markdown_from_document", "report_from_document"]
 def report_from_document(document: Document) -> Group:
     """For a terminal."""
     head = [Text(line) for line in _head(document)]
-    return Group(*head, *(_rich(table) for table in tables_from_document(document)), *map(Text, _foot(document)))
+    return Group(
+        *head, *(_rich(table) for table in tables_from_document(document)), *map(Text, _foot(document))
+    )
 
 
 def markdown_from_document(document: Document) -> str:
@@ -26,7 +28,9 @@ def markdown_from_document(document: Document) -> str:
     lines = [f"# {document.data.description}", "", *(f"- {line}" for line in _head(document))]
     for table in tables_from_document(document):
         lines += ["", f"## {table.title}", "", _line(table.columns)]
-        lines += ["|" + "|".join("---" if i < table.left else "---:" for i, _ in enumerate(table.columns)) + "|"]
+        lines += [
+            "|" + "|".join("---" if i < table.left else "---:" for i, _ in enumerate(table.columns)) + "|"
+        ]
         lines += map(_line, table.rows)
     lines += ["", *(f"- {line}" for line in _foot(document))] if _any(_foot(document)) else []
     lines += ["", *(f"- **{name}**: {meaning}" for name, meaning in document.definitions.items())]
@@ -36,7 +40,9 @@ def markdown_from_document(document: Document) -> str:
 def _head(document: Document) -> Iterator[str]:
     yield f"{document.data.description}; {document.tool} {document.version}, {document.started_at}"
     for name, side in document.sides.items():
-        size = f"{side.size_hw[0]}x{side.size_hw[1]}" + ("" if side.size_is == "exact" else f" ({side.size_is})")
+        size = f"{side.size_hw[0]}x{side.size_hw[1]}" + (
+            "" if side.size_is == "exact" else f" ({side.size_is})"
+        )
         yield f"{name}: {side.network} at {size}, {side.engine}, {side.file} (SHA-256 {side.sha256[:12]})"
 
 
@@ -64,9 +70,7 @@ def _rich(table: PlainTable) -> Table:
         pad_edge=False,
     )
     for index, column in enumerate(table.columns):
-        made.add_column(
-            Text(column), justify="left" if index < table.left else "right", overflow="fold"
-        )
+        made.add_column(Text(column), justify="left" if index < table.left else "right", overflow="fold")
     for row in table.rows:
         made.add_row(*map(Text, row))
     return made

@@ -107,9 +107,7 @@ def run_evaluation(options: EvalOptions, *, phase: Phase) -> Run:
 class _Streaming:
     """The parts of an evaluation that run frames."""
 
-    def __init__(
-        self, options: EvalOptions, dataset: DataSet, opened: Opened, *, phase: Phase
-    ) -> None:
+    def __init__(self, options: EvalOptions, dataset: DataSet, opened: Opened, *, phase: Phase) -> None:
         self._options, self._data, self._opened, self._phase = options, dataset, opened, phase
         self._streams = {side.name: side.open_stream for side in opened.sides}
         self._paths = max(side.info.paths for side in opened.sides)

@@ -150,9 +150,7 @@ def _bundle_side(engine: Path, segmenter: Segmenter, engines: Sequence[Path]) ->
     )
 
 
-def _pytorch_side(
-    options: EvalOptions, ckpt: Path, manifests: Sequence[Manifest]
-) -> tuple[Side, list[str]]:
+def _pytorch_side(options: EvalOptions, ckpt: Path, manifests: Sequence[Manifest]) -> tuple[Side, list[str]]:
     """With what the user said; else what the manifest of a bundle from this very file says; else what is usual."""
     from tdnet_models import load_checkpoint  # needs torch, which only --ckpt does
 
@@ -231,7 +229,9 @@ def _placed(network: Network, options: EvalOptions) -> tuple[Network, str]:
             "a PyTorch with CUDA"
         )
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
-    return network.to(options.device), f"PyTorch {torch.__version__}, {torch.cuda.get_device_name()}, eager, TF32 off"
+    return network.to(
+        options.device
+    ), f"PyTorch {torch.__version__}, {torch.cuda.get_device_name()}, eager, TF32 off"
 
 
 def check_classes(side: Side, dataset: DataSet) -> str | None:
@@ -265,7 +265,9 @@ def check_classes(side: Side, dataset: DataSet) -> str | None:
     if not differing:
         return None
     more = f", and {len(differing) - _SHOWN} more" if len(differing) > _SHOWN else ""
-    return f"{side.name} and the data set call classes by different names: {', '.join(differing[:_SHOWN])}{more}"
+    return (
+        f"{side.name} and the data set call classes by different names: {', '.join(differing[:_SHOWN])}{more}"
+    )
 
 
 def _plain(name: str) -> str:

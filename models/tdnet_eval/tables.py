@@ -65,7 +65,13 @@ def _overview(document: Document) -> PlainTable:
     rows = []
     for side, scores in document.scores.items():
         score = scores.overall
-        row = [side, str(score.frames), str(score.labelled_frames), percent(score.miou), percent(score.pixel_accuracy)]
+        row = [
+            side,
+            str(score.frames),
+            str(score.labelled_frames),
+            percent(score.miou),
+            percent(score.pixel_accuracy),
+        ]
         row += [percent(score.boundary_f), percent(score.temporal_consistency)] if full else []
         if compared:
             row += ["reference" if side == document.reference else percent(score.agreement)]
@@ -76,12 +82,25 @@ def _overview(document: Document) -> PlainTable:
 
 def _paths(document: Document, title: str, parts: _Parts) -> PlainTable:
     full = not document.quick
-    columns = ("side", "position", "labelled", "mIoU", "pixels", *(("boundary F", "consistency") if full else ()))
+    columns = (
+        "side",
+        "position",
+        "labelled",
+        "mIoU",
+        "pixels",
+        *(("boundary F", "consistency") if full else ()),
+    )
     rows = []
     for side, scores in document.scores.items():
         label = side
         for position, score in parts(scores):
-            row = [label, position, str(score.labelled_frames), percent(score.miou), percent(score.pixel_accuracy)]
+            row = [
+                label,
+                position,
+                str(score.labelled_frames),
+                percent(score.miou),
+                percent(score.pixel_accuracy),
+            ]
             row += [percent(score.boundary_f), percent(score.temporal_consistency)] if full else []
             rows.append(tuple(row))
             label = ""

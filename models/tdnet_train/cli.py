@@ -67,14 +67,14 @@ def train(
     """Train a TDNet by grouped knowledge distillation."""
     if (config is None) == (resume is None):
         raise OptionError("name a configuration with --config, or a run to go on with, with --resume")
-    if resume is not None and (out is not None or overrides):
-        raise OptionError("--resume takes all from the run's folder; leave out --out and --set")
+    if resume is not None and (out is not None or overrides or dry_run):
+        raise OptionError("--resume takes all from the run's folder; leave out --out, --set and --dry-run")
 
     from tdnet_train.command import go_on, start  # takes seconds: wrong options need not wait
 
     console = Console(stderr=True)
     if resume is not None:
-        go_on(resume, console, dry_run=dry_run, tensorboard=tensorboard)
+        go_on(resume, console, tensorboard=tensorboard)
     else:
         assert config is not None
         folder = out or Path("runs") / config.stem

@@ -1,4 +1,4 @@
-"""What `tdnet-train` does: begin a run, or go on with one."""
+"""What `tdnet-train` does: begin a run, go on with one, or try one out."""
 
 from __future__ import annotations
 
@@ -11,13 +11,17 @@ from tdnet_runtime.backends.cpu_count import usable_cpus
 from tdnet_runtime.cli.interrupt import stop_on_interrupt
 from tdnet_runtime.errors import OptionError
 from tdnet_train.config_file import read_settings, written
+from tdnet_train.networks.building import spec_from_settings
+from tdnet_train.public_yaml import is_public_yaml, read_public_yaml
+from tdnet_train.running.data import looked_through, open_data
 from tdnet_train.running.events import Looker
 from tdnet_train.running.folder import RunFolder
 from tdnet_train.running.ranks import Ranks, joined_ranks
-from tdnet_train.running.setup import prepared
+from tdnet_train.running.setup import Setup, prepared
 from tdnet_train.running.trainer import Trainer
 from tdnet_train.settings import TrainSettings
-from tdnet_train.views.terminal import TerminalView, show_setup
+from tdnet_train.views.page import write_page
+from tdnet_train.views.terminal import TerminalView, show_setup, show_trials
 
 __all__ = ["go_on", "start"]
 
@@ -31,62 +35,94 @@ def start(
     dry_run: bool = False,
     tensorboard: bool = False,
 ) -> None:
-    """Begin the run that `config` describes, in the folder `out`."""
-    settings = read_settings(config, overrides)
-    with _joined(settings) as ranks:
-        _train(settings, RunFolder(out), ranks, console, new=True, tensorboard=tensorboard)
+    """Begin the run that `config` describes, in the folder `out`; with `dry_run` only try it."""
+    notes: tuple[str, ...] = ()
+    if is_public_yaml(config):
+        settings, notes = read_public_yaml(config, overrides)
+    else:
+        settings = read_settings(config, overrides)
+    folder = RunFolder(out)
+    if not dry_run:
+        folder.require_new()
+    with joined_ranks(settings.run.device) as ranks:
+        console.quiet = not ranks.first
+        for note in notes:
+            console.print(f"note: {note}", highlight=False, soft_wrap=True)
+        setup = _new_setup(settings, ranks, console)
+        if dry_run:
+            _try(setup, folder, console)
+            return
+        if ranks.first:
+            folder.begin(written(setup.settings))
+        ranks.wait()
+        _train(setup, folder, console, state=None, tensorboard=tensorboard)
 
 
-def go_on(folder: Path, console: Console, *, dry_run: bool = False, tensorboard: bool = False) -> None:
+def go_on(folder: Path, console: Console, *, tensorboard: bool = False) -> None:
     """Go on with the run in `folder`, by its own configuration."""
     files = RunFolder(folder)
-    if not files.config.exists():
+    if not files.config.is_file():
         raise OptionError(f"--resume {folder}: there is no run in that folder (no {files.config.name})")
     settings = read_settings(files.config)
-    with _joined(settings) as ranks:
-        _train(settings, files, ranks, console, new=False, tensorboard=tensorboard)
+    with joined_ranks(settings.run.device) as ranks:
+        console.quiet = not ranks.first
+        _use_threads(settings)
+        setup = prepared(settings, open_data(settings), ranks)
+        show_setup(setup, console)
+        state = files.load_state(ranks.device)
+        if ranks.first:
+            files.cut_journal(0 if state is None else state["progress"]["step"])
+        _train(setup, files, console, state=state, tensorboard=tensorboard)
 
 
-def _joined(settings: TrainSettings):  # type: ignore[no-untyped-def]
-    return joined_ranks(settings.run.device)
+def _new_setup(settings: TrainSettings, ranks: Ranks, console: Console) -> Setup:
+    """All that can be wrong is found here, in the order of what it costs to find."""
+    _use_threads(settings)
+    data = open_data(settings)
+    spec_from_settings(settings.network, classes=len(data.train.classes))
+    console.print("Looking through the data sets ...", highlight=False)
+    settings, notes = looked_through(settings, data)
+    for note in notes:
+        console.print(f"note: {note}", highlight=False, soft_wrap=True)
+    setup = prepared(settings, data, ranks)
+    show_setup(setup, console)
+    return setup
+
+
+def _use_threads(settings: TrainSettings) -> None:
+    torch.set_num_threads(settings.run.threads or min(torch.get_num_threads(), usable_cpus()))
+
+
+def _try(setup: Setup, folder: RunFolder, console: Console) -> None:
+    trainer = Trainer(setup, folder)
+    show_trials([trainer.trial(index) for index in range(len(setup.settings.stages))], console)
 
 
 def _train(
-    settings: TrainSettings,
-    folder: RunFolder,
-    ranks: Ranks,
-    console: Console,
-    *,
-    new: bool,
-    tensorboard: bool,
+    setup: Setup, folder: RunFolder, console: Console, *, state: dict[str, object] | None, tensorboard: bool
 ) -> None:
-    torch.set_num_threads(settings.run.threads or min(torch.get_num_threads(), usable_cpus()))
-    setup = prepared(settings, ranks)
-    state = None
-    if new:
-        if ranks.first:
-            folder.begin(written(settings))
-    else:
-        state = folder.load_state(ranks.device)
-        if ranks.first:
-            folder.cut_journal(0 if state is None else state["progress"]["step"])
-    if not ranks.first:
-        console.quiet = True
-    show_setup(setup, console)
     with stop_on_interrupt() as stop, TerminalView(console) as view:
         lookers: list[Looker] = [view]
-        if tensorboard and ranks.first:
-            from tdnet_train.views.tensorboard import TensorBoardView
+        if tensorboard and setup.ranks.first:
+            from tdnet_train.views.tensorboard import TensorBoardView  # slow, and an optional package
 
             lookers.append(TensorBoardView(folder.path / "tensorboard"))
         trainer = Trainer(setup, folder, lookers=tuple(lookers), stop=stop)
         if state is not None:
             trainer.go_on_from(state)
         finished = trainer.run()
-    if finished:
-        console.print(f"Done: {folder.best}. Next: tdnet-export --ckpt {folder.best}", soft_wrap=True)
-    else:
+    if not finished:
         console.print(
-            f"Stopped at step {trainer.progress.step}. Go on: tdnet-train --resume {folder.path}",
+            f"Stopped at step {trainer.progress.step}; nothing is lost. Go on: tdnet-train --resume {folder.path}",
+            highlight=False,
+            soft_wrap=True,
+        )
+        return
+    if setup.ranks.first:
+        write_page(setup, folder)
+        height, width = setup.settings.network.size
+        console.print(
+            f"Done: {folder.page}. Next: tdnet-export --ckpt {folder.best} --size {height}x{width}",
+            highlight=False,
             soft_wrap=True,
         )

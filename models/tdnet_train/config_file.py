@@ -104,8 +104,9 @@ def _check(settings: TrainSettings, name: str) -> None:
         ),
         *(("network.planes", value, 1) for value in settings.network.planes or ()),
     ]
-    if settings.validation.memory_stride is not None:
-        least.append(("validation.memory_stride", settings.validation.memory_stride, 1))
+    for field in ("memory_stride", "every_steps", "limit"):
+        if (value := getattr(settings.validation, field)) is not None:
+            least.append((f"validation.{field}", value, 1))
     if run.threads is not None:
         least.append(("run.threads", run.threads, 1))
     for field, value, bound in least:

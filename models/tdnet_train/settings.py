@@ -111,7 +111,8 @@ class LossSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         beta: of the divergence of the sub-network's own output from its group of the teacher.
         ohem_threshold: probability below which a pixel is hard (0.7 in the public code); None counts all pixels.
         ohem_share: of all pixels, at the least counted.
-        class_weights: one for each class; or `balanced`, 1/ln(1.02 + share of the labels), mean 1; None for equal ones.
+        class_weights: one for each class; or `balanced`, 1/ln(1.02 + share of the labels), mean 1, which the run's own
+            configuration has in figures; None for equal ones.
     """
 
     cross_entropy: float = 1.0
@@ -183,12 +184,14 @@ class ValidationSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
     Attributes:
         split: of the data set; None for no validation: the last weights are the best.
         every_epochs: how often; at the end of each stage too.
+        every_steps: of the optimiser, instead of `every_epochs`.
         memory_stride: n of the stream; the variant's deployment default if None.
         limit: labelled frames at the most; None for all.
     """
 
     split: str | None = "val"
     every_epochs: float = 1.0
+    every_steps: int | None = None
     memory_stride: int | None = None
     limit: int | None = None
 
@@ -205,7 +208,7 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         channels_last: memory layout of images and weights.
         ema: decay of the moving average of the weights, which is then what is validated and saved; 0 for none.
         freeze_norm: BatchNorms stay in evaluation mode.
-        workers: processes that load clips.
+        workers: threads that make clips ahead.
         threads: of PyTorch; None for all CPUs.
         checkpoint_minutes: the longest that a kill can cost.
         log_steps: steps of the optimiser in one line of the journal.

@@ -29,7 +29,7 @@ BRINGS = {
     "gpu": frozenset({"cuda"}),
     "export": _CPU | _CLI | {"torch", "onnx"},
     "bench": _CPU | _CLI | {"psutil", "scipy", "onnx", "jinja2", "matplotlib"},
-    "train": _CPU | _CLI | {"torch", "jinja2", "matplotlib", "yaml", "tomli", "tomli_w"},
+    "train": _CPU | _CLI | {"torch", "jinja2", "kornia", "matplotlib", "yaml", "tomli", "tomli_w"},
     "eval": _CPU | _CLI | {"matplotlib"},
 }
 """The optional packages, by import name, that each extra of setup.cfg installs."""

@@ -10,7 +10,6 @@ import msgspec
 import numpy as np
 import pytest
 
-from tdnet_eval.result_file import records_as_json
 from tdnet_bench.benchmark import Run, run_benchmark
 from tdnet_bench.documents.document import write_document
 from tdnet_bench.documents.journal import complete, journal_path, read_run
@@ -20,9 +19,10 @@ from tdnet_bench.options import BenchOptions
 from tdnet_bench.quality import reference
 from tdnet_bench.records.frames import CameraRecord, FrameRecord, PacedRecord
 from tdnet_bench.sides import requests
-from tdnet_eval import networks
 from tdnet_bench.sides.side import Tick
 from tdnet_bench.statistics.summary import summarise
+from tdnet_eval import networks
+from tdnet_eval.result_file import records_as_json
 from tdnet_runtime.backends.fake import FakeProgram
 from tdnet_runtime.errors import BackendError, CheckpointError, MediaError, OptionError
 from tdnet_runtime.media.scene import render

@@ -84,6 +84,7 @@ def config(street, tmp_path):
 def trained(config):
     """trained(folder, *overrides, stop_at=None): a run; its folder's files."""
     from tdnet_train.config_file import read_settings, written
+    from tdnet_train.running.data import looked_through, open_data
     from tdnet_train.running.folder import RunFolder
     from tdnet_train.running.ranks import joined_ranks
     from tdnet_train.running.setup import prepared
@@ -94,7 +95,9 @@ def trained(config):
         torch.set_num_threads(1)
         files = RunFolder(folder)
         with joined_ranks(settings.run.device) as ranks:
-            setup = prepared(settings, ranks)
+            data = open_data(settings)
+            settings, _ = looked_through(settings, data)
+            setup = prepared(settings, data, ranks)
             trainer = Trainer(setup, files, stop=lambda: trainer.progress.step == stop_at)
             state = files.load_state(ranks.device)
             if state is None:

@@ -34,9 +34,8 @@ _TEMPORAL_PARTS = ("encode", "recompose", "classify")  # what ReferenceStream ca
 class PyTorchSide:
     """`ReferenceStream` in PyTorch; takes frames of the network's size.
 
-    `network` (see `tdnet_eval.networks.network_for`) is changed, so each side needs one of its own. `gpu` tells the device's time. The
-    number of threads is the process's; so is, on a GPU, that TF32 is off and cuDNN searches for its algorithms
-    (`cudnn.benchmark`).
+    `network` is changed, so each side needs one of its own. `gpu` tells the device's time. The number of threads is the
+    process's; so is, on a GPU, that TF32 is off and cuDNN searches for its algorithms (`cudnn.benchmark`).
 
     Raises:
         BackendError: no GPU that PyTorch can use, or no room on it.

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-__all__ = ["Looker", "StepsDone", "Validated"]
+__all__ = ["Looker", "StepsDone", "Trial", "Validated"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +60,25 @@ class Validated:
     by_path: Mapping[int, float | None]
     best: bool
     seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """What a stage will cost.
+
+    Attributes:
+        stage: its name.
+        steps: of the optimiser.
+        steps_per_epoch: likewise.
+        step_s: the quickest of a few, in seconds, with the making of its clips.
+        memory_mib: see `StepsDone`.
+    """
+
+    stage: str
+    steps: int
+    steps_per_epoch: float
+    step_s: float
+    memory_mib: float
 
 
 class Looker(Protocol):

@@ -19,7 +19,7 @@ _FORMAT = 1
 
 
 class RunFolder:
-    """`config.toml`, `journal.jsonl`, `best.pth`, `last.pth` and `resume.pth`.
+    """`config.toml`, `journal.jsonl`, `best.pth`, `last.pth`, `resume.pth` and, at the end, `report.html`.
 
     `best.pth` and `last.pth` hold one network each, as the public training code saves it (`model_state`, `epoch`,
     `best_iou`): what `tdnet-export` takes. `resume.pth` holds all that a run needs to go on.
@@ -35,6 +35,15 @@ class RunFolder:
         self.best = path / "best.pth"
         self.last = path / "last.pth"
         self.resume = path / "resume.pth"
+        self.page = path / "report.html"
+
+    def require_new(self) -> None:
+        """Raise TrainingError where there is a run in the folder already."""
+        if self.journal.exists() or self.resume.exists():
+            raise TrainingError(
+                f"the folder {str(self.path)!r} holds a run already; go on with it: tdnet-train --resume "
+                f"{self.path}, or name another folder with --out"
+            )
 
     def begin(self, config: bytes) -> None:
         """Make the folder and print the configuration into it.
@@ -42,11 +51,7 @@ class RunFolder:
         Raises:
             TrainingError: there is a run in it already, or it cannot be written.
         """
-        if self.journal.exists() or self.resume.exists():
-            raise TrainingError(
-                f"the folder {str(self.path)!r} holds a run already; go on with it: tdnet-train --resume "
-                f"{self.path}, or name another folder with --out"
-            )
+        self.require_new()
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             with atomic_file(self.config) as file:

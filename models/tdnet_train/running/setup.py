@@ -6,9 +6,6 @@ from dataclasses import dataclass
 
 import torch
 
-from tdnet_data.dataset import IGNORE, DataSet
-from tdnet_data.mixture import Mixture, open_mixture
-from tdnet_data.opening import open_dataset
 from tdnet_models.checkpoint import load_checkpoint
 from tdnet_models.preprocessing import PRESETS, Preprocessing
 from tdnet_models.tdnet import PerFrameNetwork
@@ -20,11 +17,12 @@ from tdnet_train.networks.building import fresh_network, spec_from_settings
 from tdnet_train.networks.clip_network import ClipNetwork
 from tdnet_train.networks.synced_norm import synced
 from tdnet_train.networks.teacher import Teacher
+from tdnet_train.running.data import RunData
 from tdnet_train.running.ranks import Ranks
-from tdnet_train.settings import LossSettings, PreprocessingSettings, StageSettings, TrainSettings
+from tdnet_train.settings import LossSettings, PreprocessingSettings, TrainSettings
 from tdnet_train.starting import Taken, take_start
 
-__all__ = ["Setup", "label_shares", "prepared", "preprocessing_of"]
+__all__ = ["Setup", "prepared", "preprocessing_of"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,9 +37,7 @@ class Setup:
         teacher: None without distillation.
         objective: what is minimised.
         preprocessing: of images.
-        train: the split that is learnt from, where a stage has no data of its own.
-        stage_data: of each stage.
-        validation: the split that is validated on; None for none.
+        data: what it learns from and is validated on.
     """
 
     settings: TrainSettings
@@ -51,26 +47,16 @@ class Setup:
     teacher: Teacher | None
     objective: Objective
     preprocessing: Preprocessing
-    train: DataSet
-    stage_data: tuple[DataSet | Mixture, ...]
-    validation: DataSet | None
+    data: RunData
 
 
-def prepared(settings: TrainSettings, ranks: Ranks) -> Setup:
-    """Read the data sets' lists and the checkpoints, and build the network.
+def prepared(settings: TrainSettings, data: RunData, ranks: Ranks) -> Setup:
+    """Read the checkpoints and build the network.
 
     Raises:
         TdnetError: what the configuration names is not there or does not fit.
     """
-    run = settings.run
-    train = open_dataset(settings.data, settings.train_split)
-    split = settings.validation.split
-    validation = None if split is None else open_dataset(settings.data, split)
-    classes = len(train.classes.names)
-    if classes < 2:
-        raise OptionError(
-            f"the data set {train.name!r} has {classes} class; expected two or more: name background too"
-        )
+    run, classes = settings.run, len(data.train.classes)
     spec = spec_from_settings(settings.network, classes=classes)
     if run.batch * ranks.size == 1 and not run.freeze_norm and _smallest_map(spec) == 1:
         raise OptionError(
@@ -110,11 +96,9 @@ def prepared(settings: TrainSettings, ranks: Ranks) -> Setup:
         network=clip_network,
         taken=taken,
         teacher=teacher,
-        objective=_objective(settings, train, classes, ranks),
+        objective=_objective(settings, classes, ranks),
         preprocessing=preprocessing_of(settings.preprocessing),
-        train=train,
-        stage_data=tuple(_stage_data(settings, stage, train) for stage in settings.stages),
-        validation=validation,
+        data=data,
     )
 
 
@@ -124,25 +108,6 @@ def _smallest_map(spec: NetworkSpec) -> int:
         return 1
     height, width = spec.input_size
     return -(-height // 64) * -(-width // 64)
-
-
-def _stage_data(settings: TrainSettings, stage: StageSettings, train: DataSet) -> DataSet | Mixture:
-    """The stage's own data, or the run's.
-
-    Raises:
-        OptionError: other classes than the run's.
-        DataError: one of them cannot be opened.
-    """
-    if stage.data is None:
-        return train
-    mixture = open_mixture(stage.data, settings.train_split)
-    names = mixture.parts[0][0].classes.names
-    if names != train.classes.names:
-        raise OptionError(
-            f"a stage's data have the classes {', '.join(names)}; expected those of [data], "
-            f"{', '.join(train.classes.names)}; names and map bring them together"
-        )
-    return mixture
 
 
 def preprocessing_of(settings: PreprocessingSettings) -> Preprocessing:
@@ -170,23 +135,9 @@ def preprocessing_of(settings: PreprocessingSettings) -> Preprocessing:
     return preset.bgr if settings.bgr else preset
 
 
-def label_shares(dataset: DataSet) -> list[float]:
-    """Each class's share of all labelled pixels of the split; every label image is read."""
-    counts = torch.zeros(256, dtype=torch.int64)
-    for sequence in dataset.sequences:
-        for frame in sequence.frames:
-            if frame.label is not None:
-                counts += torch.bincount(
-                    torch.from_numpy(dataset.labels(frame)).flatten().long(), minlength=256
-                )
-    counts[IGNORE] = 0
-    kept = counts[: len(dataset.classes.names)]
-    return [float(count) / max(int(kept.sum()), 1) for count in kept]
-
-
-def _objective(settings: TrainSettings, train: DataSet, classes: int, ranks: Ranks) -> Objective:
+def _objective(settings: TrainSettings, classes: int, ranks: Ranks) -> Objective:
     loss = settings.loss
-    weights = _class_weights(loss, train, classes)
+    weights = _class_weights(loss, classes)
     return Objective(
         weights=Weights(
             cross_entropy=loss.cross_entropy,
@@ -206,14 +157,12 @@ def _objective(settings: TrainSettings, train: DataSet, classes: int, ranks: Ran
     )
 
 
-def _class_weights(loss: LossSettings, train: DataSet, classes: int) -> torch.Tensor | None:
+def _class_weights(loss: LossSettings, classes: int) -> torch.Tensor | None:
     if loss.class_weights is None:
         return None
-    if loss.class_weights == "balanced":
-        weights = 1 / torch.log(1.02 + torch.tensor(label_shares(train)))
-        return weights / weights.mean()
+    assert loss.class_weights != "balanced"  # `looked_through` made figures of it
     if len(loss.class_weights) != classes:
         raise OptionError(
-            f"loss.class_weights has {len(loss.class_weights)} values; the data set {train.name!r} has {classes} classes"
+            f"loss.class_weights has {len(loss.class_weights)} values, expected one for each of the {classes} classes"
         )
     return torch.tensor(loss.class_weights)

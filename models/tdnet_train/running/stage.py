@@ -38,7 +38,7 @@ def build_stage(setup: Setup, index: int) -> Stage:
     """Stage `index` of the run; its weights are those of now."""
     settings, run, ranks = setup.settings.stages[index], setup.settings.run, setup.ranks
     batches = Batches(
-        setup.stage_data[index],
+        setup.data.stages[index],
         settings.clips,
         size_hw=setup.settings.network.size,
         frames=setup.network.paths,

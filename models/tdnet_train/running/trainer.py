@@ -14,7 +14,7 @@ import torch
 from tdnet_train.clips.batches import Batch
 from tdnet_train.errors import TrainingError
 from tdnet_train.running.average import Average
-from tdnet_train.running.events import Looker, StepsDone, Validated
+from tdnet_train.running.events import Looker, StepsDone, Trial, Validated
 from tdnet_train.running.folder import RunFolder
 from tdnet_train.running.memory import peak_memory_mib
 from tdnet_train.running.optimizer import map_roughness, set_learning_rate
@@ -27,6 +27,8 @@ from tdnet_train.running.stage import Stage, build_stage
 from tdnet_train.running.validation import Validation, limited
 
 __all__ = ["Trainer"]
+
+_TRIED_STEPS = 3
 
 
 class Trainer:
@@ -97,11 +99,29 @@ class Trainer:
                 break
         return self.progress.stage == len(stages)
 
+    def trial(self, index: int) -> Trial:
+        """A few steps of stage `index`, to see what they cost; the weights are spoilt by it."""
+        stage = build_stage(self._setup, index)
+        batches = self._batches(stage)
+        times = []
+        for _ in range(1 + _TRIED_STEPS):
+            begin_s = time.perf_counter()
+            self._step(stage, batches)
+            times.append(time.perf_counter() - begin_s)
+        return Trial(
+            stage=stage.settings.name or f"stage {index + 1}",
+            steps=stage.steps,
+            steps_per_epoch=stage.batches.steps_per_epoch / self._setup.settings.run.accumulate,
+            step_s=min(times[1:]),
+            memory_mib=peak_memory_mib(self._setup.ranks.device),
+        )
+
     def _run_stage(self, stage: Stage) -> bool:
         """The stage's steps; True where it was asked to stop."""
         run = self._setup.settings.run
         per_epoch = stage.batches.steps_per_epoch
-        every = max(round(self._setup.settings.validation.every_epochs * per_epoch / run.accumulate), 1)
+        validation = self._setup.settings.validation
+        every = validation.every_steps or max(round(validation.every_epochs * per_epoch / run.accumulate), 1)
         batches = self._batches(stage)
         while self.progress.stage_step < stage.steps:
             begin_s = time.perf_counter()
@@ -214,7 +234,7 @@ class Trainer:
                 epoch=epoch,
                 miou=miou,
                 pixel_accuracy=scores.pixel_accuracy or 0.0,
-                iou=dict(zip(self._setup.train.classes.names, scores.iou, strict=True)),
+                iou=dict(zip(self._setup.data.train.classes.names, scores.iou, strict=True)),
                 by_path={path: tally.miou for path, tally in scores.by_path.items()},
                 best=best,
                 seconds=time.perf_counter() - begin_s,
@@ -254,9 +274,11 @@ class Trainer:
 
     def _build_validation(self) -> Validation | None:
         setup, settings = self._setup, self._setup.settings.validation
-        if setup.validation is None or not setup.ranks.first:
+        dataset = setup.data.validation
+        if dataset is None or not setup.ranks.first:
             return None
-        dataset = setup.validation if settings.limit is None else limited(setup.validation, settings.limit)
+        if settings.limit is not None:
+            dataset = limited(dataset, settings.limit)
         return Validation(setup.network, dataset, setup.preprocessing, memory_stride=settings.memory_stride)
 
 

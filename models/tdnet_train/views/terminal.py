@@ -7,10 +7,10 @@ from datetime import timedelta
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
-from tdnet_train.running.events import StepsDone, Validated
+from tdnet_train.running.events import StepsDone, Trial, Validated
 from tdnet_train.running.setup import Setup
 
-__all__ = ["TerminalView", "show_setup"]
+__all__ = ["TerminalView", "show_setup", "show_trials"]
 
 _NAMES_SHOWN = 3
 
@@ -38,7 +38,7 @@ class TerminalView:
 
     def stepped(self, event: StepsDone) -> None:
         """Move the line."""
-        left = timedelta(seconds=round((event.stage_steps - event.stage_step) * event.step_s))
+        left = _duration((event.stage_steps - event.stage_step) * event.step_s)
         terms = " ".join(f"{name} {value:.3f}" for name, value in event.terms.items())
         text = (
             f"{event.stage_step}/{event.stage_steps} epoch {event.epoch:.1f} {terms} lr {event.rate:.2e} "
@@ -77,13 +77,34 @@ def show_setup(setup: Setup, console: Console) -> None:
         + _listed("; not in it", setup.taken.fresh, bool(setup.taken.tensors))
         + _listed("; not used of it", setup.taken.unused, True),
         f"teacher      {'none' if setup.settings.teacher is None else setup.settings.teacher.checkpoint}",
-        f"data         {setup.train.description}",
-        f"validation   {'none' if setup.validation is None else setup.validation.description}",
+        f"data         {setup.data.train.description}",
+        f"validation   {'none' if setup.data.validation is None else setup.data.validation.description}",
         f"device       {setup.ranks.device}, {run.precision}, {setup.ranks.size} process"
         f"{'es' if setup.ranks.size > 1 else ''}, batch {run.batch} x {run.accumulate}",
     ]
     for line in lines:
         console.print(line, highlight=False, soft_wrap=True)
+
+
+def show_trials(trials: list[Trial], console: Console) -> None:
+    """Say what each stage will cost. Nothing was written."""
+    for trial in trials:
+        line = (
+            f"{trial.stage}: {trial.steps} steps of {1000 * trial.step_s:.0f} ms, an epoch of {trial.steps_per_epoch:.0f} steps "
+            f"in {_duration(trial.steps_per_epoch * trial.step_s)}, in all {_duration(trial.steps * trial.step_s)}; "
+            f"{trial.memory_mib:.0f} MiB at the most so far"
+        )
+        console.print(line, highlight=False, soft_wrap=True)
+    total_s = sum(trial.steps * trial.step_s for trial in trials)
+    console.print(
+        f"all stages: {_duration(total_s)}, without validations; nothing was written",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def _duration(seconds: float) -> str:
+    return str(timedelta(seconds=round(seconds)))
 
 
 def _listed(what: str, names: list[str], shown: bool) -> str:

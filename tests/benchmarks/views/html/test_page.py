@@ -13,7 +13,6 @@ import pytest
 from tests.benchmarks.views.html.reading import ReadPage, read_page
 from tests.benchmarks.views.html.rich import COLORS, PEER, SUBJECT
 
-from tdnet_eval.result_file import records_as_json
 from tdnet_bench.benchmark import run_benchmark
 from tdnet_bench.documents.document import Document
 from tdnet_bench.loops.back_to_back import warm_up
@@ -26,6 +25,7 @@ from tdnet_bench.views.formats import format_interval, format_ms, format_ratio, 
 from tdnet_bench.views.html.page import page_from_document, write_page
 from tdnet_bench.views.html.values import FORMATS, last_token, resolve
 from tdnet_eval.judge import Picture
+from tdnet_eval.result_file import records_as_json
 from tdnet_runtime.errors import OptionError
 
 PERCENTILES = {"p50", "p90", "p95", "p99"}
