@@ -93,6 +93,11 @@ class RunFolder:
         with atomic_file(path) as file:
             torch.save({"epoch": step, "model_state": state, "best_iou": iou}, file)
 
+    def load_network(self, path: Path) -> dict[str, torch.Tensor]:
+        """The weights that `save_network` wrote, float32."""
+        state = torch.load(path, map_location="cpu", weights_only=True)["model_state"]
+        return {key: value.float() if value.is_floating_point() else value for key, value in state.items()}
+
     def save_state(self, state: Mapping[str, Any]) -> None:
         """Write what is needed to go on."""
         with atomic_file(self.resume) as file:

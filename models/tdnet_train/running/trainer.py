@@ -24,7 +24,7 @@ from tdnet_train.running.schedule import learning_rate
 from tdnet_train.running.seeds import derived_seed
 from tdnet_train.running.setup import Setup
 from tdnet_train.running.stage import Stage, build_stage
-from tdnet_train.running.validation import Validation, limited
+from tdnet_train.running.validation import build_validation
 
 __all__ = ["Trainer"]
 
@@ -60,7 +60,7 @@ class Trainer:
         if run.freeze_norm:
             _freeze_norms(self._network)
         self._average = Average(self._network, run.ema) if run.ema else None
-        self._validation = self._build_validation()
+        self._validation = build_validation(setup)
         self.progress = Progress()
         self._optimizer_state: dict[str, Any] | None = None
         self._saved_s = time.monotonic()
@@ -271,15 +271,6 @@ class Trainer:
             if self._validation is None and progress.stage == len(self._setup.settings.stages):
                 self._save(self._folder.best, 0.0)
         self._setup.ranks.wait()
-
-    def _build_validation(self) -> Validation | None:
-        setup, settings = self._setup, self._setup.settings.validation
-        dataset = setup.data.validation
-        if dataset is None or not setup.ranks.first:
-            return None
-        if settings.limit is not None:
-            dataset = limited(dataset, settings.limit)
-        return Validation(setup.network, dataset, setup.preprocessing, memory_stride=settings.memory_stride)
 
 
 def _freeze_norms(network: torch.nn.Module) -> None:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import torch
 
 from tdnet_data.dataset import DataSet, Sequence
-from tdnet_eval.evaluation import evaluate
+from tdnet_eval.evaluation import JudgedFrame, evaluate
 from tdnet_eval.tally import Evaluation
 from tdnet_models.preprocessing import Preprocessing
 from tdnet_train.networks.clip_network import ClipNetwork
+from tdnet_train.running.setup import Setup
 from tdnet_train.running.stream import TrainingStream
 
-__all__ = ["Validation", "limited"]
+__all__ = ["Validation", "build_validation", "limited"]
 
 
 class Validation:
@@ -42,7 +43,12 @@ class Validation:
         self._dataset = dataset
         self._preprocessing = preprocessing
 
-    def __call__(self, weights: Mapping[str, torch.Tensor]) -> Evaluation:
+    def __call__(
+        self,
+        weights: Mapping[str, torch.Tensor],
+        *,
+        on_frame: Callable[[JudgedFrame], None] = lambda frame: None,
+    ) -> Evaluation:
         """Scores of `weights`, as `ClipNetwork.weights` gives them.
 
         Raises:
@@ -53,7 +59,18 @@ class Validation:
             lambda: TrainingStream(self._network, self._preprocessing),
             self._dataset,
             paths=self._network.paths,
+            on_frame=on_frame,
         )
+
+
+def build_validation(setup: Setup) -> Validation | None:
+    """As configured; None without a split to validate on, and on other ranks than the first."""
+    settings, dataset = setup.settings.validation, setup.data.validation
+    if dataset is None or not setup.ranks.first:
+        return None
+    if settings.limit is not None:
+        dataset = limited(dataset, settings.limit)
+    return Validation(setup.network, dataset, setup.preprocessing, memory_stride=settings.memory_stride)
 
 
 def limited(dataset: DataSet, labelled: int) -> DataSet:

@@ -90,8 +90,8 @@ def show_trials(trials: list[Trial], console: Console) -> None:
     """Say what each stage will cost. Nothing was written."""
     for trial in trials:
         line = (
-            f"{trial.stage}: {trial.steps} steps of {1000 * trial.step_s:.0f} ms, an epoch of {trial.steps_per_epoch:.0f} steps "
-            f"in {_duration(trial.steps_per_epoch * trial.step_s)}, in all {_duration(trial.steps * trial.step_s)}; "
+            f"{trial.stage}: {trial.steps} steps of {1000 * trial.step_s:.0f} ms, an epoch of {trial.steps_per_epoch:.0f} "
+            f"steps in {_duration(trial.steps_per_epoch * trial.step_s)}, in all {_duration(trial.steps * trial.step_s)}; "
             f"{trial.memory_mib:.0f} MiB at the most so far"
         )
         console.print(line, highlight=False, soft_wrap=True)
