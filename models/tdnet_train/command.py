@@ -11,13 +11,13 @@ from tdnet_runtime.backends.cpu_count import usable_cpus
 from tdnet_runtime.cli.interrupt import stop_on_interrupt
 from tdnet_runtime.errors import OptionError
 from tdnet_train.config_file import read_settings, written
-from tdnet_train.networks.building import spec_from_settings
 from tdnet_train.public_yaml import is_public_yaml, read_public_yaml
 from tdnet_train.running.data import looked_through, open_data
 from tdnet_train.running.events import Looker
 from tdnet_train.running.folder import RunFolder
 from tdnet_train.running.ranks import Ranks, joined_ranks
-from tdnet_train.running.setup import Setup, prepared
+from tdnet_train.running.setup import Setup, prepared, with_settings
+from tdnet_train.running.stage import build_stage
 from tdnet_train.running.trainer import Trainer
 from tdnet_train.settings import TrainSettings
 from tdnet_train.views.page import write_page
@@ -79,12 +79,14 @@ def _new_setup(settings: TrainSettings, ranks: Ranks, console: Console) -> Setup
     """All that can be wrong is found here, in the order of what it costs to find."""
     _use_threads(settings)
     data = open_data(settings)
-    spec_from_settings(settings.network, classes=len(data.train.classes))
+    setup = prepared(settings, data, ranks)
+    for index in range(len(settings.stages)):
+        build_stage(setup, index)
     console.print("Looking through the data sets ...", highlight=False)
     settings, notes = looked_through(settings, data)
     for note in notes:
         console.print(f"note: {note}", highlight=False, soft_wrap=True)
-    setup = prepared(settings, data, ranks)
+    setup = with_settings(setup, settings)
     show_setup(setup, console)
     return setup
 

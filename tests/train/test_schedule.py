@@ -31,7 +31,9 @@ def test_poly_with_exponential_warmup():
 
 
 def test_other_schedules():
-    cosine = StageSettings(learning_rate=2.0, schedule="cosine", warmup_steps=4, warmup="linear", warmup_start=1.0)
+    cosine = StageSettings(
+        learning_rate=2.0, schedule="cosine", warmup_steps=4, warmup="linear", warmup_start=1.0
+    )
     assert [learning_rate(cosine, step, 12) for step in (0, 2, 4, 8, 12)] == pytest.approx([1, 1.5, 2, 1, 0])
     constant = StageSettings(learning_rate=2.0, schedule="constant")
     assert [learning_rate(constant, step, 3) for step in range(3)] == [2.0] * 3
@@ -57,7 +59,9 @@ def test_weights_of_convolutions_alone_are_decayed(network):
     settings = OptimizerSettings(weight_decay=0.5, head_factor=10.0)
     optimizer = build_optimizer(network, settings, rate=0.1)
     names = {id(value): name for name, value in network.named_parameters()}
-    decayed = {names[id(p)] for group in optimizer.param_groups if group["weight_decay"] for p in group["params"]}
+    decayed = {
+        names[id(p)] for group in optimizer.param_groups if group["weight_decay"] for p in group["params"]
+    }
     assert all(name.endswith("weight") for name in decayed)
     assert not any("bn" in name or "layer_norm" in name for name in decayed)
     assert {"network.pretrained1.conv1.weight", "network.enc1.w_vs.0.conv.weight"} <= decayed

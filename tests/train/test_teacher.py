@@ -7,6 +7,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from tests.conftest import _recipe  # noqa: E402
+
 from tdnet_models.tdnet import build_network  # noqa: E402
 from tdnet_runtime.errors import OptionError  # noqa: E402
 from tdnet_train.losses.cross_entropy import CrossEntropy  # noqa: E402
@@ -15,7 +17,6 @@ from tdnet_train.networks.building import fresh_network, spec_from_settings  # n
 from tdnet_train.networks.clip_network import ClipNetwork  # noqa: E402
 from tdnet_train.networks.teacher import Teacher, group_channels, group_of_path  # noqa: E402
 from tdnet_train.settings import NetworkSettings  # noqa: E402
-from tests.conftest import _recipe  # noqa: E402
 
 SIZE = (49, 65)
 
@@ -26,7 +27,7 @@ def test_groups_are_slices_of_each_of_the_five_parts():
     assert group_channels(8, 2, 1) == [4, 5, 6, 7, 9, 11, 13, 15]
     quarters = [group_channels(16, 4, index) for index in range(4)]
     assert quarters[2] == [8, 9, 10, 11, 18, 22, 26, 30]
-    assert sorted(sum(quarters, [])) == list(range(32))
+    assert sorted(channel for quarter in quarters for channel in quarter) == list(range(32))
 
 
 def test_four_paths_are_held_against_quarters_of_their_own_half():
@@ -83,7 +84,7 @@ def test_another_number_of_classes_is_refused():
         Teacher(teacher_network(), paths=2, classes=7)
 
 
-# The sums that the public code's `forward` gave (Training/, its own modules and weights of the recipe in tests/data, PSPNet-50
+# The sums that the public code's `forward` gave (Training/, its own modules, weights of the recipe in tests/data, PSPNet-50
 # as the teacher, BatchNorm in evaluation mode, no dropout, frames and labels as below), path by path.
 PUBLIC = {
     "td4-psp18": [5.72967529296875, 5.811820983886719, 5.9299092292785645, 5.7886643409729],
@@ -105,7 +106,7 @@ def recipe_state(state):
 
 @pytest.mark.parametrize(("name", "paths"), [("td4-psp18", (2, 3)), ("td2-fa18", (1,))])
 def test_the_whole_loss_is_the_public_codes(name, paths, public_teacher):
-    """One number that holds every term: the clip's way through the networks, groups, weights, upsampling, ignored pixels."""
+    """One number that holds every term: the clip's way through the networks, groups, weights, ignored pixels."""
     spec = spec_from_settings(NetworkSettings(name=name, size=SIZE), classes=19)
     network = ClipNetwork(build_network(spec), dropout=0.0)
     network.load_weights(recipe_state(network.weights()))

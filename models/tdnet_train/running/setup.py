@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -18,11 +18,12 @@ from tdnet_train.networks.clip_network import ClipNetwork
 from tdnet_train.networks.synced_norm import synced
 from tdnet_train.networks.teacher import Teacher
 from tdnet_train.running.data import RunData
+from tdnet_train.running.precision import Precision
 from tdnet_train.running.ranks import Ranks
 from tdnet_train.settings import LossSettings, PreprocessingSettings, TrainSettings
 from tdnet_train.starting import Taken, take_start
 
-__all__ = ["Setup", "prepared", "preprocessing_of"]
+__all__ = ["Setup", "prepared", "preprocessing_of", "with_settings"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +58,8 @@ def prepared(settings: TrainSettings, data: RunData, ranks: Ranks) -> Setup:
         TdnetError: what the configuration names is not there or does not fit.
     """
     run, classes = settings.run, len(data.train.classes)
+    preprocessing = preprocessing_of(settings.preprocessing)
+    Precision(run.precision, ranks.device)
     spec = spec_from_settings(settings.network, classes=classes)
     if run.batch * ranks.size == 1 and not run.freeze_norm and _smallest_map(spec) == 1:
         raise OptionError(
@@ -97,7 +100,7 @@ def prepared(settings: TrainSettings, data: RunData, ranks: Ranks) -> Setup:
         taken=taken,
         teacher=teacher,
         objective=_objective(settings, classes, ranks),
-        preprocessing=preprocessing_of(settings.preprocessing),
+        preprocessing=preprocessing,
         data=data,
     )
 
@@ -108,6 +111,12 @@ def _smallest_map(spec: NetworkSpec) -> int:
         return 1
     height, width = spec.input_size
     return -(-height // 64) * -(-width // 64)
+
+
+def with_settings(setup: Setup, settings: TrainSettings) -> Setup:
+    """The same with settings that `looked_through` has completed."""
+    objective = _objective(settings, setup.network.network.spec.classes, setup.ranks)
+    return replace(setup, settings=settings, objective=objective)
 
 
 def preprocessing_of(settings: PreprocessingSettings) -> Preprocessing:
@@ -158,9 +167,8 @@ def _objective(settings: TrainSettings, classes: int, ranks: Ranks) -> Objective
 
 
 def _class_weights(loss: LossSettings, classes: int) -> torch.Tensor | None:
-    if loss.class_weights is None:
-        return None
-    assert loss.class_weights != "balanced"  # `looked_through` made figures of it
+    if loss.class_weights is None or loss.class_weights == "balanced":
+        return None  # balanced ones are figures once the labels were looked through
     if len(loss.class_weights) != classes:
         raise OptionError(
             f"loss.class_weights has {len(loss.class_weights)} values, expected one for each of the {classes} classes"
