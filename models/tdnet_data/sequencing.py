@@ -27,9 +27,7 @@ def numbered(stem: str) -> tuple[str, Decimal] | None:
     return (match["clip"], Decimal(match["number"])) if match else None
 
 
-def sequences_by_name(
-    names: Iterable[str], *, single_images: bool, most_step: int | None = None
-) -> dict[str, list[str]]:
+def sequences_by_name(names: Iterable[str], *, single_images: bool) -> dict[str, list[str]]:
     """Frames in order of time, by the name of their sequence.
 
     A sub-folder, or `<clip>_<number>` in one folder, is a sequence; its frames come in the order of their numbers. A
@@ -39,13 +37,12 @@ def sequences_by_name(
     Args:
         names: of the frames, with `/` between folders.
         single_images: no frame follows another.
-        most_step: of numbers from a frame to the next; None for twice the usual one.
     """
     clips = _clips(names, single_images=single_images)
     found: dict[str, list[str]] = {}
     for clip in sorted(clips, key=natural_key):
         frames = clips[clip]
-        most = most_step or _JUMP * _usual_step(frames)
+        most = _JUMP * _usual_step(frames)
         runs = [[frames[0][1]]]
         for (before, _), (number, name) in pairwise(frames):
             if number - before > most:

@@ -64,6 +64,7 @@ def test_a_crop_at_scale_1_has_the_files_pixels():
         np.testing.assert_array_equal(warped_labels(labels, map_, size_hw=(20, 30)), labels[crop])
         seen.add((top, left))
     assert len(seen) > 15
+    assert abs(np.corrcoef(np.array(list(seen)).T)[0, 1]) < 0.5  # one is not drawn with the other
 
 
 def test_what_is_too_small_is_padded_and_the_padding_ignored():
