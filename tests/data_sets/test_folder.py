@@ -1,5 +1,7 @@
 """The folder convention: frames, sequences, label images, masks, confidences, maps."""
 
+import os
+
 import msgspec
 import numpy as np
 import pytest
@@ -180,6 +182,15 @@ def test_frames_and_labels_are_brought_to_one_size(folder):
     # bilinear at half the size is the mean of four, rounded
     means = picture(2).reshape(12, 2, 16, 2, 3).mean((1, 3))
     assert np.abs(half.image(frame) - means).max() <= 0.5
+
+
+def test_folders_are_looked_through_once_and_pipes_passed_over(folder):
+    (folder / "images" / "train" / "again").symlink_to(folder / "images" / "train")
+    os.mkfifo(folder / "images" / "train" / "pipe_1.png")
+    (folder / "images" / "train" / ".hidden.png").write_bytes(b"")
+    assert len(opened(folder).sequences) == 2
+    with pytest.raises(DataError, match="the split's name is empty"):
+        opened(folder, "")
 
 
 def test_a_list_of_frames(folder):
