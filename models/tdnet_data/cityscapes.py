@@ -53,7 +53,7 @@ def cityscapes_sequences(
             name=name,
             frames=tuple(Frame(name=key, image=FrameRef(frames[key]), label=labels.get(key)) for key in keys),
         )
-        for name, keys in sequences_by_name(frames, single_images=not has_clips, most_step=1).items()
+        for name, keys in sequences_by_name(frames, single_images=not has_clips).items()
     ], trained
 
 

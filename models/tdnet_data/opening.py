@@ -45,6 +45,10 @@ def _opened(settings: DataSettings, split: str) -> DataSet:
         raise DataError(
             f"opening a data set: min_confidence is {settings.min_confidence:g}, but confidence names no folder: '{root}'"
         )
+    if not split:
+        raise DataError(
+            f"opening a data set: the split's name is empty; expected one such as train: '{root}'"
+        )
     if not root.is_dir():
         raise DataError(f"opening a data set: there is no such folder: '{root}'")
     stored_split = settings.splits.get(split, split)

@@ -64,4 +64,4 @@ class DataSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     single_images: bool | tuple[str, ...] | None = None
     splits: dict[str, str] = {}
     may_be_empty: tuple[str, ...] = ()
-    weight: Annotated[float, msgspec.Meta(gt=0)] = 1.0
+    weight: Annotated[float, msgspec.Meta(gt=0, le=1000)] = 1.0

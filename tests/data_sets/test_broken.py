@@ -194,6 +194,12 @@ def a_name_that_no_folder_can_have(root):
     return {"images": "x" * 300}
 
 
+@broken(r"No such file or directory: '.*drive1_9.png'")
+def a_link_to_nothing(root):
+    image(root, "drive1_9").unlink()
+    image(root, "drive1_9").symlink_to(root / "gone.png")
+
+
 @broken(r"min_confidence is 0.5, but confidence names no folder")
 def confidence_without_images(root):
     return {"min_confidence": 0.5}

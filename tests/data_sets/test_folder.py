@@ -1,5 +1,7 @@
 """The folder convention: frames, sequences, label images, masks, confidences, maps."""
 
+import os
+
 import msgspec
 import numpy as np
 import pytest
@@ -133,6 +135,9 @@ def test_a_map_gives_new_ids_by_number_and_name(folder):
     table = np.full(256, 255)
     table[[0, 1, 255]] = 1, 0, 2
     np.testing.assert_array_equal(dataset.labels(frame), table[truth(2)])
+    dataset = opened(folder, map={"0": "sky", "1": 0}, ignore_ids=(2,))
+    table[255] = 255
+    np.testing.assert_array_equal(dataset.labels(frame), table[truth(2)])
 
 
 def test_ids_from_one_on_and_ignored_ids(folder):
@@ -158,18 +163,34 @@ def test_unsure_labels_are_ignored(folder):
     expected[:, 16:] = 255
     np.testing.assert_array_equal(frame_labels[0.5], expected)
     assert (frame_labels[0.6] == 255).all()
+    write(folder / "sure" / "train" / "drive1_10.png", np.full((24, 32), 51, np.uint8))
+    for least, kept in ((0.2, True), (0.201, False)):  # 51 of 255 are 0.2
+        dataset = opened(folder, confidence="sure/{split}", min_confidence=least)
+        assert ((dataset.labels(labelled(dataset)[0]) != 255).any()) == kept
 
 
 def test_frames_and_labels_are_brought_to_one_size(folder):
     write(folder / "labels" / "train" / "drive1_10.png", np.repeat(np.repeat(truth(2), 2, 0), 2, 1))
     dataset = opened(folder, size_hw=(24, 32))
     np.testing.assert_array_equal(dataset.labels(labelled(dataset)[0]), truth(2))
+    write(folder / "labels" / "train" / "drive1_10.png", np.where(truth(2) == 2, 2, 0).astype(np.uint8))
+    odd = opened(folder, size_hw=(17, 23))
+    assert set(odd.labels(labelled(odd)[0]).ravel().tolist()) == {0, 2}  # no 1 between them
     half = opened(folder, size_hw=(12, 16))
     frame = labelled(half)[0]
     assert half.image(frame).shape == (12, 16, 3)
     # bilinear at half the size is the mean of four, rounded
     means = picture(2).reshape(12, 2, 16, 2, 3).mean((1, 3))
     assert np.abs(half.image(frame) - means).max() <= 0.5
+
+
+def test_folders_are_looked_through_once_and_pipes_passed_over(folder):
+    (folder / "images" / "train" / "again").symlink_to(folder / "images" / "train")
+    os.mkfifo(folder / "images" / "train" / "pipe_1.png")
+    (folder / "images" / "train" / ".hidden.png").write_bytes(b"")
+    assert len(opened(folder).sequences) == 2
+    with pytest.raises(DataError, match="the split's name is empty"):
+        opened(folder, "")
 
 
 def test_a_list_of_frames(folder):
@@ -184,6 +205,13 @@ def test_a_data_sets_own_names_of_splits_and_label_suffixes(tmp_path):
         path.rename(path.with_stem(f"{path.stem}_mask"))
     dataset = opened(root, "val", splits={"val": "validation"}, label_suffix="_mask")
     assert (dataset.split, len(dataset.labelled)) == ("val", 3)
+
+
+def test_labels_of_all_splits_in_one_folder(folder):
+    write(folder / "labels" / "train" / "other_1.png", truth(0))
+    with pytest.raises(DataError, match="a label image has no frame of its name"):
+        opened(folder, images="images/train", labels="labels/train")
+    assert len(opened(folder, labels="labels/train").labelled) == 3  # images/{split} of labels that all share
 
 
 def test_16_bit_frames_have_one_depth(folder):

@@ -96,6 +96,13 @@ def test_labelled_frames_alone(root):
     assert [sequence.name for sequence in dataset.sequences] == ["drive/000004", "drive/000020"]
 
 
+def test_videos_in_natural_order(root):
+    videos = root / "images" / "train"
+    for name in ("drive_10", "drive_9"):
+        (videos / f"{name}.mkv").write_bytes((videos / "drive.mkv").read_bytes())
+    assert [sequence.name for sequence in opened(root).sequences] == ["drive", "drive_9", "drive_10"]
+
+
 def test_videos_and_images_side_by_side(root):
     write(root / "images" / "train" / "walk" / "1.png", picture(0))
     write(root / "labels" / "train" / "walk" / "1.png", truth(0, SIZE_HW))

@@ -64,6 +64,7 @@ def test_a_crop_at_scale_1_has_the_files_pixels():
         np.testing.assert_array_equal(warped_labels(labels, map_, size_hw=(20, 30)), labels[crop])
         seen.add((top, left))
     assert len(seen) > 15
+    assert abs(np.corrcoef(np.array(list(seen)).T)[0, 1]) < 0.5  # one is not drawn with the other
 
 
 def test_what_is_too_small_is_padded_and_the_padding_ignored():
@@ -127,6 +128,9 @@ def test_a_simulated_camera_moves_steadily():
     middle = np.array([15.0, 10.0, 1])
     np.testing.assert_allclose((two @ middle - middle), 2 * (one @ middle - middle))
     np.testing.assert_allclose(motion.before(0, frame_hw=(20, 30)), np.eye(3), atol=1e-12)
+    far = motion.before(3000, frame_hw=(20, 30))
+    assert far[0, 0] in (pytest.approx(2), pytest.approx(0.5))
+    assert np.abs(far @ middle - middle).max() <= 15
     for seed in range(50):
         shift = drawn_motion(rng(seed), settings).before(1, frame_hw=(20, 30)) @ middle - middle
         assert abs(shift[0]) <= 3
