@@ -20,7 +20,7 @@ from tdnet_runtime.extras import require
 from tdnet_runtime.media.output_folder import OutputFolder
 from tdnet_runtime.media.png import encoded_png
 
-__all__ = ["WorstFrames", "confusion_picture", "frame_picture", "require_matplotlib", "write_pictures"]
+__all__ = ["WorstFrames", "confusion_picture", "frame_picture", "open_folder", "write_pictures"]
 
 Array = npt.NDArray[np.uint8]
 
@@ -29,9 +29,15 @@ _LABELLED_CELLS = 24  # with more classes the shares in the cells would be unrea
 _INCHES_PER_CLASS = 0.45
 
 
-def require_matplotlib() -> None:
-    """Raise MissingExtraError where matplotlib is not installed: before the run, not after it."""
+def open_folder(folder: Path, *, overwrite: bool) -> OutputFolder:
+    """Where pictures are to go: before the run, so that nothing is found out after it.
+
+    Raises:
+        MediaError: it cannot be written to, or holds PNGs that are not to be removed.
+        MissingExtraError: matplotlib is not installed.
+    """
     require("matplotlib", extra="eval")
+    return OutputFolder(folder, purpose="pictures", overwrite=overwrite)
 
 
 @dataclass(slots=True, eq=False)
@@ -59,28 +65,24 @@ class WorstFrames:
 
 
 def write_pictures(
-    folder: Path,
+    output: OutputFolder,
     confusions: Mapping[str, Confusion],
     worst: WorstFrames,
     *,
     names: Sequence[str],
     colors: ClassColors,
-    overwrite: bool,
 ) -> None:
-    """Write `confusion-SIDE.png` for each side and `worst-1-FRAME.png` and so on into `folder`.
+    """Write `confusion-SIDE.png` for each side and `worst-1-FRAME.png` and so on.
 
     Raises:
-        MediaError: it cannot be written to, or holds PNGs that are not to be removed.
+        MediaError: they cannot be written.
     """
-    with OutputFolder(folder, purpose="pictures", overwrite=overwrite) as output:
-        for side, confusion in confusions.items():
-            output.put(
-                f"confusion-{_file_name(side)}.png", confusion_picture(confusion, side=side, names=names)
-            )
-        for place, frame in enumerate(worst.frames, start=1):
-            assert frame.truth is not None  # or it has no score
-            image = frame_picture(frame.image, frame.labels[worst.side], frame.truth, colors=colors)
-            output.put(f"worst-{place}-{_file_name(frame.name)}.png", encoded_png(image[..., ::-1]))
+    for side, confusion in confusions.items():
+        output.put(f"confusion-{_file_name(side)}.png", confusion_picture(confusion, side=side, names=names))
+    for place, frame in enumerate(worst.frames, start=1):
+        assert frame.truth is not None  # or it has no score
+        image = frame_picture(frame.image, frame.labels[worst.side], frame.truth, colors=colors)
+        output.put(f"worst-{place}-{_file_name(frame.name)}.png", encoded_png(image[..., ::-1]))
 
 
 def frame_picture(image: Array, labels: Array, truth: Array, *, colors: ClassColors) -> Array:
