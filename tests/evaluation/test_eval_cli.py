@@ -101,7 +101,7 @@ def test_pictures_of_an_earlier_run_are_replaced_where_that_is_asked_for(
     call: Callable[..., Done], drives: Path, named_bundle: Path, tmp_path: Path
 ) -> None:
     pytest.importorskip("matplotlib")
-    for worst, more in ((3, ()), (1, ("--overwrite",))):
+    for worst, more in ((2, ()), (1, ("--overwrite",))):
         code, _, err = call(
             "--engine", named_bundle, "--backend", "onnxruntime", "--data", drives, "--quick", "--worst", worst,
             "--pictures", tmp_path, *more,

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,16 @@ from tdnet_runtime.errors import MediaError
 COLORS = ((0, 0, 0), (0, 0, 200), (0, 200, 0))
 
 
-def _worst(count: int) -> WorstFrames:
-    """Of five frames of class 1 in which 9, 0, 20, 4 and 20 rows are wrong; the fourth has no label image."""
-    data: Any = FakeData((5,), lambda n, place: None if place == 3 else np.full((32, 48), 1, dtype=np.uint8))
+def _worst(count: int, wrong_rows: Mapping[int, int]) -> WorstFrames:
+    """Of frames of class 1 in which so many rows are wrong by their place; others have no label image."""
+    data: Any = FakeData(
+        (max(wrong_rows) + 1,),
+        lambda n, place: np.full((32, 48), 1, np.uint8) if place in wrong_rows else None,
+    )
 
     def labels(number: int, place: int, path: int, cold: bool) -> Array:
         made = np.full((32, 48), 1, dtype=np.uint8)
-        made[: (9, 0, 20, 4, 20)[place]] = 2
+        made[: wrong_rows.get(place, 32)] = 2
         return made
 
     worst = WorstFrames("a", count)
@@ -33,7 +37,13 @@ def _worst(count: int) -> WorstFrames:
 
 @pytest.mark.parametrize("count", [1, 3, 9])
 def test_the_worst_frames_come_first_and_the_earlier_of_equals(count: int) -> None:
-    assert [frame.name for frame in _worst(count).frames] == ["0_2", "0_4", "0_0", "0_1"][:count]
+    worst = _worst(count, {0: 9, 10: 0, 20: 20, 40: 20})
+    assert [frame.name for frame in worst.frames] == ["0_20", "0_40", "0_0", "0_10"][:count]
+
+
+def test_of_neighbours_the_worst_is_kept() -> None:
+    worst = _worst(9, {0: 5, 3: 9, 7: 9, 8: 4, 9: 20, 11: 7, 17: 6})
+    assert [frame.name for frame in worst.frames] == ["0_9", "0_17"]
 
 
 def test_a_frame_its_label_image_its_labels_and_where_they_are_wrong() -> None:
@@ -73,10 +83,12 @@ def test_pictures_have_names_that_tell_and_no_run_mixes_with_another(tmp_path: P
 
     def write(*, overwrite: bool) -> None:
         with open_folder(tmp_path / "p", overwrite=overwrite) as folder:
-            write_pictures(folder, confusions, _worst(2), names=("a", "b", "c"), colors=COLORS)
+            write_pictures(
+                folder, confusions, _worst(2, {0: 9, 20: 20, 40: 3}), names=("a", "b", "c"), colors=COLORS
+            )
 
     write(overwrite=False)
-    expected = {"confusion-zoo_onnxruntime_fp32.png", "worst-1-0_2.png", "worst-2-0_4.png"}
+    expected = {"confusion-zoo_onnxruntime_fp32.png", "worst-1-0_20.png", "worst-2-0_0.png"}
     assert {path.name for path in (tmp_path / "p").iterdir()} == expected
     with pytest.raises(MediaError, match=r"3 files of an earlier run are in it.*--overwrite removes them"):
         write(overwrite=False)
