@@ -95,6 +95,25 @@ def test_foreign_files_are_not_replaced(plan: Path, tmp_path: Path) -> None:
         _options(plan, json=tmp_path / "b.md", markdown=tmp_path / "b.md")
 
 
+def test_the_command_can_be_given_again_without_telling_folders(plan: Path) -> None:
+    options = _options(
+        plan,
+        data=f"camvid:{plan.parent}/camvid",
+        ckpt=plan,
+        precisions=("fp32", "int8"),
+        size_hw=(360, 480),
+        threshold=0.25,
+        every_path=True,
+        gaps=(1, 8),
+        cut="test",
+    )
+    assert options.command == (
+        "tdnet-eval --engine a.plan --ckpt a.plan --precision fp32 --precision int8 --size 360x480 --threshold 0.25 "
+        "--data camvid:camvid --split val --every-path --gap 1,8 --cut test"
+    )
+    assert _options(plan, data="/of/mine/data").command == "tdnet-eval --engine a.plan --data data --split val"
+
+
 # --data
 
 
