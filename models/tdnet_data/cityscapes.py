@@ -21,11 +21,13 @@ _BEFORE = 19
 _PARTS = re.compile(r"(?P<start>.*_)(?P<number>\d{6})")
 
 
-def cityscapes_sequences(root: Path, layout: Layout, split: str) -> tuple[list[Sequence], bool]:
+def cityscapes_sequences(
+    root: Path, layout: Layout, split: str, *, single_images: bool
+) -> tuple[list[Sequence], bool]:
     """The split's sequences, and whether its labels are train ids; else they are the 34 ids.
 
-    With `leftImg8bit_sequence` a sequence is a snippet whose frames' numbers follow one another, else each labelled
-    frame is one.
+    With `leftImg8bit_sequence` a sequence is a snippet whose frames' numbers follow one another; without it, and of
+    single images, each labelled frame is one.
 
     Raises:
         DataError: a frame or its label is missing, or the frame before a labelled one.
@@ -41,7 +43,7 @@ def cityscapes_sequences(root: Path, layout: Layout, split: str) -> tuple[list[S
                 f"opening a data set: the frame has no label image in '{root / (layout.labels or '')}': '{path}'"
             )
     clips = root / _SEQUENCES / split
-    has_clips = clips.is_dir()
+    has_clips = clips.is_dir() and not single_images
     frames = files_by_name(clips, (".png",), what="images", ending=_IMAGE) if has_clips else images
     if has_clips:
         for name in images:
@@ -51,7 +53,7 @@ def cityscapes_sequences(root: Path, layout: Layout, split: str) -> tuple[list[S
             name=name,
             frames=tuple(Frame(name=key, image=FrameRef(frames[key]), label=labels.get(key)) for key in keys),
         )
-        for name, keys in sequences_by_name(frames, single_images=not has_clips, most_step=1).items()
+        for name, keys in sequences_by_name(frames, single_images=not has_clips).items()
     ], trained
 
 

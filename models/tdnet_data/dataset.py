@@ -102,7 +102,7 @@ class DataSet:
         name: of the data set, for tables.
         split: such as `train`.
         classes: whose train ids the labels are.
-        sequences: in natural order of their names.
+        sequences: of images in natural order of their names, then videos.
         may_be_empty: names of classes that need not occur.
     """
 

@@ -43,17 +43,20 @@ def files_by_name(folder: Path, suffixes: Collection[str], *, what: str, ending:
 
 
 def _walk(folder: Path, what: str, seen: set[str]) -> list[Path]:
-    """Files in it and below, each folder once however links lead to it."""
+    """Files in it and below, each folder once however links lead to it; a link to nothing is a file that cannot be read."""
     real = os.path.realpath(folder)
     if real in seen:
         return []
     seen.add(real)
     try:
-        entries = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
+        with os.scandir(folder) as entries:
+            visible = sorted((e for e in entries if not e.name.startswith(".")), key=lambda e: e.name)
     except OSError as error:
         raise DataError(f"looking for {what}: {reason(error)}: '{folder}'") from error
-    files = [entry for entry in entries if not entry.is_dir()]
-    for entry in entries:
+    files: list[Path] = []
+    for entry in visible:
         if entry.is_dir():
-            files += _walk(entry, what, seen)
+            files += _walk(Path(entry), what, seen)
+        elif entry.is_file() or entry.is_symlink():
+            files.append(Path(entry))
     return files

@@ -47,6 +47,8 @@ def folder_sequences(
     if confidence is not None:
         folder = root / confidence.replace("{split}", split)
         sure = files_by_name(folder, LABEL_SUFFIXES, what="confidence images", ending=ending)
+    if images == label_folder:
+        found = {name: path for name, path in found.items() if path not in labels.values()}
     alone = len(videos) == 1 and not found
     sequences = [
         Sequence(name=name or split, frames=tuple(_frame(frame, found, labels, sure) for frame in frames))
@@ -56,6 +58,14 @@ def folder_sequences(
         own_labels, own_sure = (of_video(files, name, alone=alone) for files in (labels, sure))
         sequences += video_sequences(name, video, own_labels, own_sure, single_images=single_images)
     frames = [frame for sequence in sequences for frame in sequence.frames]
+    by_name: dict[str, Frame] = {}
+    for frame in frames:
+        other = by_name.setdefault(frame.name, frame)
+        if other is not frame:
+            raise DataError(
+                f"opening a data set: {other.image} and {frame.image} are both called {frame.name!r}; rename one of them: "
+                f"'{images}'"
+            )
     _check_labels(frames, labels, layout, images=images, folder=label_folder)
     for frame in frames:
         if confidence is not None and frame.label is not None and frame.confidence is None:

@@ -29,12 +29,15 @@ class FrameReader:
     """Reads frames, brought to one size where one is given.
 
     Args:
-        images: of the data set; 16-bit ones have one depth of samples, found in a few of them.
+        images: of the data set; 16-bit ones have one depth of samples.
         size_hw: (H, W) to which frames are brought, bilinear; None for their own.
+        bit_depth: of 16-bit samples; None to find it in a few images.
     """
 
-    def __init__(self, images: list[Path], *, size_hw: tuple[int, int] | None = None) -> None:
-        self._bit_depth = BitDepth(None, lambda: largest_sample(images))
+    def __init__(
+        self, images: list[Path], *, size_hw: tuple[int, int] | None = None, bit_depth: int | None = None
+    ) -> None:
+        self._bit_depth = BitDepth(bit_depth, lambda: largest_sample(images))
         self._size_hw = size_hw
         self._videos: dict[Path, VideoFrames] = {}
         self._lock = threading.Lock()

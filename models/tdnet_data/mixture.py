@@ -17,12 +17,14 @@ class Mixture:
     """Data sets of the same classes, and how often each labelled frame of each comes in an epoch.
 
     Raises:
-        DataError: classes differ.
+        DataError: there is none, or classes differ.
     """
 
     parts: tuple[tuple[DataSet, float], ...]
 
     def __post_init__(self) -> None:
+        if not self.parts:
+            raise DataError("mixing data sets: there is none; name one, with its root")
         first = self.parts[0][0]
         for other, _ in self.parts[1:]:
             if other.classes.names != first.classes.names:

@@ -10,7 +10,7 @@ from statistics import median_low
 
 from tdnet_runtime.media.images import natural_key
 
-__all__ = ["numbered", "sequences_by_name"]
+__all__ = ["holes", "numbered", "sequences_by_name"]
 
 _NUMBERED = re.compile(r"(?P<clip>.*?)[_\-. ]*(?P<number>\d+(?:\.\d+)?)", re.DOTALL)
 _JUMP = 2
@@ -27,9 +27,7 @@ def numbered(stem: str) -> tuple[str, Decimal] | None:
     return (match["clip"], Decimal(match["number"])) if match else None
 
 
-def sequences_by_name(
-    names: Iterable[str], *, single_images: bool, most_step: int | None = None
-) -> dict[str, list[str]]:
+def sequences_by_name(names: Iterable[str], *, single_images: bool) -> dict[str, list[str]]:
     """Frames in order of time, by the name of their sequence.
 
     A sub-folder, or `<clip>_<number>` in one folder, is a sequence; its frames come in the order of their numbers. A
@@ -39,24 +37,48 @@ def sequences_by_name(
     Args:
         names: of the frames, with `/` between folders.
         single_images: no frame follows another.
-        most_step: of numbers from a frame to the next; None for twice the usual one.
     """
+    clips = _clips(names, single_images=single_images)
+    found: dict[str, list[str]] = {}
+    for clip in sorted(clips, key=natural_key):
+        frames = clips[clip]
+        most = _JUMP * _usual_step(frames)
+        runs = [[frames[0][1]]]
+        for (before, _), (number, name) in pairwise(frames):
+            if number - before > most:
+                runs.append([])
+            runs[-1].append(name)
+        for run in runs:
+            found[clip if len(runs) == 1 else f"{clip}@{run[0].rpartition('/')[2]}"] = run
+    return found
+
+
+def holes(names: Iterable[str]) -> list[tuple[str, str]]:
+    """Pairs of frames between which, by their numbers, there are others that are not there.
+
+    >>> holes(["a_1", "a_2", "a_4", "a_5", "b_3"])
+    [('a_2', 'a_4')]
+    """
+    return [
+        (name, after)
+        for frames in _clips(names, single_images=False).values()
+        for (number, name), (next_number, after) in pairwise(frames)
+        if 2 * (next_number - number) > 3 * _usual_step(frames)
+    ]
+
+
+def _clips(names: Iterable[str], *, single_images: bool) -> dict[str, list[tuple[Decimal, str]]]:
+    """Numbers and names of each clip's frames, in order."""
     clips: dict[str, list[tuple[Decimal, str]]] = {}
     for name in names:
         folder, _, stem = name.rpartition("/")
         parts = None if single_images else numbered(stem)
         clip, number = parts or (stem, Decimal(0))
         clips.setdefault("/".join(filter(None, (folder, clip))), []).append((number, name))
-    found: dict[str, list[str]] = {}
-    for clip in sorted(clips, key=natural_key):
-        frames = sorted(clips[clip], key=lambda frame: (frame[0], natural_key(frame[1])))
-        steps = [after[0] - before[0] for before, after in pairwise(frames)]
-        most = most_step or (_JUMP * median_low(steps) if steps else 0)
-        runs = [[frames[0][1]]]
-        for step, (_, name) in zip(steps, frames[1:], strict=True):
-            if step > most:
-                runs.append([])
-            runs[-1].append(name)
-        for run in runs:
-            found[clip if len(runs) == 1 else f"{clip}@{run[0].rpartition('/')[2]}"] = run
-    return found
+    for frames in clips.values():
+        frames.sort(key=lambda frame: (frame[0], natural_key(frame[1])))
+    return clips
+
+
+def _usual_step(frames: list[tuple[Decimal, str]]) -> Decimal:
+    return median_low([after[0] - before[0] for before, after in pairwise(frames)] or [Decimal(0)])

@@ -10,7 +10,8 @@ __all__ = ["DataSettings", "Kind"]
 
 Kind = Literal["folder", "camvid", "cityscapes", "nyudv2"]
 Channel = Annotated[int, msgspec.Meta(ge=0, le=255)]
-Side = Annotated[int, msgspec.Meta(ge=1)]
+Side = Annotated[int, msgspec.Meta(ge=1, le=1 << 15)]  # the most that OpenCV resizes to
+Path = Annotated[str, msgspec.Meta(pattern=r"^[^\0]+$")]
 
 
 class DataSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -36,29 +37,31 @@ class DataSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
         map: from labels as stored to classes: `{"7" = "road", "8" = 1, "9" = "ignore"}`; others are errors.
         list_file: text file with the names of the split's frames, one a line; others are left out.
         size_hw: (H, W) to which frames and labels are brought when they are read.
-        single_images: frames of one folder do not follow one another in time.
+        bit_depth: of frames with 16-bit samples; None to detect it in a few of them.
+        single_images: frames of one folder do not follow one another in time; or the splits in which they do not.
         splits: this data set's own names of splits, such as `{val = "validation"}`.
         may_be_empty: classes that need not occur.
         weight: how often each labelled frame comes in an epoch: 0.5 for half of them, 3 for each three times.
     """
 
-    root: str
+    root: Path
     kind: Kind = "folder"
-    name: str | None = None
-    images: str | None = None
-    labels: str | None = None
-    masks: str | None = None
+    name: Path | None = None
+    images: Path | None = None
+    labels: Path | None = None
+    masks: Path | None = None
     label_suffix: str | None = None
-    confidence: str | None = None
+    confidence: Path | None = None
     min_confidence: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.0
-    names: str | None = None
+    names: Path | None = None
     first_id: Annotated[int, msgspec.Meta(ge=0, le=254)] | None = None
     ignore_ids: tuple[Channel, ...] | None = None
     ignore_colors: tuple[tuple[Channel, Channel, Channel], ...] | None = None
     map: dict[str, int | str] | None = None
-    list_file: str | None = None
+    list_file: Path | None = None
     size_hw: tuple[Side, Side] | None = None
-    single_images: bool | None = None
+    bit_depth: Annotated[int, msgspec.Meta(ge=8, le=16)] | None = None
+    single_images: bool | tuple[str, ...] | None = None
     splits: dict[str, str] = {}
     may_be_empty: tuple[str, ...] = ()
-    weight: Annotated[float, msgspec.Meta(gt=0)] = 1.0
+    weight: Annotated[float, msgspec.Meta(gt=0, le=1000)] = 1.0

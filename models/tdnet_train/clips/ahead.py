@@ -41,15 +41,18 @@ def made_ahead(make: Callable[[Item], Made], items: Iterable[Item], *, workers: 
 def _pool(workers: int) -> ThreadPoolExecutor:
     """Threads in which PyTorch runs on one core each, so that they do not wait for the training's.
 
-    PyTorch 2.13: `set_num_threads` counts for the thread that calls it, and for threads that start later.
+    PyTorch 2.13: `set_num_threads` counts for the thread that calls it, and for those that come to PyTorch later.
     """
     before = torch.get_num_threads()
     all_started = threading.Barrier(workers + 1)
-    pool = ThreadPoolExecutor(
-        workers, thread_name_prefix="clips", initializer=torch.set_num_threads, initargs=(1,)
-    )
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="clips", initializer=_use_one_core)
     for _ in range(workers):
         pool.submit(all_started.wait)
     all_started.wait()
     torch.set_num_threads(before)
     return pool
+
+
+def _use_one_core() -> None:
+    torch.set_num_threads(1)
+    torch.get_num_threads()  # a thread's first look takes what was set last, by whichever thread

@@ -51,14 +51,14 @@ def normalised(
     """Frames with their colours changed, cut off at black and white, as the network takes them.
 
     Args:
-        frames: float32 [N, 3, H, W], R, G, B from 0 to 255.
+        frames: float32 [N, 3, H, W], R, G, B from 0 to 255; contrast is about the last one's mean grey.
         factors: of brightness, contrast and saturation.
         preprocessing: of the network.
 
     Returns:
         float32 [N, 3, H, W], channels in the network's order; a new tensor.
     """
-    matrix, offset = color_map(factors, mean_rgb=frames.mean((0, 2, 3), dtype=torch.float64).numpy())
+    matrix, offset = color_map(factors, mean_rgb=frames[-1].mean((1, 2), dtype=torch.float64).numpy())
     mean, std = (np.array(values) for values in (preprocessing.rgb.mean, preprocessing.rgb.std))
     order = [0, 1, 2] if preprocessing.color_order == "RGB" else [2, 1, 0]
     gain = preprocessing.scale / std

@@ -17,6 +17,9 @@ __all__ = ["Motion", "drawn_map", "drawn_motion"]
 Map = npt.NDArray[np.float64]
 Size = tuple[int, int]
 
+_FARTHEST = np.array([math.log(2), 0.5, 0.5])
+"""That a simulated camera goes, however many steps it is: the zoom's logarithm, and shares of the sides."""
+
 
 def drawn_map(rng: np.random.Generator, settings: ClipSettings, *, frame_hw: Size, size_hw: Size) -> Map:
     """Scale, crop or padding, angle and side, drawn at random.
@@ -50,24 +53,22 @@ def drawn_map(rng: np.random.Generator, settings: ClipSettings, *, frame_hw: Siz
 class Motion:
     """A steady shift and zoom, which stands for a camera's movement where there are no earlier frames."""
 
-    def __init__(self, zoom: float, shift_x: float, shift_y: float) -> None:
-        self._zoom, self._shift = zoom, (shift_x, shift_y)
+    def __init__(self, log_zoom: float, shift_x: float, shift_y: float) -> None:
+        self._step = np.array([log_zoom, shift_x, shift_y])
 
     def before(self, steps: int, *, frame_hw: Size) -> Map:
         """From a frame to what was seen so many steps before it."""
         height, width = frame_hw
-        shift_x, shift_y = self._shift
-        zoomed = np.diag([self._zoom**steps, self._zoom**steps, 1.0])
-        return _translation(shift_x * width * steps, shift_y * height * steps) @ _about(
-            zoomed, width / 2, height / 2
-        )
+        log_zoom, shift_x, shift_y = np.clip(self._step * steps, -_FARTHEST, _FARTHEST).tolist()
+        zoomed = np.diag([math.exp(log_zoom), math.exp(log_zoom), 1.0])
+        return _translation(shift_x * width, shift_y * height) @ _about(zoomed, width / 2, height / 2)
 
 
 def drawn_motion(rng: np.random.Generator, settings: ClipSettings) -> Motion:
     """Within the settings' limits."""
     zoom, shift_x, shift_y = rng.uniform(-1, 1, size=3)
     return Motion(
-        math.exp(zoom * settings.simulate_zoom),
+        zoom * settings.simulate_zoom,
         shift_x * settings.simulate_shift,
         shift_y * settings.simulate_shift,
     )

@@ -9,8 +9,9 @@ import msgspec
 __all__ = ["ClipSettings"]
 
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
-Step = Annotated[int, msgspec.Meta(ge=1)]
-Positive = Annotated[float, msgspec.Meta(gt=0)]
+Side = Annotated[int, msgspec.Meta(ge=1, le=1 << 15)]
+Step = Annotated[int, msgspec.Meta(ge=1, le=1000)]
+Scale = Annotated[float, msgspec.Meta(ge=0.01, le=100)]
 
 
 class ClipSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -22,8 +23,8 @@ class ClipSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
         gap_max: see `gap_min`.
         simulate: where a sequence has no frame so early, a shift and zoom of its first stands for it, not the first
             itself.
-        simulate_shift: largest shift from one such frame to the next, as a share of the sides.
-        simulate_zoom: largest zoom from one to the next, as a share.
+        simulate_shift: largest shift from one such frame to the next, as a share of the sides; half a side in all.
+        simulate_zoom: largest zoom from one to the next, as a share; a factor of two in all.
         base_hw: (H, W) of the whole frame at scale 1; None for the network's size, to which the robot brings frames.
         scale: smallest and largest scale; what is then larger than the network's size is cropped, what is smaller
             padded, and the padding ignored.
@@ -41,9 +42,9 @@ class ClipSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     simulate: bool = False
     simulate_shift: Share = 0.02
     simulate_zoom: Share = 0.03
-    base_hw: tuple[Step, Step] | None = None
-    scale: tuple[Positive, Positive] = (0.75, 2.0)
-    scales: tuple[Positive, ...] = ()
+    base_hw: tuple[Side, Side] | None = None
+    scale: tuple[Scale, Scale] = (0.75, 2.0)
+    scales: tuple[Scale, ...] = ()
     rotate: Annotated[float, msgspec.Meta(ge=0, le=180)] = 0.0
     flip: Share = 0.5
     brightness: Share = 0.3
