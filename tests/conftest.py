@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tdnet_bench.machine.private_caches import use_private_caches
+from tdnet_eval.private_caches import use_private_caches
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # tests import onnxruntime by themselves, too
 if "PYTEST_XDIST_WORKER" in os.environ:

@@ -23,7 +23,6 @@ from tdnet_bench.loops.lineup import AnySide, Lineup, measure_streams
 from tdnet_bench.loops.parts import DEFAULT_PACE, Measured, Pace, Parts
 from tdnet_bench.loops.schedule import Schedule
 from tdnet_bench.machine.environment import capture_environment, peak_rss_mib
-from tdnet_bench.machine.private_caches import use_private_caches
 from tdnet_bench.options import BenchOptions
 from tdnet_bench.quality.features import feature_errors
 from tdnet_bench.quality.reference import checked_digest, choose_reference, judged_sides
@@ -33,6 +32,7 @@ from tdnet_bench.sides.bundle_side import BundleSide
 from tdnet_bench.sides.requests import COMPILED, Request, plan_requests
 from tdnet_bench.sides.side import Array, Phase
 from tdnet_eval.judge import Judge, Judgement, Picture
+from tdnet_eval.private_caches import use_private_caches
 from tdnet_runtime import Segmenter
 from tdnet_runtime.extras import require
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -13,13 +13,14 @@ from rich.console import Console
 
 from tdnet_eval.document import Document, write_document
 from tdnet_eval.options import DEVICES, EvalOptions, parse_gaps, parse_size
-from tdnet_eval.pictures import require_matplotlib, write_pictures
+from tdnet_eval.pictures import open_folder, write_pictures
 from tdnet_eval.report import markdown_from_document, report_from_document
 from tdnet_eval.result_file import write_result
-from tdnet_eval.run import run_evaluation
+from tdnet_eval.run import Run, run_evaluation
 from tdnet_models.preprocessing import PRESETS
 from tdnet_runtime.cli.frame_progress import FrameProgress
 from tdnet_runtime.extras import one_line
+from tdnet_runtime.media.output_folder import OutputFolder
 
 __all__ = ["app"]
 
@@ -158,9 +159,16 @@ def evaluate(
         worst=worst,
         overwrite=overwrite,
     )
-    if options.pictures is not None:
-        require_matplotlib()
-    run = run_evaluation(options, phase=_progress)
+    with ExitStack() as stack:
+        folder = None
+        if options.pictures is not None:
+            folder = stack.enter_context(open_folder(options.pictures, overwrite=options.overwrite))
+        run = run_evaluation(options, phase=_progress)
+        _deliver(run, options, folder)
+    raise typer.Exit(LEFT_OUT if run.document.left_out else 0)
+
+
+def _deliver(run: Run, options: EvalOptions, folder: OutputFolder | None) -> None:
     document = run.document
     try:
         if options.json is not None:
@@ -168,18 +176,11 @@ def evaluate(
         if options.markdown is not None:
             text = markdown_from_document(document)
             write_result(text.encode(), options.markdown, what="the tables", option="--markdown")
-        if options.pictures is not None:
-            write_pictures(
-                options.pictures,
-                run.confusions,
-                run.worst,
-                names=document.data.classes,
-                colors=run.class_colors,
-                overwrite=options.overwrite,
-            )
+        if folder is not None:
+            names, colors = document.data.classes, run.class_colors
+            write_pictures(folder, run.confusions, run.worst, names=names, colors=colors)
     finally:  # a full disk must not cost the report as well
         _show(document)
-    raise typer.Exit(LEFT_OUT if document.left_out else 0)
 
 
 @contextmanager

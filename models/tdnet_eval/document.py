@@ -134,6 +134,7 @@ class Document(Record, frozen=True, kw_only=True):
     """A whole evaluation.
 
     Attributes:
+        command: that made it, outputs left out and files without their folders.
         reference: the side that labels were compared with; None without one.
         quick: outlines, consistency, and frames that no label image needs were left out.
         notes: without them the figures would mislead.
@@ -145,6 +146,7 @@ class Document(Record, frozen=True, kw_only=True):
     tool: str
     version: str
     started_at: str
+    command: str
     data: DataInfo
     sides: dict[str, SideInfo]
     reference: str | None

@@ -124,9 +124,10 @@ def measure_gaps(
     targets = gap_targets(dataset, gaps, paths=paths)
     if not targets:
         longest = max(len(sequence.frames) for sequence in dataset.sequences)
+        gap = max(gaps, default=0)
         raise OptionError(
-            f"--gap: the longest sequence of {dataset.name}, split {dataset.split!r}, has {longest} frames; a gap of "
-            f"{max(gaps, default=0)} needs {max(gaps, default=0) + 2 * paths - 1} or more in a row; give smaller gaps"
+            f"--gap: the longest sequence of {dataset.name}, split {dataset.split!r}, has {longest} frames; a gap of {gap} "
+            f"needs {-(-gap // paths) * paths + 2 * paths - 2} or more in a row; give smaller gaps"
         )
     measuring = _Measuring(dataset, cut, paths=paths, gaps=tuple(gaps))
     with open_stream() as stream:

@@ -79,6 +79,37 @@ class EvalOptions:
         self._check_pairs()
         self._check_outputs()
 
+    @property
+    def command(self) -> str:
+        """The command line that asks for this, outputs left out and files without their folders."""
+        kind, colon, folder = self.data.rpartition(":")
+        size = None if self.size_hw is None else f"{self.size_hw[0]}x{self.size_hw[1]}"
+        flags: list[tuple[str, object]] = [
+            *(("--engine", engine.name) for engine in self.engines),
+            ("--ckpt", None if self.ckpt is None else self.ckpt.name),
+            *(("--backend", backend) for backend in self.backends if backend != "auto"),
+            *(("--precision", precision) for precision in self.precisions),
+            ("--threads", self.threads),
+            ("--size", size),
+            ("--memory-stride", self.memory_stride),
+            ("--preprocessing", self.preprocessing),
+            ("--weights", self.weights),
+            ("--threshold", self.threshold),
+            ("--device", None if self.device == DEVICES[0] else self.device),
+            ("--data", f"{kind}{colon}{Path(folder).name}"),
+            ("--split", self.split),
+            ("--quick", self.quick),
+            ("--every-path", self.every_path),
+            ("--gap", ",".join(map(str, self.gaps)) or None),
+            ("--cut", self.cut),
+        ]
+        words = (
+            flag if value is True else f"{flag} {value}"
+            for flag, value in flags
+            if value is not None and value is not False
+        )
+        return f"tdnet-eval {' '.join(words)}"
+
     def _check_pairs(self) -> None:
         of_checkpoint = {
             "--size": self.size_hw,

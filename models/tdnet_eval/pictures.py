@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import heapq
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,71 +15,87 @@ import numpy.typing as npt
 from tdnet_eval.confusion import Confusion, at_size_of
 from tdnet_eval.evaluation import JudgedFrame
 from tdnet_eval.painting import ClassColors, color_image, disagreement_image
+from tdnet_eval.private_caches import use_private_caches
 from tdnet_runtime.extras import require
 from tdnet_runtime.media.output_folder import OutputFolder
 from tdnet_runtime.media.png import encoded_png
 
-__all__ = ["WorstFrames", "confusion_picture", "frame_picture", "require_matplotlib", "write_pictures"]
+__all__ = ["APART", "WorstFrames", "confusion_picture", "frame_picture", "open_folder", "write_pictures"]
 
 Array = npt.NDArray[np.uint8]
+
+APART = 8
+"""Frames of a sequence, see `WorstFrames`."""
 
 _GAP_PX = 4
 _LABELLED_CELLS = 24  # with more classes the shares in the cells would be unreadable
 _INCHES_PER_CLASS = 0.45
 
 
-def require_matplotlib() -> None:
-    """Raise MissingExtraError where matplotlib is not installed: before the run, not after it."""
+def open_folder(folder: Path, *, overwrite: bool) -> OutputFolder:
+    """Where pictures are to go: before the run, so that nothing is found out after it.
+
+    Raises:
+        MediaError: it cannot be written to, or holds PNGs that are not to be removed.
+        MissingExtraError: matplotlib is not installed.
+        OptionError: see `use_private_caches`.
+    """
+    use_private_caches()
     require("matplotlib", extra="eval")
+    return OutputFolder(folder, purpose="pictures", overwrite=overwrite)
 
 
 @dataclass(slots=True, eq=False)
 class WorstFrames:
-    """Keeps the labelled frames whose own mIoU by one side is lowest, at most `count`."""
+    """Keeps the labelled frames whose own mIoU by one side is lowest, at most `count`, and of neighbours one alone.
+
+    Neighbours are less than `APART` frames from one another in a sequence, where pictures are much the same.
+    """
 
     side: str
     count: int
-    _heap: list[tuple[float, int, JudgedFrame]] = field(default_factory=list)
-    _seen: int = 0
+    _kept: list[tuple[float, JudgedFrame]] = field(default_factory=list)
 
     def add(self, frame: JudgedFrame) -> None:
         """Take in the next frame."""
         confusion = frame.judgements[self.side].confusion
-        self._seen += 1
         if confusion is None or confusion.miou is None:
             return
-        entry = (-confusion.miou, -self._seen, frame)
-        (heapq.heappush if len(self._heap) < self.count else heapq.heappushpop)(self._heap, entry)
+        near = [(score, kept) for score, kept in self._kept if _are_neighbours(kept, frame)]
+        if any(score <= confusion.miou for score, _ in near):
+            return
+        kept = [entry for entry in self._kept if entry not in near]
+        self._kept = sorted([*kept, (confusion.miou, frame)], key=lambda entry: entry[0])[: self.count]
 
     @property
     def frames(self) -> list[JudgedFrame]:
         """The worst first."""
-        return [frame for _, _, frame in sorted(self._heap, key=lambda entry: entry[:2], reverse=True)]
+        return [frame for _, frame in self._kept]
+
+
+def _are_neighbours(one: JudgedFrame, other: JudgedFrame) -> bool:
+    return one.sequence == other.sequence and abs(one.place - other.place) < APART
 
 
 def write_pictures(
-    folder: Path,
+    output: OutputFolder,
     confusions: Mapping[str, Confusion],
     worst: WorstFrames,
     *,
     names: Sequence[str],
     colors: ClassColors,
-    overwrite: bool,
 ) -> None:
-    """Write `confusion-SIDE.png` for each side and `worst-1-FRAME.png` and so on into `folder`.
+    """Write `confusion-SIDE.png` for each side and `worst-1-FRAME.png` and so on.
 
     Raises:
-        MediaError: it cannot be written to, or holds PNGs that are not to be removed.
+        MediaError: they cannot be written.
     """
-    with OutputFolder(folder, purpose="pictures", overwrite=overwrite) as output:
-        for side, confusion in confusions.items():
-            output.put(
-                f"confusion-{_file_name(side)}.png", confusion_picture(confusion, side=side, names=names)
-            )
-        for place, frame in enumerate(worst.frames, start=1):
-            assert frame.truth is not None  # or it has no score
-            image = frame_picture(frame.image, frame.labels[worst.side], frame.truth, colors=colors)
-            output.put(f"worst-{place}-{_file_name(frame.name)}.png", encoded_png(image[..., ::-1]))
+    for side, confusion in confusions.items():
+        output.put(f"confusion-{_file_name(side)}.png", confusion_picture(confusion, side=side, names=names))
+    for place, frame in enumerate(worst.frames, start=1):
+        assert frame.truth is not None  # or it has no score
+        image = frame_picture(frame.image, frame.labels[worst.side], frame.truth, colors=colors)
+        output.put(f"worst-{place}-{_file_name(frame.name)}.png", encoded_png(image[..., ::-1]))
 
 
 def frame_picture(image: Array, labels: Array, truth: Array, *, colors: ClassColors) -> Array:
@@ -110,6 +125,7 @@ def frame_picture(image: Array, labels: Array, truth: Array, *, colors: ClassCol
 
 def confusion_picture(confusion: Confusion, *, side: str, names: Sequence[str]) -> bytes:
     """A PNG: for each class of the label images, a row, what share of its pixels was labelled as which."""
+    use_private_caches()
     from matplotlib.figure import Figure  # optional, and slow to import
 
     totals = confusion.counts.sum(1, keepdims=True)

@@ -12,7 +12,7 @@ from rich.text import Text
 from tdnet_eval.document import Document
 from tdnet_eval.tables import PlainTable, tables_from_document
 
-__all__ = ["markdown_from_document", "report_from_document"]
+__all__ = ["markdown_from_document", "markdown_table", "report_from_document"]
 
 
 def report_from_document(document: Document) -> Group:
@@ -27,14 +27,18 @@ def markdown_from_document(document: Document) -> str:
     """The same as Markdown, with what each figure means."""
     lines = [f"# {document.data.description}", "", *(f"- {line}" for line in _head(document))]
     for table in tables_from_document(document):
-        lines += ["", f"## {table.title}", "", _line(table.columns)]
-        lines += [
-            "|" + "|".join("---" if i < table.left else "---:" for i, _ in enumerate(table.columns)) + "|"
-        ]
-        lines += map(_line, table.rows)
-    lines += ["", *(f"- {line}" for line in _foot(document))] if _any(_foot(document)) else []
-    lines += ["", *(f"- **{name}**: {meaning}" for name, meaning in document.definitions.items())]
+        lines += ["", f"## {table.title}", "", markdown_table(table.columns, table.rows, left=table.left)]
+    foot = [*_foot(document)]
+    lines += ["", *(f"- {line}" for line in foot)] if foot else []
+    lines += ["", f"Made by `{document.command}`.", ""]
+    lines += [*(f"- **{name}**: {meaning}" for name, meaning in document.definitions.items())]
     return "\n".join(lines) + "\n"
+
+
+def markdown_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, left: int) -> str:
+    """A Markdown table whose first `left` columns are aligned to the left. No line end after the last row."""
+    rule = "|" + "|".join("---" if index < left else "---:" for index, _ in enumerate(columns)) + "|"
+    return "\n".join([_line(columns), rule, *map(_line, rows)])
 
 
 def _head(document: Document) -> Iterator[str]:
@@ -50,10 +54,6 @@ def _foot(document: Document) -> Iterator[str]:
     for left in document.left_out:
         yield f"left out {left.what}: {left.reason}"
     yield from document.notes
-
-
-def _any(lines: Iterable[str]) -> bool:
-    return any(True for _ in lines)
 
 
 def _line(cells: Sequence[str]) -> str:

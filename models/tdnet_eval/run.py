@@ -74,6 +74,7 @@ def run_evaluation(options: EvalOptions, *, phase: Phase) -> Run:
         tool="tdnet-eval",
         version=__version__,
         started_at=started_at,
+        command=options.command,
         data=DataInfo(
             name=dataset.name,
             split=dataset.split,

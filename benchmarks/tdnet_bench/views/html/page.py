@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tdnet_bench.documents.document import Document
-from tdnet_bench.machine.private_caches import use_private_caches
 from tdnet_eval.judge import Picture
+from tdnet_eval.private_caches import use_private_caches
 from tdnet_eval.result_file import records_as_json, write_result
 from tdnet_runtime.extras import require
 

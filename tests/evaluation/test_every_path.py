@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from tests.evaluation.doubles import FakeData, FakeStream, opening
+
+from tdnet_eval.evaluation import evaluate_together
+from tdnet_eval.every_path import EveryPath
+
+
+def _passes(lengths: tuple[int, ...], paths: int) -> tuple[EveryPath, FakeStream]:
+    data: Any = FakeData(lengths, lambda *_: np.full((32, 48), 1, dtype=np.uint8))
+    stream = FakeStream(
+        lambda n, place, path, cold: 1 if path < 3 or place % 2 else 0, paths=paths, cold=paths - 1
+    )
+    summed = EveryPath(paths, 3)
+    for begin in range(paths):
+        evaluate_together({"a": opening(stream)}, data, begin=begin, on_frame=summed.add)
+    return summed, stream
+
+
+def test_each_frame_is_judged_by_each_path_once() -> None:
+    summed, _ = _passes((14, 3, 9), 4)
+    # 6 to 13 of the first sequence, 6 to 8 of the third, each four times; the second is too short
+    found = summed.of("a")
+    assert {path: tally.frames for path, tally in found.items()} == {1: 11, 2: 11, 3: 11, 4: 11}
+    assert [found[path].pixel_accuracy for path in (1, 2, 3, 4)] == [1.0, 1.0, 5 / 11, 5 / 11]
+
+
+def test_without_a_sequence_that_is_long_enough_there_is_nothing() -> None:
+    assert _passes((6,), 4)[0].of("a") == {}
+
+
+def test_a_network_of_one_path_is_judged_as_it_is() -> None:
+    summed, _ = _passes((3,), 1)
+    assert {path: tally.frames for path, tally in summed.of("a").items()} == {1: 3}
