@@ -17,6 +17,8 @@ from torch.nn import functional as F
 from tdnet_models.fanet import LEVELS, fanet_features
 from tdnet_models.tdnet import Network, PerFrameNetwork, TemporalNetwork, hop_name, read_order
 from tdnet_models.variants import KEY_WIDTH
+from tdnet_train.networks.auxiliary_head import AuxiliaryHead
+from tdnet_train.networks.trunk import trunk_maps
 
 __all__ = ["PROPAGATIONS", "ClipLogits", "ClipNetwork", "Remembered", "propagated"]
 
@@ -156,7 +158,7 @@ class ClipNetwork(nn.Module):
     def forward(self, frames: torch.Tensor, path: int) -> ClipLogits:
         """Normalised frames [N, m, 3, H, W], oldest first, the newest of them run by `path` (1 to m) → its logits."""
         if isinstance(self.network, PerFrameNetwork):
-            maps = self.network.pretrained(frames[:, -1])
+            maps = trunk_maps(self.network.pretrained, frames[:, -1])
             return ClipLogits(self.network.head(maps[3]), None, self._auxiliary("auxlayer", maps))
         memory = []
         if self.propagation != "none":
@@ -170,7 +172,7 @@ class ClipNetwork(nn.Module):
     def features(self, path: int, image: torch.Tensor) -> tuple[list[torch.Tensor], torch.Tensor]:
         """Normalised image [N, 3, H, W] → outputs of layer1 to layer4, and the features x [N, C, h, w]."""
         variant = self.network.spec.variant
-        maps = self.network.get_submodule(variant.prefix(path))(image)
+        maps = trunk_maps(self.network.get_submodule(variant.prefix(path)), image)
         if variant.family == "psp":
             return maps, self.network.get_submodule(f"psp{path}")(maps[3])
         neck = {level: self.network.get_submodule(f"ffm_{level}_{path}") for level in LEVELS}
@@ -224,22 +226,3 @@ class ClipNetwork(nn.Module):
         if name not in self.heads or not self.training:
             return None
         return self.heads[name](maps[2])  # type: ignore[no-any-return]
-
-
-class AuxiliaryHead(nn.Module):
-    """3×3 convolution to a quarter of the channels, BN+ReLU, dropout, 1×1 convolution; the public `FCNHead`."""
-
-    def __init__(self, channels: int, classes: int) -> None:
-        super().__init__()
-        middle = channels // 4
-        self.conv5 = nn.Sequential(
-            nn.Conv2d(channels, middle, 3, padding=1, bias=False),
-            nn.BatchNorm2d(middle),
-            nn.ReLU(inplace=True),
-            nn.Dropout2d(0.1),
-            nn.Conv2d(middle, classes, 1),
-        )
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """[N, C, h, w] → [N, K, h, w]."""
-        return self.conv5(x)  # type: ignore[no-any-return]
