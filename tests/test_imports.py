@@ -21,6 +21,7 @@ PACKAGES = {
     "tdnet_data": "models",
     "tdnet_eval": "models",
     "tdnet_models": "models",
+    "tdnet_train": "models",
     "tdnet_runtime": "runtime",
     "tdnet_export": "export",
     "tdnet_bench": "benchmarks",
@@ -46,6 +47,7 @@ FIRST_MISSING = {
     "tdnet-export": "export",
     "tdnet-bench": "bench",
     "tdnet-eval": "eval",
+    "tdnet-train": "train",
     "tdnet-run": "cli",
     "tdnet-inspect": "cli",
 }

@@ -136,6 +136,12 @@ CASES = (
         needs=("matplotlib", "onnxruntime"),
     ),
     Case(
+        "train",
+        "tdnet-train",
+        lambda given: ["--config", given.data / "train.toml", "--out", "run"],
+        needs=("kornia", "matplotlib", "tomli_w", "yaml"),
+    ),
+    Case(
         "bench-roofline",
         "tdnet-bench",
         lambda given: [
@@ -196,6 +202,10 @@ def given(tiny_checkpoint, tiny_bundle, tmp_path: Path) -> Given:
         (data / part / "val").mkdir(parents=True)
         cv2.imwrite(str(data / part / "val" / "0.png"), np.ones((64, 96, channels), np.uint8))
     (data / "names.txt").write_text("a\nb\nc\nd\ne\n")
+    (data / "train.toml").write_text(
+        f"train_split = 'val'\nvalidation.split = ''\nnetwork = {{name = 'td2-fa18', size = [64, 96], width = 0.125}}\n"
+        f"data = {{root = '{data}', may_be_empty = ['a', 'c', 'd', 'e']}}\nstages = [{{steps = 2}}]\nrun.batch = 1\n"
+    )
     return Given(tiny_checkpoint("td2-fa18"), bundle, images, data)
 
 

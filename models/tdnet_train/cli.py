@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from tdnet_eval.private_caches import use_private_caches
 from tdnet_runtime.errors import OptionError
 
 __all__ = ["app"]
@@ -70,6 +71,7 @@ def train(
     if resume is not None and (out is not None or overrides or dry_run):
         raise OptionError("--resume takes all from the run's folder; leave out --out, --set and --dry-run")
 
+    use_private_caches()  # before what has caches is imported: PyTorch's compiler and Matplotlib
     from tdnet_train.command import go_on, start  # takes seconds: wrong options need not wait
 
     console = Console(stderr=True)

@@ -182,14 +182,14 @@ class ValidationSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
     """`[validation]`: the split is streamed in order; its mIoU decides which weights are `best.pth`.
 
     Attributes:
-        split: of the data set; None for no validation: the last weights are the best.
+        split: of the data set; empty for no validation: the last weights are the best.
         every_epochs: how often; at the end of each stage too.
         every_steps: of the optimiser, instead of `every_epochs`.
         memory_stride: n of the stream; the variant's deployment default if None.
         limit: labelled frames at the most; None for all.
     """
 
-    split: str | None = "val"
+    split: str = "val"
     every_epochs: float = 1.0
     every_steps: int | None = None
     memory_stride: int | None = None

@@ -92,6 +92,7 @@ def test_the_table_says_what_setup_cfg_says() -> None:
     config.read(ROOT / "setup.cfg")
     listed = config["options.extras_require"]
     modules = {"opencv-python-headless": "cv2", "cuda-core": "cuda", "cuda-bindings": "cuda"}
+    modules |= {"pyyaml": "yaml", "tomli-w": "tomli_w"}
 
     def brought(extra: str) -> set[str]:
         found: set[str] = set()

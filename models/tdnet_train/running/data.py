@@ -48,7 +48,7 @@ def open_data(settings: TrainSettings) -> RunData:
             f"the data set {train.name!r} has one class, {train.classes.names[0]!r}; expected two or more: name what is "
             "not it as a class too"
         )
-    split = settings.validation.split
+    split = settings.validation.split or None
     return RunData(
         train=train,
         stages=tuple(_stage_data(settings, stage, train) for stage in settings.stages),
