@@ -31,16 +31,21 @@ def test_two_ranks_are_one_process(config, trained, tmp_path):
     """
     fields = (
         "network.attention_dropout=0.0",
-        "stages.0.steps=3",
+        "network.size=[96, 128]",
+        "stages.0.steps=2",
         "stages.1.steps=3",
+        "stages.0.learning_rate=1e-3",
+        "stages.1.learning_rate=1e-3",
         "loss.class_weights=[1.0, 2.0, 3.0]",
     )
     two = launched(2, config, tmp_path / "two", 2, *fields)
     one = trained(tmp_path / "one", *fields, "run.batch=4", "run.log_steps=1")
     curves = [[entry for entry in files.entries() if entry["kind"] == "steps"] for files in (one, two)]
-    assert len(curves[0]) == len(curves[1]) == 6
+    assert len(curves[0]) == len(curves[1]) == 5
     for step, (ours, theirs) in enumerate(zip(*curves, strict=True)):
-        assert theirs["terms"] == pytest.approx(ours["terms"], rel=1e-5 if step == 0 else 2e-3)
+        assert theirs["terms"] == pytest.approx(ours["terms"], rel=1e-5 if step == 0 else 1e-3)
     states = [torch.load(files.last, weights_only=True)["model_state"] for files in (one, two)]
     for key, value in states[0].items():
-        torch.testing.assert_close(states[1][key].float(), value.float(), rtol=1e-3, atol=1e-4, msg=key)
+        statistic = "running" in key
+        other = states[1][key].float()
+        torch.testing.assert_close(other, value.float(), rtol=1e-2 * statistic, atol=5e-4, msg=key)
