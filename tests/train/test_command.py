@@ -149,7 +149,8 @@ def test_a_public_yaml_trains(street, tmp_path, console):
 def test_a_loss_that_is_no_number_ends_the_run(config, tmp_path, console):
     fields = ("stages.0.learning_rate=1e30", "stages.0.steps=9", "optimizer.kind=sgd")
     with pytest.raises(
-        TrainingError, match=r"the loss is nan at step \d of stage 1: training diverged. Lower the"
+        TrainingError,
+        match=r"the loss is nan at step \d of the run, in stage 'still': training diverged. Lower",
     ):
         start(config, tmp_path / "run", fields, console)
 

@@ -22,12 +22,14 @@ class Stage:
     """What a stage trains with.
 
     Attributes:
+        name: for people.
         settings: as configured.
         batches: its clips.
         optimizer: new in each stage.
         steps: of the optimiser, in all.
     """
 
+    name: str
     settings: StageSettings
     batches: Batches
     optimizer: torch.optim.Optimizer
@@ -53,7 +55,8 @@ def build_stage(setup: Setup, index: int) -> Stage:
     optimizer = build_optimizer(
         setup.network, setup.settings.optimizer, rate=learning_rate(settings, 0, steps)
     )
-    return Stage(settings=settings, batches=batches, optimizer=optimizer, steps=steps)
+    name = settings.name or f"stage {index + 1}"
+    return Stage(name=name, settings=settings, batches=batches, optimizer=optimizer, steps=steps)
 
 
 def stage_steps(settings: StageSettings, batches_per_epoch: int, accumulate: int) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
@@ -12,18 +11,13 @@ from typing import Any
 import torch
 
 from tdnet_train.clips.batches import Batch
-from tdnet_train.errors import TrainingError
-from tdnet_train.running.average import Average
 from tdnet_train.running.events import Looker, StepsDone, Trial, Validated
 from tdnet_train.running.folder import RunFolder
 from tdnet_train.running.memory import peak_memory_mib
-from tdnet_train.running.optimizer import map_roughness, set_learning_rate
-from tdnet_train.running.precision import Precision
 from tdnet_train.running.progress import Progress
-from tdnet_train.running.schedule import learning_rate
-from tdnet_train.running.seeds import derived_seed
 from tdnet_train.running.setup import Setup
 from tdnet_train.running.stage import Stage, build_stage
+from tdnet_train.running.stepper import Stepper
 from tdnet_train.running.validation import build_validation
 
 __all__ = ["Trainer"]
@@ -54,12 +48,7 @@ class Trainer:
     ) -> None:
         self._setup, self._folder = setup, folder
         self._lookers, self._stop = lookers, stop
-        run = setup.settings.run
-        self._precision = Precision(run.precision, setup.ranks.device)
-        self._network = setup.network.train()
-        if run.freeze_norm:
-            _freeze_norms(self._network)
-        self._average = Average(self._network, run.ema) if run.ema else None
+        self._stepper = Stepper(setup)
         self._validation = build_validation(setup)
         self.progress = Progress()
         self._optimizer_state: dict[str, Any] | None = None
@@ -67,12 +56,7 @@ class Trainer:
 
     def go_on_from(self, state: dict[str, Any]) -> None:
         """Take up the run where `state`, a checkpoint of `RunFolder`, left it."""
-        self._network.load_weights(state["weights"])
-        if self._average is not None:
-            self._average.updates = state["average_updates"]
-            for key, value in state["average"].items():
-                self._average.state[key].copy_(value)
-        self._precision.scaler.load_state_dict(state["scaler"])
+        self._stepper.load_state(state)
         self._optimizer_state = state["optimizer"]
         self.progress = Progress(**state["progress"])
 
@@ -109,7 +93,7 @@ class Trainer:
             self._step(stage, batches)
             times.append(time.perf_counter() - begin_s)
         return Trial(
-            stage=stage.settings.name or f"stage {index + 1}",
+            stage=stage.name,
             steps=stage.steps,
             steps_per_epoch=stage.batches.steps_per_epoch / self._setup.settings.run.accumulate,
             step_s=min(times[1:]),
@@ -148,65 +132,19 @@ class Trainer:
             epoch, begin = epoch + 1, 0
 
     def _step(self, stage: Stage, batches: Iterator[Batch]) -> tuple[dict[str, float], float]:
-        """One step of the optimiser: the mean loss's terms by name, and the learning rate."""
-        setup, run, progress = self._setup, self._setup.settings.run, self.progress
-        rate = learning_rate(stage.settings, progress.stage_step, stage.steps)
-        set_learning_rate(stage.optimizer, rate)
-        stage.optimizer.zero_grad(set_to_none=True)
-        # Dropout's numbers follow from the step, so that no generator's state need be kept.
-        torch.manual_seed(derived_seed(run.seed, "step", progress.step, setup.ranks.rank))
-        sums: dict[str, torch.Tensor] = {}
-        for part in range(run.accumulate):
-            path = (progress.stage_step * run.accumulate + part) % self._network.paths + 1
-            terms = self._terms(next(batches), path)
-            torch.autograd.backward(self._precision.scaler.scale(terms["loss"] / run.accumulate))
-            for name, value in terms.items():
-                sums[name] = sums.get(name, 0.0) + value.detach() / run.accumulate
-        setup.ranks.average_gradients(self._network.parameters())
-        self._precision.scaler.unscale_(stage.optimizer)
-        if setup.settings.optimizer.clip_norm:
-            torch.nn.utils.clip_grad_norm_(self._network.parameters(), setup.settings.optimizer.clip_norm)
-        self._precision.scaler.step(stage.optimizer)
-        self._precision.scaler.update()
-        if self._average is not None:
-            self._average.update(self._network)
-        means = setup.ranks.mean(torch.stack(list(sums.values()))).tolist()
-        values = dict(zip(sums, means, strict=True))
-        if not math.isfinite(values["loss"]):
-            raise TrainingError(
-                f"the loss is {values['loss']} at step {progress.step} of stage {progress.stage + 1}: training diverged. "
-                f"Lower the learning rate ({rate:.2g}), lengthen the warm-up or set optimizer.clip_norm, and start again "
-                f"from {str(self._folder.best)!r}"
-            )
-        return values, rate
-
-    def _terms(self, batch: Batch, path: int) -> dict[str, torch.Tensor]:
-        device = self._setup.ranks.device
-        frames = batch.frames.to(device, non_blocking=True)
-        labels = batch.labels.to(device, non_blocking=True)
-        with self._precision.forward():
-            teacher = None if self._setup.teacher is None else self._setup.teacher(frames[:, -1], path)
-            terms = self._setup.objective(self._network(frames, path), labels, teacher)
-        smoothness = self._setup.settings.optimizer.map_smoothness
-        if smoothness:
-            terms["map_smoothness"] = smoothness * map_roughness(self._network)
-            terms["loss"] = terms["loss"] + terms["map_smoothness"]
-        return terms
-
-    def _weights(self) -> dict[str, torch.Tensor]:
-        """Those that are validated and saved for export."""
-        return self._network.weights() if self._average is None else self._average.state
+        progress = self.progress
+        return self._stepper.step(stage, batches, stage_step=progress.stage_step, step=progress.step)
 
     def _save(self, path: Path, iou: float) -> None:
         half = self._setup.settings.run.half_checkpoints
-        self._folder.save_network(path, self._weights(), step=self.progress.step, iou=iou, half=half)
+        self._folder.save_network(path, self._stepper.weights, step=self.progress.step, iou=iou, half=half)
 
     def _log(self, stage: Stage, rate: float) -> None:
         progress, run = self.progress, self._setup.settings.run
         step_s = progress.seconds / max(progress.window_steps, 1)
         event = StepsDone(
             stage=progress.stage,
-            stage_name=stage.settings.name or f"stage {progress.stage + 1}",
+            stage_name=stage.name,
             stage_step=progress.stage_step,
             stage_steps=stage.steps,
             step=progress.step,
@@ -223,7 +161,7 @@ class Trainer:
         progress = self.progress
         if self._validation is not None and self._setup.ranks.first:
             begin_s = time.perf_counter()
-            scores = self._validation(self._weights())
+            scores = self._validation(self._stepper.weights)
             miou = scores.miou or 0.0
             best = miou > progress.best
             if best:
@@ -256,14 +194,11 @@ class Trainer:
         """Write what is needed to go on from here; `optimizer` is None between stages."""
         self._saved_s = time.monotonic()
         if self._setup.ranks.first:
-            progress, average = self.progress, self._average
+            progress = self.progress
             self._folder.save_state(
                 {
-                    "weights": self._network.weights(),
-                    "average": {} if average is None else average.state,
-                    "average_updates": 0 if average is None else average.updates,
+                    **self._stepper.state(),
                     "optimizer": None if optimizer is None else optimizer.state_dict(),
-                    "scaler": self._precision.scaler.state_dict(),
                     "progress": progress.state(),
                 }
             )
@@ -271,11 +206,3 @@ class Trainer:
             if self._validation is None and progress.stage == len(self._setup.settings.stages):
                 self._save(self._folder.best, 0.0)
         self._setup.ranks.wait()
-
-
-def _freeze_norms(network: torch.nn.Module) -> None:
-    """BatchNorms in evaluation mode, for good."""
-    for module in network.modules():
-        if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
-            module.eval()
-            module.train = lambda mode=True, module=module: module  # type: ignore[method-assign,misc]
