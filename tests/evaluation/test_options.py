@@ -111,7 +111,9 @@ def test_the_command_can_be_given_again_without_telling_folders(plan: Path) -> N
         "tdnet-eval --engine a.plan --ckpt a.plan --precision fp32 --precision int8 --size 360x480 --threshold 0.25 "
         "--data camvid:camvid --split val --every-path --gap 1,8 --cut test"
     )
-    assert _options(plan, data="/of/mine/data").command == "tdnet-eval --engine a.plan --data data --split val"
+    assert (
+        _options(plan, data="/of/mine/data").command == "tdnet-eval --engine a.plan --data data --split val"
+    )
 
 
 # --data
