@@ -197,6 +197,26 @@ def test_errors_are_one_line(
     assert "--data" in err
 
 
+def test_networks_without_a_memory_stand_beside_others(
+    call: Callable[..., Done],
+    drives: Path,
+    named_bundle: Path,
+    tiny_bundle: Callable[[str], Path],
+    tmp_path: Path,
+) -> None:
+    """They have no rows in the gaps' table; alone they are refused, before anything runs."""
+    per_frame = tiny_bundle("psp101")
+    options = ("--backend", "onnxruntime", "--data", drives, "--quick", "--gap", "1")
+    code, _, err = call(
+        "--engine", per_frame, "--engine", named_bundle, *options, "--json", tmp_path / "e.json"
+    )
+    assert code == 0, err
+    document = read_document(tmp_path / "e.json")
+    assert list(document.gaps) == ["named onnxruntime:fp32"]
+    assert document.scores["psp101 onnxruntime:fp32"].by_path.keys() == {1}
+    assert "has none (m = 1)" in _error(call("--engine", per_frame, *options))
+
+
 def test_a_document_of_something_else_is_refused(tmp_path: Path) -> None:
     for content in ("{}", "[]", "nonsense", '{"tool": "tdnet-bench"}'):
         (tmp_path / "a.json").write_text(content)

@@ -3,10 +3,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pytest
 from tests.evaluation.doubles import FakeData, FakeStream, opening
 
 from tdnet_eval.evaluation import evaluate_together
-from tdnet_eval.every_path import EveryPath
+from tdnet_eval.every_path import EveryPath, check_every_path
+from tdnet_runtime.errors import OptionError
 
 
 def _passes(lengths: tuple[int, ...], paths: int) -> tuple[EveryPath, FakeStream]:
@@ -26,6 +28,13 @@ def test_each_frame_is_judged_by_each_path_once() -> None:
     found = summed.of("a")
     assert {path: tally.frames for path, tally in found.items()} == {1: 11, 2: 11, 3: 11, 4: 11}
     assert [found[path].pixel_accuracy for path in (1, 2, 3, 4)] == [1.0, 1.0, 5 / 11, 5 / 11]
+
+
+def test_what_cannot_be_judged_by_every_path_is_told_before_the_run() -> None:
+    data: Any = FakeData((7, 9), lambda n, place: np.zeros((4, 4), np.uint8) if place < 6 else None)
+    check_every_path(data, paths=3)
+    with pytest.raises(OptionError, match=r"no labelled frame of fake, split 'val', has 6 frames before it"):
+        check_every_path(data, paths=4)
 
 
 def test_without_a_sequence_that_is_long_enough_there_is_nothing() -> None:
