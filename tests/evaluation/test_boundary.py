@@ -45,10 +45,13 @@ def test_another_class_does_not_meet_an_outline() -> None:
     assert outlines.f_score == (1.0, 0.0, 0.0)
 
 
-def test_what_has_no_class_makes_no_outline_and_is_not_judged() -> None:
+@pytest.mark.parametrize("turned", [False, True])
+def test_what_has_no_class_makes_no_outline_and_is_not_judged(turned: bool) -> None:
     truth, labels = _halves(20), _halves(20)
     truth[:, 10:30] = 255  # the whole outline
     labels[5:9, 12:18] = 1
+    if turned:
+        truth, labels = np.ascontiguousarray(truth.T), np.ascontiguousarray(labels.T)
     outlines = outlines_of(labels, truth, classes=2)
     assert not outlines.counts.any()
     assert outlines.f_score == (None, None)
