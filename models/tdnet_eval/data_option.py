@@ -21,7 +21,7 @@ def settings_from_option(text: str) -> DataSettings:
 
     Raises:
         OptionError: no such file or folder, or a file that is no settings.
-        MissingExtraError: a TOML file on Python 3.10 without tomli.
+        MissingExtraError: a TOML file, and tomli is not installed.
     """
     kind, colon, folder = text.partition(":")
     if colon and kind in _KINDS:
@@ -45,18 +45,12 @@ def _folder(folder: str, text: str) -> Path:
 
 
 def _settings_from_toml(path: Path) -> DataSettings:
-    require("tomllib" if _has_tomllib() else "tomli", extra="eval")
+    tomli: Any = require("tomli", extra="eval")
     try:
-        content = msgspec.toml.decode(path.read_bytes(), type=dict[str, Any])
+        content = tomli.loads(path.read_text(encoding="utf-8"))
         table = content if "root" in content else content.get("data", content)
         return msgspec.convert(table, type=DataSettings)
     except OSError as error:
         raise OptionError(f"--data cannot be read: {error.strerror or error}: {str(path)!r}") from error
     except (msgspec.MsgspecError, ValueError) as error:
         raise OptionError(f"--data is no settings of a data set ({error}): {str(path)!r}") from error
-
-
-def _has_tomllib() -> bool:
-    import importlib.util
-
-    return importlib.util.find_spec("tomllib") is not None

@@ -29,7 +29,7 @@ BRINGS = {
     "gpu": frozenset({"cuda"}),
     "export": _CPU | _CLI | {"torch", "onnx"},
     "bench": _CPU | _CLI | {"psutil", "scipy", "onnx", "jinja2", "matplotlib"},
-    "eval": _CPU | _CLI | {"matplotlib"},
+    "eval": _CPU | _CLI | {"matplotlib", "tomli"},
 }
 """The optional packages, by import name, that each extra of setup.cfg installs."""
 

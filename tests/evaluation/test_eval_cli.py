@@ -39,6 +39,7 @@ def call(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) ->
 @pytest.fixture
 def settings(drives: Path, tmp_path: Path) -> Callable[..., Path]:
     """settings(lines): a TOML file of them, with the drives' root."""
+    pytest.importorskip("tomli")
 
     def make(lines: str = "") -> Path:
         path = tmp_path / "data.toml"

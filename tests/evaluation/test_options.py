@@ -133,7 +133,7 @@ def test_folders_and_kinds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 @pytest.mark.parametrize("before", ["", "[network]\nname = 'td2-fa18'\n[data]\n"], ids=["plain", "training"])
 def test_settings_in_a_file(before: str, tmp_path: Path) -> None:
-    pytest.importorskip("tomllib")
+    pytest.importorskip("tomli")
     (tmp_path / "d.toml").write_text(f"{before}root = 'frames'\nname = 'mine'\nmap = {{'3' = 'road'}}\n")
     settings = settings_from_option(str(tmp_path / "d.toml"))
     assert (settings.root, settings.name, settings.map) == ("frames", "mine", {"3": "road"})
@@ -176,7 +176,7 @@ def test_data_that_is_not_there(
     ],
 )
 def test_files_that_are_no_settings(content: str, tmp_path: Path) -> None:
-    pytest.importorskip("tomllib")
+    pytest.importorskip("tomli")
     (tmp_path / "d.toml").write_bytes(content.encode("latin-1"))
     with pytest.raises(OptionError, match="--data is no settings of a data set"):
         settings_from_option(str(tmp_path / "d.toml"))
