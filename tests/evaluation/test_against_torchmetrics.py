@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 from tests.evaluation.conftest import CLASSES
 
-torch = pytest.importorskip("torch")
-classification = pytest.importorskip("torchmetrics.classification")
+pytest.importorskip("torchmetrics")
+
+import torch
+from torchmetrics import classification
 
 from tdnet_data.opening import open_dataset
 from tdnet_data.settings import DataSettings
