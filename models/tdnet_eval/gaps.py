@@ -115,12 +115,13 @@ def check_gaps(dataset: DataSet, *, paths: int, gaps: Sequence[int], cut: DataSe
     if cut is None:
         return
     longest = 2 * paths - 2  # the longest memory that a frame is given
-    for target in gap_targets(dataset, gaps, paths=paths):
-        if not cut_places(cut, length=longest, apart_from=target.sequence if cut is dataset else None):
-            raise OptionError(
-                f"--cut: {cut.name}, split {cut.split!r}, has no other sequence of {longest} frames to cut from; name "
-                "another split"
-            )
+    able = {number for number, sequence in enumerate(cut.sequences) if len(sequence.frames) >= longest}
+    own = {target.sequence for target in gap_targets(dataset, gaps, paths=paths)} if cut is dataset else set()
+    if not able or (len(able) == 1 and able <= own):
+        raise OptionError(
+            f"--cut: {cut.name}, split {cut.split!r}, has no other sequence of {longest} frames to cut from; name another "
+            "split"
+        )
 
 
 def measure_gaps(
@@ -161,6 +162,7 @@ class _Measuring:
     def __init__(self, dataset: DataSet, cut: DataSet | None, *, paths: int, gaps: tuple[int, ...]) -> None:
         self._data, self._cut, self._paths, self._gaps = dataset, cut, paths, gaps
         self.scores: dict[tuple[str, int | None, int], GapScore] = {}
+        self._ends = lru_cache(lambda length, own: cut_places(cut, length=length, apart_from=own))
         self._image = lru_cache(max(gaps, default=0) + 4 * paths)(self._read)
 
     def _read(self, place: Place) -> Array:
@@ -214,9 +216,8 @@ class _Measuring:
         yield RESET, None, []
         if self._cut is None:
             return
-        ends = cut_places(
-            self._cut, length=length, apart_from=target.sequence if self._cut is self._data else None
-        )
+        own = target.sequence if self._cut is self._data else None
+        ends = self._ends(length, own)
         last = ends[int(share * len(ends))]
         frames = self._cut.sequences[last.sequence].frames[last.frame - length + 1 : last.frame + 1]
         yield CUT, None, [self._cut.image(frame) for frame in frames]

@@ -8,10 +8,11 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, NamedTuple
 
 from tdnet_data.opening import open_dataset
+from tdnet_eval.class_names import check_classes
 from tdnet_eval.confusion import Confusion
 from tdnet_eval.data_option import settings_from_option
+from tdnet_eval.definitions import DEFINITIONS
 from tdnet_eval.document import (
-    DEFINITIONS,
     SCHEMA_VERSION,
     DataInfo,
     Document,
@@ -26,7 +27,7 @@ from tdnet_eval.every_path import EveryPath, check_every_path
 from tdnet_eval.gaps import check_gaps, gap_targets, measure_gaps
 from tdnet_eval.options import EvalOptions
 from tdnet_eval.pictures import WorstFrames
-from tdnet_eval.sides import Opened, check_classes, open_sides
+from tdnet_eval.sides import Opened, open_sides
 from tdnet_eval.tally import Evaluation
 from tdnet_runtime import __version__
 
