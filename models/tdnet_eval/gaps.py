@@ -162,7 +162,8 @@ class _Measuring:
     def __init__(self, dataset: DataSet, cut: DataSet | None, *, paths: int, gaps: tuple[int, ...]) -> None:
         self._data, self._cut, self._paths, self._gaps = dataset, cut, paths, gaps
         self.scores: dict[tuple[str, int | None, int], GapScore] = {}
-        self._ends = lru_cache(lambda length, own: cut_places(cut, length=length, apart_from=own))
+        before = dataset if cut is None else cut
+        self._ends = lru_cache(lambda length, own: cut_places(before, length=length, apart_from=own))
         self._image = lru_cache(max(gaps, default=0) + 4 * paths)(self._read)
 
     def _read(self, place: Place) -> Array:
