@@ -38,10 +38,8 @@ def sequences_by_name(names: Iterable[str], *, single_images: bool) -> dict[str,
         names: of the frames, with `/` between folders.
         single_images: no frame follows another.
     """
-    clips = _clips(names, single_images=single_images)
     found: dict[str, list[str]] = {}
-    for clip in sorted(clips, key=natural_key):
-        frames = clips[clip]
+    for clip, frames in _clips(names, single_images=single_images):
         most = _JUMP * _usual_step(frames)
         runs = [[frames[0][1]]]
         for (before, _), (number, name) in pairwise(frames):
@@ -49,7 +47,8 @@ def sequences_by_name(names: Iterable[str], *, single_images: bool) -> dict[str,
                 runs.append([])
             runs[-1].append(name)
         for run in runs:
-            found[clip if len(runs) == 1 else f"{clip}@{run[0].rpartition('/')[2]}"] = run
+            alone = len(runs) == 1 and clip not in found
+            found[clip if alone else f"{clip}@{run[0].rpartition('/')[2]}"] = run
     return found
 
 
@@ -61,23 +60,25 @@ def holes(names: Iterable[str]) -> list[tuple[str, str]]:
     """
     return [
         (name, after)
-        for frames in _clips(names, single_images=False).values()
+        for _, frames in _clips(names, single_images=False)
         for (number, name), (next_number, after) in pairwise(frames)
         if 2 * (next_number - number) > 3 * _usual_step(frames)
     ]
 
 
-def _clips(names: Iterable[str], *, single_images: bool) -> dict[str, list[tuple[Decimal, str]]]:
-    """Numbers and names of each clip's frames, in order."""
-    clips: dict[str, list[tuple[Decimal, str]]] = {}
+def _clips(names: Iterable[str], *, single_images: bool) -> list[tuple[str, list[tuple[Decimal, str]]]]:
+    """Each clip's name, and the numbers and names of its frames, in order."""
+    clips: dict[tuple[str, str, bool], list[tuple[Decimal, str]]] = {}
     for name in names:
         folder, _, stem = name.rpartition("/")
         parts = None if single_images else numbered(stem)
         clip, number = parts or (stem, Decimal(0))
-        clips.setdefault("/".join(filter(None, (folder, clip))), []).append((number, name))
+        clips.setdefault((folder, clip, parts is None), []).append((number, name))
     for frames in clips.values():
         frames.sort(key=lambda frame: (frame[0], natural_key(frame[1])))
-    return clips
+    named = [("/".join(filter(None, key[:2])), key, frames) for key, frames in clips.items()]
+    named.sort(key=lambda clip: (natural_key(clip[0]), clip[1]))
+    return [(name, frames) for name, _, frames in named]
 
 
 def _usual_step(frames: list[tuple[Decimal, str]]) -> Decimal:

@@ -94,3 +94,22 @@ def test_how_far_clips_reach():
 def test_limits_the_wrong_way_round(settings, message):
     with pytest.raises(ValueError, match=message):
         ClipSettings(**settings)
+
+
+@pytest.mark.parametrize("stage", ["still", "video"])
+def test_clips_stay_in_their_sequence_and_in_order(stage):
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+        newest, frames, gap = int(rng.integers(0, 12)), int(rng.integers(1, 6)), int(rng.integers(1, 5))
+        simulate = bool(rng.integers(2))
+        clip = places(seed, newest=newest, frames=frames, gap_max=gap, stage=stage, simulate=simulate)
+        assert len(clip) == frames
+        assert clip[-1] == (newest, 0)
+        # a simulated frame comes before the sequence's first, the farther, the earlier
+        times = [frame - steps for frame, steps in clip]
+        assert times == sorted(times)
+        assert all(
+            frame >= max(newest - ClipSettings(gap_max=gap, stage=stage).reach(frames), 0)
+            for frame, _ in clip
+        )
+        assert simulate or not any(steps for _, steps in clip)
