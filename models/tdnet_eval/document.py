@@ -12,12 +12,15 @@ from tdnet_eval.tally import Evaluation, Tally
 from tdnet_runtime.errors import OptionError
 
 __all__ = [
-    "SCHEMA_VERSION", "DataInfo", "Document", "FrameRecord", "FrameScore", "GapRecord", "LeftOut",
+    "KIND", "SCHEMA_VERSION", "DataInfo", "Document", "FrameRecord", "FrameScore", "GapRecord", "LeftOut",
     "Score", "SideInfo", "SideScores", "check_json_path", "gap_record", "read_document", "score_from_tally",
     "scores_from_evaluation", "write_document",
 ]  # fmt: skip
 
 SCHEMA_VERSION = 1
+KIND = "evaluation"
+"""What tells these documents from others'."""
+
 _TOOL = "tdnet-eval"
 
 
@@ -143,7 +146,7 @@ class Document(Record, frozen=True, kw_only=True):
     """
 
     schema_version: int
-    tool: str
+    kind: str
     version: str
     started_at: str
     command: str
@@ -237,8 +240,8 @@ def read_document(path: Path) -> Document:
 
     def decode(data: bytes) -> Document:
         document = msgspec.json.decode(data, type=Document)
-        if (document.tool, document.schema_version) != (_TOOL, SCHEMA_VERSION):
-            raise ValueError(f"its schema is {document.schema_version}, expected {SCHEMA_VERSION}")
+        if (document.kind, document.schema_version) != (KIND, SCHEMA_VERSION):
+            raise ValueError(f"it is {document.kind!r} of schema {document.schema_version}")
         return document
 
     return read_result(path, decode, what=_TOOL)

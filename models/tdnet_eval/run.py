@@ -13,6 +13,7 @@ from tdnet_eval.confusion import Confusion
 from tdnet_eval.data_option import settings_from_option
 from tdnet_eval.definitions import DEFINITIONS
 from tdnet_eval.document import (
+    KIND,
     SCHEMA_VERSION,
     DataInfo,
     Document,
@@ -73,7 +74,7 @@ def run_evaluation(options: EvalOptions, *, phase: Phase) -> Run:
         gaps = streaming.gaps(cut) if options.gaps or cut is not None else {}
     document = Document(
         schema_version=SCHEMA_VERSION,
-        tool="tdnet-eval",
+        kind=KIND,
         version=__version__,
         started_at=started_at,
         command=options.command,
