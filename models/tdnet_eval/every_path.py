@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from tdnet_eval.evaluation import JudgedFrame
-from tdnet_eval.tally import Tally
+from tdnet_eval.tally import Evaluation, Tally
 from tdnet_runtime.errors import OptionError
 
 if TYPE_CHECKING:
     from tdnet_data.dataset import DataSet
 
-__all__ = ["EveryPath", "check_every_path"]
+__all__ = ["EveryPath", "check_every_path", "unjudged_paths"]
 
 
 def check_every_path(dataset: DataSet, *, paths: int) -> None:
@@ -27,6 +27,18 @@ def check_every_path(dataset: DataSet, *, paths: int) -> None:
             f"--every-path: no labelled frame of {dataset.name}, split {dataset.split!r}, has {_first(paths)} frames "
             "before it in its sequence, which it takes for every sub-network to run it warm; leave it out"
         )
+
+
+def unjudged_paths(side: str, found: Evaluation, *, paths: int) -> str | None:
+    """A remark where the labelled frames of one pass never fell on some of m sub-networks; None where they did."""
+    judged = {path for path, tally in found.by_path.items() if tally.labelled_frames}
+    missing = [path for path in range(1, paths + 1) if path not in judged]
+    if not judged or not missing:
+        return None
+    return (
+        f"NOT ALL PATHS WERE JUDGED: of {side}, path {', '.join(map(str, missing))} ran no frame with a label image; "
+        "--every-path gives each sub-network the same frames"
+    )
 
 
 def _first(paths: int) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, NamedTuple
@@ -24,7 +24,7 @@ from tdnet_eval.document import (
     scores_from_evaluation,
 )
 from tdnet_eval.evaluation import JudgedFrame, evaluate_together, runs_of
-from tdnet_eval.every_path import EveryPath, check_every_path
+from tdnet_eval.every_path import EveryPath, check_every_path, unjudged_paths
 from tdnet_eval.gaps import check_gaps, gap_targets, measure_gaps
 from tdnet_eval.options import EvalOptions
 from tdnet_eval.pictures import WorstFrames
@@ -71,6 +71,8 @@ def run_evaluation(options: EvalOptions, *, phase: Phase) -> Run:
         streaming.check(cut)
         found = streaming.evaluate()
         every_path = streaming.every_path() if options.every_path else None
+        if every_path is None:
+            remarks += streaming.unjudged(found)
         gaps = streaming.gaps(cut) if options.gaps or cut is not None else {}
     document = Document(
         schema_version=SCHEMA_VERSION,
@@ -135,6 +137,12 @@ class _Streaming:
         for begin in range(self._paths):
             self._pass(begin, summed.add)
         return summed
+
+    def unjudged(self, found: Mapping[str, Evaluation]) -> list[str]:
+        """Remarks on sub-networks that labelled frames never fell on."""
+        paths = {side.name: side.info.paths for side in self._opened.sides}
+        remarks = (unjudged_paths(name, each, paths=paths[name]) for name, each in found.items())
+        return [remark for remark in remarks if remark is not None]
 
     def gaps(self, cut: DataSet | None) -> dict[str, tuple[GapRecord, ...]]:
         """After lost frames, a cut and a reset, side by side; without those that have no memory."""
