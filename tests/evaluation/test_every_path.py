@@ -46,9 +46,7 @@ def test_paths_that_no_labelled_frame_fell_on_are_told() -> None:
     found = evaluate(opening(FakeStream(lambda *_: 0, paths=4, cold=3)), data)
     remark = unjudged_paths("a", found, paths=4)
     assert remark is not None
-    assert remark.startswith(
-        "NOT ALL PATHS WERE JUDGED: of a, path 1 and 3 and 4 ran no frame that has a label image; --every"
-    )
+    assert remark.startswith("NOT ALL PATHS WERE JUDGED: of a, path 1, 3, 4 ran no frame with a label image")
     every: Any = FakeData((16,), lambda *_: np.zeros((32, 48), np.uint8))
     assert (
         unjudged_paths("a", evaluate(opening(FakeStream(lambda *_: 0, paths=4, cold=3)), every), paths=4)
