@@ -74,6 +74,8 @@ def outlines_of(labels: Labels, truth: Labels, *, classes: int, tolerance: float
     for index in np.union1d(true[true_outline], made[made_outline]).tolist():
         of_truth = true_outline & (true == index)
         of_labels = made_outline & (made == index)
+        around = _box(of_truth | of_labels)  # all that their distances need
+        of_truth, of_labels = of_truth[around], of_labels[around]
         counts[_MET_LABELLED, index] = _met(of_labels, of_truth, reach_px)
         counts[_LABELLED, index] = np.count_nonzero(of_labels)
         counts[_MET_TRUTH, index] = _met(of_truth, of_labels, reach_px)
@@ -94,10 +96,16 @@ def _outline(labels: Labels) -> npt.NDArray[np.bool_]:
     return outline
 
 
+def _box(outline: npt.NDArray[np.bool_]) -> tuple[slice, slice]:
+    """The smallest rectangle around it; it has a pixel."""
+    rows, columns = (np.flatnonzero(outline.any(axis)) for axis in (1, 0))
+    return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+
+
 def _met(outline: npt.NDArray[np.bool_], other: npt.NDArray[np.bool_], reach_px: float) -> int:
     """Pixels of `outline` that have one of `other` within reach."""
     if not outline.any() or not other.any():
         return 0
-    apart = np.asarray(1 - other.view(np.uint8), dtype=np.uint8)
+    apart = np.logical_not(other).view(np.uint8)
     distance = cv2.distanceTransform(apart, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
     return int(np.count_nonzero(distance[outline] <= reach_px))

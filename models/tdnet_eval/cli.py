@@ -196,6 +196,9 @@ def _show(document: Document) -> None:
     if not sys.stdout.isatty():
         for left in document.left_out:
             typer.echo(one_line(f"tdnet-eval: left out {left.what}: {left.reason}"), err=True)
+        for note in document.notes:
+            if note.partition(":")[0].isupper():
+                typer.echo(one_line(f"tdnet-eval: {note}"), err=True)
 
 
 _WIDE = 200  # of a file or pipe, where nothing is to be folded

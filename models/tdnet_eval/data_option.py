@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import cast, get_args
+from typing import Any, cast, get_args
 
 import msgspec
 
@@ -17,11 +17,11 @@ _KINDS = get_args(Kind)
 
 
 def settings_from_option(text: str) -> DataSettings:
-    """What `--data` names: `FOLDER`, `KIND:FOLDER` or `X.toml`, whose `root` is relative to the file's folder.
+    """What `--data` names: `FOLDER`, `KIND:FOLDER`, or `X.toml` with settings, as they are or in a training's `[data]`.
 
     Raises:
         OptionError: no such file or folder, or a file that is no settings.
-        MissingExtraError: a TOML file on Python 3.10 without tomli.
+        MissingExtraError: a TOML file, and tomli is not installed.
     """
     kind, colon, folder = text.partition(":")
     if colon and kind in _KINDS:
@@ -45,17 +45,12 @@ def _folder(folder: str, text: str) -> Path:
 
 
 def _settings_from_toml(path: Path) -> DataSettings:
-    require("tomllib" if _has_tomllib() else "tomli", extra="eval")
+    tomli: Any = require("tomli", extra="eval")
     try:
-        settings = msgspec.toml.decode(path.read_bytes(), type=DataSettings)
+        content = tomli.loads(path.read_text(encoding="utf-8"))
+        table = content if "root" in content else content.get("data", content)
+        return msgspec.convert(table, type=DataSettings)
     except OSError as error:
         raise OptionError(f"--data cannot be read: {error.strerror or error}: {str(path)!r}") from error
     except (msgspec.MsgspecError, ValueError) as error:
         raise OptionError(f"--data is no settings of a data set ({error}): {str(path)!r}") from error
-    return msgspec.structs.replace(settings, root=str(path.parent / Path(settings.root).expanduser()))
-
-
-def _has_tomllib() -> bool:
-    import importlib.util
-
-    return importlib.util.find_spec("tomllib") is not None

@@ -12,12 +12,15 @@ from tdnet_eval.tally import Evaluation, Tally
 from tdnet_runtime.errors import OptionError
 
 __all__ = [
-    "DEFINITIONS", "SCHEMA_VERSION", "DataInfo", "Document", "FrameRecord", "FrameScore", "GapRecord", "LeftOut",
+    "KIND", "SCHEMA_VERSION", "DataInfo", "Document", "FrameRecord", "FrameScore", "GapRecord", "LeftOut",
     "Score", "SideInfo", "SideScores", "check_json_path", "gap_record", "read_document", "score_from_tally",
     "scores_from_evaluation", "write_document",
 ]  # fmt: skip
 
 SCHEMA_VERSION = 1
+KIND = "evaluation"
+"""What tells these documents from others'."""
+
 _TOOL = "tdnet-eval"
 
 
@@ -67,7 +70,7 @@ class LeftOut(Record, frozen=True, kw_only=True):
 
 
 class Score(Record, frozen=True, kw_only=True):
-    """Of some frames of one side, 0 to 1; None where there was nothing to measure by. See `DEFINITIONS`."""
+    """Of some frames of one side, 0 to 1; None where there was nothing to measure by. See `definitions.py`."""
 
     frames: int
     labelled_frames: int
@@ -143,7 +146,7 @@ class Document(Record, frozen=True, kw_only=True):
     """
 
     schema_version: int
-    tool: str
+    kind: str
     version: str
     started_at: str
     command: str
@@ -157,26 +160,6 @@ class Document(Record, frozen=True, kw_only=True):
     gaps: dict[str, tuple[GapRecord, ...]]
     definitions: dict[str, str]
     records: tuple[FrameRecord, ...]
-
-
-DEFINITIONS = {
-    "mIoU": "intersection over union of each class, its pixels counted over all labelled frames together; mean over the "
-    "classes that occur in label images or labels; pixels without a class are left out",
-    "pixel accuracy": "share of the pixels with a class that were labelled right",
-    "boundary F": "F-score of each class's outline, met within 0.75 % of the diagonal (Csurka et al., BMVC 2013), counted "
-    "over all labelled frames together; mean over the classes",
-    "consistency": "mIoU of a frame's labels with those of the frame before, moved along the optical flow (Varghese et "
-    "al., CVPR workshops 2020); mean over the frames; steady labels score high, right or wrong",
-    "equal": "share of the pixels with the reference's label, mean over the frames",
-    "path": "the sub-network that ran, 1 to m, on warm frames",
-    "cold": "frames before the memory was full, which use no attention",
-    "every path": "each frame by each sub-network in turn: sequences begin 0 to m−1 frames later; frames that all of "
-    "them ran warm",
-    "gap": "k frames were lost before the frame, whose memory is older by so much; the run without a gap has the same "
-    "sub-network on the same frame",
-    "cut": "the frames before are of another sequence, and nobody called reset()",
-    "reset": "the frame is the first after reset(): no attention",
-}
 
 
 def score_from_tally(tally: Tally) -> Score:
@@ -257,8 +240,8 @@ def read_document(path: Path) -> Document:
 
     def decode(data: bytes) -> Document:
         document = msgspec.json.decode(data, type=Document)
-        if (document.tool, document.schema_version) != (_TOOL, SCHEMA_VERSION):
-            raise ValueError(f"its schema is {document.schema_version}, expected {SCHEMA_VERSION}")
+        if (document.kind, document.schema_version) != (KIND, SCHEMA_VERSION):
+            raise ValueError(f"it is {document.kind!r} of schema {document.schema_version}")
         return document
 
     return read_result(path, decode, what=_TOOL)

@@ -4,11 +4,46 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from tdnet_eval.evaluation import JudgedFrame
-from tdnet_eval.tally import Tally
+from tdnet_eval.tally import Evaluation, Tally
+from tdnet_runtime.errors import OptionError
 
-__all__ = ["EveryPath"]
+if TYPE_CHECKING:
+    from tdnet_data.dataset import DataSet
+
+__all__ = ["EveryPath", "check_every_path", "unjudged_paths"]
+
+
+def check_every_path(dataset: DataSet, *, paths: int) -> None:
+    """Make sure, without running anything, that a labelled frame can be judged by each of m sub-networks.
+
+    Raises:
+        OptionError: none has so many frames before it.
+    """
+    if not any(place >= _first(paths) for _, place in dataset.labelled):
+        raise OptionError(
+            f"--every-path: no labelled frame of {dataset.name}, split {dataset.split!r}, has {_first(paths)} frames "
+            "before it in its sequence, which it takes for every sub-network to run it warm; leave it out"
+        )
+
+
+def unjudged_paths(side: str, found: Evaluation, *, paths: int) -> str | None:
+    """A remark where the labelled frames of one pass never fell on some of m sub-networks; None where they did."""
+    judged = {path for path, tally in found.by_path.items() if tally.labelled_frames}
+    missing = [path for path in range(1, paths + 1) if path not in judged]
+    if not judged or not missing:
+        return None
+    return (
+        f"NOT ALL PATHS WERE JUDGED: of {side}, path {', '.join(map(str, missing))} ran no frame with a label image; "
+        "--every-path gives each sub-network the same frames"
+    )
+
+
+def _first(paths: int) -> int:
+    """Place in a sequence from which on all passes are warm: the last one begins m−1 frames later, and m−1 are cold."""
+    return 2 * (paths - 1)
 
 
 @dataclass(slots=True, eq=False)
@@ -29,7 +64,7 @@ class EveryPath:
 
     def add(self, frame: JudgedFrame) -> None:
         """Take in a frame of any pass."""
-        if frame.place < 2 * (self.paths - 1):  # the last pass begins m−1 frames later, and m−1 are cold
+        if frame.place < _first(self.paths):
             return
         for side, judgement in frame.judgements.items():
             of_side = self.tallies.setdefault(side, {})

@@ -95,6 +95,35 @@ def cut_places(before: DataSet, *, length: int, apart_from: int | None) -> list[
     ]
 
 
+def check_gaps(dataset: DataSet, *, paths: int, gaps: Sequence[int], cut: DataSet | None) -> None:
+    """Make sure, without running anything, that there is something to measure; see `measure_gaps`.
+
+    Raises:
+        OptionError: the side has no memory, or no sequence is long enough.
+    """
+    if paths < 2:
+        raise OptionError(
+            "--gap and --cut ask what the memory is worth after lost frames; this network has none (m = 1)"
+        )
+    if not gap_targets(dataset, gaps, paths=paths):
+        longest = max((len(sequence.frames) for sequence in dataset.sequences), default=0)
+        gap = max(gaps, default=0)
+        raise OptionError(
+            f"--gap: the longest sequence of {dataset.name}, split {dataset.split!r}, has {longest} frames; a gap of {gap} "
+            f"needs {-(-gap // paths) * paths + 2 * paths - 2} or more in a row; give smaller gaps"
+        )
+    if cut is None:
+        return
+    longest = 2 * paths - 2  # the longest memory that a frame is given
+    able = {number for number, sequence in enumerate(cut.sequences) if len(sequence.frames) >= longest}
+    own = {target.sequence for target in gap_targets(dataset, gaps, paths=paths)} if cut is dataset else set()
+    if not able or (len(able) == 1 and able <= own):
+        raise OptionError(
+            f"--cut: {cut.name}, split {cut.split!r}, has no other sequence of {longest} frames to cut from; name another "
+            "split"
+        )
+
+
 def measure_gaps(
     open_stream: OpenStream,
     dataset: DataSet,
@@ -115,20 +144,10 @@ def measure_gaps(
         tick: called after each frame with the number of those done.
 
     Raises:
-        OptionError: the side has no memory, no sequence is long enough, or frames before the cut are of another size.
+        OptionError: see `check_gaps`; or frames before the cut are of another size.
     """
-    if paths < 2:
-        raise OptionError(
-            "--gap and --cut ask what the memory is worth after lost frames; this network has none (m = 1)"
-        )
+    check_gaps(dataset, paths=paths, gaps=gaps, cut=cut)
     targets = gap_targets(dataset, gaps, paths=paths)
-    if not targets:
-        longest = max(len(sequence.frames) for sequence in dataset.sequences)
-        gap = max(gaps, default=0)
-        raise OptionError(
-            f"--gap: the longest sequence of {dataset.name}, split {dataset.split!r}, has {longest} frames; a gap of {gap} "
-            f"needs {-(-gap // paths) * paths + 2 * paths - 2} or more in a row; give smaller gaps"
-        )
     measuring = _Measuring(dataset, cut, paths=paths, gaps=tuple(gaps))
     with open_stream() as stream:
         for number, target in enumerate(targets):
@@ -143,6 +162,8 @@ class _Measuring:
     def __init__(self, dataset: DataSet, cut: DataSet | None, *, paths: int, gaps: tuple[int, ...]) -> None:
         self._data, self._cut, self._paths, self._gaps = dataset, cut, paths, gaps
         self.scores: dict[tuple[str, int | None, int], GapScore] = {}
+        before = dataset if cut is None else cut
+        self._ends = lru_cache(lambda length, own: cut_places(before, length=length, apart_from=own))
         self._image = lru_cache(max(gaps, default=0) + 4 * paths)(self._read)
 
     def _read(self, place: Place) -> Array:
@@ -196,14 +217,8 @@ class _Measuring:
         yield RESET, None, []
         if self._cut is None:
             return
-        ends = cut_places(
-            self._cut, length=length, apart_from=target.sequence if self._cut is self._data else None
-        )
-        if not ends:
-            raise OptionError(
-                f"--cut: {self._cut.name}, split {self._cut.split!r}, has no other sequence of {length} frames to cut "
-                "from; name another split"
-            )
+        own = target.sequence if self._cut is self._data else None
+        ends = self._ends(length, own)
         last = ends[int(share * len(ends))]
         frames = self._cut.sequences[last.sequence].frames[last.frame - length + 1 : last.frame + 1]
         yield CUT, None, [self._cut.image(frame) for frame in frames]

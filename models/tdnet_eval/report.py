@@ -42,7 +42,7 @@ def markdown_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, lef
 
 
 def _head(document: Document) -> Iterator[str]:
-    yield f"{document.data.description}; {document.tool} {document.version}, {document.started_at}"
+    yield f"{document.data.description}; tdnet-eval {document.version}, {document.started_at}"
     for name, side in document.sides.items():
         size = f"{side.size_hw[0]}x{side.size_hw[1]}" + (
             "" if side.size_is == "exact" else f" ({side.size_is})"

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, NamedTuple
 
 from tdnet_data.opening import open_dataset
+from tdnet_eval.class_names import check_classes
 from tdnet_eval.confusion import Confusion
 from tdnet_eval.data_option import settings_from_option
+from tdnet_eval.definitions import DEFINITIONS
 from tdnet_eval.document import (
-    DEFINITIONS,
+    KIND,
     SCHEMA_VERSION,
     DataInfo,
     Document,
@@ -22,11 +24,11 @@ from tdnet_eval.document import (
     scores_from_evaluation,
 )
 from tdnet_eval.evaluation import JudgedFrame, evaluate_together, runs_of
-from tdnet_eval.every_path import EveryPath
-from tdnet_eval.gaps import gap_targets, measure_gaps
+from tdnet_eval.every_path import EveryPath, check_every_path, unjudged_paths
+from tdnet_eval.gaps import check_gaps, gap_targets, measure_gaps
 from tdnet_eval.options import EvalOptions
 from tdnet_eval.pictures import WorstFrames
-from tdnet_eval.sides import Opened, check_classes, open_sides
+from tdnet_eval.sides import Opened, open_sides
 from tdnet_eval.tally import Evaluation
 from tdnet_runtime import __version__
 
@@ -66,12 +68,15 @@ def run_evaluation(options: EvalOptions, *, phase: Phase) -> Run:
         opened = open_sides(options, stack)
         remarks = [remark for side in opened.sides if (remark := check_classes(side, dataset)) is not None]
         streaming = _Streaming(options, dataset, opened, phase=phase)
+        streaming.check(cut)
         found = streaming.evaluate()
         every_path = streaming.every_path() if options.every_path else None
+        if every_path is None:
+            remarks += streaming.unjudged(found)
         gaps = streaming.gaps(cut) if options.gaps or cut is not None else {}
     document = Document(
         schema_version=SCHEMA_VERSION,
-        tool="tdnet-eval",
+        kind=KIND,
         version=__version__,
         started_at=started_at,
         command=options.command,
@@ -114,6 +119,7 @@ class _Streaming:
         self._paths = max(side.info.paths for side in opened.sides)
         self.worst = WorstFrames(opened.sides[0].name, options.worst if options.pictures is not None else 0)
         self.records: list[FrameRecord] = []
+        self._remembering = [side for side in opened.sides if side.info.paths > 1]
 
     def evaluate(self) -> dict[str, Evaluation]:
         """The data set in order, once."""
@@ -132,18 +138,36 @@ class _Streaming:
             self._pass(begin, summed.add)
         return summed
 
+    def unjudged(self, found: Mapping[str, Evaluation]) -> list[str]:
+        """Remarks on sub-networks that labelled frames never fell on."""
+        paths = {side.name: side.info.paths for side in self._opened.sides}
+        remarks = (unjudged_paths(name, each, paths=paths[name]) for name, each in found.items())
+        return [remark for remark in remarks if remark is not None]
+
     def gaps(self, cut: DataSet | None) -> dict[str, tuple[GapRecord, ...]]:
-        """After lost frames, a cut and a reset, side by side."""
+        """After lost frames, a cut and a reset, side by side; without those that have no memory."""
         found = {}
-        for side in self._opened.sides:
+        for side in self._remembering:
             paths = side.info.paths
-            total = len(gap_targets(self._data, self._options.gaps, paths=paths)) if paths > 1 else 0
+            total = len(gap_targets(self._data, self._options.gaps, paths=paths))
             with self._phase(total) as tick:
                 scores = measure_gaps(
                     side.open_stream, self._data, paths=paths, gaps=self._options.gaps, cut=cut, tick=tick
                 )
             found[side.name] = tuple(map(gap_record, scores))
         return found
+
+    def check(self, cut: DataSet | None) -> None:
+        """That all parts can be run, before any is.
+
+        Raises:
+            OptionError: one cannot.
+        """
+        if self._options.every_path:
+            check_every_path(self._data, paths=self._paths)
+        if self._options.gaps or cut is not None:
+            for paths in {side.info.paths for side in self._remembering} or {1}:
+                check_gaps(self._data, paths=paths, gaps=self._options.gaps, cut=cut)
 
     def _pass(self, begin: int, on_frame: Callable[[JudgedFrame], None]) -> dict[str, Evaluation]:
         quick = self._options.quick

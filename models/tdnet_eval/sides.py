@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
@@ -21,14 +20,11 @@ from tdnet_runtime.errors import BackendError, OptionError
 from tdnet_runtime.manifest import Manifest
 
 if TYPE_CHECKING:
-    from tdnet_data.dataset import DataSet
     from tdnet_models import Network
 
-__all__ = ["Opened", "Side", "check_classes", "open_sides"]
+__all__ = ["Opened", "Side", "open_sides"]
 
 PYTORCH = "pytorch"
-_NUMBERED = re.compile(r"class ?[0-9]+")
-_SHOWN = 3  # names in a message
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -232,43 +228,3 @@ def _placed(network: Network, options: EvalOptions) -> tuple[Network, str]:
     return network.to(
         options.device
     ), f"PyTorch {torch.__version__}, {torch.cuda.get_device_name()}, eager, TF32 off"
-
-
-def check_classes(side: Side, dataset: DataSet) -> str | None:
-    """That a side's labels mean the data set's classes; a remark where names differ, None where they agree.
-
-    Raises:
-        OptionError: there are more or fewer of them, or the same names in another order.
-    """
-    data, theirs = f"{dataset.name}, split {dataset.split!r},", dataset.classes.names
-    advice = (
-        "say what each label of the data set is with `names` and `map` in a TOML file (docs/evaluation.md) and give it as "
-        "--data"
-    )
-    if side.classes != len(theirs):
-        raise OptionError(f"{side.name} has {side.classes} classes, {data} has {len(theirs)}; {advice}")
-    known = {_plain(name): index for index, name in enumerate(theirs)}
-    for index, name in enumerate(side.names):
-        place = known.get(_plain(name), index)
-        if place != index:
-            raise OptionError(
-                f"{side.name} has {name!r} as class {index}, {data} as {place}: their orders differ; {advice}, or "
-                "export the bundle again with --names where its names were the exporter's guess"
-            )
-    if all(_NUMBERED.fullmatch(name) for name in side.names):
-        return None
-    differing = [
-        f"{index} {ours!r} is {name!r}"
-        for index, (ours, name) in enumerate(zip(side.names, theirs, strict=True))
-        if _plain(ours) != _plain(name)
-    ]
-    if not differing:
-        return None
-    more = f", and {len(differing) - _SHOWN} more" if len(differing) > _SHOWN else ""
-    return (
-        f"{side.name} and the data set call classes by different names: {', '.join(differing[:_SHOWN])}{more}"
-    )
-
-
-def _plain(name: str) -> str:
-    return re.sub(r"[\s_-]+", " ", name).strip().casefold()

@@ -29,8 +29,8 @@ BRINGS = {
     "gpu": frozenset({"cuda"}),
     "export": _CPU | _CLI | {"torch", "onnx"},
     "bench": _CPU | _CLI | {"psutil", "scipy", "onnx", "jinja2", "matplotlib"},
-    "train": _CPU | _CLI | {"torch", "jinja2", "kornia", "matplotlib", "yaml", "tomli", "tomli_w"},
-    "eval": _CPU | _CLI | {"matplotlib"},
+    "train": _CPU | _CLI | {"torch", "kornia", "matplotlib", "yaml", "tomli", "tomli_w"},
+    "eval": _CPU | _CLI | {"matplotlib", "tomli"},
 }
 """The optional packages, by import name, that each extra of setup.cfg installs."""
 

@@ -41,6 +41,13 @@ class FakeData:
             for number, length in enumerate(lengths)
         )
 
+    @property
+    def labelled(self) -> tuple[tuple[int, int], ...]:
+        """See `DataSet`."""
+        return tuple(
+            frame.at for sequence in self.sequences for frame in sequence.frames if frame.label is not None
+        )
+
     def _frame(self, number: int, place: int) -> Any:
         label = None if self._truth(number, place) is None else Path(f"{number}_{place}.png")
         return SimpleNamespace(name=f"{number}_{place}", label=label, at=(number, place))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -39,6 +41,7 @@ def call(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) ->
 @pytest.fixture
 def settings(drives: Path, tmp_path: Path) -> Callable[..., Path]:
     """settings(lines): a TOML file of them, with the drives' root."""
+    pytest.importorskip("tomli")
 
     def make(lines: str = "") -> Path:
         path = tmp_path / "data.toml"
@@ -195,6 +198,47 @@ def test_errors_are_one_line(
     code, _, err = call("--engine", named_bundle)
     assert code == 2
     assert "--data" in err
+
+
+def test_networks_without_a_memory_stand_beside_others(
+    call: Callable[..., Done],
+    drives: Path,
+    named_bundle: Path,
+    tiny_bundle: Callable[[str], Path],
+    tmp_path: Path,
+) -> None:
+    """They have no rows in the gaps' table; alone they are refused, before anything runs."""
+    per_frame = tiny_bundle("psp101")
+    options = ("--backend", "onnxruntime", "--data", drives, "--quick", "--gap", "1")
+    code, _, err = call(
+        "--engine", per_frame, "--engine", named_bundle, *options, "--json", tmp_path / "e.json"
+    )
+    assert code == 0, err
+    document = read_document(tmp_path / "e.json")
+    assert list(document.gaps) == ["named onnxruntime:fp32"]
+    assert document.scores["psp101 onnxruntime:fp32"].by_path.keys() == {1}
+    assert "has none (m = 1)" in _error(call("--engine", per_frame, *options))
+
+
+def test_pytorch_is_needed_for_a_checkpoint_alone(
+    drives: Path, named_bundle: Path, tiny_checkpoint: Callable[[str], Path]
+) -> None:
+    code = "import sys; sys.modules['torch'] = None\nfrom tdnet_eval import main; main()"
+
+    def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-W", "error", "-c", code, *map(str, arguments)]
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)
+
+    options = ("--data", drives, "--quick")
+    done = run("--engine", named_bundle, "--backend", "onnxruntime", *options)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "named onnxruntime:fp32" in done.stdout
+    done = run("--ckpt", tiny_checkpoint("td2-fa18"), *options)
+    assert done.returncode == 1
+    assert done.stderr.startswith("tdnet-eval: error: ")
+    assert "pip install 'tdnet-deploy[export]'" in done.stderr
+    assert done.stderr.count("\n") == 1
 
 
 def test_a_document_of_something_else_is_refused(tmp_path: Path) -> None:

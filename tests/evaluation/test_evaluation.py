@@ -127,6 +127,16 @@ def test_a_later_begin_runs_another_path_on_each_frame() -> None:
     assert {path: tally.frames for path, tally in found.by_path.items()} == {2: 1, 1: 1}
 
 
+@pytest.mark.parametrize(("paths", "begin", "pairs"), [(None, 0, 8 + 4), (None, 2, 6 + 2), (2, 0, 1 + 1 + 1)])
+def test_consistency_compares_no_frame_with_one_that_the_stream_has_forgotten(
+    paths: int | None, begin: int, pairs: int
+) -> None:
+    data: Any = FakeData((9, 5), lambda n, place: _all(1) if (n, place) in {(0, 1), (0, 7), (1, 3)} else None)
+    stream = FakeStream(lambda *_: 1, paths=2, cold=1)
+    found = evaluate_together({"a": opening(stream)}, data, consistency=True, paths=paths, begin=begin)
+    assert found["a"].overall.consistencies.frames == pairs
+
+
 def test_no_label_image_at_all_is_an_error() -> None:
     data: Any = FakeData((3,), lambda *_: None)
     stream = FakeStream(lambda *_: 1, paths=2, cold=1)

@@ -39,7 +39,11 @@ def test_the_scores_are_what_the_public_codes_modules_gave(split: str, miou: flo
 
 
 def test_the_python_block_runs(
-    drives: Path, named_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    drives: Path,
+    named_bundle: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
     shutil.copy(named_bundle, "td2.plan")

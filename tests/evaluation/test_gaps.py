@@ -160,7 +160,7 @@ def test_what_cannot_be_measured_is_an_error() -> None:
     ):
         measure_gaps(_open(4), _data((7, 6)), paths=4, gaps=[1, 9])
     only = _data((7,))
-    with pytest.raises(OptionError, match="has no other sequence of 1 frames to cut from; name another"):
+    with pytest.raises(OptionError, match="has no other sequence of 2 frames to cut from; name another"):
         measure_gaps(_open(2), only, paths=2, gaps=[], cut=only)
     with pytest.raises(OptionError, match=r"frames before the cut are 30x48 .* those after it 32x48"):
         measure_gaps(_open(2), _data(), paths=2, gaps=[], cut=_data(size_hw=(30, 48)))

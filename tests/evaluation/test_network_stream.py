@@ -14,7 +14,7 @@ from tdnet_runtime import FrameError, Segmenter
 from tdnet_runtime.media.scene import render
 
 
-@pytest.mark.parametrize("name", ["td2-fa18", "td4-psp18", "psp101"])
+@pytest.mark.parametrize("name", ["td4-psp18", "psp101"])
 def test_it_gives_what_the_runtime_gives(
     name: str, tiny_bundle: Callable[[str], Path], tiny_checkpoint: Callable[[str], Path]
 ) -> None:

@@ -74,7 +74,7 @@ def test_a_confusion_matrix_is_drawn(classes: int) -> None:
     image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     assert image is not None
     assert min(image.shape[:2]) > 300
-    assert len(np.unique(image.reshape(-1, 3), axis=0)) > 10
+    assert len(np.unique(image[::8, ::8].reshape(-1, 3), axis=0)) > 10
 
 
 def test_pictures_have_names_that_tell_and_no_run_mixes_with_another(tmp_path: Path) -> None:
