@@ -5,6 +5,7 @@ Every entry either becomes a setting here, or is named in a note: nothing is pas
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -84,7 +85,7 @@ class _Reading:
             "loss": self._loss(),
             "optimizer": self._optimizer(),
             "run": {
-                "batch": self._take("training.batch_size", 8),
+                "batch": self._batch(),
                 "workers": self._take("training.n_workers", 0),
                 "log_steps": self._take("training.print_interval", 25),
                 "seed": _SEED,
@@ -187,6 +188,16 @@ class _Reading:
             "warmup_start": float(self._take("training.optimizer.warmup_start_lr", 1e-5)),
             "clips": clips,
         }
+
+    def _batch(self) -> Any:
+        """Of each process: the public code's is of all GPUs together."""
+        batch, processes = self._take("training.batch_size", 8), int(os.environ.get("WORLD_SIZE", "1"))
+        if isinstance(batch, int) and batch % processes:
+            raise OptionError(
+                f"the configuration {self._name!r}: training.batch_size is {batch} for all processes together, and "
+                f"{processes} of them were started; expected a multiple"
+            )
+        return batch // processes if isinstance(batch, int) else batch
 
     def _loss(self) -> dict[str, Any]:
         name = self._take("training.loss.name", "OhemCELoss2D")

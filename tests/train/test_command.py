@@ -15,6 +15,7 @@ yaml = pytest.importorskip("yaml")
 
 from tdnet_data.class_lists import CAMVID  # noqa: E402
 from tdnet_models import load_checkpoint  # noqa: E402
+from tdnet_runtime.errors import DataError  # noqa: E402
 from tdnet_train.command import go_on, start  # noqa: E402
 from tdnet_train.errors import TrainingError  # noqa: E402
 from tdnet_train.running.folder import RunFolder  # noqa: E402
@@ -150,9 +151,20 @@ def test_a_loss_that_is_no_number_ends_the_run(config, tmp_path, console):
     fields = ("stages.0.learning_rate=1e30", "stages.0.steps=9", "optimizer.kind=sgd")
     with pytest.raises(
         TrainingError,
-        match=r"the loss is nan at step \d of the run, in stage 'still': training diverged. Lower",
+        match=r"the loss is nan at step \d of the run, in stage 'still': training diverged; lower",
     ):
         start(config, tmp_path / "run", fields, console)
+
+
+def test_a_validation_split_needs_labels(config, street, tmp_path, console):
+    (tmp_path / "data").mkdir()
+    for name in ("images", "names.txt"):
+        (tmp_path / "data" / name).symlink_to(street / name)
+    (tmp_path / "data" / "labels" / "val").mkdir(parents=True)
+    (tmp_path / "data" / "labels" / "train").symlink_to(street / "labels" / "train")
+    with pytest.raises(DataError, match=r"labels|labelled"):
+        start(config, tmp_path / "run", (f"data.root={tmp_path / 'data'}",), console)
+    assert not (tmp_path / "run").exists()
 
 
 def test_ctrl_c_writes_a_checkpoint_and_says_how_to_go_on(config, tmp_path, console):
@@ -177,9 +189,21 @@ def test_ctrl_c_writes_a_checkpoint_and_says_how_to_go_on(config, tmp_path, cons
     assert RunFolder(out).entries()[-1]["step"] == stopped + 2 + 5
 
 
-def test_a_damaged_checkpoint_is_told(config, tmp_path, console):
+def test_a_checkpoint_that_cannot_be_gone_on_from_is_told(config, tmp_path, console):
     out = tmp_path / "run"
     start(config, out, ("stages.0.steps=1", "stages.1.steps=3"), console)
+    state = torch.load(out / "resume.pth", weights_only=True)
+    for change, message in (
+        (
+            {"ranks": 2},
+            r"has 2 processes, and now there would be 1, with other batches; go on with 2",
+        ),
+        ({"format": 0}, r"it was written by another version of this program"),
+    ):
+        torch.save(state | change, out / "resume.pth")
+        with pytest.raises(TrainingError, match=message):
+            go_on(out, console)
+    torch.save(state, out / "resume.pth")
     whole = (out / "resume.pth").read_bytes()
     (out / "resume.pth").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(TrainingError, match=r"cannot go on from '.*resume.pth': it is damaged"):

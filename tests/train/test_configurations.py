@@ -214,6 +214,16 @@ def test_files_that_are_there_are_used(tmp_path):
     assert len(notes) == 2
 
 
+def test_a_public_batch_is_that_of_all_processes(tmp_path, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    assert read_public_yaml(write_yaml(tmp_path))[0].run.batch == 2
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    with pytest.raises(
+        OptionError, match=r"training.batch_size is 8 for all processes together, and 3 of them"
+    ):
+        read_public_yaml(write_yaml(tmp_path))
+
+
 @pytest.mark.parametrize(
     ("change", "value", "message"),
     [

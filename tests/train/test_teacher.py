@@ -104,7 +104,7 @@ def recipe_state(state):
     return _recipe().make_state_dict({key: list(value.shape) for key, value in state.items()})
 
 
-@pytest.mark.parametrize(("name", "paths"), [("td4-psp18", (2, 3)), ("td2-fa18", (1,))])
+@pytest.mark.parametrize(("name", "paths"), [("td4-psp18", (2,)), ("td2-fa18", (1,))])
 def test_the_whole_loss_is_the_public_codes(name, paths, public_teacher):
     """One number that holds every term: the clip's way through the networks, groups, weights, ignored pixels."""
     spec = spec_from_settings(NetworkSettings(name=name, size=SIZE), classes=19)

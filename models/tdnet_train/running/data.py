@@ -14,7 +14,7 @@ from tdnet_data.dataset import DataSet
 from tdnet_data.mixture import Mixture, open_mixture
 from tdnet_data.opening import open_dataset
 from tdnet_models.variants import PUBLISHED
-from tdnet_runtime.errors import OptionError
+from tdnet_runtime.errors import DataError, OptionError
 from tdnet_train.settings import StageSettings, TrainSettings
 
 __all__ = ["RunData", "balanced_weights", "looked_through", "open_data"]
@@ -48,11 +48,17 @@ def open_data(settings: TrainSettings) -> RunData:
             f"the data set {train.name!r} has one class, {train.classes.names[0]!r}; expected two or more: name what is "
             "not it as a class too"
         )
-    split = settings.validation.split or None
+    split = settings.validation.split
+    validation = open_dataset(settings.data, split) if split else None
+    if validation is not None and not validation.labelled:
+        raise DataError(
+            f"validation.split is {split!r}, and none of its frames has labels: {validation.description}; name one that "
+            "has, or leave validation out with validation.split = ''"
+        )
     return RunData(
         train=train,
         stages=tuple(_stage_data(settings, stage, train) for stage in settings.stages),
-        validation=None if split is None else open_dataset(settings.data, split),
+        validation=validation,
     )
 
 

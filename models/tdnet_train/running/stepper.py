@@ -103,9 +103,9 @@ class Stepper:
         values = dict(zip(sums, setup.ranks.mean(torch.stack(list(sums.values()))).tolist(), strict=True))
         if not math.isfinite(values["loss"]):
             raise TrainingError(
-                f"the loss is {values['loss']} at step {step} of the run, in stage {stage.name!r}: training diverged. Lower "
-                f"the learning rate ({rate:.2g}), lengthen the warm-up or set optimizer.clip_norm, and begin again, with "
-                "start.checkpoint at the run's best.pth if there is one"
+                f"the loss is {values['loss']} at step {step} of the run, in stage {stage.name!r}: training diverged; "
+                f"lower the learning rate ({rate:.2g}), lengthen the warm-up or set optimizer.clip_norm, and begin again, "
+                "with start.checkpoint at the run's best.pth if there is one"
             )
         return values, rate
 

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from tdnet_train.clips.batches import Batch
+from tdnet_train.errors import TrainingError
 from tdnet_train.running.events import Looker, StepsDone, Trial, Validated
 from tdnet_train.running.folder import RunFolder
 from tdnet_train.running.memory import peak_memory_mib
@@ -55,7 +56,17 @@ class Trainer:
         self._saved_s = time.monotonic()
 
     def go_on_from(self, state: dict[str, Any]) -> None:
-        """Take up the run where `state`, a checkpoint of `RunFolder`, left it."""
+        """Take up the run where `state`, a checkpoint of `RunFolder`, left it.
+
+        Raises:
+            TrainingError: it was made by another number of processes.
+        """
+        ranks, before = self._setup.ranks.size, state.get("ranks", self._setup.ranks.size)
+        if ranks != before:
+            raise TrainingError(
+                f"the run in {str(self._folder.path)!r} has {before} process{'es' if before > 1 else ''}, and now there "
+                f"would be {ranks}, with other batches; go on with {before}"
+            )
         self._stepper.load_state(state)
         self._optimizer_state = state["optimizer"]
         self.progress = Progress(**state["progress"])
@@ -200,6 +211,7 @@ class Trainer:
                     **self._stepper.state(),
                     "optimizer": None if optimizer is None else optimizer.state_dict(),
                     "progress": progress.state(),
+                    "ranks": self._setup.ranks.size,
                 }
             )
             self._save(self._folder.last, max(progress.best, 0.0))
