@@ -55,10 +55,10 @@ rm -f $@
 $(BIN)/tdnet-bench --backend onnxruntime:fp32 $(PEERS:%=--peer %) --json $@ $(1) || { code=$$?; test $$code -eq 3 -o $$code -eq 4; }
 endef
 
-.PHONY: bench bench-speed bench-quality
+.PHONY: bench bench-speed bench-quality bench-evaluation
 .SECONDARY:
 
-bench: bench-speed $(if $(CAMVID),bench-quality)
+bench: bench-speed $(if $(CAMVID),bench-quality bench-evaluation)
 	$(BIN)/python -m tdnet_bench.published
 
 bench-speed: $(RESULTS)/demo.json $(SIZES:%=$(RESULTS)/%.json)
@@ -103,6 +103,14 @@ $(RESULTS)/camvid-test/$(1).json: $(BENCH)/$(1).plan $(BENCH)/camvid-test
 	$$(call measure,--engine $$< --ckpt $(call checkpoint,$(1)) --input $(BENCH)/camvid-test --labels $(CAMVID)/testannot --frames 232)
 endef
 $(foreach name,$(TRAINED) $(SMALLER),$(eval $(call trained,$(name))))
+
+# By position in the cycle, and what lost frames, cuts and resets cost (docs/evaluation.md).
+EVALUATION := benchmarks/results/evaluation-td2-fa18-w32-camvid
+bench-evaluation: $(EVALUATION)-val.json $(EVALUATION)-test.json
+
+$(EVALUATION)-val.json: ASKED := --ckpt $(CHECKPOINT) --every-path --gap 1,2,4,8 --cut test
+$(EVALUATION)-%.json: $(BENCH)/td2-fa18-w32-camvid-360x480.plan
+	$(BIN)/tdnet-eval --engine $< --backend onnxruntime --precision fp32 $(ASKED) --data camvid:$(CAMVID) --split $* --json $@
 
 # A folder for each drive: the memory is emptied where one ends.
 $(BENCH)/camvid-test: | $(BENCH)

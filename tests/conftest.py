@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from tests.guard import forget_what_was_inherited, pytest_runtest_call
 
-from tdnet_bench.machine.private_caches import use_private_caches
+from tdnet_eval.private_caches import use_private_caches
 
 __all__ = ["pytest_runtest_call"]
 

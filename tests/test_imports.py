@@ -18,7 +18,10 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = {
+    "tdnet_data": "models",
+    "tdnet_eval": "models",
     "tdnet_models": "models",
+    "tdnet_train": "models",
     "tdnet_runtime": "runtime",
     "tdnet_export": "export",
     "tdnet_bench": "benchmarks",
@@ -48,7 +51,14 @@ OPTIONAL = (
     "zenoh",
     "cyclonedds",
 )
-FIRST_MISSING = {"tdnet-export": "export", "tdnet-bench": "bench", "tdnet-run": "cli", "tdnet-inspect": "cli"}
+FIRST_MISSING = {
+    "tdnet-export": "export",
+    "tdnet-bench": "bench",
+    "tdnet-eval": "eval",
+    "tdnet-train": "train",
+    "tdnet-run": "cli",
+    "tdnet-inspect": "cli",
+}
 """Console scripts, and the extra that each one's error installs."""
 
 BLOCK = f"""
@@ -278,7 +288,7 @@ except SystemExit as error:
     roots = {name.partition(".")[0] for name in seen["modules"]}
     assert {"onnxruntime", "av", "cv2", "tdnet_runtime"} <= roots  # it did run
     assert roots.isdisjoint(
-        {"torch", "onnx", "scipy", "psutil", "tdnet_models", "tdnet_export", "tdnet_bench"}
+        {"torch", "onnx", "scipy", "psutil", "tdnet_models", "tdnet_export", "tdnet_eval", "tdnet_bench"}
     )
 
 

@@ -44,6 +44,7 @@ class Given:
     checkpoint: Path
     bundle: Path
     images: Path
+    data: Path
 
 
 @dataclass(frozen=True)
@@ -126,6 +127,21 @@ CASES = (
         needs=("matplotlib", "jinja2", "onnxruntime"),
     ),
     Case(
+        "eval",
+        "tdnet-eval",
+        lambda given: [
+            *("--engine", given.bundle, "--backend", "onnxruntime", "--ckpt", given.checkpoint),
+            *("--data", given.data, "--split", "val", "--pictures", "pictures", "--json", "eval.json"),
+        ],
+        needs=("matplotlib", "onnxruntime"),
+    ),
+    Case(
+        "train",
+        "tdnet-train",
+        lambda given: ["--config", given.data / "train.toml", "--out", "run"],
+        needs=("kornia", "matplotlib", "tomli_w", "yaml"),
+    ),
+    Case(
         "bench-roofline",
         "tdnet-bench",
         lambda given: [
@@ -181,7 +197,16 @@ def given(tiny_checkpoint, tiny_bundle, tmp_path: Path) -> Given:
     bundle.write_bytes(tiny_bundle("td2-fa18").read_bytes())
     for t in range(12):
         cv2.imwrite(str(images / f"{t}.png"), np.ascontiguousarray(render(t, height=64, width=96)[..., ::-1]))
-    return Given(tiny_checkpoint("td2-fa18"), bundle, images)
+    data = tmp_path / "given" / "data"
+    for part, channels in (("images", 3), ("labels", 1)):
+        (data / part / "val").mkdir(parents=True)
+        cv2.imwrite(str(data / part / "val" / "0.png"), np.ones((64, 96, channels), np.uint8))
+    (data / "names.txt").write_text("a\nb\nc\nd\ne\n")
+    (data / "train.toml").write_text(
+        f"train_split = 'val'\nvalidation.split = ''\nnetwork = {{name = 'td2-fa18', size = [64, 96], width = 0.125}}\n"
+        f"data = {{root = '{data}', may_be_empty = ['a', 'c', 'd', 'e']}}\nstages = [{{steps = 2}}]\nrun.batch = 1\n"
+    )
+    return Given(tiny_checkpoint("td2-fa18"), bundle, images, data)
 
 
 def started(script: str, arguments: list[object]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import NamedTuple
 
@@ -16,22 +17,22 @@ from tdnet_bench.documents.journal import (
     refuse_other_run,
 )
 from tdnet_bench.documents.notes import exit_code, notes_after, notes_before, unused_labels
-from tdnet_bench.inputs.footage import FileFootage, SceneFootage
+from tdnet_bench.inputs.footage import FileFootage, FootageFrame, SceneFootage
 from tdnet_bench.inputs.label_images import LabelImages
 from tdnet_bench.loops.lineup import AnySide, Lineup, measure_streams
 from tdnet_bench.loops.parts import DEFAULT_PACE, Measured, Pace, Parts
 from tdnet_bench.loops.schedule import Schedule
 from tdnet_bench.machine.environment import capture_environment, peak_rss_mib
-from tdnet_bench.machine.private_caches import use_private_caches
 from tdnet_bench.options import BenchOptions
 from tdnet_bench.quality.features import feature_errors
-from tdnet_bench.quality.judge import Judge, Picture
 from tdnet_bench.quality.reference import checked_digest, choose_reference, judged_sides
 from tdnet_bench.records.config import RunConfig, widths_text
 from tdnet_bench.roofline.limits import Limits, measure_limits
 from tdnet_bench.sides.bundle_side import BundleSide
 from tdnet_bench.sides.requests import COMPILED, Request, plan_requests
 from tdnet_bench.sides.side import Array, Phase
+from tdnet_eval.judge import Judge, Judgement, Picture
+from tdnet_eval.private_caches import use_private_caches
 from tdnet_runtime import Segmenter
 from tdnet_runtime.extras import require
 
@@ -83,8 +84,12 @@ def run_benchmark(options: BenchOptions, *, phase: Phase, pace: Pace = DEFAULT_P
             judged_sides(specs),
             classes=len(manifest.classes),
             reference=reference.side,
-            label_images=label_images,
         )
+
+        def judging(frame: FootageFrame, labels: Mapping[str, Array]) -> dict[str, Judgement]:
+            truth = None if label_images is None else label_images.of(frame)
+            return judge(frame.image, labels, truth=truth, begins=frame.place == 0)
+
         clocks = [clock for spec in specs for clock in spec.clocks.values()]
         on_device = any("H2D" in (*clock.inside, *clock.outside) for clock in clocks)
         no_gpu = lineup.no_gpu if on_device else None
@@ -99,7 +104,7 @@ def run_benchmark(options: BenchOptions, *, phase: Phase, pace: Pace = DEFAULT_P
         )
         path = None if options.json is None else journal_path(options.json)
         journal = stack.enter_context(Journal(path, header))
-        measured = parts.measure(lineup.sides, images, judge=judge, write=journal.write)
+        measured = parts.measure(lineup.sides, images, judge=judging, write=journal.write)
         document = _completed(
             document_from_header(header, journal.records),
             lineup.sides,

@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-from tdnet_bench.documents.document import check_result_path
 from tdnet_bench.documents.journal import JOURNAL_SUFFIX
+from tdnet_eval.result_file import check_result_path
 from tdnet_runtime.errors import OptionError
 
 __all__ = ["DEFAULT_FRAMES", "BenchOptions"]

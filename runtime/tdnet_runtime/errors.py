@@ -6,6 +6,7 @@
     ├── OptionError            an option or argument that cannot be meant
     ├── MissingExtraError      an optional package is not installed
     ├── CheckpointError        a checkpoint that cannot be read or does not fit a network
+    ├── DataError              a data set that cannot be read or trained on
     ├── SizeError              an input size that the network cannot take
     ├── ExportError            a graph or bundle could not be made
     │   └── ParityError        the exported graphs do not compute what PyTorch computes
@@ -31,6 +32,7 @@ __all__ = [
     "BundleFormatError",
     "BundleVersionError",
     "CheckpointError",
+    "DataError",
     "ExportError",
     "FrameError",
     "MediaError",
@@ -57,6 +59,10 @@ class MissingExtraError(TdnetError):
 
 class CheckpointError(TdnetError):
     """A checkpoint that cannot be read or does not fit a network."""
+
+
+class DataError(TdnetError):
+    """A data set that cannot be read or trained on; the message names the file."""
 
 
 class SizeError(TdnetError):

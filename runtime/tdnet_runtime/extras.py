@@ -34,6 +34,8 @@ BRINGS = {
     "mcap": _CLI | {"mcap", "zstandard", "lz4"},
     "rerun": _CLI | {"rerun"},
     "bench": _CPU | _CLI | {"psutil", "scipy", "onnx", "jinja2", "matplotlib"},
+    "train": _CPU | _CLI | {"torch", "kornia", "matplotlib", "yaml", "tomli", "tomli_w"},
+    "eval": _CPU | _CLI | {"matplotlib", "tomli"},
 }
 """The optional packages, by import name, that each extra of setup.cfg installs."""
 

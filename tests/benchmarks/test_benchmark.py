@@ -11,16 +11,18 @@ import numpy as np
 import pytest
 
 from tdnet_bench.benchmark import Run, run_benchmark
-from tdnet_bench.documents.document import records_as_json, write_document
+from tdnet_bench.documents.document import write_document
 from tdnet_bench.documents.journal import complete, journal_path, read_run
 from tdnet_bench.loops.back_to_back import warm_up
 from tdnet_bench.loops.parts import Pace
 from tdnet_bench.options import BenchOptions
 from tdnet_bench.quality import reference
 from tdnet_bench.records.frames import CameraRecord, FrameRecord, PacedRecord
-from tdnet_bench.sides import pytorch_side, requests
+from tdnet_bench.sides import requests
 from tdnet_bench.sides.side import Tick
 from tdnet_bench.statistics.summary import summarise
+from tdnet_eval import networks
+from tdnet_eval.result_file import records_as_json
 from tdnet_runtime.backends.fake import FakeProgram
 from tdnet_runtime.errors import BackendError, CheckpointError, MediaError, OptionError
 from tdnet_runtime.media.scene import render
@@ -193,7 +195,7 @@ def test_a_reference_that_disagrees_is_loud_and_the_exit_code_tells(
 
 
 def _other_network(manifest: object) -> object:
-    return pytorch_side.network_for(manifest, None)  # type: ignore[arg-type]
+    return networks.network_for(manifest, None)  # type: ignore[arg-type]
 
 
 def test_files_are_measured_from_camera_to_mask_at_their_own_size(engine: Path, tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ def test_half_precision_of_another_depth(tiny_checkpoint, tmp_path):
 @pytest.mark.parametrize("name", ["td4-psp50", "psp50"])
 def test_the_benchmark_makes_a_network_of_the_same_shapes(name, tiny_bundle):
     pytest.importorskip("scipy")  # of the benchmark
-    from tdnet_bench.sides.pytorch_side import network_for
+    from tdnet_eval.networks import network_for
 
     with Bundle.open(tiny_bundle(name)) as bundle:
         network = network_for(bundle.manifest, None)
@@ -75,7 +75,7 @@ def test_the_choice_is_the_bundles(two, tmp_path):
     assert summary.manifest.weights == "ema"
 
     pytest.importorskip("scipy")  # of the benchmark
-    from tdnet_bench.sides.pytorch_side import network_for
+    from tdnet_eval.networks import network_for
 
     bias = torch.load(two, weights_only=True)["ema"]["module.head.conv5.5.bias"]
     assert torch.equal(network_for(summary.manifest, two).state_dict()["head.conv5.5.bias"], bias)

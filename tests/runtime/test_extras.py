@@ -93,6 +93,7 @@ def test_the_table_says_what_setup_cfg_says() -> None:
     listed = config["options.extras_require"]
     modules = {"opencv-python-headless": "cv2", "cuda-core": "cuda", "cuda-bindings": "cuda"}
     modules |= {"eclipse-zenoh": "zenoh", "foxglove-sdk": "foxglove", "rerun-sdk": "rerun"}
+    modules |= {"pyyaml": "yaml", "tomli-w": "tomli_w"}
 
     def brought(extra: str) -> set[str]:
         found: set[str] = set()

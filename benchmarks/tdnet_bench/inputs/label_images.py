@@ -1,26 +1,20 @@
-"""Label images of some frames of the footage, and how labels compare with them."""
+"""Label images of some frames of the footage."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
-from tdnet_bench.records.frames import ClassPixels
+from tdnet_bench.inputs.footage import FootageFrame
+from tdnet_data.label_images import read_label_image
 from tdnet_runtime.errors import MediaError, OptionError
-from tdnet_runtime.media.exif import orientation_and_unmarked
-from tdnet_runtime.media.frames import reason
-from tdnet_runtime.media.native_stderr import held_stderr
-from tdnet_runtime.media.png import grey_from_palette_png
 
-__all__ = ["LabelImages", "class_pixels"]
+__all__ = ["LabelImages"]
 
 Labels = npt.NDArray[np.uint8]
-
-_DECODE_FLAGS = cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION
 
 
 class LabelImages:
@@ -48,15 +42,15 @@ class LabelImages:
         self._paths = {path.relative_to(folder).with_suffix("").as_posix(): path for path in paths}
         self._owners: dict[Path, str] = {}
 
-    def of(self, name: str, *, stored_hw: tuple[int, int] | None = None) -> Labels | None:
-        """The label image of the frame called `name` (see `FootageFrame`), uint8 [H, W]; None without one.
+    def of(self, frame: FootageFrame) -> Labels | None:
+        """The label image of `frame`, uint8 [H, W]; None without one.
 
         That of a frame of a sequence may lie in a folder called like the sequence's, or beside all others.
-        `stored_hw` is the frame's size before it was turned, if it was.
 
         Raises:
             MediaError: it is of another form, was another frame's, or lies on the frame as it is stored.
         """
+        name, stored_hw = frame.name, frame.stored_hw
         path = self._paths.get(name) or self._paths.get(name.rpartition("/")[2])
         if path is None:
             return None
@@ -66,7 +60,7 @@ class LabelImages:
                 f"the frames {owner!r} and {name!r} would share a label image; sort the label images into folders "
                 f"called like the sequences': '{path}'"
             )
-        image = _read(path)
+        image = read_label_image(path)
         if image.shape == stored_hw and image.shape[0] != image.shape[1]:
             raise MediaError(
                 f"reading a label image: it is {image.shape[0]}x{image.shape[1]} (height x width), as its frame is "
@@ -82,39 +76,3 @@ class LabelImages:
 
 def _pngs(folder: Path) -> Iterator[Path]:
     return (path for path in folder.iterdir() if path.suffix.lower() == ".png")
-
-
-def _read(path: Path) -> Labels:
-    try:
-        orientation, data = orientation_and_unmarked(path.read_bytes())
-    except OSError as error:
-        raise MediaError(f"reading a label image: {reason(error)}: '{path}'") from error
-    grey, step = grey_from_palette_png(data)
-    with held_stderr():
-        image = cv2.imdecode(np.frombuffer(grey or b"0", dtype=np.uint8), _DECODE_FLAGS)
-    if image is None or image.ndim != 2 or image.dtype != np.uint8:
-        came = "no readable image" if image is None else f"{image.dtype} {list(image.shape)}"
-        raise MediaError(
-            f"reading a label image: it is {came}, expected 8-bit grey, a class index in each pixel: '{path}'"
-        )
-    return orientation.apply(np.asarray(image // step, dtype=np.uint8))
-
-
-def class_pixels(labels: Labels, truth: Labels, *, classes: int) -> ClassPixels:
-    """Counts of `labels`, uint8 [H, W], against the label image `truth`, uint8 [H', W'], at the latter's size.
-
-    Labels are brought to it as the runtime does, by the nearest pixel, and all below `classes`; pixels of `truth`
-    whose value is no class (255, for one) are left out.
-    """
-    if labels.shape != truth.shape:
-        height, width = truth.shape
-        resized = cv2.resize(labels, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
-        labels = np.asarray(resized, dtype=np.uint8)
-    known = truth < classes
-    pairs = truth[known] * np.int64(classes) + labels[known]
-    confusion = np.bincount(pairs, minlength=classes * classes).reshape(classes, classes)
-    return ClassPixels(
-        hits=tuple(np.diag(confusion).tolist()),
-        truth=tuple(confusion.sum(1).tolist()),
-        labelled=tuple(confusion.sum(0).tolist()),
-    )

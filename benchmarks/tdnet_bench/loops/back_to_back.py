@@ -13,9 +13,9 @@ from typing import NamedTuple, TypeAlias
 
 from tdnet_bench.inputs.footage import FootageFrame
 from tdnet_bench.loops.schedule import Schedule, turn_order
-from tdnet_bench.quality.judge import Judgement, require_classes
-from tdnet_bench.records.frames import FrameRecord
+from tdnet_bench.records.frames import ClassPixels, FrameRecord
 from tdnet_bench.sides.side import Array, Clock, Side, Sleep, Tick, Write
+from tdnet_eval.judge import Judgement, require_classes
 
 __all__ = ["PAUSE_MS", "Judging", "WarmUp", "measure", "warm_up"]
 
@@ -123,7 +123,7 @@ def measure(
                         device_compute_ns=device_ns[name],
                         agreement=worth.agreement,
                         temporal_consistency=worth.temporal_consistency,
-                        class_pixels=worth.class_pixels,
+                        class_pixels=ClassPixels.of(worth.confusion),
                     )
                 )
             count += 1

@@ -17,10 +17,11 @@ from tdnet_bench.machine.gpus import process_gpu_memory_mib
 from tdnet_bench.records.config import LeftOut, SideSetup, SideSpec, StreamMemory
 from tdnet_bench.sides.bundle_side import GPU_BACKENDS, BundleSide
 from tdnet_bench.sides.gpu import Gpu
-from tdnet_bench.sides.pytorch_side import PyTorchSide, network_for
+from tdnet_bench.sides.pytorch_side import PyTorchSide
 from tdnet_bench.sides.requests import HOST, Request
 from tdnet_bench.sides.side import Array, Tick
 from tdnet_bench.statistics.latency import NS_PER_MS
+from tdnet_eval.networks import network_for
 from tdnet_runtime import Segmenter
 from tdnet_runtime.backends.base import DeviceBackend
 from tdnet_runtime.errors import BackendError, MissingExtraError, TdnetError

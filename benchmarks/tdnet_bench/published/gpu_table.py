@@ -9,12 +9,13 @@ from typing import NamedTuple
 
 import msgspec
 
-from tdnet_bench.documents.document import Document, read_document, read_result
+from tdnet_bench.documents.document import Document, read_document
 from tdnet_bench.published.markdown import Link, markdown_table, number
 from tdnet_bench.published.results import Results
 from tdnet_bench.records.config import DEVICE_COMPUTE, HOST_CALL, SideSpec
 from tdnet_bench.statistics.latency import LatencyStats
 from tdnet_bench.views.formats import ABSENT
+from tdnet_eval.result_file import read_result
 
 __all__ = ["SideRow", "gpu_table", "side_rows"]
 

@@ -11,7 +11,6 @@ from urllib.parse import quote
 
 import typer
 
-from tdnet_bench.documents.document import write_result
 from tdnet_bench.published.gpu_table import gpu_table
 from tdnet_bench.published.markdown import Link
 from tdnet_bench.published.quality_tables import camvid_class_table, camvid_table
@@ -19,6 +18,7 @@ from tdnet_bench.published.results import Machine, Results, read_results
 from tdnet_bench.published.roofline_tables import roofline_table
 from tdnet_bench.published.settings_tables import settings_tables
 from tdnet_bench.published.speed_tables import headline_table, sizes_table, speed_table
+from tdnet_eval.result_file import write_result
 from tdnet_runtime.errors import OptionError
 
 __all__ = [

@@ -6,10 +6,10 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from tdnet_bench.documents.document import read_result
 from tdnet_bench.published.markdown import Link, markdown_table
 from tdnet_bench.published.results import Machine
 from tdnet_bench.views.formats import format_interval, format_ms, format_ratio, format_share
+from tdnet_eval.result_file import read_result
 
 __all__ = ["settings_tables"]
 

@@ -1,4 +1,4 @@
-"""What labels are worth beside their speed: agreement with the reference, mIoU counts, temporal consistency.
+"""What labels are worth beside their speed: whose labels are the reference, and how far features are from FP32's.
 
-Computed between the timed calls.
+Labels themselves are judged by `tdnet_eval`, between the timed calls.
 """

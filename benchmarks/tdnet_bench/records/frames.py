@@ -6,9 +6,12 @@ in nanoseconds, unclipped.
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from tdnet_bench.records import Record
+
+if TYPE_CHECKING:
+    from tdnet_eval.confusion import Confusion
 
 __all__ = ["AnyRecord", "CameraRecord", "ClassPixels", "FrameRecord", "PacedRecord"]
 
@@ -23,6 +26,13 @@ class ClassPixels(Record, frozen=True, kw_only=True):
     truth: tuple[int, ...]
     labelled: tuple[int, ...]
 
+    @classmethod
+    def of(cls, confusion: Confusion | None) -> ClassPixels | None:
+        """Its margins; None for None."""
+        if confusion is None:
+            return None
+        return cls(hits=confusion.hits, truth=confusion.truth, labelled=confusion.labelled)
+
 
 class FrameRecord(Record, frozen=True, kw_only=True, tag_field="kind", tag="frame"):
     """One frame through one side, back to back: all sides get a frame before the next one.
@@ -36,7 +46,7 @@ class FrameRecord(Record, frozen=True, kw_only=True, tag_field="kind", tag="fram
         device_compute_ns: the device's own time between events before and after its work; see `sides/device_spans.py`
             on sides whose labels are on the host. None on a CPU, and where there are no events.
         agreement: share (0 to 1) of pixels whose label equals the reference's; None for the reference itself.
-        temporal_consistency: see `quality/flow.py`; None on a sequence's first frame, and where it was not measured.
+        temporal_consistency: see `tdnet_eval/flow.py`; None on a sequence's first frame, and where it was not measured.
         class_pixels: counts against the label image; None for a frame without one.
     """
 

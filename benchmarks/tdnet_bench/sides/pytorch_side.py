@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tdnet_bench.records.config import SideSpec
@@ -19,15 +18,15 @@ from tdnet_bench.sides.requests import (
     Request,
 )
 from tdnet_bench.sides.side import Array, Mask, Push, clocks_of_pytorch
+from tdnet_eval.networks import preprocessing_for
 from tdnet_runtime.errors import BackendError, TdnetError
 from tdnet_runtime.extras import one_line
 from tdnet_runtime.manifest import Manifest
 
 if TYPE_CHECKING:
     from tdnet_models import Network
-    from tdnet_models.preprocessing import Preprocessing
 
-__all__ = ["PyTorchSide", "network_for", "preprocessing_for"]
+__all__ = ["PyTorchSide"]
 
 _TEMPORAL_PARTS = ("encode", "recompose", "classify")  # what ReferenceStream calls; see models
 
@@ -35,9 +34,8 @@ _TEMPORAL_PARTS = ("encode", "recompose", "classify")  # what ReferenceStream ca
 class PyTorchSide:
     """`ReferenceStream` in PyTorch; takes frames of the network's size.
 
-    `network` (see `network_for`) is changed, so each side needs one of its own. `gpu` tells the device's time. The
-    number of threads is the process's; so is, on a GPU, that TF32 is off and cuDNN searches for its algorithms
-    (`cudnn.benchmark`).
+    `network` is changed, so each side needs one of its own. `gpu` tells the device's time. The number of threads is the
+    process's; so is, on a GPU, that TF32 is off and cuDNN searches for its algorithms (`cudnn.benchmark`).
 
     Raises:
         BackendError: no GPU that PyTorch can use, or no room on it.
@@ -164,30 +162,3 @@ def _cuda_name(torch: Any) -> str:
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     torch.backends.cudnn.benchmark = True
     return f"{torch.cuda.get_device_name()}, CUDA {torch.version.cuda}"
-
-
-def network_for(manifest: Manifest, ckpt: Path | None) -> Network:
-    """The PyTorch network that a bundle stands for: of the weights in `ckpt` those that it has; made-up ones for None.
-
-    Raises:
-        CheckpointError: `ckpt` cannot be loaded.
-    """
-    from tdnet_models import load_checkpoint, synthetic_network  # need torch
-
-    size_hw = (manifest.input.height, manifest.input.width)
-    if ckpt is not None:
-        return load_checkpoint(ckpt, size=size_hw, weights=manifest.weights or None)
-    return synthetic_network(
-        manifest.network,
-        classes=manifest.channels,
-        input_size=size_hw,
-        widths=manifest.widths,
-    )
-
-
-def preprocessing_for(manifest: Manifest) -> Preprocessing:
-    """What the bundle's network was trained on, as its manifest says."""
-    from tdnet_models.preprocessing import Preprocessing  # only beside PyTorch
-
-    spec = manifest.input
-    return Preprocessing(mean=spec.mean, std=spec.std, scale=spec.scale, color_order=spec.color_order)

@@ -8,6 +8,7 @@ import numpy as np
 
 from tdnet_bench.records import Record
 from tdnet_bench.records.frames import FrameRecord
+from tdnet_eval.confusion import intersections_over_unions, mean_of
 
 __all__ = ["Accuracy", "Quality", "Score", "accuracy_stats", "quality_stats", "score_stats"]
 
@@ -71,10 +72,7 @@ def accuracy_stats(records: Iterable[FrameRecord]) -> Accuracy | None:
     if not counts:
         return None
     hits = np.sum([count.hits for count in counts], axis=0)
-    union = np.sum([count.truth for count in counts], axis=0)
-    union = union + np.sum([count.labelled for count in counts], axis=0) - hits
-    ious = tuple(float(h / u) if u else None for h, u in zip(hits, union, strict=True))
-    present = [iou for iou in ious if iou is not None]
-    if not present:
-        return None
-    return Accuracy(frames=len(counts), miou=float(np.mean(present)), iou_by_class=ious)
+    truth = np.sum([count.truth for count in counts], axis=0)
+    ious = intersections_over_unions(hits, truth, np.sum([count.labelled for count in counts], axis=0))
+    miou = mean_of(ious)
+    return None if miou is None else Accuracy(frames=len(counts), miou=miou, iou_by_class=ious)

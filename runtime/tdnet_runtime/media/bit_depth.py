@@ -55,7 +55,7 @@ class BitDepth:
             self.met.add(8)
             if self.stated and self.bits != 8:
                 raise MediaError(
-                    f"reading an image: --bit-depth says {self.bits}, but its samples have 8 bits: '{name}'"
+                    f"reading an image: the depth is stated to be {self.bits} bits, but its samples have 8 bits: '{name}'"
                 )
             return np.asarray(samples, dtype=np.uint8)
         most = int(samples.max(initial=0))
@@ -67,7 +67,8 @@ class BitDepth:
             source = "stated" if self.stated else "that the first, the last and some between them need"
             raise MediaError(
                 f"reading an image: its samples go up to {most}, beyond the {self.bits} bits {source}; state the "
-                f"true depth, with tdnet-run --bit-depth {max(most.bit_length(), 8)} or more: '{name}'"
+                f"true depth, {max(most.bit_length(), 8)} or more, with tdnet-run --bit-depth or a data set's bit_depth: "
+                f"'{name}'"
             )
         scaled = cv2.convertScaleAbs(samples, alpha=255 / ((1 << self.bits) - 1))
         return np.asarray(scaled, dtype=np.uint8)

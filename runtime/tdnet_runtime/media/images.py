@@ -19,7 +19,14 @@ from tdnet_runtime.media.frames import Fact, SourceFrame, reason
 from tdnet_runtime.media.image_file import ImageFile, read_image
 from tdnet_runtime.media.orientation import Orientation
 
-__all__ = ["IMAGE_SUFFIXES", "ImageFolderSource", "natural_key", "sequence_folders"]
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "ImageFolderSource",
+    "largest_sample",
+    "natural_key",
+    "sequence_folders",
+    "upright_rgb",
+]
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 _NOMINAL_PERIOD_NS = 40_000_000  # 25 frames/s, for want of a rate
@@ -68,7 +75,7 @@ class ImageFolderSource(Closeable):
         self._folders = [_image_paths(path) for path in sequences or [folder]]
         paths = [path for each in self._folders for path in each]
         self.frame_count: int | None = len(paths)
-        self._bit_depth = BitDepth(bit_depth, lambda: _largest_sample(paths))
+        self._bit_depth = BitDepth(bit_depth, lambda: largest_sample(paths))
         self._orientations: set[Orientation] = set()
         self.size_hw = self._size_of(paths)
 
@@ -125,7 +132,7 @@ class ImageFolderSource(Closeable):
                 ):
                     continue
                 assert file.bgr is not None  # or it would be damaged
-                image = _upright_rgb(file, self._bit_depth, path)
+                image = upright_rgb(file, self._bit_depth, path)
                 self._orientations.add(file.orientation)
                 height, width, _ = image.shape
                 begins = size_hw is None and given > 0
@@ -196,7 +203,7 @@ def _image_paths(folder: Path) -> list[Path]:
     return paths
 
 
-def _largest_sample(paths: list[Path]) -> int:
+def largest_sample(paths: list[Path]) -> int:
     """Of the 16-bit images among the first, the last and some between them."""
     count = min(len(paths), _SAMPLED)
     chosen = np.linspace(0, len(paths) - 1, count).round().astype(int)
@@ -204,7 +211,12 @@ def _largest_sample(paths: list[Path]) -> int:
     return max((int(bgr.max()) for bgr in images if bgr is not None and bgr.dtype == np.uint16), default=0)
 
 
-def _upright_rgb(file: ImageFile, bit_depth: BitDepth, path: Path) -> npt.NDArray[np.uint8]:
+def upright_rgb(file: ImageFile, bit_depth: BitDepth, path: Path) -> npt.NDArray[np.uint8]:
+    """The picture of a file that has one, uint8 [H, W, 3], upright; it may take the place of `file.bgr`.
+
+    Raises:
+        MediaError: a sample is larger than the depth allows.
+    """
     assert file.bgr is not None
     bgr = file.orientation.apply(bit_depth.to_8_bits(file.bgr, str(path)))
     return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB, dst=bgr), dtype=np.uint8)

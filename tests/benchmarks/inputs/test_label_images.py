@@ -7,20 +7,25 @@ import numpy as np
 import pytest
 from tests.runtime.media import marks
 
-from tdnet_bench.inputs.label_images import LabelImages, class_pixels
+from tdnet_bench.inputs.footage import FootageFrame
+from tdnet_bench.inputs.label_images import LabelImages
 from tdnet_runtime.errors import MediaError, OptionError
 from tdnet_runtime.media.orientation import Orientation
 from tdnet_runtime.media.png import encoded_png
+
+
+def _frame(name: str, *, stored_hw: tuple[int, int] | None = None) -> FootageFrame:
+    return FootageFrame(np.zeros((1, 1, 3), dtype=np.uint8), name, 0, stored_hw)
 
 
 def test_a_label_image_is_found_by_its_frames_name(tmp_path: Path) -> None:
     truth = np.array([[0, 1], [255, 2]], dtype=np.uint8)
     assert cv2.imwrite(str(tmp_path / "frame_7.png"), truth)
     images = LabelImages(tmp_path)
-    found = images.of("frame_7")
+    found = images.of(_frame("frame_7"))
     assert found is not None
     np.testing.assert_array_equal(found, truth)
-    assert images.of("frame_70") is None
+    assert images.of(_frame("frame_70")) is None
     assert images.used == 1
 
 
@@ -29,9 +34,9 @@ def test_a_colour_image_is_no_label_image(tmp_path: Path) -> None:
     (tmp_path / "b.png").write_bytes(b"no image")
     images = LabelImages(tmp_path)
     with pytest.raises(MediaError, match=r"uint8 \[2, 2, 3\], expected 8-bit grey"):
-        images.of("a")
+        images.of(_frame("a"))
     with pytest.raises(MediaError, match="no readable image"):
-        images.of("b")
+        images.of(_frame("b"))
 
 
 def test_a_folder_without_any_is_refused(tmp_path: Path) -> None:
@@ -41,41 +46,18 @@ def test_a_folder_without_any_is_refused(tmp_path: Path) -> None:
         LabelImages(tmp_path / "absent")
 
 
-def test_counts_of_a_hand_computed_case() -> None:
-    truth = np.array([[0, 0, 1], [1, 255, 3]], dtype=np.uint8)  # 255 and 3 are no class of three
-    labels = np.array([[0, 1, 1], [1, 0, 0]], dtype=np.uint8)
-    counts = class_pixels(labels, truth, classes=3)
-    assert counts.truth == (2, 2, 0)
-    assert counts.labelled == (1, 3, 0)
-    assert counts.hits == (1, 2, 0)
-
-
-def test_labels_are_brought_to_the_label_images_size_as_the_runtime_does() -> None:
-    from tdnet_runtime.preprocess import Resizer
-
-    rng = np.random.default_rng(0)
-    labels = rng.integers(0, 5, (7, 9), dtype=np.uint8)
-    truth = rng.integers(0, 5, (20, 31), dtype=np.uint8)
-    resizer = Resizer((7, 9))
-    resizer.require((20, 31))
-    expected = np.empty((20, 31), dtype=np.uint8)
-    resizer.take(labels, expected)
-    assert class_pixels(labels, truth, classes=5) == class_pixels(expected, truth, classes=5)
-    assert sum(class_pixels(labels, truth, classes=5).truth) == 20 * 31
-
-
 def test_sequences_have_folders_of_label_images_or_share_one(tmp_path: Path) -> None:
     (tmp_path / "drive1").mkdir()
     for name, value in (("drive1/7", 1), ("7", 2), ("8", 3)):
         assert cv2.imwrite(str(tmp_path / f"{name}.png"), np.full((2, 2), value, dtype=np.uint8))
     images = LabelImages(tmp_path)
-    values = {name: images.of(name) for name in ("drive1/7", "drive2/7", "drive2/8", "drive2/9")}
+    values = {name: images.of(_frame(name)) for name in ("drive1/7", "drive2/7", "drive2/8", "drive2/9")}
     assert {name: None if image is None else int(image[0, 0]) for name, image in values.items()} == {
         "drive1/7": 1, "drive2/7": 2, "drive2/8": 3, "drive2/9": None,
     }  # fmt: skip
     assert images.used == 3
     with pytest.raises(MediaError, match="frames 'drive2/8' and 'drive3/8' would share a label image"):
-        images.of("drive3/8")
+        images.of(_frame("drive3/8"))
 
 
 @pytest.mark.parametrize("colors", [2, 4, 16, 256])
@@ -86,7 +68,7 @@ def test_the_indices_of_a_palette_count(tmp_path: Path, colors: int) -> None:
     image = pil.fromarray(truth)
     image.putpalette([value for index in range(colors) for value in (index, 255 - index, 7)])
     image.save(tmp_path / "a.png", transparency=0)
-    found = LabelImages(tmp_path).of("a")
+    found = LabelImages(tmp_path).of(_frame("a"))
     assert found is not None
     np.testing.assert_array_equal(found, truth)
 
@@ -94,7 +76,7 @@ def test_the_indices_of_a_palette_count(tmp_path: Path, colors: int) -> None:
 def test_what_tdnet_run_writes_with_a_palette(tmp_path: Path) -> None:
     truth = np.arange(12, dtype=np.uint8).reshape(3, 4)
     (tmp_path / "a.png").write_bytes(encoded_png(truth, palette=np.zeros((256, 3), dtype=np.uint8)))
-    found = LabelImages(tmp_path).of("a")
+    found = LabelImages(tmp_path).of(_frame("a"))
     assert found is not None
     np.testing.assert_array_equal(found, truth)
 
@@ -110,10 +92,10 @@ def test_label_images_lie_on_upright_frames(tmp_path: Path) -> None:
     (tmp_path / "marked.png").write_bytes(data.tobytes()[:33] + block + data.tobytes()[33:])
     images = LabelImages(tmp_path)
     for name in ("upright", "marked"):
-        found = images.of(name, stored_hw=(4, 3))
+        found = images.of(_frame(name, stored_hw=(4, 3)))
         assert found is not None
         np.testing.assert_array_equal(found, truth)
     with pytest.raises(
         MediaError, match=r"it is 4x3 \(height x width\), as its frame is stored, which a mark turns"
     ):
-        images.of("stored", stored_hw=(4, 3))
+        images.of(_frame("stored", stored_hw=(4, 3)))

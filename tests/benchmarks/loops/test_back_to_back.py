@@ -9,8 +9,8 @@ from tests.benchmarks.fakes import Array, FakeClock, FakeSide
 from tdnet_bench.inputs.footage import FootageFrame
 from tdnet_bench.loops.back_to_back import measure, warm_up
 from tdnet_bench.loops.schedule import Schedule
-from tdnet_bench.quality.judge import Judgement
 from tdnet_bench.records.frames import AnyRecord, FrameRecord
+from tdnet_eval.judge import Judgement
 from tdnet_runtime.errors import BackendError
 
 TD4 = Schedule(paths=4, cold_frames=3)

@@ -12,8 +12,9 @@ pytest.importorskip("torch")
 
 import torch
 
-from tdnet_bench.sides.pytorch_side import PyTorchSide, network_for
+from tdnet_bench.sides.pytorch_side import PyTorchSide
 from tdnet_bench.sides.requests import parse_request
+from tdnet_eval.networks import network_for
 from tdnet_export.options import ExportOptions
 from tdnet_export.pipeline import bundle_from_checkpoint
 from tdnet_models import ReferenceStream

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from tdnet_bench.sides.gpu import Gpu, Shuttle, Stopwatch
-from tdnet_bench.sides.pytorch_side import PyTorchSide, network_for
+from tdnet_bench.sides.pytorch_side import PyTorchSide
 from tdnet_bench.sides.requests import parse_request
+from tdnet_eval.networks import network_for
 from tdnet_runtime.backends.trt_bundle import no_device
 from tdnet_runtime.manifest import Manifest
 

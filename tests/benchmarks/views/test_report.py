@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from rich.console import Console
 
-from tdnet_bench.documents.document import Document, records_as_json
+from tdnet_bench.documents.document import Document
 from tdnet_bench.records.config import SideSpec
 from tdnet_bench.records.frames import FrameRecord, PacedRecord
 from tdnet_bench.statistics.latency import Drift
@@ -23,6 +23,7 @@ from tdnet_bench.views.formats import (
     format_share,
 )
 from tdnet_bench.views.report import report_from_document, verdict
+from tdnet_eval.result_file import records_as_json
 
 SUBJECT, PEER = "fake:fp32", "pytorch"
 

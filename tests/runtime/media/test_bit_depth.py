@@ -56,7 +56,7 @@ def test_one_depth_for_all_sequences(tmp_path):
 
 
 def test_a_stated_depth_is_taken_and_nothing_looked_up(tmp_path, monkeypatch):
-    monkeypatch.setattr(images, "_largest_sample", lambda paths: pytest.fail("looked up"))
+    monkeypatch.setattr(images, "largest_sample", lambda paths: pytest.fail("looked up"))
     write(tmp_path, {"0.png": ramp(200)})
     with open_source(tmp_path, bit_depth=12) as source:
         (frame,) = source
@@ -71,7 +71,7 @@ def test_samples_beyond_the_stated_depth(tmp_path):
         open_source(tmp_path, bit_depth=12) as source,
         pytest.raises(
             MediaError,
-            match=r"samples go up to 5000, beyond the 12 bits stated; .*--bit-depth 13 or more: '.*0\.png'",
+            match=r"samples go up to 5000, beyond the 12 bits stated; .*depth, 13 or more, with .*--bit-depth.*'.*0\.png'",
         ),
     ):
         list(source)
@@ -103,7 +103,7 @@ def test_a_depth_that_8_bits_cannot_have(tmp_path):
     write(tmp_path, {"0.png": np.zeros((6, 8), np.uint8)})
     with (
         open_source(tmp_path, bit_depth=12) as source,
-        pytest.raises(MediaError, match="--bit-depth says 12, but its samples have 8 bits"),
+        pytest.raises(MediaError, match="the depth is stated to be 12 bits, but its samples have 8 bits"),
     ):
         list(source)
     with open_source(tmp_path, bit_depth=8) as source:

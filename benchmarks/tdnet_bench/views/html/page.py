@@ -7,15 +7,16 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tdnet_bench.documents.document import Document, records_as_json, write_result
-from tdnet_bench.machine.private_caches import use_private_caches
-from tdnet_bench.quality.judge import Picture
+from tdnet_bench.documents.document import Document
+from tdnet_eval.judge import Picture
+from tdnet_eval.private_caches import use_private_caches
+from tdnet_eval.result_file import records_as_json, write_result
 from tdnet_runtime.extras import require
 
 if TYPE_CHECKING:
     from markupsafe import Markup
 
-    from tdnet_bench.views.html.picture import ClassColors
+    from tdnet_eval.painting import ClassColors
 
 __all__ = ["page_from_document", "require_libraries", "write_page"]
 

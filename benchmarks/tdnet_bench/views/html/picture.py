@@ -3,32 +3,24 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from tdnet_bench.quality.judge import Picture
+from tdnet_eval.judge import Picture
+from tdnet_eval.painting import ClassColors, color_image, disagreement_image
 from tdnet_runtime.errors import OptionError
 
 __all__ = [
-    "MAX_BYTES", "ClassColors", "PictureBlock", "block_from_picture", "color_image", "disagreement_image",
+    "MAX_BYTES", "PictureBlock", "block_from_picture",
 ]  # fmt: skip
 
 MAX_BYTES = 1_500_000
 """Of all pictures together, as they stand in the page."""
-MARK = (255, 0, 160)
-"""RGB of a pixel that is not the reference's; no class of CamVid or Cityscapes has it."""
-
-ClassColors = Sequence[tuple[int, int, int]]
-"""(R, G, B) by class."""
 
 _WIDTHS = (640, 480, 360, 240, 120)
-_DIM = 0.45  # of the frame's brightness below the marks
-_FEW = 0.005  # share of the picture below which marks are drawn larger, to be seen at all
-_LARGE = 5  # width of such a mark
 
 Array = npt.NDArray[np.uint8]
 
@@ -77,25 +69,6 @@ def block_from_picture(
         disagreement=uris[2] if len(uris) > 2 else None,
         classes=tuple((index, "#{:02x}{:02x}{:02x}".format(*colors[index])) for index in present),
     )
-
-
-def color_image(labels: Array, colors: ClassColors) -> Array:
-    """uint8 RGB [H, W, 3] of labels [H, W]."""
-    image: Array = np.asarray(colors, dtype=np.uint8)[labels]
-    return image
-
-
-def disagreement_image(image: Array, differs: npt.NDArray[np.bool_]) -> Array:
-    """`image` [h, w, 3] in dim grey, with a mark on each pixel that stands for one that `differs` [H, W]."""
-    height, width = image.shape[:2]
-    marked = np.zeros((height, width), dtype=np.bool_)
-    rows, columns = np.nonzero(differs)
-    marked[rows * height // differs.shape[0], columns * width // differs.shape[1]] = True
-    if marked.mean() < _FEW:
-        marked = cv2.dilate(marked.astype(np.uint8), np.ones((_LARGE, _LARGE), np.uint8)) > 0
-    grey = image.mean(axis=2, keepdims=True) * _DIM
-    painted: Array = np.where(marked[..., None], MARK, grey).astype(np.uint8)
-    return painted
 
 
 def _smaller(image: Array, width: int, *, area: bool) -> Array:

@@ -18,11 +18,12 @@ from tests.benchmarks.views.html.rich import (
     many_records,
 )
 
-from tdnet_bench.documents.document import Document, records_as_json
+from tdnet_bench.documents.document import Document
 from tdnet_bench.machine.gpus import Gpu
-from tdnet_bench.quality.judge import Picture
 from tdnet_bench.records.frames import AnyRecord
 from tdnet_bench.statistics.summary import summarise
+from tdnet_eval.judge import Picture
+from tdnet_eval.result_file import records_as_json
 
 
 @pytest.fixture(scope="session")

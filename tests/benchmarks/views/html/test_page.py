@@ -14,17 +14,18 @@ from tests.benchmarks.views.html.reading import ReadPage, read_page
 from tests.benchmarks.views.html.rich import COLORS, PEER, SUBJECT
 
 from tdnet_bench.benchmark import run_benchmark
-from tdnet_bench.documents.document import Document, records_as_json
+from tdnet_bench.documents.document import Document
 from tdnet_bench.loops.back_to_back import warm_up
 from tdnet_bench.loops.parts import Pace
 from tdnet_bench.options import BenchOptions
-from tdnet_bench.quality.judge import Picture
 from tdnet_bench.records.frames import FrameRecord
 from tdnet_bench.sides.side import Tick
 from tdnet_bench.statistics.summary import summarise
 from tdnet_bench.views.formats import format_interval, format_ms, format_ratio, format_share
 from tdnet_bench.views.html.page import page_from_document, write_page
 from tdnet_bench.views.html.values import FORMATS, last_token, resolve
+from tdnet_eval.judge import Picture
+from tdnet_eval.result_file import records_as_json
 from tdnet_runtime.errors import OptionError
 
 PERCENTILES = {"p50", "p90", "p95", "p99"}

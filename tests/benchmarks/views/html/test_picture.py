@@ -8,14 +8,9 @@ import numpy.typing as npt
 import pytest
 from tests.benchmarks.views.html.rich import COLORS, PEER, SUBJECT
 
-from tdnet_bench.quality.judge import Picture
-from tdnet_bench.views.html.picture import (
-    MARK,
-    MAX_BYTES,
-    block_from_picture,
-    color_image,
-    disagreement_image,
-)
+from tdnet_bench.views.html.picture import MAX_BYTES, block_from_picture
+from tdnet_eval.judge import Picture
+from tdnet_eval.painting import MARK
 from tdnet_runtime.errors import OptionError
 
 Array = npt.NDArray[np.uint8]
@@ -75,23 +70,3 @@ def test_a_large_noisy_frame_stays_small() -> None:
     assert len(shapes) == 1
     assert shapes.pop()[1] >= 360
     assert {tuple(color) for color in _image(block.mask).reshape(-1, 3).tolist()} == set(COLORS)
-
-
-def test_one_pixel_is_marked_however_small_the_picture_is() -> None:
-    differs = np.zeros((100, 200), np.bool_)
-    differs[99, 199] = True
-    marked = (disagreement_image(np.zeros((50, 100, 3), np.uint8), differs) == MARK).all(axis=2)
-    assert np.argwhere(marked).min(axis=0).tolist() == [47, 97]
-    assert marked.sum() == 9
-
-
-def test_many_marks_are_of_their_true_size() -> None:
-    differs = np.zeros((100, 100), np.bool_)
-    differs[:, 50] = True
-    marked = (disagreement_image(np.zeros((100, 100, 3), np.uint8), differs) == MARK).all(axis=2)
-    assert np.array_equal(marked, differs)
-
-
-def test_color_image() -> None:
-    labels = np.array([[0, 2]], np.uint8)
-    assert color_image(labels, COLORS).tolist() == [[[0, 0, 0], [0, 200, 0]]]

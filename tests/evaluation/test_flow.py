@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from tdnet_bench.quality.flow import BackwardFlow, temporal_consistency
+from tdnet_eval.flow import BackwardFlow, temporal_consistency
 from tdnet_runtime.errors import MediaError
 from tdnet_runtime.media.scene import render
 

@@ -4,7 +4,7 @@ S. Varghese et al., "Unsupervised Temporal Consistency Metric for Video Segmenta
 workshops 2020: the labels of frame t−1 are moved along the flow between the two frames and compared with those of frame
 t; a frame's consistency is the mIoU of the two, over the classes that occur in either, a video's the mean over its
 frames. Chosen here: the flow is DIS (T. Kroeger et al., ECCV 2016; preset "fast") from frame t to t−1 on the grey
-frames of the network's size, the same for all sides of a run. Each pixel of frame t looks up the nearest pixel that it
+frames at the labels' size, the same for all sides of a run. Each pixel of frame t looks up the nearest pixel that it
 came from; those from outside the picture are left out, those that become visible from behind something else are not.
 """
 
@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from tdnet_eval.confusion import confusion_of
 from tdnet_runtime.errors import MediaError
 
 __all__ = ["BackwardFlow", "temporal_consistency"]
@@ -60,10 +61,4 @@ def temporal_consistency(labels: Frame, before: Frame, flow: Flow, *, classes: i
     rows = np.rint(flow[:, :, 1]).astype(np.int32) + np.arange(height, dtype=np.int32)[:, None]
     columns = np.rint(flow[:, :, 0]).astype(np.int32) + np.arange(width, dtype=np.int32)
     inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
-    moved = before[rows[inside], columns[inside]].astype(np.int64)
-    pairs = np.bincount(labels[inside] * np.int64(classes) + moved, minlength=classes * classes)
-    confusion = pairs.reshape(classes, classes)
-    hits = np.diag(confusion)
-    union = confusion.sum(0) + confusion.sum(1) - hits
-    present = union > 0
-    return float((hits[present] / union[present]).mean()) if present.any() else None
+    return confusion_of(labels[inside], before[rows[inside], columns[inside]], classes=classes).miou

@@ -10,7 +10,7 @@ import pytest
 VARIABLES = ("MPLCONFIGDIR", "TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR")
 LINES = """
 import os
-from tdnet_bench.machine.private_caches import use_private_caches
+from tdnet_eval.private_caches import use_private_caches
 from tdnet_runtime.errors import OptionError
 try:
     use_private_caches()
@@ -53,7 +53,7 @@ def test_all_set_by_the_user(tmp_path: Path) -> None:
 def test_no_temporary_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     import tempfile
 
-    from tdnet_bench.machine import private_caches
+    from tdnet_eval import private_caches
     from tdnet_runtime.errors import OptionError
 
     def refuse(**_: str) -> str:

@@ -36,10 +36,12 @@ def use_private_caches() -> None:
     if not missing:
         return
     try:
-        folder = Path(tempfile.mkdtemp(prefix="tdnet-bench-"))
+        folder = Path(tempfile.mkdtemp(prefix="tdnet-"))
     except OSError as error:
         what = f"PyTorch's compiler and Matplotlib need a temporary folder, and none can be made ({error})"
-        raise OptionError(f"{what}; set TMPDIR, or leave out --html and --peer torch-compile") from error
+        raise OptionError(
+            f"{what}; set TMPDIR, or leave out --html, --pictures and --peer torch-compile"
+        ) from error
     atexit.register(_remove, folder, os.getpid())
     for variable, name in missing.items():
         os.environ[variable] = str(folder / name)

@@ -1,0 +1,85 @@
+"""Which frames follow one another in time, by the names of their files."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from decimal import Decimal
+from itertools import pairwise
+from statistics import median_low
+
+from tdnet_runtime.media.images import natural_key
+
+__all__ = ["holes", "numbered", "sequences_by_name"]
+
+_NUMBERED = re.compile(r"(?P<clip>.*?)[_\-. ]*(?P<number>\d+(?:\.\d+)?)", re.DOTALL)
+_JUMP = 2
+"""Times the usual step between two frames' numbers, beyond which they do not follow one another."""
+
+
+def numbered(stem: str) -> tuple[str, Decimal] | None:
+    """A clip's name and the number of a frame in it; None for a name that does not end in a number.
+
+    >>> numbered("drive1_000012"), numbered("1403636579.763"), numbered("frame")
+    (('drive1', Decimal('12')), ('', Decimal('1403636579.763')), None)
+    """
+    match = _NUMBERED.fullmatch(stem)
+    return (match["clip"], Decimal(match["number"])) if match else None
+
+
+def sequences_by_name(names: Iterable[str], *, single_images: bool) -> dict[str, list[str]]:
+    """Frames in order of time, by the name of their sequence.
+
+    A sub-folder, or `<clip>_<number>` in one folder, is a sequence; its frames come in the order of their numbers. A
+    jump in these, by more than twice the usual step, begins another sequence, since what was filmed between is not
+    there. A frame without a number is a sequence of its own.
+
+    Args:
+        names: of the frames, with `/` between folders.
+        single_images: no frame follows another.
+    """
+    found: dict[str, list[str]] = {}
+    for clip, frames in _clips(names, single_images=single_images):
+        most = _JUMP * _usual_step(frames)
+        runs = [[frames[0][1]]]
+        for (before, _), (number, name) in pairwise(frames):
+            if number - before > most:
+                runs.append([])
+            runs[-1].append(name)
+        for run in runs:
+            alone = len(runs) == 1 and clip not in found
+            found[clip if alone else f"{clip}@{run[0].rpartition('/')[2]}"] = run
+    return found
+
+
+def holes(names: Iterable[str]) -> list[tuple[str, str]]:
+    """Pairs of frames between which, by their numbers, there are others that are not there.
+
+    >>> holes(["a_1", "a_2", "a_4", "a_5", "b_3"])
+    [('a_2', 'a_4')]
+    """
+    return [
+        (name, after)
+        for _, frames in _clips(names, single_images=False)
+        for (number, name), (next_number, after) in pairwise(frames)
+        if 2 * (next_number - number) > 3 * _usual_step(frames)
+    ]
+
+
+def _clips(names: Iterable[str], *, single_images: bool) -> list[tuple[str, list[tuple[Decimal, str]]]]:
+    """Each clip's name, and the numbers and names of its frames, in order."""
+    clips: dict[tuple[str, str, bool], list[tuple[Decimal, str]]] = {}
+    for name in names:
+        folder, _, stem = name.rpartition("/")
+        parts = None if single_images else numbered(stem)
+        clip, number = parts or (stem, Decimal(0))
+        clips.setdefault((folder, clip, parts is None), []).append((number, name))
+    for frames in clips.values():
+        frames.sort(key=lambda frame: (frame[0], natural_key(frame[1])))
+    named = [("/".join(filter(None, key[:2])), key, frames) for key, frames in clips.items()]
+    named.sort(key=lambda clip: (natural_key(clip[0]), clip[1]))
+    return [(name, frames) for name, _, frames in named]
+
+
+def _usual_step(frames: list[tuple[Decimal, str]]) -> Decimal:
+    return median_low([after[0] - before[0] for before, after in pairwise(frames)] or [Decimal(0)])

@@ -1,0 +1,70 @@
+"""Files of results: looked at before anything slow happens, written whole, read."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from tdnet_runtime.atomic_file import atomic_file
+from tdnet_runtime.errors import OptionError
+
+__all__ = ["check_result_path", "read_result", "records_as_json", "write_result"]
+
+_T = TypeVar("_T")
+
+
+def check_result_path(path: Path, *, option: str) -> None:
+    """Make sure, before anything slow, that a file could be written to `path`, which `option` named.
+
+    Raises:
+        OptionError: it is a folder, or lies in none that can be written to.
+    """
+    folder = path.parent
+    if path.is_dir():
+        raise OptionError(f"{option} needs a file name, but {str(path)!r} is a folder")
+    if not folder.is_dir():
+        raise OptionError(f"{option} cannot write there: no folder {str(folder)!r}; make it first")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise OptionError(f"{option} cannot write there: the folder is not writable: {str(folder)!r}")
+
+
+def records_as_json(document: msgspec.Struct) -> bytes:
+    """A document that has `records` as JSON: indented, but each record on one line."""
+    content = msgspec.to_builtins(document, str_keys=True)
+    records = ",\n  ".join(json.dumps(record) for record in content.pop("records"))
+    head = json.dumps(content, indent=1).removesuffix("\n}")
+    return f'{head},\n "records": [\n  {records}\n ]\n}}\n'.encode()
+
+
+def read_result(path: Path, decode: Callable[[bytes], _T], *, what: str) -> _T:
+    """Read what `decode` makes of a file's bytes, which should be a document of `what`.
+
+    Raises:
+        OptionError: it cannot be read, or `decode` finds something else in it, whatever it raises then.
+    """
+    try:
+        return decode(path.read_bytes())
+    except OSError as error:
+        raise OptionError(f"the document cannot be read: {error.strerror or error}: {str(path)!r}") from error
+    except (msgspec.MsgspecError, ValueError, LookupError, TypeError, RecursionError) as error:
+        raise OptionError(f"this is no document of {what} ({error}): {str(path)!r}") from error
+
+
+def write_result(data: bytes, path: Path, *, what: str, option: str) -> None:
+    """Write `data`, which is `what`, to `path`, which `option` named; an existing file is replaced.
+
+    Raises:
+        OptionError: the file could not be written.
+    """
+    try:
+        with atomic_file(path) as file:
+            file.write(data)
+    except OSError as error:
+        raise OptionError(
+            f"{what} was not written: {error.strerror or error}; choose another {option}: {str(path)!r}"
+        ) from error

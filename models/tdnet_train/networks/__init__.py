@@ -1,0 +1,1 @@
+"""The networks in training: built to a size, begun, run on clips, and their teacher."""

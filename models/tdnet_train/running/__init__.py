@@ -1,0 +1,1 @@
+"""A run: its optimiser, its schedule, its ranks, its files, and the loop."""

@@ -1,0 +1,134 @@
+"""The files of a run: its configuration, its journal, and its checkpoints, each whole at any moment."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tdnet_runtime.atomic_file import atomic_file
+from tdnet_train.errors import TrainingError
+
+__all__ = ["RunFolder"]
+
+_FORMAT = 1
+
+
+class RunFolder:
+    """`config.toml`, `journal.jsonl`, `best.pth`, `last.pth`, `resume.pth` and, at the end, `report.html`.
+
+    `best.pth` and `last.pth` hold one network each, as the public training code saves it (`model_state`, `epoch`,
+    `best_iou`): what `tdnet-export` takes. `resume.pth` holds all that a run needs to go on.
+
+    Args:
+        path: the folder; made if it is not there.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.config = path / "config.toml"
+        self.journal = path / "journal.jsonl"
+        self.best = path / "best.pth"
+        self.last = path / "last.pth"
+        self.resume = path / "resume.pth"
+        self.page = path / "report.html"
+
+    def require_new(self) -> None:
+        """Raise TrainingError where there is a run in the folder already."""
+        if self.journal.exists() or self.resume.exists():
+            raise TrainingError(
+                f"the folder {str(self.path)!r} holds a run already; go on with it: tdnet-train --resume "
+                f"{self.path}, or name another folder with --out"
+            )
+
+    def begin(self, config: bytes) -> None:
+        """Make the folder and print the configuration into it.
+
+        Raises:
+            TrainingError: there is a run in it already, or it cannot be written.
+        """
+        self.require_new()
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            with atomic_file(self.config) as file:
+                file.write(config)
+        except OSError as error:
+            raise TrainingError(
+                f"cannot write the run's folder {str(self.path)!r}: {error.strerror}"
+            ) from error
+
+    def write(self, entry: Mapping[str, Any]) -> None:
+        """Append a line to the journal."""
+        with self.journal.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(entry) + "\n")
+
+    def entries(self) -> list[dict[str, Any]]:
+        """The journal's lines; one that a kill left half written is left out."""
+        found = []
+        if self.journal.exists():
+            for line in self.journal.read_text(encoding="utf-8", errors="replace").splitlines():
+                try:
+                    found.append(json.loads(line))
+                except ValueError:
+                    continue
+        return found
+
+    def cut_journal(self, step: int) -> None:
+        """Drop what was written after the checkpoint of `step`: it is computed again."""
+        kept = [entry for entry in self.entries() if entry.get("step", 0) <= step]
+        with atomic_file(self.journal) as file:
+            file.write("".join(json.dumps(entry) + "\n" for entry in kept).encode())
+
+    def save_network(
+        self, path: Path, weights: Mapping[str, torch.Tensor], *, step: int, iou: float, half: bool = False
+    ) -> None:
+        """Write a checkpoint for `tdnet-export`, in FP16 if `half`; `epoch` in it is the step, as in the public code."""
+        state = {key: value.detach().cpu().contiguous() for key, value in weights.items()}
+        if half:
+            state = {key: _halved(value) for key, value in state.items()}
+        with atomic_file(path) as file:
+            torch.save({"epoch": step, "model_state": state, "best_iou": iou}, file)
+
+    def load_network(self, path: Path) -> dict[str, torch.Tensor]:
+        """The weights that `save_network` wrote, float32."""
+        state = torch.load(path, map_location="cpu", weights_only=True)["model_state"]
+        return {key: value.float() if value.is_floating_point() else value for key, value in state.items()}
+
+    def save_state(self, state: Mapping[str, Any]) -> None:
+        """Write what is needed to go on."""
+        with atomic_file(self.resume) as file:
+            torch.save({"format": _FORMAT, **state}, file)
+
+    def load_state(self, device: torch.device) -> dict[str, Any] | None:
+        """What `save_state` wrote, on `device`; None where the run was killed before its first checkpoint.
+
+        Raises:
+            TrainingError: damaged, or of another version.
+        """
+        if not self.resume.exists():
+            return None
+        try:
+            state: dict[str, Any] = torch.load(self.resume, map_location=device, weights_only=True)
+        except Exception as error:  # torch raises what pickle, zipfile and itself do
+            raise TrainingError(
+                f"cannot go on from {str(self.resume)!r}: it is damaged ({type(error).__name__}); start again, with "
+                f"start.checkpoint = {os.fspath(self.last)!r}"
+            ) from error
+        if state.get("format") != _FORMAT:
+            raise TrainingError(
+                f"cannot go on from {str(self.resume)!r}: it was written by another version of this program; start "
+                f"again, with start.checkpoint = {os.fspath(self.last)!r}"
+            )
+        return state
+
+
+def _halved(value: torch.Tensor) -> torch.Tensor:
+    """In FP16 where that keeps it finite: variances of BatchNorm may not be."""
+    if not value.is_floating_point():
+        return value
+    halved = value.half()
+    return halved if bool(halved.isfinite().all()) else value

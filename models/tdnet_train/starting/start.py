@@ -1,0 +1,75 @@
+"""What of a file becomes the first weights of a network, and what does not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+
+from tdnet_models.tdnet import Network
+from tdnet_runtime.errors import OptionError
+from tdnet_train.networks.clip_network import ClipNetwork
+from tdnet_train.settings import StartSettings
+from tdnet_train.starting.sources import imagenet_weights, per_frame_weights, same_network_weights
+
+__all__ = ["Taken", "take_start"]
+
+_State = dict[str, torch.Tensor]
+
+
+@dataclass(slots=True)
+class Taken:
+    """What was taken over.
+
+    Attributes:
+        source: in words.
+        tensors: of the network that have the file's values.
+        fresh: names of those that keep their random ones.
+        unused: names in the file that nothing in the network took.
+        auxiliary: of the auxiliary heads, kept until they are there.
+    """
+
+    source: str
+    tensors: int = 0
+    fresh: list[str] = field(default_factory=list)
+    unused: list[str] = field(default_factory=list)
+    auxiliary: _State = field(default_factory=dict)
+
+    def take_auxiliary(self, network: ClipNetwork) -> None:
+        """Give the auxiliary heads what the file has of them."""
+        own = network.heads.state_dict()
+        for key, value in self.auxiliary.items():
+            if key in own and own[key].shape == value.shape:
+                own[key] = value
+                self.tensors += 1
+            else:
+                self.unused.append(key)
+        network.heads.load_state_dict(own, strict=True)
+
+
+def take_start(network: Network, settings: StartSettings) -> Taken:
+    """Put the file's weights into `network`, where names and shapes agree.
+
+    Raises:
+        OptionError: no file is named, or one for `scratch`.
+        CheckpointError: the file is not of the kind that is named, or nothing of it fits.
+    """
+    if settings.kind == "scratch":
+        if settings.checkpoint is not None:
+            raise OptionError(
+                "start.checkpoint is given, but start.kind is scratch; say what the file is: imagenet, pspnet or tdnet"
+            )
+        return Taken("random weights", fresh=list(network.state_dict()))
+    if settings.checkpoint is None:
+        raise OptionError(f"start.kind is {settings.kind!r}, but start.checkpoint names no file")
+    read = {"imagenet": imagenet_weights, "pspnet": per_frame_weights, "tdnet": same_network_weights}
+    weights, unused = read[settings.kind](network.spec, settings.checkpoint, settings.weights)
+    own = network.state_dict()
+    auxiliary = {key: value for key, value in weights.items() if key.startswith("auxlayer")}
+    fitting = {key: value for key, value in weights.items() if key in own and own[key].shape == value.shape}
+    unused += [key for key in weights if key not in fitting and key not in auxiliary]
+    network.load_state_dict({**own, **fitting}, strict=True)
+    fresh = [key for key in own if key not in fitting and not key.endswith("num_batches_tracked")]
+    return Taken(
+        f"{settings.kind} checkpoint {settings.checkpoint!r}", len(fitting), fresh, unused, auxiliary
+    )

@@ -1,0 +1,240 @@
+"""Configurations: read, set on the command line, printed, and refused in one line."""
+
+import sys
+
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("kornia", reason="the extra `train` is not installed")
+yaml = pytest.importorskip("yaml")
+
+from tdnet_runtime.errors import OptionError, TdnetError  # noqa: E402
+from tdnet_train import main  # noqa: E402
+from tdnet_train.config_file import read_settings, written  # noqa: E402
+from tdnet_train.public_yaml import read_public_yaml  # noqa: E402
+
+PUBLIC = {
+    "model": {"arch": "td2_fa", "backbone": "resnet18", "syncBN": True, "path_num": 2},
+    "teacher": {
+        "arch": "pspnet_2p",
+        "backbone": "resnet101",
+        "teacher_model": "./no/psp101.pkl",
+        "path_num": 2,
+    },
+    "data": {
+        "dataset": "camvid",
+        "train_split": "train",
+        "val_split": "val",
+        "img_rows": 1025,
+        "path": "/data/x",
+    },
+    "training": {
+        "n_workers": 8,
+        "train_iters": 4000,
+        "batch_size": 8,
+        "val_interval": 500,
+        "print_interval": 25,
+        "loss": {"name": "OhemCELoss2D", "thresh": 0.6, "ignore_index": 250},
+        "optimizer": {
+            "name": "adaoptimizer",
+            "momentum": 0.8,
+            "wd": 2.0e-4,
+            "lr0": 2.0e-2,
+            "max_iter": 4000,
+            "power": 0.8,
+            "warmup_steps": 100,
+            "warmup_start_lr": 1.0e-4,
+        },
+        "train_augmentations": {
+            "rotate": 5,
+            "colorjtr": [0.5, 0.4, 0.3],
+            "scale": [720, 960],
+            "hflip": 0.4,
+            "rscale": [0.75, 1.0, 2.0],
+            "rcrop": [360, 480],
+            "colornorm": [[0.4, 0.5, 0.6], [0.2, 0.2, 0.3]],
+        },
+        "resume": "./no/fa18.pkl",
+        "visdom": False,
+        "my_own": 3,
+    },
+    "validating": {"resume": "./no/best.pkl", "n_workers": 8, "batch_size": 4},
+}
+
+
+def test_what_is_written_reads_back(config):
+    settings = read_settings(config, ["run.seed=5", "loss.class_weights=[1.0, 2.0, 0.5]"])
+    again = config.with_name("again.toml")
+    again.write_bytes(written(settings))
+    assert read_settings(again) == settings
+    assert b"momentum" in written(settings)  # defaults are printed too
+
+
+def test_fields_are_set_on_the_command_line(config):
+    fields = [
+        "network.size=[96, 128]",
+        "stages.1.clips.flip=0.0",
+        "network.name=td4-psp18",
+        "teacher.checkpoint=t.pth",
+    ]
+    settings = read_settings(config, fields)
+    assert settings.network.size == (96, 128)
+    assert settings.stages[1].clips.flip == 0
+    assert settings.network.name == "td4-psp18"
+    assert settings.teacher is not None
+
+
+BROKEN = {
+    "run.batch=0": r"run.batch is 0, expected 1 or more",
+    "run.batch=two": r"run.batch: expected `int`, got `str`",
+    "run.bach=2": r"run: object contains unknown field `bach`",
+    "run.precision=fp8": r"run.precision: invalid enum value 'fp8'",
+    "run.precision=fp16": r"run.precision is fp16, which needs a GPU",
+    "run.device=tpu": r"run.device is 'tpu'; expected auto, cpu, cuda or cuda:N",
+    "run.device=cuda:7": r"run.device is 'cuda:7', but PyTorch finds no GPU|run.device is 'cuda:7'; PyTorch finds",
+    "run.ema=1.0": r"run.ema is 1.0, expected 0 or more, below 1",
+    "loss.ohem_threshold=7.0": r"loss.ohem_threshold is 7.0, expected a probability",
+    "loss.cross_entropy=0.0": r"loss.cross_entropy and loss.dice are both 0",
+    "loss.alpha=-1.0": r"loss.alpha is -1.0, expected 0 or more",
+    "loss.class_weights=[1.0, 2.0]": r"loss.class_weights has 2 values, expected one for each of the 3 classes",
+    "stages=[]": r"has no \[\[stages\]\]",
+    "stages.0.epochs=1.0": r"a stage has either steps or epochs",
+    "stages.0.learning_rate=0.0": r"stages.0.learning_rate is 0.0, expected a value above 0",
+    "stages.5.steps=1": r"--set was given 'stages.5.steps=1'; there are 2 of them",
+    "network.size=[48]": r"network.size: expected `array` of length 2",
+    "network.size=[8, 8]": r"cannot take an input of 8x8",
+    "network.name=unet": r"network.name is 'unet'; known are",
+    "network.propagation=all": r"network.propagation: invalid enum value 'all'",
+    "preprocessing.preset=caffe": r"preprocessing.preset is 'caffe'; expected one of imagenet",
+    "preprocessing.mean=[0.1, 0.2, 0.3]": r"preprocessing.mean and preprocessing.std go together",
+    "data.root=/no/where": r"there is no such folder: '/no/where'",
+    "validation.split=nightly": r"nightly",
+    "teacher.checkpoint=/no/psp.pth": r"cannot read the checkpoint '/no/psp.pth': No such file",
+    "start.kind=imagenet": r"start.kind is 'imagenet', but start.checkpoint names no file",
+    "batch": r"--set was given 'batch'; expected FIELD=VALUE",
+}
+
+
+@pytest.mark.parametrize("override", BROKEN)
+def test_what_cannot_be_meant_is_refused_in_one_line(override, config, tmp_path, monkeypatch, capsys):
+    """And before anything is written."""
+    arguments = ["--config", str(config), "--out", str(tmp_path / "run"), "--set", override]
+    monkeypatch.setattr(sys, "argv", ["tdnet-train", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    said = [line for line in capsys.readouterr().err.splitlines() if not line.startswith("Looking through")]
+    assert ended.value.code == 1, said
+    assert len(said) == 1
+    assert said[0].startswith("tdnet-train: error: ")
+    with pytest.raises(TdnetError, match=BROKEN[override]):
+        raise TdnetError(said[0])
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "name a configuration with --config"),
+        (
+            ("--config", "a.toml", "--resume", "b"),
+            "name a configuration with --config, or a run to go on with",
+        ),
+        (("--resume", "b", "--set", "run.batch=1"), "--resume takes all from the run's folder"),
+        (("--resume", "no-such"), "there is no run in that folder"),
+        (("--config", "no-such.toml"), "cannot read the configuration 'no-such.toml': No such file"),
+        (("--config", "bad.toml"), "the configuration 'bad.toml' is not TOML"),
+        (("--config", "bad.yml"), "the configuration 'bad.yml' is not YAML"),
+        (("--config", "other.yml"), "no YAML file of the public training code: it has no `model`"),
+    ],
+)
+def test_options_that_cannot_be_meant(arguments, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bad.toml").write_text("[network\n")
+    (tmp_path / "bad.yml").write_text("a: [1\n")
+    (tmp_path / "other.yml").write_text("a: 1\n")
+    monkeypatch.setattr(sys, "argv", ["tdnet-train", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    said = capsys.readouterr().err
+    assert ended.value.code == 1
+    assert said.count("\n") == 1
+    assert message in said
+
+
+# The public code's YAML
+
+
+def write_yaml(folder, **changes):
+    content = yaml.safe_load(yaml.safe_dump(PUBLIC))
+    for path, value in changes.items():
+        *tables, key = path.split("__")
+        place = content
+        for table in tables:
+            place = place[table]
+        place[key] = value
+    file = folder / "public.yml"
+    file.write_text(yaml.safe_dump(content))
+    return file
+
+
+def test_a_public_file_is_read_as_it_is(tmp_path):
+    settings, notes = read_public_yaml(write_yaml(tmp_path))
+    network, stage = settings.network, settings.stages[0]
+    assert (network.name, network.size, network.memory_stride) == ("td2-fa18", (360, 480), 3)
+    assert (settings.data.kind, settings.data.root) == ("camvid", "/data/x")
+    assert (stage.steps, stage.learning_rate, stage.power) == (4000, 0.02, 0.8)
+    assert (stage.warmup_steps, stage.warmup_start, stage.warmup) == (100, 1e-4, "exponential")
+    clips = stage.clips
+    assert (clips.stage, clips.base_hw, clips.scales) == ("video", (720, 960), (0.75, 1.0, 2.0))
+    assert (clips.rotate, clips.flip) == (5, 0.4)
+    assert (clips.brightness, clips.contrast, clips.saturation) == (0.5, 0.4, 0.3)
+    assert settings.loss.ohem_threshold == 0.6
+    assert (settings.optimizer.momentum, settings.optimizer.weight_decay) == (0.8, 2e-4)
+    assert settings.preprocessing.mean == (0.4, 0.5, 0.6)
+    assert settings.validation.every_steps == 500
+    assert (settings.run.batch, settings.run.log_steps) == (8, 25)
+    told = "\n".join(notes)
+    assert "training.my_own of" in told
+    assert "psp101.pkl' is not there: training goes on without distillation" in told
+    assert "fa18.pkl' is not there: training begins with random weights" in told
+    assert len(notes) == 4  # and rscale's padding: all else has a counterpart, or does nothing there either
+
+
+def test_files_that_are_there_are_used(tmp_path):
+    for name in ("teacher.pkl", "psp.pkl"):
+        (tmp_path / name).write_bytes(b"x")
+    file = write_yaml(
+        tmp_path,
+        teacher__teacher_model=str(tmp_path / "teacher.pkl"),
+        training__resume=str(tmp_path / "psp.pkl"),
+    )
+    settings, notes = read_public_yaml(file)
+    assert settings.teacher.checkpoint.endswith("teacher.pkl")
+    assert (settings.start.kind, settings.start.checkpoint[-7:]) == ("pspnet", "psp.pkl")
+    assert len(notes) == 2
+
+
+def test_a_public_batch_is_that_of_all_processes(tmp_path, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    assert read_public_yaml(write_yaml(tmp_path))[0].run.batch == 2
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    with pytest.raises(
+        OptionError, match=r"training.batch_size is 8 for all processes together, and 3 of them"
+    ):
+        read_public_yaml(write_yaml(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("change", "value", "message"),
+    [
+        ("model__arch", "unet", r"model.arch is 'unet', expected one of td2_psp"),
+        ("model__path_num", 4, r"model.path_num is 4, but td2_fa has 2"),
+        ("model__backbone", "vgg16", r"model.backbone is 'vgg16'"),
+        ("data__dataset", "carla", r"data.dataset is 'carla', which is a loader of its own"),
+        ("training__loss", {"name": "Focal"}, r"training.loss.name is 'Focal'"),
+        ("training__batch_size", "eight", r"run.batch: expected `int`, got `str`"),
+    ],
+)
+def test_public_files_that_cannot_be_meant(change, value, message, tmp_path):
+    with pytest.raises(OptionError, match=message):
+        read_public_yaml(write_yaml(tmp_path, **{change: value}))
