@@ -17,8 +17,8 @@ from tdnet_runtime.sources.registry import open_source
 def replay(plan: str, log: str, output: str) -> None:
     """Segment all frames of `log`, in order; write them to `output`; say what was lost on the way."""
     with (
-        open_source(log) as source,
         Segmenter.open(plan) as segmenter,
+        open_source(log) as source,
         open_sink(output, SinkNetwork.of(segmenter)) as sink,
         LiveSegmenter(segmenter, {"camera": source}, sinks=[sink]) as live,
     ):
@@ -36,7 +36,7 @@ def replay(plan: str, log: str, output: str) -> None:
 
 if __name__ == "__main__":
     if len(sys.argv) != 4:
-        sys.exit(__doc__)
+        sys.exit("usage: python examples/log_replay.py X.plan LOG[?topic=/x] OUTPUT")
     try:
         replay(*sys.argv[1:])
     except TdnetError as error:

@@ -9,7 +9,7 @@ Ctrl-C; while the camera is silent, it waits for it.
 
 import sys
 
-from tdnet_runtime import Segmenter
+from tdnet_runtime import Segmenter, TdnetError
 from tdnet_runtime.live import Feed, LiveSegmenter, fixed_rate
 from tdnet_runtime.sinks.registry import open_sink
 from tdnet_runtime.sinks.sink import SinkNetwork
@@ -25,7 +25,11 @@ def main(plan: str, camera: str, masks: str, hz: str) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 5:
+        sys.exit("usage: python examples/ros2_node.py X.plan CAMERA OUTPUT HZ")
     try:
         main(*sys.argv[1:])
     except KeyboardInterrupt:
         sys.exit(130)
+    except TdnetError as error:
+        sys.exit(f"{error}")

@@ -262,9 +262,9 @@ def test_an_unset_variable_as_an_argument(program, arguments, assert_refused):
         ("tdnet-export", ["--ckpt", "good.pth", "--frames"]),
     ],
 )
-def test_an_address_is_quoted_as_it_came(program, arguments, assert_refused):
-    address = "rtsp://user:word@10.0.0.5//live/../1"
-    assert_refused(program, [*arguments, address], repr(address))
+def test_an_address_comes_as_it_was_but_for_its_password(program, arguments, assert_refused):
+    address = "rtsp://user:word@127.0.0.1:1//live/../1"  # nobody listens there
+    assert_refused(program, [*arguments, address], address.replace("word", "***"))
 
 
 @pytest.mark.parametrize(

@@ -52,7 +52,12 @@ def test_two_cameras(tiny_bundle: Callable[[str], Path], camera: Path) -> None:
 @pytest.mark.parametrize("name", sorted(path.name for path in EXAMPLES.glob("*.py")))
 def test_what_is_not_there_is_told_in_one_line(name: str) -> None:
     assert run(name).stderr.startswith(f"usage: python examples/{name}")
-    done = run(name, "absent.plan", *["camera:0"] * (2 if name == "two_cameras.py" else 1))
+    others = {
+        "two_cameras.py": ("camera:0", "camera:0"),
+        "log_replay.py": ("camera:0", "labels:masks"),
+        "ros2_node.py": ("camera:0", "labels:masks", "3"),
+    }
+    done = run(name, "absent.plan", *others.get(name, ("camera:0",)))
     assert done.returncode == 1
     assert len(done.stderr.splitlines()) == 1
     assert "absent.plan" in done.stderr

@@ -22,6 +22,7 @@ from tdnet_bench.views.report import report_from_comparison, report_from_documen
 from tdnet_runtime.backends.cpu_count import usable_cpus
 from tdnet_runtime.errors import OptionError
 from tdnet_runtime.extras import one_line
+from tdnet_runtime.sources.source_url import hide_password
 
 __all__ = ["app"]
 
@@ -116,7 +117,9 @@ def bench(
     if engine is None:
         raise typer.BadParameter("it is missing", param_hint="--engine")
     if input is not None and "://" in input:  # whose slashes a path would lose
-        raise OptionError(f"--input needs a video or a folder of this machine, not an address: {input!r}")
+        raise OptionError(
+            f"--input needs a video or a folder of this machine, not an address: {hide_password(input)!r}"
+        )
     options = BenchOptions(
         engine=engine,
         ckpt=ckpt,

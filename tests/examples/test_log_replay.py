@@ -43,6 +43,6 @@ def test_what_is_wrong_is_said_in_one_line(tmp_path, monkeypatch, tiny_bundle):
     with pytest.raises(
         SystemExit, match=r"log_replay: opening the log: there is no such file or folder: '.*none\.mcap'"
     ):
-        run(monkeypatch, "x.plan", tmp_path / "none.mcap", "mcap:out.mcap")
+        run(monkeypatch, tiny_bundle("td2-fa18"), tmp_path / "none.mcap", "mcap:out.mcap")
     with pytest.raises(SystemExit, match=r"python examples/log_replay\.py"):
         run(monkeypatch)

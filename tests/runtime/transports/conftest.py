@@ -22,7 +22,12 @@ def _no_settings_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
 def graph_of() -> Iterator[Callable[[str], str]]:
     """graph_of("zenoh" or "dds"): parameters of a graph, as in a URL; the router is started once, domains differ."""
     with contextlib.ExitStack() as stack:
-        ports: list[int] = []
+        port = 0
+        if (
+            importlib.util.find_spec("zenoh") is not None
+        ):  # here, not in `make`: what a test starts ends with it
+            port = free_port()
+            stack.enter_context(running_router(port))
 
         def make(rmw: str) -> str:
             package = {"zenoh": "zenoh", "dds": "cyclonedds"}[rmw]
@@ -30,10 +35,7 @@ def graph_of() -> Iterator[Callable[[str], str]]:
                 pytest.skip(f"the extra {rmw} is not installed")
             if rmw == "dds":
                 return f"rmw=dds&domain={free_domain()}"
-            if not ports:
-                ports.append(free_port())
-                stack.enter_context(running_router(ports[0]))
-            return f"rmw=zenoh&domain={free_domain()}&router=tcp/127.0.0.1:{ports[0]}"
+            return f"rmw=zenoh&domain={free_domain()}&router=tcp/127.0.0.1:{port}"
 
         yield make
 
