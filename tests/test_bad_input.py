@@ -19,6 +19,7 @@ MAINS = {
     "tdnet-export": "from tdnet_export import main",
     "tdnet-run": "from tdnet_runtime.cli import run_main as main",
     "tdnet-inspect": "from tdnet_runtime.cli import inspect_main as main",
+    "tdnet-doctor": "from tdnet_runtime.cli import doctor_main as main",
     "tdnet-bench": "from tdnet_bench import main",
 }
 
@@ -232,7 +233,8 @@ EMPTY = {
     "tdnet-run": ["--engine", "--input", "--labels", "--colors", "--overlay", "--json"],
     "tdnet-bench": ["--engine", "--ckpt", "--input", "--labels", "--json", "--html"],
     "tdnet-export": ["--ckpt", "--out", "--names", "--frames", "--calibration", "--rebuild"],
-    "tdnet-inspect": ["--extract"],
+    "tdnet-inspect": ["--extract", "--sha256"],
+    "tdnet-doctor": ["--engine", "--ros", "--sha256"],
 }
 
 

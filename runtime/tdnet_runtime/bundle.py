@@ -19,6 +19,7 @@ from tdnet_runtime.bundle_writer import write_bundle
 from tdnet_runtime.bundle_zip import data_offset, open_file, read_directory, read_manifest
 from tdnet_runtime.closeable import Closeable
 from tdnet_runtime.errors import BundleDigestError, BundleError, BundleFormatError, OptionError
+from tdnet_runtime.extras import one_line
 from tdnet_runtime.forks import ForkBound
 from tdnet_runtime.manifest import Manifest, decode_manifest
 from tdnet_runtime.member_names import MANIFEST_NAME
@@ -102,7 +103,9 @@ class Bundle(Closeable, ForkBound):
         try:
             manifest = decode_manifest(encoded)
         except BundleError as error:
-            raise type(error)(f"{error}: {str(path)!r}") from error
+            raise type(error)(
+                f"{one_line(str(error))}: {str(path)!r}"
+            ) from error  # a stranger's words are in it
         present = entries.keys() - {MANIFEST_NAME}
         if absent := sorted(manifest.members.keys() - present):
             raise BundleFormatError(

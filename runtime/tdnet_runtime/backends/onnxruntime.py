@@ -49,8 +49,8 @@ _arena_registered = False
 def unavailable() -> str | None:
     """Why ONNX Runtime cannot be used here; None where it can."""
     try:
-        import_without_telemetry("onnxruntime")  # an extra: imported where it is needed
-    except ImportError as error:
+        _ = import_without_telemetry("onnxruntime").InferenceSession  # an extra: imported where it is needed
+    except (ImportError, AttributeError) as error:  # AttributeError: a folder that is left after an uninstall
         return f"ONNX Runtime is not installed ({error}); install it with: pip install 'tdnet-deploy[cpu]'"
     return None
 

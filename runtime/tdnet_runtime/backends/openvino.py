@@ -50,8 +50,8 @@ _DTYPES = {"u8": "uint8", "f16": "float16", "f32": "float32"}
 def unavailable() -> str | None:
     """Why OpenVINO cannot be used here; None where it can."""
     try:
-        import_without_telemetry("openvino")
-    except ImportError as error:
+        _ = import_without_telemetry("openvino").Core  # an extra: imported where it is needed
+    except (ImportError, AttributeError) as error:  # AttributeError: a folder that is left after an uninstall
         return f"OpenVINO is not installed ({error}); install it with: pip install 'tdnet-deploy[openvino]'"
     return None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tdnet_runtime.errors import MediaError
+from tdnet_runtime.extras import one_line
 from tdnet_runtime.ros.decoding import decoder_for
 from tdnet_runtime.sources.log_file import LogTopic
 
@@ -79,6 +80,6 @@ def _listing(topics: Sequence[LogTopic]) -> str:
         if topic.encoding != "cdr":
             kind += f" in {topic.encoding or 'an encoding not said'}"
         number = "" if topic.count is None else f", {topic.count} messages"
-        words.append(f"{topic.name!r} ({kind}{number})")
+        words.append(f"{topic.name!r} ({one_line(kind)}{number})")  # a log's words are a stranger's
     more = f", and {len(topics) - _MOST_LISTED} more" if len(topics) > _MOST_LISTED else ""
     return ", ".join(words) + more
