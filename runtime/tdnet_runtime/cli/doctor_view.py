@@ -32,7 +32,8 @@ def show_report(report: Report, console: Console | None = None) -> None:
     for section, findings in groupby(report.findings, key=lambda finding: finding.section):
         console.print()
         console.print(section, style="bold")
-        tabular, words = [], []
+        tabular: list[Finding] = []
+        words: list[Finding] = []
         for finding in findings:  # a digest is copied as one word
             (words if " " not in finding.text and len(finding.text) > _LONG_WORD else tabular).append(finding)
         console.print(Padding(_table(tabular), (0, 0, 0, 2), expand=False))

@@ -137,9 +137,10 @@ def _jetson(host: Host, tegra: str) -> Iterator[Finding]:
             facts={"mode": power[1].strip()},
         )
     yield from _jetson_clocks(host)
-    stats = host.ask(["tegrastats", "--interval", "200"], first_line=True)
+    stats = host.ask(["tegrastats", "--interval", "200"], endless=True)
     if stats is not None and stats.words.strip():
-        yield Finding(section=SECTION, name="tegrastats", state=State.NOTE, text=stats.words.strip())
+        line = stats.words.strip().splitlines()[0]
+        yield Finding(section=SECTION, name="tegrastats", state=State.NOTE, text=line)
 
 
 def _jetson_clocks(host: Host) -> Iterator[Finding]:

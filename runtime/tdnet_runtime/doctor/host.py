@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import subprocess
-import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 __all__ = ["Answer", "Host"]
 
-_LIMIT_S = 10.0
+_LIMIT_S, _ENDLESS_S = 10.0, 2.0
 _MOST_BYTES = 1 << 20
 
 
@@ -20,7 +20,7 @@ class Answer:
     """What a program said.
 
     Attributes:
-        code: its exit code; None where it was ended because it takes too long, or goes on for ever.
+        code: its exit code, below 0 where a signal ended it; None where it took too long, or goes on for ever.
         words: on stdout.
         complaint: the last line on stderr, or on stdout where there is none.
     """
@@ -30,31 +30,33 @@ class Answer:
     complaint: str = ""
 
 
-def _asked(command: Sequence[str], *, first_line: bool = False) -> Answer | None:
-    """Run a program; None where it is not there. `first_line`: it goes on for ever, and one line is enough."""
+def _asked(command: Sequence[str], *, endless: bool = False) -> Answer | None:
+    """Run a program; None where it is not there. `endless`: it is ended after a while, and that is no fault of it.
+
+    One that hangs in the driver cannot be killed, and is not waited for.
+    """
     try:
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )
     except OSError:
         return None
-    with process:
-        timer = threading.Timer(_LIMIT_S, process.kill)
-        timer.start()
-        try:
-            if first_line:
-                assert process.stdout is not None
-                out, error = process.stdout.readline(_MOST_BYTES), b""
-                code = None
-            else:
-                out, error = process.communicate()
-                code = process.returncode if process.returncode >= 0 else None
-        finally:
-            timer.cancel()
-            process.kill()
+    code: int | None
+    try:
+        out, error = process.communicate(timeout=_ENDLESS_S if endless else _LIMIT_S)
+        code = process.returncode
+    except subprocess.TimeoutExpired as late:
+        out, error, code = late.output or b"", late.stderr or b"", None
+        process.kill()
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(1.0)
+    finally:
+        for pipe in (process.stdout, process.stderr):
+            if pipe is not None:
+                pipe.close()
     words = out[:_MOST_BYTES].decode(errors="replace")
     lines = [
-        line.strip() for line in (words + "\n" + error.decode(errors="replace")).splitlines() if line.strip()
+        line.strip() for line in f"{words}\n{error.decode(errors='replace')}".splitlines() if line.strip()
     ]
     return Answer(code=code, words=words, complaint=lines[-1] if lines else "it said nothing")
 

@@ -130,14 +130,16 @@ def _child(probes: list[Probe], limit_s: float, code: str) -> tuple[dict[Probe, 
     finally:
         with suppress(OSError):
             os.killpg(process.pid, signal.SIGKILL)
-        code_ = process.wait()
+        ended = -signal.SIGKILL
+        with suppress(subprocess.TimeoutExpired):  # what hangs in a driver cannot be killed
+            ended = process.wait(5.0)
         for reader, pipe in zip(readers, (process.stdout, process.stderr), strict=True):
             reader.join(1.0)
             if (
                 not reader.is_alive()
             ):  # else a grandchild holds the pipe, and closing it would wait for the reader
                 pipe.close()
-    return answered, culprit, _ending(code_, hung=hung, limit_s=limit_s, said=said)
+    return answered, culprit, _ending(ended, hung=hung, limit_s=limit_s, said=said)
 
 
 def _hand_on(pipe: IO[bytes], take: Any, tell_the_end: bool) -> None:

@@ -30,7 +30,7 @@ def host_with(tmp_path: Path) -> MakeHost:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
 
-        def ask(command: Sequence[str], *, first_line: bool = False) -> Answer | None:
+        def ask(command: Sequence[str], *, endless: bool = False) -> Answer | None:
             answer = (programs or {}).get(command[0])
             return answer(list(command)) if callable(answer) else answer
 

@@ -97,7 +97,7 @@ def test_hidden_gpus(host_with, by_name, value: str, state: State) -> None:
 def test_a_jetson(host_with, by_name) -> None:
     programs = {
         "nvpmodel": Answer(code=0, words="NV Power Mode: MODE_30W\n2\n"),
-        "tegrastats": Answer(code=None, words="RAM 3532/30592MB GR3D_FREQ 0%@[306,306]\n"),
+        "tegrastats": Answer(code=None, words="RAM 3532/30592MB GR3D_FREQ 0%@[306,306]\nRAM more\n"),
     }
     found = by_name(check_graphics(host_with(ORIN, programs=programs)))
     assert found["board"].text == "NVIDIA Jetson AGX Orin Developer Kit, L4T 36.4.3"

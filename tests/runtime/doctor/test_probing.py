@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -117,3 +119,11 @@ def test_every_backend_answers(name: str) -> None:
     assert state in ("ok", "absent")
     assert words
     assert json.dumps(words)
+
+
+@pytest.mark.parametrize("name", ["onnxruntime", "openvino"])
+def test_what_an_uninstall_leaves_is_no_engine(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder without its modules is imported as an empty package."""
+    monkeypatch.setitem(sys.modules, name, ModuleType(name))
+    state, words, _ = probe_child._tried(probe_child._PROBES["backend"], [name])
+    assert (state, "is not installed" in words) == ("absent", True), words
