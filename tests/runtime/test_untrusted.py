@@ -9,8 +9,11 @@ import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
+import msgspec
+import numpy as np
 import pytest
 
+from tdnet_runtime import BackendError, Segmenter
 from tdnet_runtime.bundle import Bundle, write_bundle
 from tdnet_runtime.errors import BundleFormatError, MediaError
 from tdnet_runtime.manifest import Manifest
@@ -78,8 +81,6 @@ def test_a_png_gets_no_memory_for_what_it_claims(monkeypatch: pytest.MonkeyPatch
 def test_a_png_that_is_cut_is_damage_as_before(cut: int) -> None:
     """Its last part claims more than there is, but no more than can be had."""
     cv2 = pytest.importorskip("cv2")
-    import numpy as np
-
     from tdnet_runtime.media.image_file import _most_claimed, decoded_image
 
     image = np.arange(24 * 32 * 3, dtype=np.uint8).reshape(24, 32, 3)
@@ -105,3 +106,24 @@ def test_names_in_a_log_stay_in_one_line(tmp_path: Path, kind: str) -> None:
     with pytest.raises(MediaError, match="no topic of it has pictures") as caught:
         open_source(tmp_path / "x.mcap")
     assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("missing", ["value", "slot2_v"])
+def test_the_fake_engine_needs_what_it_computes_from(
+    tmp_path: Path, tiny_manifest: Manifest, tiny_members: Mapping[str, bytes], missing: str
+) -> None:
+    """A manifest may leave inputs out; graphs are free to compute from what they like."""
+    graphs = tuple(
+        msgspec.structs.replace(graph, inputs=tuple(t for t in graph.inputs if t.name != missing))
+        for graph in tiny_manifest.graphs
+    )
+    odd = msgspec.structs.replace(tiny_manifest, graphs=graphs)
+    write_bundle(tmp_path / "x.plan", odd, tiny_members)
+    frame = np.zeros((tiny_manifest.input.height, tiny_manifest.input.width, 3), np.uint8)
+    with (
+        Segmenter.open(tmp_path / "x.plan", backend="fake") as segmenter,
+        segmenter.stream() as stream,
+        pytest.raises(BackendError, match=f"has no '{missing}'"),
+    ):
+        for _ in range(3):
+            stream.push(frame)

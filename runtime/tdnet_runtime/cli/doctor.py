@@ -15,6 +15,7 @@ from tdnet_runtime.doctor.examination import Examination, examine
 from tdnet_runtime.doctor.findings import Report
 from tdnet_runtime.doctor.fitness import BundleRequest
 from tdnet_runtime.errors import OptionError
+from tdnet_runtime.extras import one_line
 
 __all__ = ["main"]
 
@@ -76,7 +77,9 @@ def _show(report: Report) -> None:
         from tdnet_runtime.cli.doctor_view import show_report  # which needs Rich
     except ImportError:
         for finding in report.findings:
-            fix = f" -> {finding.fix}" if finding.fix else ""
-            print(f"{finding.state.value:8} {finding.section}: {finding.name}: {finding.text}{fix}")  # noqa: T201
+            fix = f" -> {finding.fix}" if finding.fix and finding.fix not in finding.text else ""
+            print(
+                f"{finding.state.value:8} {finding.section}: {one_line(finding.name)}: {one_line(finding.text)}{fix}"
+            )
     else:
         show_report(report)
