@@ -125,5 +125,4 @@ def test_the_fake_engine_needs_what_it_computes_from(
         segmenter.stream() as stream,
         pytest.raises(BackendError, match=f"has no '{missing}'"),
     ):
-        for _ in range(3):
-            stream.push(frame)
+        list(map(stream.push, [frame] * 3))

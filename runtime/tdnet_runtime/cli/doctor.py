@@ -78,8 +78,7 @@ def _show(report: Report) -> None:
     except ImportError:
         for finding in report.findings:
             fix = f" -> {finding.fix}" if finding.fix and finding.fix not in finding.text else ""
-            print(
-                f"{finding.state.value:8} {finding.section}: {one_line(finding.name)}: {one_line(finding.text)}{fix}"
-            )
+            words = f"{one_line(finding.name)}: {one_line(finding.text)}{one_line(fix)}"
+            sys.stdout.write(f"{finding.state.value:8} {finding.section}: {words}\n")
     else:
         show_report(report)
