@@ -39,6 +39,14 @@ OPTIONAL = (
     "tensorrt_rtx",
     "polygraphy",
     "openvino",
+    "prometheus_client",
+    "mcap",
+    "zstandard",
+    "lz4",
+    "rerun",
+    "foxglove",
+    "zenoh",
+    "cyclonedds",
 )
 FIRST_MISSING = {"tdnet-export": "export", "tdnet-bench": "bench", "tdnet-run": "cli", "tdnet-inspect": "cli"}
 """Console scripts, and the extra that each one's error installs."""
@@ -95,8 +103,13 @@ def python(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     [
         *PACKAGES,
         "tdnet_runtime.cli",
+        "tdnet_runtime.live",
         "tdnet_runtime.media",
         "tdnet_runtime.ros",
+        "tdnet_runtime.sinks",
+        "tdnet_runtime.sinks.registry",
+        "tdnet_runtime.sources",
+        "tdnet_runtime.sources.registry",
         "tdnet_runtime.transports",
         "tdnet_runtime.backends",
     ],
@@ -129,6 +142,13 @@ def test_the_runtime_brings_numpy_and_msgspec_alone(
         set(json.loads(python(code.format(names)).stdout)) for names in ("numpy, msgspec", "tdnet_runtime")
     )
     assert runtime - base - set(sys.stdlib_module_names) == {"tdnet_runtime"}
+
+
+def test_what_is_for_live_operation_comes_only_where_it_is_asked_for(
+    python: Callable[..., subprocess.CompletedProcess[str]],
+) -> None:
+    code = "import sys, tdnet_runtime; print([name for name in sys.modules if 'live' in name or name == 'asyncio'])"
+    assert python(code).stdout == "[]\n"
 
 
 def test_a_segmenter_needs_no_extra_but_its_engine(

@@ -123,7 +123,9 @@ def main() -> None:
     }
     if not options.plan:
         ours = json.loads(said.splitlines()[-1])
-        document["source"] = {"frames": ours["frames"], "lost": ours["lost"], "warm_up": seen["warm"]}
+        document["source"] = {key: ours[key] for key in ("frames", "lost", "replaced")} | {
+            "warm_up": seen["warm"]
+        }
     sys.stdout.write(json.dumps(document) + "\n")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -25,9 +26,62 @@ def test_settings_of_onnx_runtime(tiny_bundle: Callable[[str], Path]) -> None:
     assert all(float(row["ms"]) > 0 for row in rows)
 
 
-def test_wrong_usage_is_told() -> None:
-    done = subprocess.run([sys.executable, SCRIPTS / "ort_settings.py"], capture_output=True, text=True)
-    assert (done.returncode, done.stderr) == (
-        1,
-        "usage: python benchmarks/experiments/ort_settings.py X.plan [ROUNDS]\n",
-    )
+def test_overhead_of_the_live_layer(tiny_bundle: Callable[[str], Path], tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    out = tmp_path / "overhead.json"
+    words = [sys.executable, SCRIPTS / "live_overhead.py", tiny_bundle("td2-fa18"), out, "2"]
+    done = subprocess.run(words, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    document = json.loads(out.read_text())
+    assert {len(times) for times in document["times_ms"].values()} == {24}
+    for way in ("back to back", "single"):
+        assert document["ways"][way]["p50"]["push_ms"] > 0
+        assert document["ways"][way]["p99"]["live_ms"] > 0
+
+
+def test_a_paced_camera(tiny_bundle: Callable[[str], Path], tmp_path: Path) -> None:
+    """Its exit code depends on how busy the machine is; what may not happen on any is looked at."""
+    pytest.importorskip("onnxruntime")
+    out = tmp_path / "paced.json"
+    words = [sys.executable, SCRIPTS / "live_paced.py", tiny_bundle("td2-fa18"), out, "0.5", "400"]
+    done = subprocess.run(words, capture_output=True, text=True)
+    assert done.returncode in (0, 1), done.stderr
+    document = json.loads(out.read_text())
+    live, log = document["live"], document["log"]
+    assert live["results"] + live["dropped"] in (
+        199,
+        200,
+    )  # the last one may be dropped, with no result after it
+    assert live["results"] <= live["frames"] == 200
+    assert (log["results"], log["frames"], log["dropped"]) == (40, 40, 0)
+    assert live["in_order"] is log["in_order"] is True
+
+
+@pytest.mark.parametrize("backend", ["fake", "onnxruntime"])
+def test_soak(tiny_bundle: Callable[[str], Path], tmp_path: Path, backend: str) -> None:
+    if backend != "fake":
+        pytest.importorskip(backend)
+    out = tmp_path / "soak.json"
+    words = [sys.executable, SCRIPTS / "soak.py", tiny_bundle("td2-fa18"), out, "300", backend, "1"]
+    done = subprocess.run(words, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    document = json.loads(out.read_text())
+    assert (document["results"], document["labels_other_than_a_fresh_streams"]) == (300, 0)
+    assert {"start", "restart", "begins"} <= set(document["cold_starts"])
+    assert {"source_died", "frame_refused"} <= set(document["events"])
+    assert document["growth"]["threads"] <= 1  # a thread may be about to end
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("ort_settings.py", "X.plan [ROUNDS]"),
+        ("live_overhead.py", "X.plan OUT.json [BLOCKS]"),
+        ("live_paced.py", "X.plan OUT.json [SECONDS [HZ]]"),
+        ("soak.py", "X.plan OUT.json [RESULTS [BACKEND [SEED]]]"),
+    ],
+)
+def test_wrong_usage_is_told(name: str, arguments: str) -> None:
+    done = subprocess.run([sys.executable, SCRIPTS / name], capture_output=True, text=True)
+    expected = f"usage: python benchmarks/experiments/{name} {arguments}\n"
+    assert (done.returncode, done.stderr) == (1, expected)

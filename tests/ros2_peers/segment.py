@@ -2,11 +2,13 @@
 
     python segment.py ros2:///camera/image_raw?rmw=dds ros2:///segmentation?rmw=dds
 
-Ends with its source or the first line of its input, whichever comes first, and writes one line of JSON.
+As in the live layer one thread reads the source, another one writes, and the newest frame wins. Ends with its source or the
+first line of its input, whichever comes first, and writes one line of JSON.
 """
 
 import contextlib
 import json
+import queue
 import sys
 import threading
 import types
@@ -29,26 +31,37 @@ def say(text):
     sys.stdout.flush()
 
 
+def label(frames, sink):
+    while (frame := frames.get()) is not None:
+        labels = frame.image[..., 0] // 64
+        result = types.SimpleNamespace(
+            source="", frame=frame, labels=labels, confidence=None, stamp_ns=frame.stamp_ns
+        )
+        sink.write(result)
+
+
 def main():
     network = SinkNetwork(name="red", digest="", classes=CLASSES)
-    frames = lost = 0
+    count = lost = replaced = 0
     sizes = set()
     with open_sink(sys.argv[2], network) as sink, open_source(sys.argv[1]) as source:
         threading.Thread(target=lambda: (sys.stdin.readline(), source.stop()), daemon=True).start()
         say("ready")
+        newest = queue.Queue(maxsize=1)
+        writer = threading.Thread(target=label, args=(newest, sink))
+        writer.start()
         with contextlib.suppress(MediaError):
             for frame in source:
-                result = types.SimpleNamespace(
-                    source="",
-                    frame=frame,
-                    labels=frame.image[..., 0] // 64,
-                    confidence=None,
-                    stamp_ns=frame.stamp_ns,
-                )
-                sink.write(result)
-                frames, lost = frames + 1, lost + frame.lost_before
+                count, lost = count + 1, lost + frame.lost_before
                 sizes.add(frame.image.shape)
-        say(json.dumps({"frames": frames, "lost": lost, "sizes": sorted(sizes), "facts": dict(source.facts)}))
+                with contextlib.suppress(queue.Empty):
+                    newest.get_nowait()
+                    replaced += 1
+                newest.put(frame)
+        newest.put(None)
+        writer.join()
+        seen = {"frames": count, "lost": lost, "replaced": replaced, "sizes": sorted(sizes)}
+        say(json.dumps({**seen, "facts": dict(source.facts)}))
 
 
 if __name__ == "__main__":

@@ -4,17 +4,19 @@ import json
 import re
 import sys
 
+import cv2
 import numpy as np
 import pytest
 from tests.runtime import test_run
-from tests.runtime.sources.logs import IMAGE_TYPE, STEP, S, camera, images, write_db3, write_mcap
+from tests.runtime.sources import logs, test_network
+from tests.runtime.sources.logs import IMAGE_TYPE, STEP, S, images, write_db3, write_mcap
 from tests.runtime.test_run import FakeSegmenter, error_line
 
 from tdnet_runtime.sources.registry import open_source
 from tdnet_runtime.stream import Result
 
 PATHS = 3
-clip, tdnet_run = test_run.clip, test_run.tdnet_run  # fixtures
+camera, clip, tdnet_run = test_network.camera, test_run.clip, test_run.tdnet_run  # fixtures
 
 
 @pytest.fixture
@@ -44,7 +46,7 @@ def stamps(path, topic="/segmentation/mask"):
 
 
 def test_a_log_in_and_a_log_out(tmp_path, network, tdnet_run):
-    path = write_mcap(tmp_path / "drive.mcap", camera() | {"/rear": (IMAGE_TYPE, "cdr", images(3))})
+    path = write_mcap(tmp_path / "drive.mcap", logs.camera() | {"/rear": (IMAGE_TYPE, "cdr", images(3))})
     out, summary = tmp_path / "masks.mcap", tmp_path / "s.json"
     arguments = ("--engine", "x.plan", "--output", f"mcap:{out}", "--json", summary)
     code, told, err = tdnet_run("--input", f"{path}?topic=/cam", *arguments)
@@ -85,8 +87,25 @@ def test_ages_and_paths_of_a_run_over_files(tmp_path, network, tdnet_run):
     assert all(message.stages == ["wait", "infer"] for message in timing)
 
 
+def test_the_memory_begins_anew_with_each_sequence(tmp_path, network, tdnet_run):
+    ros2 = pytest.importorskip("mcap_ros2.decoder", reason="mcap-ros2-support is not installed")
+    from mcap.reader import make_reader
+
+    for sequence in "ab":
+        (tmp_path / "in" / sequence).mkdir(parents=True)
+        for index in range(3):
+            cv2.imwrite(str(tmp_path / "in" / sequence / f"{index}.png"), logs.picture(index))
+    out = tmp_path / "o.mcap"
+    assert tdnet_run("--engine", "x.plan", "--input", tmp_path / "in", "--output", out)[0] == 0
+    with out.open("rb") as file:
+        reader = make_reader(file, decoder_factories=[ros2.DecoderFactory()])
+        timing = [message for *_, message in reader.iter_decoded_messages(topics="/segmentation/timing")]
+    assert [message.name for message in timing] == [f"{sequence}/{i}" for sequence in "ab" for i in range(3)]
+    assert [list(message.memory_age_ms) for message in timing] == [[], [], [80, 40]] * 2
+
+
 def test_several_outputs_at_once(tmp_path, network, tdnet_run):
-    path = write_mcap(tmp_path / "a.mcap", camera())
+    path = write_mcap(tmp_path / "a.mcap", logs.camera())
     specs = (f"{tmp_path}/o.mcap", f"labels:{tmp_path}/l", f"overlay:{tmp_path}/o.mp4")
     outputs = [word for spec in specs for word in ("--output", spec)]
     code, _, err = tdnet_run("--engine", "x.plan", "--input", path, *outputs, "--colors", tmp_path / "c")
@@ -106,7 +125,7 @@ def test_a_video_to_a_log(tmp_path, network, tdnet_run, clip):
 
 
 def test_a_cut_log_is_a_warning_and_no_error(tmp_path, network, tdnet_run):
-    path = write_mcap(tmp_path / "a.mcap", camera(12))
+    path = write_mcap(tmp_path / "a.mcap", logs.camera(12))
     path.write_bytes(path.read_bytes()[:20_000])
     code, told, err = tdnet_run("--engine", "x.plan", "--input", path, "--labels", tmp_path / "l")
     assert code == 0
@@ -114,6 +133,20 @@ def test_a_cut_log_is_a_warning_and_no_error(tmp_path, network, tdnet_run):
         r"tdnet-run: warning: the log 'a.mcap': cut short or damaged from byte \d+ of 20000 on\n", err
     )
     assert re.search(r"^frames +8", told, re.MULTILINE)
+
+
+def test_a_network_camera(tmp_path, network, tdnet_run, camera):
+    address, _ = camera
+    address = address.replace("//", "//me:secret@")
+    out, summary = tmp_path / "o.mcap", tmp_path / "s.json"
+    arguments = ("--output", out, "--json", summary, "--max-frames", 3)
+    code, told, err = tdnet_run("--engine", "x.plan", "--input", address, *arguments)
+    assert (code, err) == (0, "")
+    assert "network camera http://me:***@127.0.0.1" in told
+    assert "secret" not in told + summary.read_text()
+    assert json.loads(summary.read_text())["input"]["spec"].startswith("http://me:***@")
+    with open_source(f"{out}?topic=/segmentation/mask") as source:
+        assert len(list(source)) == 3
 
 
 BAD = {
@@ -140,7 +173,7 @@ BAD = {
 def test_outputs_that_cannot_be_meant(tmp_path, monkeypatch, network, tdnet_run, case):
     monkeypatch.chdir(tmp_path)
     for name in ("drive.mcap", "other.mcap"):
-        write_mcap(tmp_path / name, camera(2))
+        write_mcap(tmp_path / name, logs.camera(2))
     (tmp_path / "x.plan").write_text("")
     before = sorted(path.name for path in tmp_path.iterdir())
     spec = "mcap:drive.mcap?topic=/cam"
@@ -156,13 +189,13 @@ def test_a_missing_package_is_told_before_the_engine_is_loaded(tmp_path, monkeyp
     ]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "rerun", None)
-    path = write_mcap(tmp_path / "a.mcap", camera(2))
+    path = write_mcap(tmp_path / "a.mcap", logs.camera(2))
     line = error_line(*tdnet_run("--engine", "x.plan", "--input", path, "--output", f"{tmp_path}/o.rrd"))
     assert "the package 'rerun', which 'tdnet_runtime.sinks.rerun_log' needs, is not installed" in line
     assert "pip install 'tdnet-deploy[rerun]'" in line
 
 
 def test_a_full_disk(tmp_path, monkeypatch, network, tdnet_run):
-    path = write_mcap(tmp_path / "a.mcap", camera(2))
+    path = write_mcap(tmp_path / "a.mcap", logs.camera(2))
     line = error_line(*tdnet_run("--engine", "x.plan", "--input", path, "--output", "mcap:/dev/full"))
     assert "No space left on device" in line

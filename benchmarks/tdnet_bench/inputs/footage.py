@@ -137,7 +137,7 @@ class FileFootage:
 
 def _open(path: Path) -> FrameSource:
     from tdnet_runtime.media.damage import OnDamage  # with the video code, only where files are read
-    from tdnet_runtime.media.sources import open_source
+    from tdnet_runtime.sources.registry import open_source
 
     # ./0, since a plain 0 would be a camera. All sides are to get whole frames, and every run the same.
     return open_source(f"{path.parent}/{path.name}", on_damage=OnDamage.FAIL)

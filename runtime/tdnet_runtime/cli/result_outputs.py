@@ -26,7 +26,8 @@ class ResultOutputs:
 
     def __init__(self, sinks: Sequence[LiveSink], *, paths: int) -> None:
         self._sinks = sinks
-        self._stamps_ns: deque[int] = deque(maxlen=max(paths - 1, 0))  # of the frames in the memory
+        # Of the frames in the memory; after a reset as many are cold as there are earlier ones in here.
+        self._stamps_ns: deque[int] = deque(maxlen=paths - 1)
 
     def __call__(
         self, frame: SourceFrame, labels: npt.NDArray[np.uint8], pushed: object, infer_ns: int
@@ -37,8 +38,6 @@ class ResultOutputs:
             MediaError: from a sink.
         """
         assert isinstance(pushed, Result)
-        if pushed.frame_index == 0:
-            self._stamps_ns.clear()
         ages_ms = tuple((frame.stamp_ns - stamp_ns) / 1e6 for stamp_ns in self._stamps_ns)
         self._stamps_ns.append(frame.stamp_ns)
         result = LiveResult(

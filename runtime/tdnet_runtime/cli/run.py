@@ -47,8 +47,8 @@ def run(
         typer.Option(
             metavar="VIDEO|FOLDER|CAMERA|LOG|URL",
             help="Video file; folder of images, in natural order, or of such folders, each a sequence of its own; "
-            "camera: 0, camera:0, /dev/video0 or a link to it, rtsp://...; or log: MCAP or rosbag2, with "
-            "?topic=/NAME behind it where several topics have images.",
+            "camera: 0, camera:0, /dev/video0 or a link to it, rtsp://...; ROS 2 topic: ros2:///camera/image_raw; or log: "
+            "MCAP or rosbag2, with ?topic=/NAME behind it where several topics have images.",
             show_default=False,
         ),
     ],
@@ -83,8 +83,8 @@ def run(
         list[str] | None,
         typer.Option(
             metavar="URL",
-            help="Write results here, too: mcap:OUT.mcap, rerun:OUT.rrd, rerun+serve://, foxglove://, labels:DIR, "
-            "colors:DIR, overlay:OUT.mp4; may be given several times.",
+            help="Write results here, too: mcap:OUT.mcap, rerun:OUT.rrd, rerun+serve://, foxglove://, "
+            "ros2:///segmentation, labels:DIR, colors:DIR, overlay:OUT.mp4; may be given several times.",
         ),
     ] = None,
     json: Annotated[

@@ -50,7 +50,7 @@ def _rows(
     options: RunOptions, source: FrameSource, segmenter: Segmenter, summary: RunSummary
 ) -> dict[str, str]:
     manifest, bundle, backend = segmenter.manifest, segmenter.bundle, segmenter.backend
-    facts = dict(source.facts)
+    facts = {name: value for name, value in source.facts.items() if name != "warning"}  # told on stderr
     rows = {
         "input": f"{source.description}, {source.size_hw[0]}x{source.size_hw[1]} (height x width)",
         "read with": f"{facts.pop('reader')}; "

@@ -8,12 +8,13 @@ from typing import Literal
 
 from tdnet_runtime.errors import OptionError
 
-__all__ = ["DEGRADED_MODES", "FULL", "HALF_RATE", "HOLD", "Deadline", "Ladder"]
+__all__ = ["DEGRADED_MODES", "FULL", "HALF_RATE", "HOLD", "SMALLER", "Deadline", "Ladder"]
 
 FULL = "full"
 HALF_RATE = "half_rate"
 HOLD = "hold"
-DEGRADED_MODES = (HALF_RATE, HOLD)
+SMALLER = "smaller"
+DEGRADED_MODES = (SMALLER, HALF_RATE, HOLD)
 _HARDEST = 16  # times as many results in time as at first, before a mode is left again
 
 
@@ -21,8 +22,11 @@ _HARDEST = 16  # times as many results in time as at first, before a mode is lef
 class Deadline:
     """From a frame's arrival to its labels.
 
-    Degraded modes, in the order in which they are named in `degrade`:
+    Degraded modes, each on top of those before it in `degrade`:
 
+    * `smaller`: frames go to a second network of the same classes (`smaller=`): one of fewer channels or, simplest, the
+      same one exported at a smaller size. It is the one mode in which an inference takes less time. It starts cold, and
+      so does the first network when its turn comes again.
     * `half_rate`: half as many frames are segmented as in the time before; the others are dropped. It takes half of
       the load off the device, for the other streams, and off the waiting for them. One inference takes as long as before.
     * `hold`: the same, and the others are answered at once with the labels of the last one, whose age the result tells
@@ -70,13 +74,14 @@ class Ladder:
     """From full to the hardest degraded mode and back, with hysteresis: see `Deadline`.
 
     Attributes:
+        step: how many modes it is away from full.
         mode: that the stream is in.
     """
 
     def __init__(self, deadline: Deadline) -> None:
+        self.step = 0
         self._deadline = deadline
         self._modes = (FULL, *deadline.degrade)
-        self._step = 0
         self._recent: deque[bool] = deque(maxlen=2 * deadline.misses)
         self._quick = 0
         self._needed = deadline.recovery
@@ -85,7 +90,7 @@ class Ladder:
     @property
     def mode(self) -> str:
         """See the class."""
-        return self._modes[self._step]
+        return self._modes[self.step]
 
     def note(self, latency_ms: float) -> bool:
         """Take note of a result; True where the mode is another one now."""
@@ -93,20 +98,20 @@ class Ladder:
         self._recent.append(latency_ms > deadline.ms)
         self._quick = self._quick + 1 if latency_ms < deadline.margin * deadline.ms else 0
         self._since_relief += 1
-        if sum(self._recent) >= deadline.misses and self._step + 1 < len(self._modes):
+        if sum(self._recent) >= deadline.misses and self.step + 1 < len(self._modes):
             too_early = self._since_relief <= self._needed
             self._needed = (
                 min(2 * self._needed, deadline.recovery * _HARDEST) if too_early else deadline.recovery
             )
             self._move(1)
             return True
-        if self._step and self._quick >= self._needed:
+        if self.step and self._quick >= self._needed:
             self._since_relief = 0
             self._move(-1)
             return True
         return False
 
     def _move(self, by: int) -> None:
-        self._step += by
+        self.step += by
         self._quick = 0
         self._recent.clear()

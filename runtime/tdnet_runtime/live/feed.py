@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import cast
+from dataclasses import dataclass, replace
+from typing import Any, cast
 
 from tdnet_runtime.errors import OptionError
 from tdnet_runtime.live.deadline import Deadline
 from tdnet_runtime.live.gap import GapPolicy
+from tdnet_runtime.live.network import LiveEngine
 from tdnet_runtime.live.policy import Policy
-from tdnet_runtime.live.runner import LiveEngine
 from tdnet_runtime.media.frames import FrameSource
 
 __all__ = ["Feed", "Restart", "feed_of"]
@@ -63,6 +63,7 @@ class Feed:
         deadline: of its results.
         restart: what happens when it dies.
         segmenter: another one than the others', for instance on another GPU.
+        smaller: the network of the mode `smaller`; see `Deadline`.
     """
 
     open: Callable[[], FrameSource]
@@ -72,6 +73,13 @@ class Feed:
     deadline: Deadline | None = None
     restart: Restart | None = None
     segmenter: LiveEngine | None = None
+    smaller: LiveEngine | None = None
+
+    def with_defaults(self, **defaults: Any) -> Feed:
+        """The feed, with these attributes where it has none."""
+        return replace(
+            self, **{name: value for name, value in defaults.items() if getattr(self, name) is None}
+        )
 
 
 def feed_of(given: Feed | Callable[[], FrameSource] | FrameSource) -> tuple[Feed, bool]:

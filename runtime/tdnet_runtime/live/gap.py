@@ -29,7 +29,7 @@ class GapPolicy:
     """What makes a stream start cold besides what always does; by default nothing: the memory is kept.
 
     What always does: the start, a source that was opened again (`restart`), the first frame of a further sequence
-    (`begins`), another size of frames (`size`), a failure of the engine (`failure`).
+    (`begins`), another size of frames (`size`), a failure of the engine (`failure`), a change of networks (`network`).
 
     Attributes:
         after_ms: a longer time since the last frame that was segmented (`gap`): by arrival in live sources, by stamps in

@@ -218,7 +218,7 @@ def device_health(worker: Worker, now_ns: int) -> DeviceHealth:
     """Of one worker."""
     since_ns = worker.busy_since_ns
     state = "over" if worker.over else "idle" if since_ns is None else "hangs" if worker.hangs else "busy"
-    uses = [use for track in worker.tracks if (use := track.runner.memory_use) is not None]
+    uses = [use for track in worker.tracks for use in track.runner.memory_use]
     return DeviceHealth(
         description=worker.description,
         state=state,

@@ -136,7 +136,8 @@ class Lane:
                 if item.hold and not self._queue[-1].hold:
                     return self._leave_out(item, HOLD)
                 self._replace(item)
-            self._put(item)
+            else:
+                self._put(item)
             return not self._closed
 
     def refuse(self) -> None:
@@ -154,10 +155,9 @@ class Lane:
 
     # The worker's side, under its lock
 
-    def take(self, now_ns: int) -> Waiting:
+    def take(self) -> Waiting:
         """The next frame; there is one."""
         item = self._queue.popleft()
-        self.ready_since_ns = now_ns
         if self.blocked:
             self._room.notify()
         return item
@@ -169,10 +169,10 @@ class Lane:
         self._room.notify_all()
 
     def set_mode(self, mode: str, hz: float) -> None:
-        """Degrade to `hz` inferences a second, or (FULL) to as many as the policy has."""
+        """`hz` inferences a second, at most; 0 for as many as the policy has."""
         with self._turn:
             self._mode = mode
-            self._limit = None if mode == FULL else RateLimit(hz)
+            self._limit = RateLimit(hz) if hz else None
 
     def _append(self, item: Waiting) -> bool:
         try:
@@ -193,11 +193,12 @@ class Lane:
         self._turn.notify()
 
     def _replace(self, item: Waiting) -> None:
-        """The newer frame takes the place of the one that waits."""
+        """The newer frame takes the place of the one that waits, in the order of turns, too."""
         old = self._queue.pop().before
         old.dropped += 1
         item.before.follow(old)
         self.dropped["newest"] += 1
+        self._queue.append(item)
 
     def _leave_out(self, item: Waiting, why: str) -> bool:
         self.dropped[why] += 1

@@ -65,6 +65,11 @@ class Outlet:
         self._ended = False
         self._on_room: Callable[[], None] = lambda: None
 
+    @property
+    def ended(self) -> bool:
+        """No more results come."""
+        return self._ended
+
     def __len__(self) -> int:
         return sum(len(queue) for queue in list(self._queues.values()))
 
@@ -157,12 +162,13 @@ class Results(Outlet, Closeable):
         self,
         *,
         depth: int,
+        when_full: WhenFull | None,
         sources: Iterable[str] | None,
         on_end: Callable[[], None],
         clock: Callable[[], int],
         name: str = "iterator",
     ) -> None:
-        super().__init__(name, depth=depth, sources=sources, clock=clock)
+        super().__init__(name, depth=depth, when_full=when_full, sources=sources, clock=clock)
         self._on_end = on_end
         self._wake: Callable[[], object] | None = None
 

@@ -125,7 +125,7 @@ class Reader:
     def _read_until_over(self) -> None:
         attempt = 0
         while True:
-            why = self._read_once()
+            why = "" if self._stopping.is_set() else self._read_once()
             if self._stopping.is_set() or not why:
                 self._enter("ended")
                 return
@@ -161,6 +161,8 @@ class Reader:
         try:
             with ExitStack() as stack:
                 source = self._feed.open()
+                if not all(hasattr(source, name) for name in ("__iter__", "__enter__", "live", "stop")):
+                    raise MediaError(f"opening it gave a {type(source).__name__}; expected a FrameSource")
                 if self._may_reopen:
                     stack.enter_context(source)
                 stack.callback(self._release)
@@ -182,7 +184,7 @@ class Reader:
         self._lane.begin(live=source.live, cold="restart" if self.restarts else "start")
         self._enter("running")
         if self.restarts:
-            self._events.tell("source_restarted", self.name, f"opened again, the {self.restarts}. time")
+            self._events.tell("source_restarted", self.name, f"opened again; {self.restarts} times so far")
         if self._stopping.is_set():
             source.stop()
 
@@ -195,12 +197,11 @@ class Reader:
         frames = iter(source)
         while not self._stopping.is_set():
             asked_ns = self._clock()
-            frame = next(frames, None)
-            now_ns = self._clock()
-            if frame is None:
+            try:
+                frame = next(frames)
+            except StopIteration:
                 return
-            if self._stalled:
-                return  # it is on its way out already
+            now_ns = self._clock()
             self.last_frame_ns = now_ns
             if self.state != "running":
                 self._enter("running")

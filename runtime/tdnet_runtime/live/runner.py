@@ -6,23 +6,22 @@ import logging
 import time
 from collections import Counter, deque
 from collections.abc import Callable
-from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from tdnet_runtime.backends.base import MemoryUse
 from tdnet_runtime.errors import FrameError, TdnetError
-from tdnet_runtime.live.deadline import FULL, HOLD, Deadline, Ladder
+from tdnet_runtime.live.deadline import FULL, HOLD, SMALLER, Deadline, Ladder
 from tdnet_runtime.live.events import EventLog
 from tdnet_runtime.live.gap import GapPolicy, SceneCuts
 from tdnet_runtime.live.histogram import Histogram
 from tdnet_runtime.live.lane import Waiting
+from tdnet_runtime.live.network import LiveEngine, networks_of
 from tdnet_runtime.live.result import LiveResult
 from tdnet_runtime.live.stamps import StampTimes
-from tdnet_runtime.manifest import Manifest
 
-__all__ = ["LiveEngine", "LiveStream", "StreamRunner"]
+__all__ = ["StreamRunner"]
 
 logger = logging.getLogger(__name__)
 
@@ -32,40 +31,17 @@ _RATE_OVER = 32  # results
 _LEAST_HZ = 0.1
 
 
-class LiveStream(Protocol):
-    """What the live layer needs of `tdnet_runtime.Stream`."""
-
-    def push(self, frame: npt.NDArray[np.uint8], *, stamp_ns: int | None = None) -> Any:
-        """A `tdnet_runtime.Result`."""
-
-    def reset(self) -> None:
-        """Forget all frames."""
-
-    def close(self) -> None:
-        """Release its buffers."""
-
-
-class LiveEngine(Protocol):
-    """What the live layer needs of `tdnet_runtime.Segmenter`."""
-
-    @property
-    def manifest(self) -> Manifest:
-        """The bundle's."""
-
-    def stream(self) -> LiveStream:
-        """A new stream."""
-
-
 class StreamRunner:
     """Segments the frames of one source, and decides when its memory is emptied and its mode changes.
 
     Args:
         name: of the source.
         engine: whose stream it opens.
+        smaller: the network of the mode `smaller`; None for none.
         gap: when to start cold.
         deadline: None for none.
         events: where to tell what happens.
-        on_mode: called with the new mode and the inferences a second that a degraded one allows.
+        on_mode: called with the new mode and the inferences a second that it allows; 0 for no limit.
         clock: monotonic, ns.
 
     Attributes:
@@ -81,7 +57,8 @@ class StreamRunner:
         inference: of each frame.
 
     Raises:
-        BackendError: the engine cannot make the stream.
+        OptionError: the smaller network is absent where a mode needs it, or has other classes.
+        BackendError: an engine cannot make a stream.
     """
 
     def __init__(
@@ -89,6 +66,7 @@ class StreamRunner:
         name: str,
         engine: LiveEngine,
         *,
+        smaller: LiveEngine | None = None,
         gap: GapPolicy,
         deadline: Deadline | None,
         events: EventLog,
@@ -100,16 +78,16 @@ class StreamRunner:
         self.stamp_faults = 0
         self.cold_starts: Counter[str] = Counter()
         self.latency, self.inference = Histogram(), Histogram()
-        self._engine = engine
         self._gap = gap
         self._deadline = deadline
         self._ladder = None if deadline is None else Ladder(deadline)
-        self._holds = deadline is not None and HOLD in deadline.degrade
+        self._modes = () if deadline is None else deadline.degrade
+        self._rates_hz: list[float] = []  # that each mode from the first to this one allows
         self._events = events
         self._on_mode = on_mode
         self._clock = clock
-        self._stream: LiveStream | None = engine.stream()
-        self._remembered: deque[int] = deque(maxlen=engine.manifest.state.cold_frames)
+        self._networks = networks_of(name, engine, smaller if SMALLER in self._modes else None, self._modes)
+        self._network = self._networks[0]
         self._times = StampTimes()
         self._cuts = SceneCuts()
         self._size_hw: tuple[int, int] | None = None
@@ -118,9 +96,10 @@ class StreamRunner:
         )
         self._labels: LiveResult | None = None  # of it
         self._due = "start"  # why the memory must be emptied; stands until a frame was segmented
-        self._fresh = True  # the stream remembers nothing
         self._failures_in_a_row = 0
-        self._dropped = 0
+        self._dropped = self._lost = (
+            0  # frames since the last result, and since the last one that was segmented
+        )
         self._done_ns: deque[int] = deque(maxlen=_RATE_OVER)
 
     @property
@@ -136,15 +115,15 @@ class StreamRunner:
         return (len(done) - 1) * 1e9 / max(now_ns - done[0], 1)
 
     @property
-    def memory_use(self) -> MemoryUse | None:
-        """Of the stream, on a GPU."""
-        use = getattr(self._stream, "memory_use", None)
-        return use if isinstance(use, MemoryUse) else None
+    def memory_use(self) -> list[MemoryUse]:
+        """Of its streams, on a GPU."""
+        return [use for network in self._networks if (use := network.memory_use) is not None]
 
     def run(self, item: Waiting) -> LiveResult | None:
         """The frame's result; None where it has none. Raises nothing that the engine or the frame can cause."""
         taken_ns = self._clock()
         dropped, self._dropped = self._dropped + item.before.dropped, 0
+        self._lost += item.before.lost
         result: LiveResult | None
         if item.hold and self._labels is not None and not item.before.cold:
             result = self._hold(self._labels, item, taken_ns, dropped)
@@ -164,10 +143,9 @@ class StreamRunner:
         return result
 
     def close(self) -> None:
-        """Release the stream. Safe to call twice."""
-        stream, self._stream = self._stream, None
-        if stream is not None:
-            stream.close()
+        """Release the streams. Safe to call twice."""
+        for network in self._networks:
+            network.close()
 
     def _hold(self, last: LiveResult, item: Waiting, taken_ns: int, dropped: int) -> LiveResult:
         self.held += 1
@@ -193,8 +171,7 @@ class StreamRunner:
         frame = item.frame
         try:
             now_ns = self._look_at(item)
-            stream = self._ready_stream()
-            self._fresh = False
+            stream = self._network.ready(empty=bool(self._due))
             started_ns = self._clock()
             out = stream.push(frame.image, stamp_ns=frame.stamp_ns)
         except FrameError as error:
@@ -207,11 +184,13 @@ class StreamRunner:
         done_ns = self._clock()
         reason, self._due = self._due, ""
         self._count_start(reason)
-        self._failures_in_a_row = 0
+        self._failures_in_a_row = self._lost = 0
         self._size_hw = frame.image.shape[:2]
         self._last = (item.arrival_ns, now_ns)
-        ages_ms = () if out.cold else tuple((now_ns - then_ns) / 1e6 for then_ns in self._remembered)
-        self._remembered.append(now_ns)
+        ages_ms = (
+            () if out.cold else tuple((now_ns - then_ns) / 1e6 for then_ns in self._network.remembered_ns)
+        )
+        self._network.remembered_ns.append(now_ns)
         self._done_ns.append(done_ns)
         self.inference.add((done_ns - started_ns) / 1e6)
         stage_ms = self._stages(item, started_ns, done_ns)
@@ -235,13 +214,13 @@ class StreamRunner:
             stage_ms=stage_ms,
             cold_start=reason,
         )
-        self._labels = result if self._holds else None
+        self._labels = result if HOLD in self._modes else None
         return result
 
     def _look_at(self, item: Waiting) -> int:
         """Decide whether the memory is to be emptied before this frame; gives the frame's believed time."""
         frame, gap = item.frame, self._gap
-        reason = item.before.cold or self._due
+        reason = self._due if self._due == "start" else item.before.cold or self._due
         if reason in _NEW_CLOCK:
             self._times.forget()
         now_ns = self._times.next(frame.stamp_ns, arrival_ns=item.arrival_ns, live=item.live)
@@ -257,23 +236,12 @@ class StreamRunner:
                 reason = "size"
             elif gap.after_ms is not None and gap_ms > gap.after_ms:
                 reason = "gap"
-            elif gap.on_lost and item.before.lost:
+            elif gap.on_lost and self._lost:
                 reason = "lost"
             elif is_cut:
                 reason = "cut"
         self._due = reason
         return now_ns
-
-    def _ready_stream(self) -> LiveStream:
-        """The stream, emptied where that is due."""
-        if self._stream is None:
-            self._stream, self._fresh = self._engine.stream(), True
-        if self._due:
-            self._remembered.clear()
-            if not self._fresh:
-                self._stream.reset()
-                self._fresh = True
-        return self._stream
 
     def _count_start(self, reason: str) -> None:
         if reason:
@@ -291,7 +259,7 @@ class StreamRunner:
             logger.error("%s: this is no error that is raised on purpose", self.name, exc_info=error)
         if self._failures_in_a_row % _REOPEN_AFTER == 0:
             try:
-                self.close()
+                self._network.close()
             except Exception as again:
                 self._events.tell("backend_failed", self.name, f"its stream cannot be closed: {again}")
 
@@ -299,16 +267,23 @@ class StreamRunner:
         """Change the mode where it is time."""
         if self._ladder is None:
             return
-        before, hz = self._ladder.mode, max(self.fps(now_ns) / 2, _LEAST_HZ)
+        before = self._ladder.mode
         if not self._ladder.note(latency_ms):
             return
-        mode = self._ladder.mode
+        mode, step = self._ladder.mode, self._ladder.step
+        halved_hz = max(self.fps(now_ns) / 2, _LEAST_HZ)
+        if mode == SMALLER:
+            halved_hz = self._rates_hz[-1] if self._rates_hz else 0.0
+        self._rates_hz = [*self._rates_hz, halved_hz][:step]
+        network = self._networks[SMALLER in self._modes[:step]]
+        if network is not self._network:
+            self._network, self._due = network, self._due or "network"
         self._events.tell(
             "mode",
             self.name,
             f"is in mode {mode} now, from {before}; the last frame took {latency_ms:.0f} ms",
         )
-        self._on_mode(mode, hz)
+        self._on_mode(mode, self._rates_hz[-1] if step else 0.0)
 
     def _is_late(self, stage_ms: dict[str, float]) -> bool:
         return self._deadline is not None and stage_ms["wait"] + stage_ms["infer"] > self._deadline.ms

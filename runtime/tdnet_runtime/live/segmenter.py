@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from tdnet_runtime.closeable import Closeable
 from tdnet_runtime.errors import OptionError, StreamError, TdnetError
 from tdnet_runtime.forks import ForkBound
+from tdnet_runtime.live.crew import Crew
 from tdnet_runtime.live.deadline import Deadline
 from tdnet_runtime.live.events import Event, EventLog
 from tdnet_runtime.live.feed import Feed, Restart, feed_of
@@ -25,15 +26,11 @@ from tdnet_runtime.live.health import (
     source_health,
     status_of,
 )
-from tdnet_runtime.live.lane import Lane
-from tdnet_runtime.live.outlet import Results
+from tdnet_runtime.live.network import LiveEngine
+from tdnet_runtime.live.outlet import Results, WhenFull
 from tdnet_runtime.live.policy import Policy
-from tdnet_runtime.live.reader import Reader
 from tdnet_runtime.live.result import LiveResult
-from tdnet_runtime.live.runner import LiveEngine, StreamRunner
-from tdnet_runtime.live.sink_worker import CallbackSink, ResultSink, SinkOptions, SinkWorker
-from tdnet_runtime.live.watchdog import Watchdog
-from tdnet_runtime.live.worker import Track, Worker
+from tdnet_runtime.live.sink_worker import CallbackSink, ResultSink, SinkOptions
 from tdnet_runtime.media.frames import FrameSource
 
 __all__ = ["LiveSegmenter"]
@@ -55,6 +52,7 @@ class LiveSegmenter(Closeable, ForkBound):
         policy: which frames are segmented; None for `newest` in live sources and `every` in others.
         gap: when a stream's memory is emptied.
         deadline: of results; None for none.
+        smaller: another open segmenter, for the mode `smaller` of deadlines.
         restart: what happens when a live source dies.
         on_result: called with each result, in a thread of its own.
         sinks: get each result, each in a thread of its own; whoever made them closes them afterwards.
@@ -75,6 +73,7 @@ class LiveSegmenter(Closeable, ForkBound):
         *,
         gap: GapPolicy | None = None,
         deadline: Deadline | None = None,
+        smaller: LiveEngine | None = None,
         restart: Restart | None = None,
         on_result: Callable[[LiveResult], object] | None = None,
         sinks: Sequence[ResultSink | SinkOptions] = (),
@@ -91,35 +90,26 @@ class LiveSegmenter(Closeable, ForkBound):
         self._life = threading.RLock()
         self._started_ns: int | None = None
         self._closed = False
-        self._error: Exception | None = None
-        self._over = threading.Event()
-        self._readers: dict[str, Reader] = {}
-        self._tracks: dict[str, Track] = {}
-        self._workers: list[Worker] = []
-        self._results: list[Results] = []
-        self._sinks = self._sink_workers(sinks, on_result)
-        devices: dict[int, Worker] = {}
-        try:
-            for name, given in sources.items():
-                feed, may_reopen = feed_of(given)
-                engine = feed.segmenter or segmenter
-                worker = devices.get(id(engine))
-                if worker is None:
-                    worker = devices[id(engine)] = self._worker(engine)
-                self._add(name, feed, engine, worker, policy, gap, deadline, restart, may_reopen=may_reopen)
-        except BaseException:
-            for track in self._tracks.values():
-                track.runner.close()
-            raise
-        for worker in self._workers:
-            for sink in self._sinks:
-                worker.attach(sink)
-        self._watchdog = Watchdog(
-            list(self._readers.values()),
-            self._workers,
-            self._sinks,
+        self._error: BaseException | None = None
+        self._loop: Results | None = None
+        feeds = {}
+        for name, given in sources.items():
+            feed, may_reopen = feed_of(given)
+            feed = feed.with_defaults(
+                policy=policy,
+                gap=gap or GapPolicy(),
+                deadline=deadline,
+                restart=restart or Restart(),
+                segmenter=segmenter,
+                smaller=smaller,
+            )
+            feeds[name] = (feed, may_reopen)
+        self._crew = Crew(
+            feeds,
+            self._sink_options(sinks, on_result, list(sources)),
             hang_after_ms=hang_after_ms,
             events=self._events,
+            on_failure=self._fail,
             clock=clock,
         )
         _open.add(self)
@@ -137,20 +127,26 @@ class LiveSegmenter(Closeable, ForkBound):
             if self._started_ns is None:
                 self._started_ns = self._clock()
                 try:
-                    for thread in (*(sink.thread for sink in self._sinks), *self._threads()):
-                        thread.start()
+                    self._crew.start()
                 except RuntimeError as error:
                     self.close()
                     raise StreamError(f"start() gets no more threads of the system: {error}") from error
 
-    def results(self, *, depth: int = 8, sources: Iterable[str] | None = None) -> Results:
+    def results(
+        self,
+        *,
+        depth: int = 8,
+        when_full: WhenFull | None = None,
+        sources: Iterable[str] | None = None,
+    ) -> Results:
         """Results for one loop, from now on: `for result in live.results()`, or `async for`; it ends with the sources.
 
-        A loop that is slower than the sources gets the newest results of live ones, `depth` at most of each; others wait
-        for it.
+        A loop that is slower than the sources gets the newest results of those whose frames may be lost, `depth` at most of
+        each; others wait for it.
 
         Args:
             depth: results of each source that wait for the loop.
+            when_full: `drop` the oldest result or `wait` with the source's next frame, whatever its policy is.
             sources: names; None for all.
 
         Raises:
@@ -158,26 +154,27 @@ class LiveSegmenter(Closeable, ForkBound):
             StreamError: it is closed, or this is a forked child.
         """
         names = None if sources is None else list(sources)
-        self._check_names(names)
-        results = Results(depth=depth, sources=names, on_end=self._raise_error, clock=self._clock)
+        _check_names("results", names, list(self._crew.readers))
+        results = Results(
+            depth=depth, when_full=when_full, sources=names, on_end=self._raise_error, clock=self._clock
+        )
         with self._life:
             if self._closed:
                 raise StreamError("results() was called on a closed LiveSegmenter; make a new one")
-            self._results.append(results)
-            for worker in self._workers:
-                worker.attach(results)
+            self._crew.attach(results)
             self.start()
-            if self._over.is_set():
-                results.end()
         return results
 
     def __iter__(self) -> Results:
-        """`results()`."""
-        return self.results()
+        """The one loop of its own; the next `for` goes on where one was left. See `results`."""
+        with self._life:
+            if self._loop is None:
+                self._loop = self.results()
+            return self._loop
 
     def __aiter__(self) -> Results:
-        """`results()`."""
-        return self.results()
+        """See `__iter__`."""
+        return iter(self)
 
     def run(self) -> LiveHealth:
         """Begin, wait until all sources are over and all sinks done, and close; gives the health before that.
@@ -187,8 +184,8 @@ class LiveSegmenter(Closeable, ForkBound):
             Exception: what a sink raised that was to end all.
         """
         self.start()
-        self._over.wait()
-        for sink in self._sinks:
+        self._crew.over.wait()
+        for sink in self._crew.sinks:
             sink.thread.join()
         health = self.health()
         self.close()
@@ -204,10 +201,11 @@ class LiveSegmenter(Closeable, ForkBound):
         self.require_own_process("health()")
         now_ns = self._clock()
         sources = {
-            name: source_health(reader, self._tracks[name], now_ns) for name, reader in self._readers.items()
+            name: source_health(reader, self._crew.tracks[name], now_ns)
+            for name, reader in self._crew.readers.items()
         }
-        devices = {worker.name: device_health(worker, now_ns) for worker in self._workers}
-        sinks = {sink.name: sink_health(sink) for sink in self._sinks}
+        devices = {worker.name: device_health(worker, now_ns) for worker in self._crew.workers}
+        sinks = {sink.name: sink_health(sink) for sink in self._crew.sinks}
         return LiveHealth(
             status=status_of(sources, devices, sinks),
             uptime_s=0.0 if self._started_ns is None else (now_ns - self._started_ns) / 1e9,
@@ -222,13 +220,13 @@ class LiveSegmenter(Closeable, ForkBound):
     @property
     def errors(self) -> dict[str, TdnetError]:
         """Sources that failed or were given up for good, and why."""
-        found = ((name, reader.final_error) for name, reader in self._readers.items())
+        found = ((name, reader.final_error) for name, reader in self._crew.readers.items())
         return {name: error for name, error in found if error is not None}
 
     @property
     def busy(self) -> bool:
         """See `ForkBound`."""
-        return any(worker.busy_since_ns is not None for worker in self._workers)
+        return any(worker.busy_since_ns is not None for worker in self._crew.workers)
 
     def close(self, timeout_s: float = 5.0) -> None:
         """End all, and wait for the threads; safe from any thread, also a callback's, and to call twice.
@@ -244,14 +242,7 @@ class LiveSegmenter(Closeable, ForkBound):
             return
         until_s = time.monotonic() + timeout_s
         self._stop()
-        left = [thread.name for thread in self._threads() if not _joined(thread, until_s)]
-        for sink in self._sinks:
-            sink.end()
-        for worker in self._workers:
-            if worker.thread.ident is None:  # it never ran, and so has not done it
-                for track in worker.tracks:
-                    track.runner.close()
-        left += [sink.thread.name for sink in self._sinks if not _joined(sink.thread, until_s)]
+        left = self._crew.join(until_s)
         _open.discard(self)
         if left:
             message = f"left behind after {timeout_s:g} s: {', '.join(dict.fromkeys(left))}"
@@ -261,94 +252,25 @@ class LiveSegmenter(Closeable, ForkBound):
         """Ask all to end, but for the sinks; returns at once."""
         with self._life:
             self._closed = True
-        self._watchdog.stop()
-        for reader in self._readers.values():
-            reader.stop()
-        for worker in self._workers:
-            worker.stop()
-        for results in self._results:
-            results.end(discard=True)
+        self._crew.stop()
 
-    def _threads(self) -> list[threading.Thread]:
-        """All but the sinks', which end last."""
-        sources = [reader.thread for reader in self._readers.values()]
-        return [*(worker.thread for worker in self._workers), *sources, self._watchdog.thread]
-
-    def _sink_workers(
+    def _sink_options(
         self,
         sinks: Sequence[ResultSink | SinkOptions],
         on_result: Callable[[LiveResult], object] | None,
-    ) -> list[SinkWorker]:
+        sources: list[str],
+    ) -> list[SinkOptions]:
         options = [sink if isinstance(sink, SinkOptions) else SinkOptions(sink=sink) for sink in sinks]
         if on_result is not None:
             options.append(SinkOptions(sink=CallbackSink(on_result)))
         names = [each.sink.name for each in options]
         if len(set(names)) != len(names):
             raise OptionError(f"the sinks are called {', '.join(names)}; expected a name of its own for each")
-        return [
-            SinkWorker(each, events=self._events, on_failure=self._fail, clock=self._clock)
-            for each in options
-        ]
+        for each in options:
+            _check_names(f"the sink {each.sink.name}", each.sources, sources)
+        return options
 
-    def _worker(self, engine: LiveEngine) -> Worker:
-        backend = getattr(engine, "backend", None)
-        name = f"{getattr(backend, 'name', 'device')}:{len(self._workers)}"
-        description = getattr(backend, "description", type(engine).__name__)
-        worker = Worker(name, description, on_over=self._worker_over, events=self._events, clock=self._clock)
-        self._workers.append(worker)
-        return worker
-
-    def _add(
-        self,
-        name: str,
-        feed: Feed,
-        engine: LiveEngine,
-        worker: Worker,
-        policy: Policy | None,
-        gap: GapPolicy | None,
-        deadline: Deadline | None,
-        restart: Restart | None,
-        *,
-        may_reopen: bool,
-    ) -> None:
-        lane = Lane(name, feed.policy or policy, worker.lock, worker.turn)
-        runner = StreamRunner(
-            name,
-            engine,
-            gap=feed.gap or gap or GapPolicy(),
-            deadline=feed.deadline or deadline,
-            events=self._events,
-            on_mode=lane.set_mode,
-            clock=self._clock,
-        )
-        self._tracks[name] = Track(lane, runner)
-        worker.tracks.append(self._tracks[name])
-        self._readers[name] = Reader(
-            name,
-            feed,
-            lane,
-            restart=feed.restart or restart or Restart(),
-            may_reopen=may_reopen,
-            events=self._events,
-            clock=self._clock,
-        )
-
-    def _check_names(self, names: list[str] | None) -> None:
-        if strangers := sorted(set(names or ()) - set(self._readers)):
-            raise OptionError(
-                f"results of {', '.join(strangers)}; the sources are {', '.join(self._readers)}"
-            )
-
-    def _worker_over(self) -> None:
-        """In a worker's thread, at its end: where it is the last one, nothing more comes."""
-        if all(worker.over for worker in self._workers):
-            self._over.set()
-            for results in self._results:
-                results.end()
-            for sink in self._sinks:
-                sink.end()
-
-    def _fail(self, error: Exception) -> None:
+    def _fail(self, error: BaseException) -> None:
         """In a sink's thread: end all because of it."""
         self._error = self._error or error
         self._stop()
@@ -358,12 +280,9 @@ class LiveSegmenter(Closeable, ForkBound):
             raise self._error
 
 
-def _joined(thread: threading.Thread, until_s: float) -> bool:
-    """The thread is at its end; waits for it until then."""
-    if thread is threading.current_thread() or thread.ident is None:
-        return True
-    thread.join(max(until_s - time.monotonic(), 0))
-    return not thread.is_alive()
+def _check_names(who: str, asked: Iterable[str] | None, sources: list[str]) -> None:
+    if strangers := sorted(set(asked or ()) - set(sources)):
+        raise OptionError(f"{who} of {', '.join(strangers)}: the sources are {', '.join(sources)}")
 
 
 def _close_all() -> None:

@@ -15,6 +15,8 @@ from tdnet_runtime.live.runner import StreamRunner
 
 __all__ = ["Track", "Worker"]
 
+logger = logging.getLogger(__name__)
+
 
 @dataclass(slots=True)
 class Track:
@@ -84,8 +86,8 @@ class Worker:
         outlet.attach(self.wake)
         with self.lock:
             for track in self.tracks:
-                if outlet.wants(track.lane.name):
-                    track.outlets = (*track.outlets, outlet)
+                own = [outlet] if outlet.wants(track.lane.name) else []
+                track.outlets = (*(each for each in track.outlets if not each.ended), *own)
 
     def wake(self) -> None:
         """Have it look again whether a source is ready."""
@@ -132,7 +134,7 @@ class Worker:
                 ready = [track for track in self.tracks if track.is_ready()]
                 if ready:
                     track = min(ready, key=_ready_since)
-                    return track, track.lane.take(self._clock())
+                    return track, track.lane.take()
                 if all(track.lane.over and not len(track.lane) for track in self.tracks):
                     break
                 self.turn.wait()
@@ -141,10 +143,15 @@ class Worker:
     def _do(self, track: Track, item: Waiting) -> None:
         self.busy_with = track.lane.name
         self.busy_since_ns = self._clock()
+        result = None
         try:
             result = track.runner.run(item)
+        except BaseException as error:  # a defect of this project's: the other sources must not pay for it
+            logger.exception("%s: this is no error that is raised on purpose", self.name)
+            self._events.tell("worker_failed", self.name, f"a frame of {track.lane.name} is lost: {error!r}")
         finally:
             self.busy_since_ns = None
+            track.lane.ready_since_ns = self._clock()
         if self.hangs:
             self.hangs = False
             self._events.tell("backend_back", self.name, "the backend came back")

@@ -55,7 +55,7 @@ def decoder_for(schema_name: str, message_encoding: str) -> Callable[[Any], Pict
             f"messages of {schema_name!r} are read in {' or '.join(sorted(set(readable)))}, not in {message_encoding!r}"
         )
     raise MediaError(
-        f"messages of {schema_name!r} ({message_encoding}) hold no picture that is read here; "
+        f"messages of {schema_name!r} ({message_encoding!r}) hold no picture that is read here; "
         f"these do: {', '.join(known for known, _ in PICTURES)}"
     )
 

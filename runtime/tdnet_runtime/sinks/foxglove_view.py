@@ -14,6 +14,8 @@ from tdnet_runtime.closeable import Closeable
 from tdnet_runtime.errors import MediaError, OptionError
 from tdnet_runtime.forks import ForkBound
 from tdnet_runtime.media.blend import blend, color_table
+from tdnet_runtime.sinks.day_stamps import DayStamps
+from tdnet_runtime.sinks.listening import wait_for_silence
 from tdnet_runtime.sinks.pictures import jpeg, png
 from tdnet_runtime.sinks.sink import SinkNetwork, topic_of
 from tdnet_runtime.sinks.timing import timing_of
@@ -26,6 +28,7 @@ __all__ = ["FoxgloveSink"]
 
 _ADDRESS = re.compile(r"//(?P<host>[^:/]*)(?::(?P<port>[0-9]{1,5}))?/?")
 _NS = 1_000_000_000
+_END_S = 5.0
 _BACKLOG = 32  # messages for each viewer; the oldest are dropped for one that is slow
 
 
@@ -50,6 +53,7 @@ class FoxgloveSink(Closeable, ForkBound):
         if match is None or int(match["port"] or 0) > 65535:
             raise OptionError(f"--output {url.text!r}: expected foxglove://HOST:PORT, or foxglove://")
         host, port = match["host"] or "127.0.0.1", int(match["port"] or 8765)
+        self._address = host, port
         self.name = f"Foxglove server at {host}:{port}"
         self._base = url.params.get("topic", "/segmentation")
         self._colors = color_table([color for _, color in network.classes])
@@ -59,6 +63,7 @@ class FoxgloveSink(Closeable, ForkBound):
         ]
         self._channels: dict[str, Any] = {}
         self._context = foxglove.Context()
+        self._stamps = DayStamps()
         try:
             self._server = foxglove.start_server(
                 name="tdnet", host=host, port=port, context=self._context, message_backlog_size=_BACKLOG
@@ -88,9 +93,10 @@ class FoxgloveSink(Closeable, ForkBound):
         if self._open and not self.stranded:
             self._open = False
             self._server.stop()
+            wait_for_silence(*self._address, limit_s=_END_S)  # it goes on for a moment (foxglove-sdk 0.30)
 
     def _picture(self, result: LiveResult, leaf: str, format: str, data: bytes) -> None:
-        seconds, nanoseconds = divmod(max(result.stamp_ns, 0), _NS)
+        seconds, nanoseconds = divmod(max(self._stamps.of(result), 0), _NS)
         message = foxglove.messages.CompressedImage(
             timestamp=foxglove.messages.Timestamp(sec=seconds, nsec=nanoseconds),
             frame_id=result.frame.frame_id,
@@ -102,7 +108,7 @@ class FoxgloveSink(Closeable, ForkBound):
         if channel is None:
             channel = foxglove.channels.CompressedImageChannel(topic, context=self._context)
             self._channels[topic] = channel
-        channel.log(message, log_time=max(result.stamp_ns, 0))
+        channel.log(message, log_time=max(self._stamps.of(result), 0))
 
     def _text(self, result: LiveResult, leaf: str, value: dict[str, object]) -> None:
         topic = topic_of(self._base, result.source, leaf)
@@ -110,4 +116,4 @@ class FoxgloveSink(Closeable, ForkBound):
         if channel is None:
             channel = foxglove.Channel(topic, message_encoding="json", context=self._context)
             self._channels[topic] = channel
-        channel.log(json.dumps(value).encode(), log_time=max(result.stamp_ns, 0))
+        channel.log(json.dumps(value).encode(), log_time=max(self._stamps.of(result), 0))

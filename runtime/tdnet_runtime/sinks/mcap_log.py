@@ -22,6 +22,7 @@ from tdnet_runtime.media.frames import reason
 from tdnet_runtime.media.output_folder import check_folder
 from tdnet_runtime.ros.messages import LabelInfo, RawImage
 from tdnet_runtime.ros.types import IMAGE, LABEL_INFO, MessageType
+from tdnet_runtime.sinks.day_stamps import DayStamps
 from tdnet_runtime.sinks.sink import SinkNetwork, topic_of
 from tdnet_runtime.sinks.timing import TIMING, timing_to_cdr
 from tdnet_runtime.sources.mcap_records import MAGIC
@@ -69,6 +70,7 @@ class McapSink(Closeable, ForkBound):
         self._ended = False
         self._written = self._readable = 0
         self._chunk_began = 0.0
+        self._stamps = DayStamps()
         if not hasattr(mcap.writer.Writer, "flush"):
             raise MediaError(
                 f"writing the {self.name}: mcap is too old; install 1.6 or later: pip install 'mcap>=1.6'"
@@ -97,10 +99,10 @@ class McapSink(Closeable, ForkBound):
             for leaf, image in (("mask", result.labels), ("confidence", result.confidence)):
                 if image is not None:
                     message = RawImage.from_pixels(
-                        image, encoding="mono8", stamp_ns=result.stamp_ns, frame_id=frame_id
+                        image, encoding="mono8", stamp_ns=self._stamps.of(result), frame_id=frame_id
                     )
                     self._put(result, leaf, IMAGE, message.to_cdr())
-            self._put(result, "timing", TIMING, timing_to_cdr(result))
+            self._put(result, "timing", TIMING, timing_to_cdr(result, self._stamps.of(result)))
             self._written += 1
             now = time.monotonic()
             if now - self._chunk_began >= _CHUNK_S:
@@ -140,7 +142,7 @@ class McapSink(Closeable, ForkBound):
         topic = topic_of(self._base, result.source, "label_info")
         if topic not in self._channels:
             info = LabelInfo(
-                stamp_ns=result.stamp_ns,
+                stamp_ns=self._stamps.of(result),
                 frame_id=result.frame.frame_id,
                 classes=tuple(enumerate(name for name, _ in self._network.classes)),
             )
@@ -156,7 +158,7 @@ class McapSink(Closeable, ForkBound):
                     kind.name, "ros2msg", kind.schema_text.encode()
                 )
             channel = self._channels[topic] = self._writer.register_channel(topic, "cdr", schema)
-        log_time = max(result.stamp_ns, 0)
+        log_time = max(self._stamps.of(result), 0)
         self._writer.add_message(channel, log_time, data, log_time, self._written)
 
     def _note_readable(self, now: float) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import threading
+import time
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ from tdnet_runtime.forks import ForkBound
 from tdnet_runtime.media.append_file import AppendFile
 from tdnet_runtime.media.frames import reason
 from tdnet_runtime.media.output_folder import check_folder
+from tdnet_runtime.sinks.day_stamps import DayStamps
 from tdnet_runtime.sinks.pictures import jpeg
 from tdnet_runtime.sinks.rerun_server import RerunServer
 from tdnet_runtime.sinks.rrd import rrd_messages
@@ -31,6 +33,7 @@ __all__ = ["RerunFileSink", "RerunServerSink"]
 
 _APPLICATION = "tdnet"
 _FRAMES = ("jpeg", "raw", "none")
+_WRITE_S = 0.25  # each piece has 6 kB of its own, and takes a few ms
 _FLUSH_S = 1.0
 _EPOCH_NS = 10**17  # stamps from 1973 on are dates; below, they are spans since a file's or a machine's start
 _ADDRESS = re.compile(r"//(?P<host>[^:/]*)(?::(?P<port>[0-9]{1,5}))?/?")
@@ -55,6 +58,7 @@ class _RerunSink(Closeable, ForkBound):
             )
         self._classes = [(index, *spec) for index, spec in enumerate(network.classes)]
         self._described: set[str] = set()
+        self._stamps = DayStamps()
         self._thread: int | None = None
         self._recording: Any = None
 
@@ -76,10 +80,11 @@ class _RerunSink(Closeable, ForkBound):
         if base not in self._described:
             self._described.add(base)
             recording.log(topic_of("", base, ""), rerun.AnnotationContext(self._classes), static=True)
-        if abs(result.stamp_ns) >= _EPOCH_NS:
-            recording.set_time("stamp", timestamp=np.datetime64(result.stamp_ns, "ns"))
+        stamp_ns = self._stamps.of(result)
+        if abs(stamp_ns) >= _EPOCH_NS:
+            recording.set_time("stamp", timestamp=np.datetime64(stamp_ns, "ns"))
         else:
-            recording.set_time("stamp", duration=np.timedelta64(result.stamp_ns, "ns"))
+            recording.set_time("stamp", duration=np.timedelta64(stamp_ns, "ns"))
         recording.set_time("frame", sequence=result.frame_index)
         if self._frames == "jpeg":
             picture = rerun.EncodedImage(contents=jpeg(result.frame.image), media_type="image/jpeg")
@@ -95,7 +100,7 @@ class _RerunSink(Closeable, ForkBound):
 
 
 class RerunFileSink(_RerunSink):
-    """Writes a `.rrd` file, each result at once; after a kill or on a full disk all before is readable.
+    """Writes a `.rrd` file, four times a second; after a kill or on a full disk all before is readable.
 
     The file is begun with the first result; one that exists is replaced. Its format is that of the rerun-sdk that is
     installed; viewers of the same version or a later one read it (0.23 and later).
@@ -123,7 +128,8 @@ class RerunFileSink(_RerunSink):
             raise MediaError(f"writing the {self.name}: a folder has that name")
         self._file: AppendFile | None = None
         self._stream: Any = None
-        self._written = self._whole_bytes = 0
+        self._written = self._readable = self._whole_bytes = 0
+        self._flushed = 0.0
         self._ended = False
 
     def write(self, result: LiveResult) -> None:
@@ -134,8 +140,9 @@ class RerunFileSink(_RerunSink):
         if self._file is None:
             self._begin()
         self._log(result)
-        self._flush()
         self._written += 1
+        if time.monotonic() - self._flushed >= _WRITE_S:
+            self._flush()
 
     def close(self) -> None:
         """See `LiveSink`; nothing in a forked child."""
@@ -171,6 +178,8 @@ class RerunFileSink(_RerunSink):
                 ) from error
         self._check()
         self._whole_bytes = self._file.size
+        self._readable = self._written
+        self._flushed = time.monotonic()
 
     def _check(self) -> None:
         """Raise MediaError where writing failed; the file then ends with the last whole result."""
@@ -179,7 +188,8 @@ class RerunFileSink(_RerunSink):
         if error is not None:
             self._end()
             raise MediaError(
-                f"writing the {self.name} stopped after {self._written} results, which can be read: {reason(error)}"
+                f"writing the {self.name} stopped after {self._written} results: {reason(error)}; the first "
+                f"{self._readable} can be read"
             ) from error
 
     def _end(self) -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import socket
 import subprocess
 import sys
 import tempfile
@@ -16,6 +15,7 @@ from pathlib import Path
 
 from tdnet_runtime.closeable import Closeable
 from tdnet_runtime.errors import MediaError
+from tdnet_runtime.sinks.listening import answers
 
 __all__ = ["RerunServer"]
 
@@ -39,7 +39,7 @@ class RerunServer(Closeable):
     def __init__(self, host: str, port: int, *, memory: str) -> None:
         self.address = f"rerun+http://{host}:{port}/proxy"
         self._where = f"{host}:{port}"
-        if _answers(host, port):
+        if answers(host, port):
             raise MediaError(
                 f"serving to Rerun at {self._where}: the port is in use; name another: rerun+serve://{host}:{port + 1}"
             )
@@ -73,7 +73,7 @@ class RerunServer(Closeable):
                 f"serving to Rerun at {self._where}: its program does not start: {error}"
             ) from error
         end = time.monotonic() + _START_S
-        while not _answers(host, port):
+        while not answers(host, port):
             if time.monotonic() > end or not self.running:
                 words = self._words()
                 self.close()
@@ -123,11 +123,3 @@ if os.getppid() != int(sys.argv[1]):
 program = Path(rerun_cli.__file__).with_name("rerun")
 os.execv(program, [str(program), *sys.argv[2:]])
 """
-
-
-def _answers(host: str, port: int) -> bool:
-    try:
-        with socket.create_connection((host, port), timeout=1):
-            return True
-    except OSError:
-        return False

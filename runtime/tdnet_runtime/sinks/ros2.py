@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from typing import TYPE_CHECKING
 
 import cv2
@@ -16,10 +15,11 @@ from tdnet_runtime.forks import ForkBound
 from tdnet_runtime.media.blend import color_table
 from tdnet_runtime.ros.messages import CompressedImage, LabelInfo, RawImage
 from tdnet_runtime.ros.types import COMPRESSED_IMAGE, IMAGE, LABEL_INFO, MessageType
+from tdnet_runtime.sinks.day_stamps import DayStamps
 from tdnet_runtime.sinks.pictures import png
 from tdnet_runtime.sinks.sink import SinkNetwork, topic_of
 from tdnet_runtime.sources.source_url import SourceUrl
-from tdnet_runtime.transports.address import RosAddress, check_topic, is_reliable
+from tdnet_runtime.transports.address import RosAddress, asked_reliability, check_topic
 from tdnet_runtime.transports.node import Writer
 
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 __all__ = ["Ros2Sink"]
 
 _DIGIT = re.compile(r"/(?=[0-9])")  # with which no part of a topic's name may begin
-_SAME_CLOCK_NS = 60_000_000_000
 _PNG = "mono8; png compressed "  # as image_transport writes it
 
 
@@ -63,15 +62,17 @@ class Ros2Sink(Closeable, ForkBound):
 
     def __init__(self, url: SourceUrl, network: SinkNetwork) -> None:
         base = "/segmentation" if url.topic == "/" else check_topic(url.topic)
-        self.name = f"ROS 2 topics {base}"
+        address = RosAddress.from_params(url.params)
+        self.name = f"ROS 2 topics {base} by {address.rmw}, domain {address.domain}"
         self.dropped = 0
-        self._reliable = is_reliable(url.params, default="reliable")
+        self._reliable = asked_reliability(url.params) is not False
         self._frame_id = url.params.get("frame_id", "")
         self._base = base
         self._network = network
         self._palette = color_table([color for _, color in network.classes])[:, np.newaxis]
         self._writers: dict[tuple[str, str], Writer] = {}
-        self._node = RosAddress.from_params(url.params).open()
+        self._stamps = DayStamps()
+        self._node = address.open()
         self.description = self._node.description
         self.warning = self._node.warning
 
@@ -130,9 +131,4 @@ class Ros2Sink(Closeable, ForkBound):
 
     def _header(self, result: LiveResult) -> tuple[int, str]:
         """(stamp_ns, frame_id) of a result's messages."""
-        frame, stamp_ns = result.frame, result.stamp_ns
-        if frame.frame_id:  # of a ROS header, whose stamp is the sender's
-            return stamp_ns, frame.frame_id
-        if frame.arrival_ns is not None and abs(stamp_ns - frame.arrival_ns) < _SAME_CLOCK_NS:
-            stamp_ns += time.time_ns() - time.monotonic_ns()
-        return stamp_ns, self._frame_id
+        return self._stamps.of(result), result.frame.frame_id or self._frame_id

@@ -38,14 +38,14 @@ TIMING = MessageType(
 """See `LiveResult` for the fields; `stages` and `stage_ms` belong together."""
 
 
-def timing_to_cdr(result: LiveResult) -> bytes:
-    """A tdnet_msgs/msg/Timing.
+def timing_to_cdr(result: LiveResult, stamp_ns: int) -> bytes:
+    """A tdnet_msgs/msg/Timing, stamped so.
 
     Raises:
         MediaError: a number does not fit, such as a stamp after 2038.
     """
     writer = CdrWriter()
-    seconds, nanoseconds = divmod(result.stamp_ns, _NS)
+    seconds, nanoseconds = divmod(stamp_ns, _NS)
     writer.int32(seconds)
     writer.uint32(nanoseconds)
     writer.string(result.frame.frame_id)

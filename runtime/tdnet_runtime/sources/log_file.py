@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import count
 from typing import NamedTuple, Protocol
@@ -55,11 +56,11 @@ class Block(NamedTuple):
 
     Attributes:
         start_ns: time of the first one, or before.
-        messages: reads and gives them, ordered by `log_time_ns`.
+        read: reads and gives them, ordered by `log_time_ns`.
     """
 
     start_ns: int
-    messages: Iterable[LogMessage]
+    read: Callable[[], Iterator[LogMessage]]
 
 
 class LogFile(Protocol):
@@ -81,7 +82,7 @@ class LogFile(Protocol):
         """Where the messages of one topic are.
 
         Raises:
-            MediaError: by iterating a block's messages, where they cannot be read at all.
+            MediaError: by reading a block, where its messages cannot be read at all.
         """
 
     def close(self) -> None:
@@ -93,15 +94,20 @@ def in_time_order(blocks: Iterable[Block]) -> Iterator[LogMessage]:
 
     A block is read when its time has come, so that as much is held at a time as overlaps.
     """
+    waiting = deque(sorted(blocks, key=lambda block: block.start_ns))
     numbers = count()
-    heap: list[tuple[int, int, LogMessage | None, Iterator[LogMessage]]] = [
-        (block.start_ns, next(numbers), None, iter(block.messages)) for block in blocks
-    ]
-    heapq.heapify(heap)
-    while heap:
+    heap: list[
+        tuple[int, int, LogMessage, Iterator[LogMessage]]
+    ] = []  # the next message of each block that is read
+    while waiting or heap:
+        if waiting and (not heap or waiting[0].start_ns <= heap[0][0]):
+            rest = waiting.popleft().read()
+            first = next(rest, None)
+            if first is not None:
+                heapq.heappush(heap, (first.log_time_ns, next(numbers), first, rest))
+            continue
         _, number, message, rest = heap[0]
-        if message is not None:
-            yield message
+        yield message
         following = next(rest, None)
         if following is None:
             heapq.heappop(heap)

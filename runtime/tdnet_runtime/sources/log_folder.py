@@ -13,6 +13,7 @@ from tdnet_runtime.sources.log_file import LogFile
 __all__ = ["is_log", "open_log"]
 
 _METADATA = "metadata.yaml"
+_METADATA_KEY = "rosbag2_bagfile_information"
 _SUFFIXES = (".mcap", ".db3", ".bag")
 _PACKED = {".zstd": "zstd -d", ".zst": "zstd -d", ".lz4": "lz4 -d"}
 _MAGICS = {
@@ -30,7 +31,7 @@ def is_log(path: Path) -> bool:
     """A file or folder that `open_log` is meant for, by its name or by what it begins with."""
     try:
         if path.is_dir():
-            return (path / _METADATA).is_file() or (bool(_parts_in(path)) and not _has_images(path))
+            return _is_described(path) or (bool(_parts_in(path)) and not _has_images(path))
         return _is_named(path.name) or (path.is_file() and _kind(path) is not None)
     except (OSError, ValueError, MediaError):  # ValueError: a null character in the name
         return False
@@ -104,6 +105,8 @@ def _kind(path: Path) -> str | None:
         MediaError: there is no such file, it is empty, or it cannot be read.
     """
     try:
+        if path.exists() and not path.is_file():  # a pipe would have us wait
+            raise MediaError(f"opening the log: neither a file nor a folder: '{path}'")
         with path.open("rb") as file:
             begin = file.read(16)
     except FileNotFoundError:
@@ -123,6 +126,12 @@ def _is_named(name: str) -> bool:
 
 def _parts_in(folder: Path) -> list[Path]:
     return [path for path in folder.iterdir() if _is_named(path.name) and path.is_file()]
+
+
+def _is_described(folder: Path) -> bool:
+    """It holds rosbag2's own `metadata.yaml`; data sets of images have files of that name, too."""
+    path = folder / _METADATA
+    return path.is_file() and _METADATA_KEY in path.read_text(errors="replace")
 
 
 def _has_images(folder: Path) -> bool:

@@ -12,6 +12,7 @@ from tdnet_runtime.sources.log_file import LogTopic
 __all__ = ["choose_topic"]
 
 _MOST_LISTED = 24
+_LONGEST_NAME = 120
 
 
 def choose_topic(topics: Sequence[LogTopic], asked: str | None) -> LogTopic:
@@ -80,6 +81,6 @@ def _listing(topics: Sequence[LogTopic]) -> str:
         if topic.encoding != "cdr":
             kind += f" in {topic.encoding or 'an encoding not said'}"
         number = "" if topic.count is None else f", {topic.count} messages"
-        words.append(f"{topic.name!r} ({one_line(kind)}{number})")  # a log's words are a stranger's
+        words.append(f"{topic.name[:_LONGEST_NAME]!r} ({one_line(kind[:_LONGEST_NAME])}{number})")
     more = f", and {len(topics) - _MOST_LISTED} more" if len(topics) > _MOST_LISTED else ""
     return ", ".join(words) + more

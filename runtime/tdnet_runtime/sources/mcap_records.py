@@ -20,8 +20,8 @@ __all__ = [
     "ChunkIndex",
     "DamagedRecordError",
     "Op",
+    "Statistics",
     "chunk_records",
-    "read_counts",
     "read_message",
     "read_message_index",
     "read_schema",
@@ -95,6 +95,11 @@ class ChunkHead(NamedTuple):
         compression, at = _text(data, _CHUNK.size)
         return cls(start, end, size, crc, compression, at + 8)
 
+    @property
+    def is_compressed(self) -> bool:
+        """Its records have to be unpacked."""
+        return self.compression not in ("", "none")
+
 
 class ChunkIndex(NamedTuple):
     """A chunk's place by the summary.
@@ -118,6 +123,28 @@ class ChunkIndex(NamedTuple):
         return cls(start, offset, length, channels)
 
 
+class Statistics(NamedTuple):
+    """What the summary says of numbers.
+
+    Attributes:
+        chunks: in the file.
+        messages: by channel.
+    """
+
+    chunks: int
+    messages: dict[int, int]
+
+    @classmethod
+    def read(cls, data: bytes) -> Statistics:
+        """Raises DamagedRecordError."""
+        (chunks,) = _unpack("<I", data, 22)
+        (size,) = _unpack("<I", data, 42)
+        if size % 10 or 46 + size > len(data):
+            raise DamagedRecordError("the statistics are cut short")
+        pairs = (_unpack("<HQ", data, at) for at in range(46, 46 + size, 10))
+        return cls(chunks, {pair[0]: pair[1] for pair in pairs})
+
+
 def read_schema(data: bytes) -> tuple[int, str]:
     """(id, name) of a schema's record. Raises DamagedRecordError."""
     (identity,) = _unpack("<H", data, 0)
@@ -128,16 +155,6 @@ def read_message(data: memoryview) -> tuple[int, int, int]:
     """(channel id, sequence, log time) of a message's record. Raises DamagedRecordError."""
     channel, sequence, log_time, _ = _unpack(_MESSAGE.format, data, 0)
     return channel, sequence, log_time
-
-
-def read_counts(data: bytes) -> tuple[int, dict[int, int]]:
-    """(messages in all, messages by channel) of the statistics' record. Raises DamagedRecordError."""
-    (messages,) = _unpack("<Q", data, 0)
-    (size,) = _unpack("<I", data, 42)
-    if size % 10 or 46 + size > len(data):
-        raise DamagedRecordError("the statistics are cut short")
-    pairs = (_unpack("<HQ", data, at) for at in range(46, 46 + size, 10))
-    return messages, {channel: number for channel, number in pairs}  # noqa: C416 - of two, as mypy wants to know
 
 
 def read_message_index(data: bytes) -> tuple[int, int]:
@@ -182,7 +199,7 @@ def chunk_records(record: memoryview) -> memoryview:
         data = memoryview(_unzstd(data, head.size))
     elif head.compression == "lz4":
         data = memoryview(_unlz4(data, head.size))
-    elif head.compression:
+    elif head.is_compressed:
         raise MediaError(
             f"its chunks are compressed by {head.compression!r}; expected zstd, lz4 or nothing: convert it with "
             "`mcap compress`"

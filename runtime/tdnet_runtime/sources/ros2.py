@@ -23,9 +23,9 @@ from tdnet_runtime.ros.messages import CompressedImage, RawImage
 from tdnet_runtime.ros.types import COMPRESSED_IMAGE, IMAGE, MessageType
 from tdnet_runtime.sources.registry import SourceOptions
 from tdnet_runtime.sources.source_url import SourceUrl
-from tdnet_runtime.transports.address import RosAddress, check_topic, is_reliable
+from tdnet_runtime.transports.address import RosAddress, asked_reliability, check_topic
 from tdnet_runtime.transports.losses import StampGaps
-from tdnet_runtime.transports.node import Arrival, Node, Topic
+from tdnet_runtime.transports.node import Arrival, Node
 
 __all__ = ["Ros2Source"]
 
@@ -44,8 +44,9 @@ class Ros2Source(Closeable, ForkBound):
 
     Args:
         url: `ros2:///<topic>`; `wait=` seconds for the topic and its first picture, `timeout=` seconds of silence that are
-            an error, `type=Image` or `CompressedImage` where it cannot be discovered, `reliability=reliable` to ask for
-            lost pictures again, and what `RosAddress` takes.
+            an error, `type=Image` or `CompressedImage` where it cannot be discovered, `reliability=best_effort` not to ask
+            for lost pictures again where all who publish the topic offer that, or `reliable` to want no others, and what
+            `RosAddress` takes.
         options: `on_damage` counts.
 
     Raises:
@@ -65,7 +66,7 @@ class Ros2Source(Closeable, ForkBound):
         kind = url.params.get("type")
         if kind is not None and kind not in _KINDS:
             raise OptionError(f"ros2: type={kind!r} is not read; expected {' or '.join(_KINDS)}")
-        reliable = is_reliable(url.params, default="best_effort")
+        reliable = asked_reliability(url.params)
         named = url.topic != "/"
         topic = check_topic(url.topic) if named else ""
         self.description = f"ROS 2 topic {topic}"
@@ -77,7 +78,11 @@ class Ros2Source(Closeable, ForkBound):
         self._hint = ", and reliably" if reliable else ""
         self._node = RosAddress.from_params(url.params).open()
         try:
-            self._kind = _KINDS[kind] if named and kind else _discovered(self._node, topic, self._wait_s)
+            if named and kind:
+                self._kind, offered = _KINDS[kind], False
+            else:
+                self._kind, offered = _discovered(self._node, topic, self._wait_s)
+            reliable = offered if reliable is None else reliable
             self._reader = self._node.reader(topic, self._kind, reliable=reliable)
             first = self._next(self._wait_s)
             assert first is not None
@@ -176,8 +181,8 @@ class Ros2Source(Closeable, ForkBound):
         return compressed, picture.rgb, picture.damage or ""
 
 
-def _discovered(node: Node, topic: str, wait_s: float) -> MessageType:
-    """What the topic carries, once somebody publishes it.
+def _discovered(node: Node, topic: str, wait_s: float) -> tuple[MessageType, bool]:
+    """What the topic carries, once somebody publishes it, and whether all who do are reliable.
 
     Raises:
         MediaError: nobody does, or no picture; with what there is.
@@ -186,8 +191,9 @@ def _discovered(node: Node, topic: str, wait_s: float) -> MessageType:
     while True:
         topics = node.topics()
         for kind in _KINDS.values():
-            if Topic(name=topic, type_name=kind.name) in topics:
-                return kind
+            for each in topics:
+                if (each.name, each.type_name) == (topic, kind.name):
+                    return kind, each.reliable
         if time.monotonic() >= deadline_s:
             break
         time.sleep(_LOOK_S)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from tdnet_runtime.closeable import Closeable
@@ -78,7 +79,7 @@ class SqliteBag(Closeable):
     def blocks(self, topic: str) -> list[Block]:
         """See `LogFile`."""
         return [
-            Block(self._start_ns(number), self._messages(number, *words))
+            Block(self._start_ns(number), partial(self._messages, number, *words))
             for number, words in self._topics
             if words[0] == topic
         ]

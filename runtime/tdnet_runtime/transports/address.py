@@ -11,7 +11,7 @@ from tdnet_runtime.errors import MediaError, OptionError
 from tdnet_runtime.extras import require
 from tdnet_runtime.transports.node import Node
 
-__all__ = ["RELIABILITY", "RosAddress", "check_topic", "is_reliable"]
+__all__ = ["RELIABILITY", "RosAddress", "asked_reliability", "check_topic"]
 
 RELIABILITY = {"best_effort": False, "reliable": True}
 """Values of `reliability=`."""
@@ -108,13 +108,15 @@ def check_topic(name: str) -> str:
     return name
 
 
-def is_reliable(params: Mapping[str, str], *, default: str) -> bool:
-    """What `reliability=` asks for.
+def asked_reliability(params: Mapping[str, str]) -> bool | None:
+    """What `reliability=` asks for; None where it is left out.
 
     Raises:
         OptionError: another value than those of `RELIABILITY`.
     """
-    asked = params.get("reliability", default)
+    asked = params.get("reliability")
+    if asked is None:
+        return None
     if asked not in RELIABILITY:
         raise OptionError(f"ros2: reliability={asked!r}; expected {' or '.join(RELIABILITY)}")
     return RELIABILITY[asked]

@@ -112,19 +112,25 @@ class DdsNode(Closeable):
             self._library.dds_read(self._publications, samples, infos, _MOST_ENDPOINTS, _MOST_ENDPOINTS),
             "listing topics",
         )
-        found = set()
+        found, reliability = [], ctypes.c_int()
         try:
             for place, info in zip(samples[:count], infos[:count], strict=True):
                 if place and info.valid_data and info.instance_state == _ALIVE:
                     endpoint = Endpoint.from_address(place)
                     name = (endpoint.topic_name or b"").decode(errors="replace")
                     if name.startswith(_PREFIX) and bytes(endpoint.participant_key) != bytes(self._guid):
-                        kind = ros_name((endpoint.type_name or b"").decode(errors="replace"))
-                        found.add(Topic(name=name[len(_PREFIX) - 1 :], type_name=kind))
+                        self._library.dds_qget_reliability(endpoint.qos, ctypes.byref(reliability), None)
+                        found.append(
+                            Topic(
+                                name=name[len(_PREFIX) - 1 :],
+                                type_name=ros_name((endpoint.type_name or b"").decode(errors="replace")),
+                                reliable=reliability.value == _RELIABLE,
+                            )
+                        )
         finally:
             if count:
                 self._library.dds_return_loan(self._publications, samples, count)
-        return tuple(sorted(found))
+        return Topic.merged(found)
 
     def reader(
         self, topic: str, kind: MessageType, *, reliable: bool = False, latched: bool = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
@@ -21,10 +22,23 @@ class Topic:
     Attributes:
         name: such as `/camera/image_raw`.
         type_name: such as `sensor_msgs/msg/Image`.
+        reliable: all who publish it send again what was lost, for readers that ask for it.
     """
 
     name: str
     type_name: str
+    reliable: bool = True
+
+    @classmethod
+    def merged(cls, publishers: Iterable[Topic]) -> tuple[Topic, ...]:
+        """One for each name and type, sorted, of one for each publisher."""
+        found: dict[tuple[str, str], bool] = {}
+        for each in publishers:
+            key = each.name, each.type_name
+            found[key] = each.reliable and found.get(key, True)
+        return tuple(
+            cls(name=name, type_name=kind, reliable=found[name, kind]) for name, kind in sorted(found)
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

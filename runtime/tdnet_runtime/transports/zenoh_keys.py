@@ -28,6 +28,7 @@ _GID_BYTES = 16
 _PLAIN = struct.Struct(f"<qqB{_GID_BYTES}s")
 _LABELS = (b"sequence_number", b"source_timestamp", b"source_gid")  # of Jazzy 0.2.0 to 0.2.3
 _TOKEN_PARTS = 13
+_BEST_EFFORT = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,7 +113,7 @@ def qos_text(*, reliable: bool, latched: bool, depth: int) -> str:
     >>> qos_text(reliable=False, latched=False, depth=5)
     '2::,5:,:,:,,'
     """
-    return f"{'' if reliable else 2}:{1 if latched else ''}:,{depth}:,:,:,,"
+    return f"{'' if reliable else _BEST_EFFORT}:{1 if latched else ''}:,{depth}:,:,:,,"
 
 
 def publishers_key(domain: int) -> str:
@@ -125,4 +126,5 @@ def published_topic(token: str) -> Topic | None:
     parts = token.split("/")
     if len(parts) != _TOKEN_PARTS or parts[0] != _ROOT or parts[5] != "MP":
         return None
-    return Topic(name=parts[9].replace("%", "/"), type_name=ros_name(parts[10]))
+    reliable = not parts[12].startswith(f"{_BEST_EFFORT}:")
+    return Topic(name=parts[9].replace("%", "/"), type_name=ros_name(parts[10]), reliable=reliable)

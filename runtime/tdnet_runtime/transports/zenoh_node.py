@@ -73,14 +73,14 @@ class ZenohNode(Closeable):
 
     def topics(self) -> tuple[Topic, ...]:
         """See `Node`."""
-        found = set()
+        found = []
         with _failing("listing topics"):
             for reply in self._session.liveliness().get(publishers_key(self._domain), timeout=_DISCOVERY_S):
                 token = "" if reply.ok is None else str(reply.ok.key_expr)
                 topic = published_topic(token)
                 if topic is not None and f"/{self._zid}/" not in token:  # our own
-                    found.add(topic)
-        return tuple(sorted(found))
+                    found.append(topic)
+        return Topic.merged(found)
 
     def reader(
         self, topic: str, kind: MessageType, *, reliable: bool = False, latched: bool = False

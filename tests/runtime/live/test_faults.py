@@ -1,11 +1,20 @@
 """Each row of docs/reliability.md that is the live layer's."""
 
 import logging
-import threading
 
 import numpy as np
 import pytest
-from tests.runtime.live.conftest import LIMIT_S, Clock, Recorder, Script, eventually, frame, picture
+from tests.runtime.live.conftest import (
+    END,
+    LIMIT_S,
+    Clock,
+    Recorder,
+    Script,
+    eventually,
+    frame,
+    own_threads,
+    picture,
+)
 
 from tdnet_runtime.errors import BackendError, MediaError
 from tdnet_runtime.live import Feed, GapPolicy, LiveSegmenter, Restart, SinkOptions, every
@@ -41,7 +50,7 @@ def take(results, count):
     ("death", "words"),
     [
         (MediaError("unplugged"), "unplugged"),
-        (None, "its frames ended without a word"),
+        (END, "its frames ended without a word"),
         (KeyError("a defect"), "a defect"),
     ],
 )
@@ -130,10 +139,10 @@ def test_a_stalled_source_is_told_and_opened_again(segmenter):
         results = live.results()
         next(results)
         clock.pass_ms(4900)
-        live._watchdog.look()
+        live._crew.watchdog.look()
         assert live.health().sources["front"].state == "running"
         clock.pass_ms(200)
-        live._watchdog.look()
+        live._crew.watchdog.look()
         assert next(results).cold_start == "restart"
         assert openings.opened[0].stopped
         counts = live.health().event_counts
@@ -147,7 +156,7 @@ def test_a_stalled_source_that_was_given_open_is_only_told(segmenter):
         results = live.results()
         next(results)
         clock.pass_ms(6000)
-        live._watchdog.look()
+        live._crew.watchdog.look()
         assert (live.health().sources["front"].state, live.health().status) == ("stalled", "degraded")
         camera.put(frame(1))
         next(results)
@@ -161,14 +170,23 @@ def test_a_reader_that_waits_for_the_network_is_not_stalled(gate):
     gate.hold.clear()
     with LiveSegmenter(gate, {"front": camera}, every(), clock=clock) as live:
         live.start()
-        eventually(lambda: live._tracks["front"].lane.blocked)
+        eventually(lambda: live._crew.tracks["front"].lane.blocked)
         clock.pass_ms(60_000)
-        live._watchdog.look()
+        live._crew.watchdog.look()
         assert live.health().sources["front"].state == "running"
         gate.hold.set()
 
 
+@pytest.mark.parametrize("given", [[frame(0)], 3, None])
+def test_what_is_no_source_is_told(segmenter, given):
+    with LiveSegmenter(segmenter, {"film": lambda: given}) as live:
+        assert list(live) == []
+        (error,) = live.errors.values()
+    assert str(error) == f"film: opening it gave a {type(given).__name__}; expected a FrameSource"
+
+
 GARBAGE = [
+    None,
     "no frame at all",
     frame(1, image=None),
     frame(1, image=np.zeros((4, 8), np.uint8)),
@@ -210,7 +228,7 @@ def test_a_change_of_size(segmenter):
 
 
 def test_a_backend_that_raises_costs_that_stream_a_frame_and_the_others_nothing(gate):
-    gate.errors = [None, BackendError("gone")]
+    gate.errors = [None] * 5 + [BackendError("gone")]  # both have begun by then
     sources = {"a": Script(map(frame, range(4))), "b": Script(map(frame, range(4)))}
     with LiveSegmenter(gate, sources) as live:
         results = list(live)
@@ -226,11 +244,11 @@ def test_a_backend_that_hangs_is_told_and_one_that_comes_back_too(gate):
     with LiveSegmenter(gate, {"a": Script([frame(0)])}, hang_after_ms=2000, clock=clock) as live:
         results = live.results()
         gate.inside.wait(LIMIT_S)
-        live._watchdog.look()
+        live._crew.watchdog.look()
         assert live.health().devices["device:0"].state == "busy"
         clock.pass_ms(2500)
-        live._watchdog.look()
-        live._watchdog.look()
+        live._crew.watchdog.look()
+        live._crew.watchdog.look()
         device = live.health().devices["device:0"]
         assert (device.state, device.busy_with, device.busy_s) == ("hangs", "a", 2.5)
         assert live.health().status == "failing"
@@ -238,6 +256,22 @@ def test_a_backend_that_hangs_is_told_and_one_that_comes_back_too(gate):
         assert len(list(results)) == 1
         counts = live.health().event_counts
         assert (counts["backend_hangs"], counts["backend_back"]) == (1, 1)
+
+
+def test_a_defect_of_this_layer_costs_one_frame_and_ends_nothing(segmenter, caplog, monkeypatch):
+    with LiveSegmenter(segmenter, {"a": Script(map(frame, range(5)))}) as live:
+        runner = live._crew.tracks["a"].runner
+        run = runner.run
+
+        def broken(item):
+            if item.frame.name == "000002":
+                raise AttributeError("a defect")
+            return run(item)
+
+        monkeypatch.setattr(runner, "run", broken)
+        assert [r.frame.name for r in live] == ["000000", "000001", "000003", "000004"]
+        assert live.health().event_counts["worker_failed"] == 1
+    assert "Traceback" in caplog.text
 
 
 def test_closing_leaves_a_backend_that_hangs_behind_and_says_so(gate):
@@ -251,12 +285,13 @@ def test_closing_leaves_a_backend_that_hangs_behind_and_says_so(gate):
     gate.hold.set()
 
 
-def test_a_callback_that_raises_is_told_and_called_again(segmenter, caplog):
+@pytest.mark.parametrize("error", [ZeroDivisionError, SystemExit])
+def test_a_callback_that_raises_is_told_and_called_again(segmenter, caplog, error):
     got = []
 
     def callback(result):
         got.append(result)
-        raise ZeroDivisionError("in the application")
+        raise error("in the application")
 
     with LiveSegmenter(segmenter, {"a": Script(map(frame, range(5)))}, on_result=callback) as live:
         health = live.run()
@@ -312,7 +347,7 @@ def test_a_sink_that_blocks_loses_results_of_cameras_and_nobody_else_does(segmen
             eventually(lambda index=index: len(other.results) == index + 1)
         blocked.inside.wait(LIMIT_S)
         clock.pass_ms(1500)
-        live._watchdog.look()
+        live._crew.watchdog.look()
         health = live.health().sinks["blocked"]
         assert (health.state, health.dropped, health.queue_depth) == ("blocks", {"a": 5}, 2)
         blocked.free.set()
@@ -386,10 +421,9 @@ def test_a_stop_that_raises_is_told(segmenter):
 
 
 def test_a_thread_per_source_device_sink_and_a_watchdog(segmenter):
-    before = threading.active_count()
     camera = Script(live=True, ends=False)
     with LiveSegmenter(
         segmenter, {"a": camera, "b": Script(live=True, ends=False)}, sinks=[Recorder()]
     ) as live:
         live.start()
-        assert threading.active_count() - before == 2 + 1 + 1 + 1
+        assert sorted(own_threads()) == ["device", "sink", "source", "source", "watchdog"]

@@ -26,7 +26,7 @@ def offer(lane, *indices, **options):
 
 
 def take(lane):
-    item = lane.take(0)
+    item = lane.take()
     return int(item.frame.name), item.before.dropped
 
 
@@ -48,13 +48,13 @@ def test_what_a_dropped_frame_began_is_carried_on(lane_of):
     lane = lane_of(newest())
     offer(lane, 0, begins=True)
     offer(lane, 1, 2, lost_before=3)
-    item = lane.take(0)
+    item = lane.take()
     assert (item.before.cold, item.before.lost, item.before.dropped) == ("start", 6, 8)
     offer(lane, 3, begins=True)
     offer(lane, 4)
-    assert lane.take(0).before.cold == "begins"
+    assert lane.take().before.cold == "begins"
     offer(lane, 5)
-    assert lane.take(0).before.cold == ""
+    assert lane.take().before.cold == ""
 
 
 def test_every_waits_for_room_and_loses_none(lane_of):
@@ -117,14 +117,14 @@ def test_held_frames_never_displace_those_to_be_segmented(lane_of):
     lane = lane_of(newest())
     lane.set_mode(HOLD, 15.0)
     offer(lane, 0, 1)  # the second is to be held, and the first still waits
-    item = lane.take(0)
+    item = lane.take()
     assert (item.frame.name, item.hold) == ("000000", False)
     offer(lane, 2, 3)
     assert take(lane) == (2, 1)
     offer(lane, 4)
     assert take(lane) == (4, 1)
     offer(lane, 5)
-    item = lane.take(0)
+    item = lane.take()
     assert (item.frame.name, item.hold, item.before.dropped) == ("000005", True, 0)
     offer(lane, 6, 7, 8)  # 7 may not take the place of 6, 8 may
     assert take(lane) == (8, 2)
@@ -136,4 +136,4 @@ def test_decoding_is_timed_where_it_is_not_waiting(lane_of):
     for live, decode_ms in ((True, None), (False, 1.5)):
         lane = lane_of(live=live)
         offer(lane, 0)
-        assert lane.take(0).decode_ms == decode_ms
+        assert lane.take().decode_ms == decode_ms

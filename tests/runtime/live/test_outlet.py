@@ -28,7 +28,13 @@ def result(index, source="a"):
 
 
 def results_of(**options):
-    given = {"depth": 2, "sources": None, "on_end": lambda: None, "clock": Clock()} | options
+    given = {
+        "depth": 2,
+        "when_full": None,
+        "sources": None,
+        "on_end": lambda: None,
+        "clock": Clock(),
+    } | options
     return Results(**given)
 
 

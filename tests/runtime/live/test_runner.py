@@ -1,8 +1,9 @@
+import msgspec
 import numpy as np
 import pytest
 from tests.runtime.live.conftest import Clock, frame, picture
 
-from tdnet_runtime.errors import BackendError, FrameError
+from tdnet_runtime.errors import BackendError, FrameError, OptionError
 from tdnet_runtime.live.deadline import Deadline
 from tdnet_runtime.live.events import EventLog
 from tdnet_runtime.live.gap import GapPolicy
@@ -151,6 +152,18 @@ def test_lost_frames_are_a_reason_where_asked(runner_of, item):
         assert runner.run(item(5, dropped=1)).cold_start == ""
 
 
+def test_a_loss_before_a_frame_that_was_held_or_refused_is_not_forgotten(runner_of, item, gate):
+    deadline = Deadline(ms=20, degrade=("hold",))
+    runner = runner_of(gap=GapPolicy(on_lost=True), deadline=deadline)
+    runner.run(item(0))
+    runner.run(item(3, hold=True, lost=2, dropped=2))
+    assert runner.run(item(4)).cold_start == "lost"
+    gate.errors = [FrameError("a bad one")]
+    runner.run(item(7, lost=2, dropped=2))
+    assert runner.run(item(8)).cold_start == "lost"
+    assert runner.run(item(9)).cold_start == ""
+
+
 def test_a_cut_is_a_reason_where_asked(runner_of, item):
     for asked, expected in ((True, "cut"), (False, "")):
         runner = runner_of(gap=GapPolicy(on_cut=asked))
@@ -172,7 +185,8 @@ def test_another_size_and_a_further_sequence_start_cold(runner_of, item):
 
 def test_stamps_may_begin_anew_after_a_restart(runner_of, item):
     runner = runner_of()
-    run(runner, [item(100), item(101)])
+    assert runner.run(item(100, cold="restart")).cold_start == "start"  # there was nothing before
+    runner.run(item(101))
     assert runner.run(item(0, cold="restart")).cold_start == "restart"
     assert runner.stamp_faults == 0
 
@@ -252,6 +266,80 @@ def test_modes_come_and_go_and_are_seen(runner_of, item, engine, clock):
     assert [r.mode for r in results] == ["hold"] * 3 + ["full"]
     assert asked[1][0] == "full"
     assert runner.told().count("mode") == 2
+
+
+def test_each_step_halves_the_rate_and_the_way_back_has_the_same_ones(runner_of, item, engine, clock):
+    asked = []
+    runner = runner_of(
+        deadline=Deadline(ms=20, degrade=("half_rate", "hold"), misses=2, recovery=3),
+        on_mode=lambda mode, hz: asked.append((mode, round(hz, 6))),
+    )
+    engine.ms = 50
+    run(runner, (item(i) for i in range(4)))
+    engine.ms = 5
+    run(runner, (item(i) for i in range(4, 12)))
+    first, second = asked[0][1], asked[1][1]
+    assert [mode for mode, _ in asked] == ["half_rate", "hold", "half_rate", "full"]
+    assert [hz for _, hz in asked] == [first, second, first, 0.0]
+
+
+def test_a_smaller_network_takes_over_and_gives_back(runner_of, item, engine, gate, clock, fresh):
+    asked = []
+    small = Timed(gate, clock)
+    small.ms = 5
+    runner = runner_of(
+        smaller=small,
+        deadline=Deadline(ms=20, degrade=("smaller", "half_rate"), misses=2, recovery=3),
+        on_mode=lambda mode, hz: asked.append((mode, hz)),
+    )
+    engine.ms = 50
+    results = run(runner, (item(i) for i in range(5)))
+    assert [(r.mode, r.cold_start, r.frame_index, r.late) for r in results] == [
+        ("full", "start", 0, True),
+        ("full", "", 1, True),
+        ("smaller", "network", 0, False),
+        ("smaller", "", 1, False),
+        ("smaller", "", 2, False),
+    ]
+    engine.ms = 5
+    results += run(runner, (item(i) for i in range(5, 7)))
+    assert [(r.mode, r.cold_start) for r in results[5:]] == [("full", "network"), ("full", "")]
+    assert asked == [("smaller", 0.0), ("full", 0.0)]
+    assert engine.resets == 1
+    expected = [
+        *fresh([picture(i) for i in (0, 1)]),
+        *fresh([picture(i) for i in (2, 3, 4)]),
+        *fresh([picture(5)]),
+    ]
+    assert all(np.array_equal(r.labels, e) for r, e in zip(results, expected, strict=False))
+
+
+def test_modes_after_the_smaller_network_keep_it(runner_of, item, engine, gate, clock):
+    small = Timed(gate, clock)
+    small.ms = 30
+    runner = runner_of(
+        smaller=small, deadline=Deadline(ms=20, degrade=("smaller", "half_rate"), misses=2, recovery=3)
+    )
+    engine.ms = 50
+    results = run(runner, (item(i) for i in range(6)))
+    assert [r.mode for r in results] == ["full"] * 2 + ["smaller"] * 2 + ["half_rate"] * 2
+    assert [r.frame_index for r in results] == [0, 1, 0, 1, 2, 3]
+
+
+def test_the_smaller_network_must_be_there_and_have_the_same_classes(runner_of, gate, segmenter):
+    deadline = Deadline(ms=20, degrade=("smaller",))
+    with pytest.raises(OptionError, match="front: the mode 'smaller' needs a second segmenter"):
+        runner_of(deadline=deadline)
+    other = Timed(gate, None)
+    other.manifest = msgspec.structs.replace(
+        gate.manifest, classes=tuple(reversed(gate.manifest.classes)), members=gate.manifest.members
+    )
+    with pytest.raises(OptionError, match="the smaller network has other classes"):
+        runner_of(deadline=deadline, smaller=other)
+    gate.open_errors = [None, BackendError("no memory")]
+    with pytest.raises(BackendError, match="no memory"):
+        runner_of(deadline=deadline, smaller=Timed(gate, None))
+    assert all(stream.state.value == "closed" for stream in segmenter._streams)
 
 
 def test_nothing_is_held_across_a_restart_or_before_there_is_something(runner_of, item):

@@ -16,6 +16,7 @@ from tdnet_runtime.live import (
     every_kth,
     newest,
 )
+from tdnet_runtime.media.scene import render
 
 
 def numbers(results):
@@ -35,15 +36,26 @@ def test_two_files_every_frame_in_order_as_by_plain_loops(segmenter, fresh):
     assert set(results[0].stage_ms) == {"wait", "infer", "deliver", "decode"}
 
 
-@pytest.mark.parametrize("streams", [1, 4])
-def test_run_to_run_the_labels_are_the_same(segmenter, streams):
-    def run():
-        sources = {str(n): Script(frame(i + 30 * n) for i in range(12)) for n in range(streams)}
-        with LiveSegmenter(segmenter, sources) as live:
-            found = [(r.source, r.frame.name, r.labels.tobytes()) for r in live]
-        return sorted(found)
+@pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
+def test_labels_are_the_same_run_to_run_and_with_one_stream_or_four(tiny_bundle, backend):
+    pytest.importorskip("torch")
+    pytest.importorskip(backend)
+    with Segmenter.open(tiny_bundle("td2-fa18"), backend=backend) as segmenter:
+        size = segmenter.manifest.input
+        images = [render(t, height=size.height, width=size.width) for t in range(9)]
 
-    assert run() == run()
+        def run(streams):
+            sources = {
+                str(n): Script(frame(t, image=image) for t, image in enumerate(images))
+                for n in range(streams)
+            }
+            with LiveSegmenter(segmenter, sources) as live:
+                found = [(r.source, r.frame.name, r.labels.tobytes()) for r in live]
+            return [[labels for name, _, labels in sorted(found) if name == str(n)] for n in range(streams)]
+
+        (alone,) = run(1)
+        assert len(alone) == 9
+        assert run(4) == [alone] * 4 == run(4)
 
 
 def test_newest_wins_and_says_what_was_dropped(gate):
@@ -147,6 +159,26 @@ def test_several_loops_and_sinks_get_the_same(segmenter):
     assert {result.source for result in few.results} == {"b"}
 
 
+def test_a_loop_goes_on_where_it_was_left(segmenter):
+    with LiveSegmenter(segmenter, {"a": Script(map(frame, range(20)))}) as live:
+        first = [next(iter(live)) for _ in range(3)]
+        for result in live:
+            first.append(result)
+            break
+        assert numbers([*first, *live]) == list(range(20))
+
+
+def test_loops_that_ended_are_let_go(segmenter):
+    camera = Script(live=True, ends=False)
+    with LiveSegmenter(segmenter, {"a": camera}) as live:
+        for _ in range(5):
+            live.results().close()
+        results = live.results()
+        assert len(live._crew.tracks["a"].outlets) == len(live._crew._results) == 1
+        camera.put(frame(0))
+        assert next(results).frame_index == 0
+
+
 def test_a_loop_that_was_left_holds_nobody_up(segmenter):
     got = Recorder()
     with LiveSegmenter(segmenter, {"a": Script(map(frame, range(40)))}, sinks=[got]) as live:
@@ -220,7 +252,26 @@ def test_mode_changes_reach_the_lane(gate):
             assert next(results).late
         assert live.health().sources["front"].mode == "half_rate"
         assert live.health().status == "degraded"
-        eventually(lambda: live._tracks["front"].lane._limit is not None)
+        eventually(lambda: live._crew.tracks["front"].lane._limit is not None)
+
+
+def test_a_smaller_network_in_its_place(plan):
+    with Segmenter.open(plan, backend="fake") as one, Segmenter.open(plan, backend="fake") as small:
+        camera = Script(live=True, ends=False)
+        deadline = Deadline(ms=1e-6, degrade=("smaller",), misses=2)
+        with LiveSegmenter(one, {"front": camera}, deadline=deadline, smaller=small) as live:
+            results = live.results()
+            found = []
+            for index in range(4):
+                camera.put(frame(index))
+                found.append(next(results))
+        assert [(r.mode, r.cold_start) for r in found] == [
+            ("full", "start"),
+            ("full", ""),
+            ("smaller", "network"),
+            ("smaller", ""),
+        ]
+        assert {stream.state.value for each in (one, small) for stream in each._streams} <= {"closed"}
 
 
 @pytest.mark.parametrize(
@@ -243,11 +294,13 @@ def test_what_cannot_be_meant(segmenter, arguments, message):
 def test_more_that_cannot_be_meant(segmenter):
     with pytest.raises(OptionError, match="expected a name of its own for each"):
         LiveSegmenter(segmenter, {"a": Script()}, sinks=[Recorder(), Recorder()])
+    with pytest.raises(OptionError, match="the sink recorder of c: the sources are a"):
+        LiveSegmenter(segmenter, {"a": Script()}, sinks=[SinkOptions(sink=Recorder(), sources=["c"])])
     with pytest.raises(OptionError, match="hang_after_ms is 0"):
         LiveSegmenter(segmenter, {"a": Script()}, hang_after_ms=0)
     with (
         LiveSegmenter(segmenter, {"a": Script()}) as live,
-        pytest.raises(OptionError, match="results of b; the sources are a"),
+        pytest.raises(OptionError, match="results of b: the sources are a"),
     ):
         live.results(sources=["b"])
 

@@ -30,7 +30,7 @@ def test_names_choose_the_reader():
         (
             "std_msgs/msg/String",
             "cdr",
-            r"'std_msgs/msg/String' \(cdr\) hold no picture that is read here; these do: s",
+            r"'std_msgs/msg/String' \('cdr'\) hold no picture that is read here; these do: s",
         ),
         ("", "", "hold no picture"),
     ],

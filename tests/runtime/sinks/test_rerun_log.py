@@ -1,6 +1,7 @@
 """Files for Rerun's viewer, looked into by Rerun's own program; its server, on loopback."""
 
 import errno
+import json
 import os
 import re
 import socket
@@ -19,6 +20,7 @@ from tdnet_runtime.media import append_file
 from tdnet_runtime.sinks.registry import open_sink
 
 rerun = pytest.importorskip("rerun", reason="rerun-sdk is not installed")
+rerun_log = pytest.importorskip("tdnet_runtime.sinks.rerun_log")
 
 
 def program(tmp_path, *arguments):
@@ -136,15 +138,14 @@ def test_a_full_disk_leaves_what_is_whole(tmp_path, network, monkeypatch, room):
     path = tmp_path / "a.rrd"
     real = append_file.open_alone
     monkeypatch.setattr(append_file, "open_alone", lambda path: FullDisk(real(path), room))
+    monkeypatch.setattr(rerun_log, "_WRITE_S", 0)
     sink = open_sink(path, network)
-    with pytest.raises(
-        MediaError, match=r"'.*' stopped after \d+ results, which can be read: No space left"
-    ) as caught:
+    with pytest.raises(MediaError, match=r"'.*' stopped after \d+ results: No space left") as caught:
         write_all(sink, 99)
     with pytest.raises(MediaError, match="it was finished before and takes no more"):
         sink.write(make_result(0))
     sink.close()
-    readable = int(str(caught.value).split("after ")[1].split()[0])
+    readable = int(str(caught.value).split("the first ")[1].split()[0])
     if not readable:
         assert not path.exists() or not path.stat().st_size
         return
@@ -162,13 +163,15 @@ def masks_in(tmp_path, path):
     return sum(int(rows) for rows in re.findall(r"(\d+) rows.*/mask", told))
 
 
-def test_a_kill_costs_no_result_that_was_written(tmp_path):
+def test_a_kill_costs_no_result_of_a_piece_that_was_written(tmp_path):
     code = """
 import os, sys
 sys.path.insert(0, sys.argv[2])
 from tests.runtime.sinks.conftest import CLASSES, make_result
+from tdnet_runtime.sinks import rerun_log
 from tdnet_runtime.sinks.registry import open_sink
 from tdnet_runtime.sinks.sink import SinkNetwork
+rerun_log._WRITE_S = 0
 sink = open_sink(sys.argv[1], SinkNetwork(name="n", digest="d", classes=CLASSES))
 for index in range(7):
     sink.write(make_result(index))
@@ -225,6 +228,8 @@ def test_serving_on_loopback_and_without_a_word_to_others(tmp_path, monkeypatch,
         for index in range(200):  # nobody looks, and nothing waits
             sink.write(make_result(index))
         assert listening(port) == {"0100007F"}
+        (told,) = Path(sink._server._folder.name).rglob("analytics.json")
+        assert json.loads(told.read_text())["analytics_enabled"] is False
         with pytest.raises(
             MediaError, match=f"the port is in use; name another: rerun.serve://127.0.0.1:{port + 1}"
         ):

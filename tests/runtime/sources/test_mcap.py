@@ -1,6 +1,7 @@
 """MCAP logs: whole, cut, without an index, of whatever order and compression, damaged."""
 
 import itertools
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -23,6 +24,7 @@ from tests.runtime.sources.logs import (
 
 from tdnet_runtime.errors import MediaError, OptionError
 from tdnet_runtime.media.damage import OnDamage
+from tdnet_runtime.sources import mcap_file
 from tdnet_runtime.sources.registry import open_source
 
 
@@ -79,6 +81,34 @@ def test_every_form_gives_the_same_frames(tmp_path, form):
     assert source.facts["encoding"] == "rgb8"
     assert source.facts["stamps"] == "header"
     assert "warning" not in source.facts
+
+
+@pytest.mark.parametrize("form", ["indexed", "zstd", "lz4", "one chunk", "a chunk each", "no message index"])
+def test_an_index_is_used_where_there_is_one(tmp_path, monkeypatch, form):
+    monkeypatch.setattr(mcap_file, "McapScan", lambda file: pytest.fail("it was looked through"))
+    assert len(read(write_mcap(tmp_path / "a.mcap", camera(), **FORMS[form]))[0]) == 6
+
+
+@pytest.mark.parametrize("name", ["talker.mcap", "cdr_test_0.mcap", "controlled_data_0.mcap"])
+def test_so_are_those_of_other_writers(monkeypatch, name):
+    path = Path(__file__).parents[3].parent / "shared" / "robot_files" / name
+    if not path.is_file():
+        pytest.skip("the robots' files lie beside the project only where they were put")
+    monkeypatch.setattr(mcap_file, "McapScan", lambda file: pytest.fail("it was looked through"))
+    with pytest.raises(MediaError, match="no topic of it has pictures"):
+        open_source(path)
+
+
+@pytest.mark.parametrize("chunk_size", [7000, 1 << 20])
+@pytest.mark.parametrize("back", [1, 20, 40, 55])
+def test_nothing_is_lost_where_the_cut_is_in_the_midst_of_an_index(tmp_path, back, chunk_size):
+    topics = camera(3) | {"/rear": (IMAGE_TYPE, "cdr", images(3))}
+    path = write_mcap(tmp_path / "a.mcap", topics, chunk_size=chunk_size, compression=CompressionType.ZSTD)
+    data = path.read_bytes()
+    end = data.rfind(bytes([15, 4, 0, 0, 0, 0, 0, 0, 0]))  # the record DataEnd
+    path.write_bytes(data[: end - back])
+    for topic in ("/cam", "/rear"):
+        assert len(read(f"{path}?topic={topic}")[0]) == 3
 
 
 def test_messages_out_of_order_come_by_their_time(tmp_path):
@@ -140,6 +170,16 @@ def whole_before(data):
     except Exception:
         pass
     return count
+
+
+def test_of_a_chunk_that_is_cut_the_messages_in_front_are_given(tmp_path):
+    path = write_mcap(tmp_path / "a.mcap", camera(), chunk_size=1 << 20)
+    data = path.read_bytes()
+    path.write_bytes(data[: data.find(picture(4).tobytes()) + 99])
+    frames, source = read(path)
+    assert stamps(frames) == [0, 1, 2, 3]
+    assert "cut short" in source.facts["warning"]
+    assert source.damage.skipped == 0
 
 
 def test_a_log_that_was_never_ended(tmp_path):
@@ -209,7 +249,7 @@ def test_a_topic_by_its_name(tmp_path, topic, count):
 
 WRONG = {
     "/rear": "there is no topic '/rear' in it; topics: '/front' (sensor_msgs/msg/Image, 3 messages)",
-    "/odd": "messages of 'strange_msgs/msg/Feedback' (cdr) hold no picture",
+    "/odd": "messages of 'strange_msgs/msg/Feedback' ('cdr') hold no picture",
     "/text": "hold no picture that is read here",
 }
 

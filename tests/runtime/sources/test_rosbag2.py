@@ -1,5 +1,6 @@
 """rosbag2 recordings: folders, their parts and lists, SQLite, compression; and bags of ROS 1."""
 
+import os
 import sqlite3
 
 import numpy as np
@@ -249,6 +250,19 @@ def test_what_is_not_there(tmp_path, monkeypatch, spec):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(MediaError, match="there is no such file or folder: 'none"):
         open_source(spec)
+
+
+def test_a_pipe_and_a_folder_of_images_with_a_metadata_file(tmp_path):
+    import cv2
+
+    os.mkfifo(tmp_path / "a.mcap")
+    with pytest.raises(MediaError, match="neither a file nor a folder"):
+        open_source(tmp_path / "a.mcap")
+    (tmp_path / "images").mkdir()
+    cv2.imwrite(str(tmp_path / "images" / "a.png"), picture(0))
+    (tmp_path / "images" / "metadata.yaml").write_text("license: CC-BY\n")
+    with open_source(tmp_path / "images") as source:
+        assert len(list(source)) == 1
 
 
 def test_known_by_what_it_begins_with(tmp_path):

@@ -92,6 +92,14 @@ def test_a_whole_video(tmp_path, format, form):
     assert source.facts["color_matrix"].startswith("BT.601")
 
 
+def test_ten_bits(tmp_path):
+    made = packets("libx265", 4, options=X265, pix_fmt="yuv420p10le")
+    frames, source = read(log(tmp_path / "a.mcap", indexed(made), format="h265"))
+    assert len(frames) == 4
+    assert source.facts["pixel_format"] == "yuv420p10le"
+    assert np.median(np.abs(frames[2].image.astype(int) - picture(2, height=48, width=64))) < 8
+
+
 @pytest.mark.parametrize("format", CODECS)
 def test_it_begins_with_a_key_frame(tmp_path, format):
     frames, source = read(log(tmp_path / "a.mcap", indexed(video(format))[2:], format=format))

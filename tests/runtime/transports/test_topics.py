@@ -227,20 +227,33 @@ def test_a_camera_that_goes_and_comes_back(graph: str, robot: Node) -> None:
         assert next(iter(robot.topics()), None) is None
 
 
-@pytest.mark.parametrize("reliable", [True, False])
-def test_a_reliable_reader_has_reliable_writers_alone_in_dds(graph: str, robot: Node, reliable: bool) -> None:
-    camera = Camera(robot, "/c", reliable=reliable)
+@pytest.mark.parametrize("offered", [True, False])
+@pytest.mark.parametrize("asked", ["", "&reliability=best_effort", "&reliability=reliable"])
+def test_lost_pictures_are_asked_for_again_where_that_is_offered(
+    graph: str, robot: Node, monkeypatch: pytest.MonkeyPatch, asked: str, offered: bool
+) -> None:
+    """In DDS a reader that asks has the writers alone that offer it."""
+    readers = []
+    node_class = type(robot)
+    reader = node_class.reader
+
+    def noted(node: Node, topic: str, kind: MessageType, *, reliable: bool) -> Reader:
+        readers.append(reliable)
+        return reader(node, topic, kind, reliable=reliable)
+
+    monkeypatch.setattr(node_class, "reader", noted)
+    camera = Camera(robot, "/c", reliable=offered)
     camera.repeat(picture(0).to_cdr())
-    address = f"ros2:///c?{graph}&reliability=reliable"
     try:
-        if reliable or "rmw=zenoh" in graph:
-            with open_source(f"{address}&wait=20") as source:
-                assert np.array_equal(next(iter(source)).image, pixels(0))
-        else:
+        if asked.endswith("=reliable") and not offered and "rmw=dds" in graph:
             with pytest.raises(MediaError, match="does its publisher run, and reliably, in cyclonedds"):
-                open_source(f"{address}&wait=0.7")
+                open_source(f"ros2:///c?{graph}{asked}&wait=0.7")
+        else:
+            with open_source(f"ros2:///c?{graph}{asked}&wait=20") as source:
+                assert np.array_equal(next(iter(source)).image, pixels(0))
     finally:
         camera.end()
+    assert readers == [offered if not asked else asked.endswith("=reliable")]
 
 
 def test_stop_ends_the_reading_from_another_thread(graph: str, camera: Camera) -> None:

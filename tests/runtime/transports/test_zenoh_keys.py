@@ -43,6 +43,9 @@ def test_keys_and_tokens() -> None:
         "@ros2_lv/7/a1b2/0/4/MP/%/%/tdnet_run/%segmentation%mask/sensor_msgs::msg::dds_::Image_/RIHS01_00/:1:,1:,:,:,,"
     )
     assert published_topic(token) == Topic(name="/segmentation/mask", type_name="sensor_msgs/msg/Image")
+    unreliable = published_topic(token.replace("/:1:,1:,:,:,,", "/2::,5:,:,:,,"))
+    assert unreliable is not None
+    assert not unreliable.reliable
 
 
 @pytest.mark.parametrize(

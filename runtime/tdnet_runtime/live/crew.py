@@ -1,0 +1,177 @@
+"""All threads of a `LiveSegmenter`: made, started, stopped and waited for."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+from tdnet_runtime.live.events import EventLog
+from tdnet_runtime.live.feed import Feed
+from tdnet_runtime.live.lane import Lane
+from tdnet_runtime.live.network import LiveEngine
+from tdnet_runtime.live.outlet import Results
+from tdnet_runtime.live.reader import Reader
+from tdnet_runtime.live.runner import StreamRunner
+from tdnet_runtime.live.sink_worker import SinkOptions, SinkWorker
+from tdnet_runtime.live.watchdog import Watchdog
+from tdnet_runtime.live.worker import Track, Worker
+
+__all__ = ["Crew"]
+
+
+class Crew:
+    """A reader for each source, a worker for each segmenter, a thread for each sink, and a watchdog.
+
+    Args:
+        feeds: by name, without gaps; and whether each can be opened again.
+        sinks: all of them.
+        hang_after_ms: see `Watchdog`.
+        events: where to tell what happens.
+        on_failure: called with what a sink raised that is to end all.
+        clock: monotonic, ns.
+
+    Attributes:
+        readers: by the sources' names.
+        tracks: likewise.
+        workers: of the segmenters, in the order in which feeds name them.
+        sinks: their workers.
+        watchdog: the one.
+        over: all workers are at their end, and no more results come.
+
+    Raises:
+        OptionError: what is given cannot be meant.
+        BackendError: an engine cannot make a stream.
+    """
+
+    def __init__(
+        self,
+        feeds: Mapping[str, tuple[Feed, bool]],
+        sinks: Sequence[SinkOptions],
+        *,
+        hang_after_ms: float,
+        events: EventLog,
+        on_failure: Callable[[BaseException], None],
+        clock: Callable[[], int],
+    ) -> None:
+        self.readers: dict[str, Reader] = {}
+        self.tracks: dict[str, Track] = {}
+        self.workers: list[Worker] = []
+        self.over = threading.Event()
+        self._results: list[Results] = []
+        self._events = events
+        self._clock = clock
+        self.sinks = [SinkWorker(each, events=events, on_failure=on_failure, clock=clock) for each in sinks]
+        devices: dict[int, Worker] = {}
+        try:
+            for name, (feed, may_reopen) in feeds.items():
+                self._add(name, feed, devices, may_reopen=may_reopen)
+        except BaseException:
+            self._close_runners()
+            raise
+        for worker in self.workers:
+            for sink in self.sinks:
+                worker.attach(sink)
+        self.watchdog = Watchdog(
+            list(self.readers.values()),
+            self.workers,
+            self.sinks,
+            hang_after_ms=hang_after_ms,
+            events=events,
+            clock=clock,
+        )
+
+    def start(self) -> None:
+        """Start all threads; RuntimeError where the system gives no more."""
+        for thread in (*(sink.thread for sink in self.sinks), *self._threads()):
+            thread.start()
+
+    def attach(self, results: Results) -> None:
+        """Hand results to a loop, from now on."""
+        self._results = [*(each for each in self._results if not each.ended), results]
+        for worker in self.workers:
+            worker.attach(results)
+        if self.over.is_set():
+            results.end()
+
+    def stop(self) -> None:
+        """Ask all to end, but for the sinks; returns at once."""
+        self.watchdog.stop()
+        for reader in self.readers.values():
+            reader.stop()
+        for worker in self.workers:
+            worker.stop()
+        for results in self._results:
+            results.end(discard=True)
+
+    def join(self, until_s: float) -> list[str]:
+        """Wait for all, until `time.monotonic()` is that; the sinks end when the others have. Gives who has not."""
+        left = [thread.name for thread in self._threads() if not _joined(thread, until_s)]
+        for sink in self.sinks:
+            sink.end()
+        self._close_runners()
+        return left + [sink.thread.name for sink in self.sinks if not _joined(sink.thread, until_s)]
+
+    def _threads(self) -> list[threading.Thread]:
+        """All but the sinks'."""
+        sources = [reader.thread for reader in self.readers.values()]
+        return [*(worker.thread for worker in self.workers), *sources, self.watchdog.thread]
+
+    def _close_runners(self) -> None:
+        """Of workers that never ran; the others do it themselves."""
+        for worker in self.workers:
+            if worker.thread.ident is None:
+                for track in worker.tracks:
+                    track.runner.close()
+
+    def _add(self, name: str, feed: Feed, devices: dict[int, Worker], *, may_reopen: bool) -> None:
+        engine, gap, restart = feed.segmenter, feed.gap, feed.restart
+        assert engine is not None and gap is not None and restart is not None  # noqa: PT018  # without gaps
+        worker = devices.get(id(engine))
+        if worker is None:
+            worker = devices[id(engine)] = self._worker(engine)
+        lane = Lane(name, feed.policy, worker.lock, worker.turn)
+        runner = StreamRunner(
+            name,
+            engine,
+            smaller=feed.smaller,
+            gap=gap,
+            deadline=feed.deadline,
+            events=self._events,
+            on_mode=lane.set_mode,
+            clock=self._clock,
+        )
+        self.tracks[name] = Track(lane, runner)
+        worker.tracks.append(self.tracks[name])
+        self.readers[name] = Reader(
+            name,
+            feed,
+            lane,
+            restart=restart,
+            may_reopen=may_reopen,
+            events=self._events,
+            clock=self._clock,
+        )
+
+    def _worker(self, engine: LiveEngine) -> Worker:
+        backend = getattr(engine, "backend", None)
+        name = f"{getattr(backend, 'name', 'device')}:{len(self.workers)}"
+        description = getattr(backend, "description", type(engine).__name__)
+        worker = Worker(name, description, on_over=self._worker_over, events=self._events, clock=self._clock)
+        self.workers.append(worker)
+        return worker
+
+    def _worker_over(self) -> None:
+        """In a worker's thread, at its end: where it is the last one, nothing more comes."""
+        if all(worker.over for worker in self.workers):
+            self.over.set()
+            for outlet in (*self._results, *self.sinks):
+                outlet.end()
+
+
+def _joined(thread: threading.Thread, until_s: float) -> bool:
+    """The thread is at its end; waits for it until then."""
+    if thread is threading.current_thread() or thread.ident is None:
+        return True
+    thread.join(max(until_s - time.monotonic(), 0))
+    return not thread.is_alive()

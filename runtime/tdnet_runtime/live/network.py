@@ -1,0 +1,110 @@
+"""One source's stream of one network, and when the frames that it remembers were taken."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from tdnet_runtime.backends.base import MemoryUse
+from tdnet_runtime.errors import OptionError
+from tdnet_runtime.live.deadline import SMALLER
+from tdnet_runtime.manifest import Manifest
+
+__all__ = ["LiveEngine", "LiveStream", "Network", "networks_of"]
+
+
+class LiveStream(Protocol):
+    """What the live layer needs of `tdnet_runtime.Stream`."""
+
+    def push(self, frame: npt.NDArray[np.uint8], *, stamp_ns: int | None = None) -> Any:
+        """A `tdnet_runtime.Result`."""
+
+    def reset(self) -> None:
+        """Forget all frames."""
+
+    def close(self) -> None:
+        """Release its buffers."""
+
+
+class LiveEngine(Protocol):
+    """What the live layer needs of `tdnet_runtime.Segmenter`."""
+
+    @property
+    def manifest(self) -> Manifest:
+        """The bundle's."""
+
+    def stream(self) -> LiveStream:
+        """A new stream."""
+
+
+class Network:
+    """A stream that is opened anew where it was closed.
+
+    Args:
+        engine: whose stream it is.
+
+    Attributes:
+        remembered_ns: times of the last frames, as many as the memory holds entries of.
+
+    Raises:
+        BackendError: the engine cannot make the stream.
+    """
+
+    def __init__(self, engine: LiveEngine) -> None:
+        self.remembered_ns: deque[int] = deque(maxlen=engine.manifest.state.cold_frames)
+        self._engine = engine
+        self._stream: LiveStream | None = engine.stream()
+        self._fresh = True  # it remembers nothing
+
+    @property
+    def memory_use(self) -> MemoryUse | None:
+        """Of the stream, on a GPU."""
+        use = getattr(self._stream, "memory_use", None)
+        return use if isinstance(use, MemoryUse) else None
+
+    def ready(self, *, empty: bool) -> LiveStream:
+        """The stream for the next frame, which is to be pushed; emptied first where asked.
+
+        Raises:
+            TdnetError: the engine failed.
+        """
+        if self._stream is None:
+            self._stream, self._fresh = self._engine.stream(), True
+        if empty and not self._fresh:
+            self._stream.reset()
+        self._fresh = False
+        return self._stream
+
+    def close(self) -> None:
+        """Release the stream. Safe to call twice."""
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            stream.close()
+
+
+def networks_of(
+    name: str, engine: LiveEngine, smaller: LiveEngine | None, modes: tuple[str, ...]
+) -> list[Network]:
+    """The network, and the smaller one where a mode needs it.
+
+    Raises:
+        OptionError: it is absent, or has other classes.
+        BackendError: an engine cannot make a stream.
+    """
+    if smaller is None:
+        if SMALLER in modes:
+            raise OptionError(f"{name}: the mode {SMALLER!r} needs a second segmenter; give it as smaller=")
+        return [Network(engine)]
+    if smaller.manifest.classes != engine.manifest.classes:
+        raise OptionError(
+            f"{name}: the smaller network has other classes; expected the same, in the same order"
+        )
+    first = Network(engine)
+    try:
+        return [first, Network(smaller)]
+    except BaseException:
+        first.close()
+        raise
