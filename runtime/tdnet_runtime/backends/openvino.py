@@ -53,6 +53,8 @@ def unavailable() -> str | None:
         _ = import_without_telemetry("openvino").Core  # an extra: imported where it is needed
     except (ImportError, AttributeError) as error:  # AttributeError: a folder that is left after an uninstall
         return f"OpenVINO is not installed ({error}); install it with: pip install 'tdnet-deploy[openvino]'"
+    except Exception as error:  # whatever its libraries raise, another engine may do
+        return f"OpenVINO does not load ({error}); install it again: pip install --force-reinstall openvino"
     return None
 
 

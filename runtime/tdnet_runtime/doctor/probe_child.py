@@ -6,6 +6,7 @@ What it tells is a line of JSON each. stdout is kept for that: libraries that wr
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import importlib
 import importlib.util
 import json
@@ -42,9 +43,11 @@ def main(arguments: list[str]) -> None:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a crash leaves no file
     told = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
-    limit_s = int(float(arguments[0]))
+    faulthandler.enable(all_threads=False)  # where it was, for the parent
+    limit_s = float(arguments[0])
     for number, text in enumerate(arguments[1:]):
-        signal.alarm(limit_s + 5)  # where the parent is gone
+        signal.alarm(int(limit_s) + 5)  # where the parent is gone
+        faulthandler.dump_traceback_later(0.8 * limit_s)
         print(json.dumps({"begin": number}), file=told, flush=True)
         kind, *given = json.loads(text)
         state, words, facts = _tried(_PROBES[kind], given)

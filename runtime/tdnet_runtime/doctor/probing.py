@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import queue
+import re
 import signal
 import subprocess
 import sys
@@ -25,6 +26,9 @@ __all__ = ["LIMIT_S", "Outcome", "Probe", "probe"]
 
 LIMIT_S = 60.0
 """For one probe: imports take seconds on a small board with a slow card."""
+_FAULTS = ("Fatal Python error:", "Timeout (")
+"""How `faulthandler` begins to tell where a process was."""
+_PLACE = re.compile(r'File "([^"<]+)"')
 Probe = tuple[str, ...]
 """Its kind, a name of `probe_child`, and what that takes."""
 _CODE = (  # the parent's own path: neither the current folder nor anything that the variables say besides
@@ -100,7 +104,7 @@ def _child(probes: list[Probe], limit_s: float, code: str) -> tuple[dict[Probe, 
     except (OSError, ValueError) as error:
         return {}, None, f"no process can be started to try it in ({error})"
     lines: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
-    said: deque[bytes] = deque(maxlen=20)
+    said: deque[bytes] = deque(maxlen=400)
     assert process.stdout is not None
     assert process.stderr is not None
     readers = [
@@ -159,14 +163,16 @@ def _told(line: bytes) -> dict[str, Any]:
 
 
 def _ending(code: int, *, hung: bool, limit_s: float, said: deque[bytes]) -> str:
-    words = [line.decode(errors="replace").strip() for line in said]
-    last = next((word for word in reversed(words) if word), "")
+    words = [word for line in said if (word := line.decode(errors="replace").strip())]
+    fault = next((number for number, word in enumerate(words) if word.startswith(_FAULTS)), len(words))
+    place = next((found[1] for word in words[fault:] if (found := _PLACE.match(word))), "")
+    last = (f", in {place}" if place else "") + (f"; its last words: {words[fault - 1]}" if fault else "")
     if hung:
-        return f"it did not end within {limit_s:g} s" + (f"; its last words: {last}" if last else "")
+        return f"it did not end within {limit_s:g} s{last}"
     if code < 0:
         try:
             name = signal.Signals(-code).name
         except ValueError:
             name = f"signal {-code}"
-        return f"it kills its process ({name})" + (f"; its last words: {last}" if last else "")
-    return f"its process ended with exit code {code}" + (f": {last}" if last else "")
+        return f"it kills its process ({name}){last}"
+    return f"its process ended with exit code {code}{last}"

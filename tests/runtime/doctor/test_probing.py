@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import sys
 import time
@@ -92,7 +93,7 @@ def test_the_real_child(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
     """
     (tmp_path / "hurt.py").write_text("raise RuntimeError('compiled for another\\nNumPy')")
     (tmp_path / "deadly.py").write_text(
-        "import os, signal; print('noise'); os.kill(os.getpid(), signal.SIGABRT)"
+        "import os, signal; print('noise', flush=True); os.kill(os.getpid(), signal.SIGABRT)"
     )
     (tmp_path / "cwd").mkdir()
     (tmp_path / "cwd" / "json.py").write_text("raise SystemExit('the wrong json')")
@@ -108,7 +109,8 @@ def test_the_real_child(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
     }
     assert found["absent_package"].words.endswith("install it with: pip install 'tdnet-deploy[cli]'")
     assert found["hurt"].words == "RuntimeError: compiled for another NumPy"
-    assert "SIGABRT" in found["deadly"].words
+    assert "(SIGABRT), in " in found["deadly"].words
+    assert found["deadly"].words.endswith("deadly.py; its last words: noise")
     assert [path.name for path in Path.cwd().iterdir()] == ["json.py"]  # no core file
 
 
@@ -127,3 +129,28 @@ def test_what_an_uninstall_leaves_is_no_engine(name: str, monkeypatch: pytest.Mo
     monkeypatch.setitem(sys.modules, name, ModuleType(name))
     state, words, _ = probe_child._tried(probe_child._PROBES["backend"], [name])
     assert (state, "is not installed" in words) == ("absent", True), words
+
+
+def test_the_real_child_tells_where_it_hangs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "endless.py").write_text("import time\ntime.sleep(600)")
+    monkeypatch.syspath_prepend(tmp_path)
+    asked = ("package", "endless", "cli")
+    words = probe([asked], limit_s=8.0)[asked].words
+    assert words == f"it did not end within 8 s, in {tmp_path / 'endless.py'}"
+
+
+@pytest.mark.parametrize("backend", ["openvino", "onnxruntime", "cuda"])
+def test_an_engine_that_raises_whatever_when_it_is_imported(
+    backend: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """OpenVINO 2026.4 raises FileNotFoundError where the current folder is gone: `auto` goes on to the next one."""
+    from tdnet_runtime import backends
+
+    def broken(_: str) -> None:
+        raise FileNotFoundError(2, "No such file or directory")
+
+    loaded = importlib.import_module(f"tdnet_runtime.backends.{backend}")
+    monkeypatch.setattr(loaded, "import_without_telemetry", broken)
+    reason = backends.unavailable(backend)
+    assert reason is not None
+    assert "does not load ([Errno 2] No such file or directory); install it" in reason
