@@ -55,6 +55,7 @@ PROGRAMS = {
     "tdnet-export": "tdnet_export:main",
     "tdnet-run": "tdnet_runtime.cli:run_main",
     "tdnet-inspect": "tdnet_runtime.cli:inspect_main",
+    "tdnet-doctor": "tdnet_runtime.cli:doctor_main",
     "tdnet-bench": "tdnet_bench:main",
 }
 

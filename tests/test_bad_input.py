@@ -237,7 +237,8 @@ EMPTY = {
     "tdnet-run": ["--engine", "--input", "--labels", "--colors", "--overlay", "--json"],
     "tdnet-bench": ["--engine", "--ckpt", "--input", "--labels", "--json", "--html"],
     "tdnet-export": ["--ckpt", "--out", "--names", "--frames", "--calibration", "--rebuild"],
-    "tdnet-inspect": ["--extract"],
+    "tdnet-inspect": ["--extract", "--sha256"],
+    "tdnet-doctor": ["--engine", "--ros", "--sha256"],
 }
 
 

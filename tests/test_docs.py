@@ -28,7 +28,13 @@ from tdnet_runtime.memory import StreamMemory
 
 ROOT = Path(__file__).parents[1]
 STREAMING = ROOT / "docs" / "streaming.md"
-DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *ROOT.glob("docs/**/*.md")]
+DOCUMENTS = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "CHANGELOG.md",
+    ROOT / "SECURITY.md",
+    *ROOT.glob("docs/**/*.md"),
+]
 ERROR = re.compile(r"# (\w+Error): (.+)$", re.MULTILINE)
 NETWORKS = ("td2-psp50", "td4-psp18")
 """Played by `tdnet50.plan`, in tiny."""

@@ -60,6 +60,8 @@ FIRST_MISSING = {
     "tdnet-inspect": "cli",
 }
 """Console scripts, and the extra that each one's error installs."""
+NEED_NONE = {"tdnet-doctor"}
+"""Console scripts that work without any: what is missing is what they tell."""
 
 BLOCK = f"""
 import sys
@@ -214,7 +216,14 @@ except ImportError as error:
 
 
 def test_all_scripts_are_known_here() -> None:
-    assert _scripts().keys() == FIRST_MISSING.keys()
+    assert _scripts().keys() == FIRST_MISSING.keys() | NEED_NONE
+
+
+def test_the_doctor_works_without_any_extra(python: Callable[..., subprocess.CompletedProcess[str]]) -> None:
+    """As text without Rich; the children that try things are not blocked."""
+    done = python(f"{BLOCK}\nfrom tdnet_runtime.cli import doctor_main; doctor_main()")
+    assert done.stderr == ""
+    assert re.search(r"^ok +Processor and memory: cores: \d+ of \d+", done.stdout, re.MULTILINE), done.stdout
 
 
 @pytest.mark.parametrize("arguments", [(), ("--help",)], ids=["bare", "help"])

@@ -95,6 +95,7 @@ CASES = (
         needs=("tensorrt_rtx", "polygraphy"),
     ),
     Case("inspect", "tdnet-inspect", lambda given: [given.bundle, "--extract", "members"]),
+    Case("doctor", "tdnet-doctor", lambda given: ["--engine", given.bundle]),
     *(
         Case(
             f"run-{backend}",

@@ -65,7 +65,12 @@ def run_benchmark(options: BenchOptions, *, phase: Phase, pace: Pace = DEFAULT_P
     label_images = LabelImages(options.labels) if options.labels is not None else None
     with ExitStack() as stack:
         lineup = Lineup(
-            options.engine, ckpt=asked.ckpt, threads=options.threads, stack=stack, warm_up=pace.warm_up
+            options.engine,
+            sha256=options.sha256,
+            ckpt=asked.ckpt,
+            threads=options.threads,
+            stack=stack,
+            warm_up=pace.warm_up,
         )
         subject, rivals = lineup.open_subject(asked.rivals)
         segmenter = subject.segmenter

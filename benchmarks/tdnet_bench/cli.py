@@ -20,6 +20,7 @@ from tdnet_bench.views.html.page import require_libraries, write_page
 from tdnet_bench.views.progress import progress_bars
 from tdnet_bench.views.report import report_from_comparison, report_from_document
 from tdnet_runtime.backends.cpu_count import usable_cpus
+from tdnet_runtime.cli.pinning import Sha256
 from tdnet_runtime.errors import OptionError
 from tdnet_runtime.extras import one_line
 from tdnet_runtime.sources.source_url import hide_password
@@ -110,6 +111,7 @@ def bench(
             min=0, help="Open so many further streams of each bundle side in the end: their memory."
         ),
     ] = 0,
+    sha256: Sha256 = None,
 ) -> None:
     """Time a bundle frame by frame beside its peers, on the same frames in one run."""
     if context.invoked_subcommand is not None:
@@ -134,6 +136,7 @@ def bench(
         peers=tuple(peer or ()),
         roofline=roofline,
         streams=streams,
+        sha256=sha256,
     )
     if options.html is not None:
         require_libraries()  # before the run, not after it

@@ -39,6 +39,7 @@ class BenchOptions:
     peers: tuple[str, ...] = ()
     roofline: bool = False
     streams: int = 0
+    sha256: str | None = None
 
     def __post_init__(self) -> None:
         numbers = (

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import threading
 from collections.abc import Mapping
 from io import BufferedReader
@@ -17,7 +18,8 @@ from tdnet_runtime.atomic_file import atomic_file
 from tdnet_runtime.bundle_writer import write_bundle
 from tdnet_runtime.bundle_zip import data_offset, open_file, read_directory, read_manifest
 from tdnet_runtime.closeable import Closeable
-from tdnet_runtime.errors import BundleDigestError, BundleError, BundleFormatError
+from tdnet_runtime.errors import BundleDigestError, BundleError, BundleFormatError, OptionError
+from tdnet_runtime.extras import one_line
 from tdnet_runtime.forks import ForkBound
 from tdnet_runtime.manifest import Manifest, decode_manifest
 from tdnet_runtime.member_names import MANIFEST_NAME
@@ -25,6 +27,7 @@ from tdnet_runtime.member_names import MANIFEST_NAME
 __all__ = ["Bundle", "extract", "write_bundle"]
 
 _CHUNK_BYTES = 1 << 20
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 class Bundle(Closeable, ForkBound):
@@ -35,7 +38,8 @@ class Bundle(Closeable, ForkBound):
     Attributes:
         path: the file, as it was given.
         manifest: what the bundle says about itself.
-        digest: SHA-256 (hexadecimal) of `manifest.json`; it covers all members through their digests.
+        digest: SHA-256 (hexadecimal) of `manifest.json`; it covers all members through their digests. The file's own is
+            `file_sha256`.
     """
 
     fork_error = BundleError
@@ -58,18 +62,30 @@ class Bundle(Closeable, ForkBound):
         self._lock = threading.Lock()  # of the file's position
 
     @classmethod
-    def open(cls, path: str | os.PathLike[str]) -> Bundle:
+    def open(cls, path: str | os.PathLike[str], *, sha256: str | None = None) -> Bundle:
         """Open the bundle at `path` and verify all of it, in chunks of 1 MiB.
 
+        Args:
+            path: the `*.plan` file.
+            sha256: of the whole file, as `sha256sum` prints it: another file is refused before anything in it is parsed.
+                None for any file.
+
         Raises:
+            OptionError: `sha256` is no such digest.
             BundleError: there is no such file, or it may not be read.
             BundleFormatError: not a bundle, not whole, or not safe to read.
-            BundleDigestError: a member is not what the manifest says.
+            BundleDigestError: the file is not the one of `sha256`, or a member is not what the manifest says.
             BundleVersionError: the manifest's schema is not one that is read here.
         """
         path = Path(path)
+        expected = None if sha256 is None else _checked_sha256(sha256)
         file = open_file(path)
         try:
+            if expected is not None and (found := _file_sha256(file)) != expected:
+                raise BundleDigestError(
+                    f"the file has SHA-256 {found}, {expected} was asked for (of the whole file, as sha256sum prints "
+                    f"it): it is another bundle, or damaged; nothing in it was read: {str(path)!r}"
+                )
             return cls._verified(path, file)
         except OSError as error:
             file.close()
@@ -87,7 +103,9 @@ class Bundle(Closeable, ForkBound):
         try:
             manifest = decode_manifest(encoded)
         except BundleError as error:
-            raise type(error)(f"{error}: {str(path)!r}") from error
+            raise type(error)(
+                f"{one_line(str(error))}: {str(path)!r}"
+            ) from error  # a stranger's words are in it
         present = entries.keys() - {MANIFEST_NAME}
         if absent := sorted(manifest.members.keys() - present):
             raise BundleFormatError(
@@ -141,6 +159,23 @@ class Bundle(Closeable, ForkBound):
             ) from error
         self._check_digest(member, hashlib.sha256(data).hexdigest())
         return data
+
+    def file_sha256(self) -> str:
+        """SHA-256 (hexadecimal) of the whole file, as `sha256sum` prints it and `open` takes it; reads all of it.
+
+        Raises:
+            BundleError: the bundle is closed, the file cannot be read any more, or this is a forked child.
+        """
+        self.require_own_process("file_sha256()")
+        if self._file.closed:
+            raise BundleError(f"file_sha256(): the bundle is closed; ask before: {str(self.path)!r}")
+        try:
+            with self._lock:
+                return _file_sha256(self._file)
+        except OSError as error:
+            raise BundleError(
+                f"reading the bundle failed: {error.strerror or error}: {str(self.path)!r}"
+            ) from error
 
     def close(self) -> None:
         """Close the file. Safe to call twice; `manifest` and `digest` stay. Nothing in a forked child."""
@@ -201,6 +236,25 @@ def extract(bundle: Bundle, directory: str | os.PathLike[str]) -> list[Path]:
             ) from error
         raise
     return written
+
+
+def _checked_sha256(text: str) -> str:
+    """`text` in lower case, where it is a digest."""
+    digest = text.strip().lower() if isinstance(text, str) else ""
+    if not _SHA256.fullmatch(digest):
+        raise OptionError(
+            f"sha256 is {text!r}; expected the 64 hexadecimal digits that sha256sum prints for the bundle's file"
+        )
+    return digest
+
+
+def _file_sha256(file: BufferedReader) -> str:
+    """Of all bytes of `file`."""
+    digest, chunk = hashlib.sha256(), memoryview(bytearray(_CHUNK_BYTES))
+    file.seek(0)
+    while count := file.readinto(chunk):
+        digest.update(chunk[:count])
+    return digest.hexdigest()
 
 
 def _some(names: list[str]) -> str:

@@ -12,7 +12,7 @@
     │   └── ParityError        the exported graphs do not compute what PyTorch computes
     ├── BundleError            a bundle that cannot be trusted
     │   ├── BundleFormatError  not a bundle: truncated, not a zip, unsafe names, wrong JSON types
-    │   ├── BundleDigestError  a member is not what the manifest says
+    │   ├── BundleDigestError  a member is not what the manifest says, or the file not the one that was asked for
     │   └── BundleVersionError written in a schema that this version does not read
     ├── BackendError           an inference engine is absent or failed
     ├── FrameError             a frame of the wrong type, shape or size
@@ -86,7 +86,7 @@ class BundleFormatError(BundleError):
 
 
 class BundleDigestError(BundleError):
-    """A member's size or SHA-256 is not what the manifest says."""
+    """A member's size or SHA-256 is not what the manifest says, or the file's not what was asked for."""
 
 
 class BundleVersionError(BundleError):

@@ -49,6 +49,7 @@ class Segmenter(Closeable, ForkBound):
         backend: str = "auto",
         precision: str | None = None,
         threads: int | None = None,
+        sha256: str | None = None,
     ) -> Segmenter:
         """Verify a bundle and load its graphs.
 
@@ -60,13 +61,14 @@ class Segmenter(Closeable, ForkBound):
                 on `openvino` `bf16` or `int8-bf16`; None for the best that the backend runs unasked (a GPU FP16, a CPU
                 FP32, INT8 where there is nothing else).
             threads: of the CPU for each graph; None for all that this process may use.
+            sha256: of the whole file, as `sha256sum` prints it: no other bundle is opened (SECURITY.md).
 
         Raises:
-            BundleError: the bundle cannot be trusted.
+            BundleError: the bundle cannot be trusted, or is not the one of `sha256`.
             BackendError: the engine is absent or cannot load the graphs, or there are none of that precision.
-            OptionError: no backend or precision of that name, or a thread count below 1.
+            OptionError: no backend or precision of that name, a thread count below 1, or no digest.
         """
-        bundle = Bundle.open(path)
+        bundle = Bundle.open(path, sha256=sha256)
         try:
             return cls(bundle, open_backend(backend, bundle, precision=precision, threads=threads))
         except BaseException:

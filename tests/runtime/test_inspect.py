@@ -320,6 +320,7 @@ def test_json_holds_the_whole_manifest(made_up_bundle: Path) -> None:
         assert described == {
             "path": str(made_up_bundle),
             "digest": bundle.digest,
+            "file_sha256": hashlib.sha256(made_up_bundle.read_bytes()).hexdigest(),
             "manifest": json.loads(bundle.read("manifest.json")),
         }
 

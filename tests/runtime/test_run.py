@@ -179,6 +179,7 @@ def test_options_reach_the_network_and_a_dry_run_leaves_nothing(tmp_path, networ
         "backend": "fake",
         "precision": "fp16",
         "threads": 3,
+        "sha256": None,
     }
     assert re.search(r"^frames +5$", out, re.MULTILINE)
     assert "PNG" not in out

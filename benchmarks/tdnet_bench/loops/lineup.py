@@ -52,8 +52,9 @@ class Lineup:
         threads: int,
         stack: ExitStack,
         warm_up: Callable[..., WarmUp] = warm_up,
+        sha256: str | None = None,
     ) -> None:
-        self._engine, self._ckpt, self._threads = engine, ckpt, threads
+        self._engine, self._ckpt, self._threads, self._sha256 = engine, ckpt, threads, sha256
         self._stack, self._warm_up = stack, warm_up
         self._subject: tuple[BundleSide, int] | None = None
         self._manifest: Manifest | None = None
@@ -127,7 +128,11 @@ class Lineup:
     def _bundle_side(self, request: Request, stack: ExitStack) -> BundleSide:
         segmenter = stack.enter_context(
             Segmenter.open(
-                self._engine, backend=request.name, precision=request.precision, threads=self._threads
+                self._engine,
+                backend=request.name,
+                precision=request.precision,
+                threads=self._threads,
+                sha256=self._sha256,
             )
         )
         backend = segmenter.backend

@@ -16,7 +16,7 @@ from tdnet_runtime.errors import BackendError, OptionError
 from tdnet_runtime.forks import obstacle_to_gpus, starting_engine
 from tdnet_runtime.preflight import SIGNED_INT8
 
-__all__ = ["AUTO_ORDER", "BACKENDS", "PRECISIONS", "open_backend"]
+__all__ = ["AUTO_ORDER", "BACKENDS", "PRECISIONS", "check_names", "obstacle", "open_backend", "unavailable"]
 
 logger = logging.getLogger(__name__)
 
@@ -73,22 +73,13 @@ def open_backend(
         isinstance(threads, bool) or not isinstance(threads, Integral) or threads < 1
     ):
         raise OptionError(f"threads is {threads!r}; expected 1 or more, or nothing for all available cores")
-    if name != "auto" and name not in BACKENDS:
-        raise OptionError(f"there is no backend {name!r}; known are: auto, {', '.join(BACKENDS)}")
-    if precision is not None and precision not in (*PRECISIONS, *bundle.manifest.precisions):
-        raise OptionError(f"there is no precision {precision!r}; known are: {', '.join(PRECISIONS)}")
+    check_names(name, bundle, precision=precision)
     reasons: dict[str, str] = {}
     for candidate in AUTO_ORDER if name == "auto" else (name,):
-        module = cast(BackendModule, importlib.import_module(f"{__name__}.{candidate.replace('-', '_')}"))
-        reason = (
-            _no_arithmetic(candidate, precision)
-            or (obstacle_to_gpus() if candidate in _ON_GPUS else None)
-            or module.unavailable()
-            or module.unsuited(bundle, precision=precision)
-        )
+        reason = obstacle(candidate, bundle, precision=precision)
         if reason is None:
             try:
-                backend = module.open_bundle(bundle, precision=precision, threads=threads)
+                backend = _module(candidate).open_bundle(bundle, precision=precision, threads=threads)
             except BackendError as error:
                 if name != "auto":
                     raise
@@ -102,6 +93,32 @@ def open_backend(
             return backend
         reasons[candidate] = reason
     raise BackendError(f"no backend can run this bundle here. {_listed(reasons)}")
+
+
+def check_names(name: str, bundle: Bundle, *, precision: str | None) -> None:
+    """Raise OptionError where there is no backend or precision of these names."""
+    if name != "auto" and name not in BACKENDS:
+        raise OptionError(f"there is no backend {name!r}; known are: auto, {', '.join(BACKENDS)}")
+    if precision is not None and precision not in (*PRECISIONS, *bundle.manifest.precisions):
+        raise OptionError(f"there is no precision {precision!r}; known are: {', '.join(PRECISIONS)}")
+
+
+def unavailable(name: str) -> str | None:
+    """Why the engine of the backend `name` cannot be used here, whatever the bundle, and the fix; None where it can."""
+    return (obstacle_to_gpus() if name in _ON_GPUS else None) or _module(name).unavailable()
+
+
+def obstacle(name: str, bundle: Bundle, *, precision: str | None) -> str | None:
+    """Why the backend `name` does not run `bundle` here, and the fix; None where nothing is known to speak against it."""
+    return (
+        _no_arithmetic(name, precision)
+        or unavailable(name)
+        or _module(name).unsuited(bundle, precision=precision)
+    )
+
+
+def _module(name: str) -> BackendModule:
+    return cast(BackendModule, importlib.import_module(f"{__name__}.{name.replace('-', '_')}"))
 
 
 def _no_arithmetic(candidate: str, precision: str | None) -> str | None:

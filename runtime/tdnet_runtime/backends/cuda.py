@@ -54,6 +54,8 @@ def unavailable() -> str | None:
                 f"{' and '.join(wheels)} is installed and does not load ({error}); install it anew: {_ANEW}"
             )
         return f"ONNX Runtime is not installed ({error}); install it with: pip install {_GPU_WHEEL}"
+    except Exception as error:  # whatever its libraries raise, another engine may do
+        return f"ONNX Runtime does not load ({error}); install it anew: {_ANEW}"
     if CUDA.name not in providers:
         if wheels == [_CPU_WHEEL, _GPU_WHEEL]:
             return (

@@ -127,7 +127,12 @@ def _run_subnet(path: PathSpec, arrays: _Arrays, classes: int) -> None:
 
 
 def _run_apm(path: PathSpec, arrays: _Arrays, classes: int) -> None:
-    total = int(arrays["value"].flat[0])
-    if arrays["warm"][0]:
-        total += sum(3**age * int(arrays[f"slot{read}_v"].flat[0]) for age, read in enumerate(path.reads))
+    try:
+        total = int(arrays["value"].flat[0])
+        if arrays["warm"][0]:
+            total += sum(3**age * int(arrays[f"slot{read}_v"].flat[0]) for age, read in enumerate(path.reads))
+    except KeyError as error:
+        raise BackendError(
+            f"the fake backend computes from value, warm and slots, and graph {path.apm!r} has no {error}"
+        ) from error
     arrays["labels"][...] = total % classes

@@ -50,9 +50,11 @@ _arena_registered = False
 def unavailable() -> str | None:
     """Why ONNX Runtime cannot be used here; None where it can."""
     try:
-        import_without_telemetry("onnxruntime")  # an extra: imported where it is needed
-    except ImportError as error:
+        _ = import_without_telemetry("onnxruntime").InferenceSession  # an extra: imported where it is needed
+    except (ImportError, AttributeError) as error:  # AttributeError: a folder that is left after an uninstall
         return f"ONNX Runtime is not installed ({error}); install it with: pip install 'tdnet-deploy[cpu]'"
+    except Exception as error:  # whatever its libraries raise, another engine may do
+        return f"ONNX Runtime does not load ({error}); install it again: pip install --force-reinstall onnxruntime"
     return None
 
 

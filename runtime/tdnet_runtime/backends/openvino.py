@@ -50,9 +50,11 @@ _DTYPES = {"u8": "uint8", "f16": "float16", "f32": "float32"}
 def unavailable() -> str | None:
     """Why OpenVINO cannot be used here; None where it can."""
     try:
-        import_without_telemetry("openvino")
-    except ImportError as error:
+        _ = import_without_telemetry("openvino").Core  # an extra: imported where it is needed
+    except (ImportError, AttributeError) as error:  # AttributeError: a folder that is left after an uninstall
         return f"OpenVINO is not installed ({error}); install it with: pip install 'tdnet-deploy[openvino]'"
+    except Exception as error:  # whatever its libraries raise, another engine may do
+        return f"OpenVINO does not load ({error}); install it again: pip install --force-reinstall openvino"
     return None
 
 

@@ -1,4 +1,4 @@
-"""Command lines of the runtime: `tdnet-run` and `tdnet-inspect`.
+"""Command lines of the runtime: `tdnet-run`, `tdnet-inspect` and `tdnet-doctor`.
 
 Importing this package needs none of its extras; the commands are imported when they are called.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from tdnet_runtime.extras import launch
 
-__all__ = ["inspect_main", "run_main"]
+__all__ = ["doctor_main", "inspect_main", "run_main"]
 
 
 def run_main() -> None:
@@ -18,3 +18,8 @@ def run_main() -> None:
 def inspect_main() -> None:
     """Console script `tdnet-inspect`."""
     launch("tdnet-inspect", "tdnet_runtime.cli.inspect:app", extra="cli")
+
+
+def doctor_main() -> None:
+    """Console script `tdnet-doctor`."""
+    launch("tdnet-doctor", "tdnet_runtime.cli.doctor:main", extra="cli")

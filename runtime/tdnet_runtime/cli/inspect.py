@@ -12,6 +12,7 @@ from rich.console import Console
 
 from tdnet_runtime.bundle import Bundle, extract
 from tdnet_runtime.cli.inspect_view import show_bundle
+from tdnet_runtime.cli.pinning import Sha256
 
 __all__ = ["app", "json_from_bundle"]
 
@@ -28,7 +29,7 @@ _EPILOG = """Examples:
 def inspect(
     bundle: Annotated[Path, typer.Argument(metavar="X.plan", help="Bundle to show.", show_default=False)],
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print the manifest, path and digest as JSON and nothing else.")
+        bool, typer.Option("--json", help="Print the manifest, path and digests as JSON and nothing else.")
     ] = False,
     directory: Annotated[
         Path | None,
@@ -39,9 +40,10 @@ def inspect(
             show_default=False,
         ),
     ] = None,
+    sha256: Sha256 = None,
 ) -> None:
     """Verify a bundle (*.plan) as the runtime would, and show all that it says about itself."""
-    with Bundle.open(bundle) as opened:
+    with Bundle.open(bundle, sha256=sha256) as opened:
         written = None if directory is None else extract(opened, directory)
         if as_json:
             typer.echo(json_from_bundle(opened), nl=False)
@@ -53,10 +55,11 @@ def inspect(
 
 
 def json_from_bundle(bundle: Bundle) -> str:
-    """The bundle's path, digest and manifest as JSON, in ASCII."""
+    """The bundle's path, digests and manifest as JSON, in ASCII."""
     described = {
         "path": str(bundle.path),
         "digest": bundle.digest,
+        "file_sha256": bundle.file_sha256(),
         "manifest": msgspec.to_builtins(bundle.manifest),
     }
     return json.dumps(described, indent=1) + "\n"

@@ -62,6 +62,7 @@ def _network(bundle: Bundle) -> Table:
     rows = {
         "bundle": str(bundle.path),
         "digest": bundle.digest,
+        "file SHA-256": bundle.file_sha256(),
         "network": f"{manifest.network}, {len(manifest.classes)} class{'es' * (len(manifest.classes) != 1)}, "
         + ("1 path" if len(manifest.paths) == 1 else f"{len(manifest.paths)} paths"),
         "channels": ", ".join(f"{name} {_widths(width)}" for name, width in manifest.widths.items()),

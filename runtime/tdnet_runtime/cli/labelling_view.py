@@ -45,5 +45,5 @@ def scaled(scale: float) -> str:
     """What is made of a pixel x first."""
     if scale == 1:
         return "x"
-    parts = round(1 / scale)
-    return f"x/{parts}" if scale == 1 / parts else f"{scale:.6g} x"
+    parts = round(1 / scale) if 1e-9 < scale < 1 else 0
+    return f"x/{parts}" if parts and scale == 1 / parts else f"{scale:.6g} x"

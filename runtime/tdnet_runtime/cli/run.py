@@ -11,6 +11,7 @@ from rich.console import Console
 
 from tdnet_runtime.cli.frame_progress import FrameProgress
 from tdnet_runtime.cli.interrupt import StopRequest, stop_on_interrupt
+from tdnet_runtime.cli.pinning import Sha256
 from tdnet_runtime.cli.run_document import forget_run_document, run_document, write_run_document
 from tdnet_runtime.cli.run_options import STDOUT, LabelOrientation, RunOptions, parse_camera_size
 from tdnet_runtime.cli.run_outputs import check_outputs, open_results, open_sinks
@@ -123,6 +124,7 @@ def run(
     threads: Annotated[
         int | None, typer.Option(min=1, help="CPU threads of the engine; all usable cores if not given.")
     ] = None,
+    sha256: Sha256 = None,
 ) -> None:
     """Segment a video, a folder of images, a camera or a robot's log. Without an output it only measures.
 
@@ -150,13 +152,18 @@ def run(
         backend=backend,
         precision=precision,
         threads=threads,
+        sha256=sha256,
     )
     with open_source(
         options.input, on_damage=options.on_damage, bit_depth=options.bit_depth, camera=options.camera
     ) as source:
         check_outputs(options, source)
         with Segmenter.open(
-            options.engine, backend=options.backend, precision=options.precision, threads=options.threads
+            options.engine,
+            backend=options.backend,
+            precision=options.precision,
+            threads=options.threads,
+            sha256=options.sha256,
         ) as segmenter:
             summary, stop = _run(options, source, segmenter)
             _tell(options, source, segmenter, summary)

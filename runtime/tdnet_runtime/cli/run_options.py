@@ -57,6 +57,7 @@ class RunOptions:
         backend: see `Segmenter.open`.
         precision: see `Segmenter.open`.
         threads: see `Segmenter.open`.
+        sha256: see `Segmenter.open`.
 
     Raises:
         OptionError: an output would destroy an input, or a value cannot be meant.
@@ -80,6 +81,7 @@ class RunOptions:
     backend: str = "auto"
     precision: str | None = None
     threads: int | None = None
+    sha256: str | None = None
 
     def __post_init__(self) -> None:
         for name, value in (("--max-frames", self.max_frames), ("--threads", self.threads)):

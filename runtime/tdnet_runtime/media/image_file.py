@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import struct
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +26,8 @@ DECODER_NOISE = re.compile(
 )
 """Lines by which libjpeg and libtiff tell of damage on stderr, while OpenCV gives the picture all the same."""
 
+_PNG = b"\x89PNG\r\n\x1a\n"
+_MOST_CLAIMED_BYTES = 1 << 26
 _PADDING = re.compile(r"Corrupt JPEG data: ([0-9]+) extraneous bytes before marker 0xd9")
 _PADDING_BYTES = 16  # USB cameras fill up before the end mark; the picture before it is whole
 
@@ -69,6 +72,8 @@ def decoded_image(data: bytes, *, name: str) -> ImageFile:
     """
     if not data:
         return _damaged("the file is empty (0 bytes)")
+    if (claimed := _most_claimed(data)) > len(data) + _MOST_CLAIMED_BYTES:
+        return _damaged(f"damaged: a part of it claims {claimed} bytes, all of it has {len(data)}")
     orientation, unmarked = orientation_and_unmarked(data)
     try:
         with held_stderr(DECODER_NOISE) as noise:
@@ -87,6 +92,19 @@ def decoded_image(data: bytes, *, name: str) -> ImageFile:
             f"reading an image: its samples are {bgr.dtype}; expected 8 or 16 bits without a sign, convert it: {name}"
         )
     return ImageFile(bgr=np.asarray(bgr, dtype=np.uint8), orientation=orientation, damage=damage)
+
+
+def _most_claimed(data: bytes) -> int:
+    """Bytes that the longest chunk of a PNG claims to have; 0 for other files.
+
+    OpenCV (5.0.0) gets memory for what is claimed, 4 GiB at most, before it looks whether the file has that.
+    """
+    place, most = len(_PNG), 0
+    while data.startswith(_PNG) and place + 8 <= len(data):
+        (claimed,) = struct.unpack_from(">I", data, place)
+        most = max(most, claimed)
+        place += claimed + 12
+    return most
 
 
 def damage_in(noise: list[str]) -> str | None:

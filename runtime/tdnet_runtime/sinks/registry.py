@@ -7,9 +7,10 @@ A new sink touches this table and its own module. Its class is called with a `So
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import cast
 
 from tdnet_runtime.errors import OptionError
@@ -17,7 +18,7 @@ from tdnet_runtime.extras import require
 from tdnet_runtime.sinks.sink import LiveSink, SinkNetwork
 from tdnet_runtime.sources.source_url import SourceUrl, scheme_of
 
-__all__ = ["SinkEntry", "check_sink", "open_sink", "register", "schemes", "sink_url"]
+__all__ = ["SinkEntry", "check_sink", "entries", "open_sink", "register", "schemes", "sink_url"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +47,11 @@ def register(
 ) -> None:
     """Add a kind of sink, or replace one; see `SinkEntry`."""
     _TABLE[scheme] = SinkEntry(opener=opener, extra=extra, params=frozenset(params), writes_file=writes_file)
+
+
+def entries() -> Mapping[str, SinkEntry]:
+    """The table, by scheme; not to be changed."""
+    return MappingProxyType(_TABLE)
 
 
 def schemes() -> list[str]:

@@ -7,9 +7,10 @@ A new source touches this table and its own module. Its class or function is cal
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, cast
 
 from tdnet_runtime.errors import MediaError, OptionError
@@ -23,7 +24,7 @@ from tdnet_runtime.sources.source_url import SourceUrl, hide_password, scheme_of
 if TYPE_CHECKING:
     from tdnet_runtime.media.camera import CameraRequest  # which imports OpenCV
 
-__all__ = ["SourceEntry", "SourceOptions", "is_live", "open_source", "register", "schemes"]
+__all__ = ["SourceEntry", "SourceOptions", "entries", "is_live", "open_source", "register", "schemes"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +91,11 @@ def register(
     """
     names = None if params is None else frozenset(params)
     _TABLE[scheme] = SourceEntry(opener=opener, extra=extra, params=names, live=live)
+
+
+def entries() -> Mapping[str, SourceEntry]:
+    """The table, by scheme; not to be changed."""
+    return MappingProxyType(_TABLE)
 
 
 def schemes() -> list[str]:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from tdnet_runtime.closeable import Closeable
 from tdnet_runtime.errors import MediaError, OptionError
+from tdnet_runtime.extras import one_line
 from tdnet_runtime.forks import ForkBound
 from tdnet_runtime.media.damage import DamageLog
 from tdnet_runtime.media.frames import Fact, SourceFrame
@@ -206,9 +207,11 @@ def _discovered(node: Node, topic: str, wait_s: float) -> tuple[MessageType, boo
     pictures = {kind.name for kind in _KINDS.values()}
     known = [f"{each.name} ({each.type_name})" for each in topics if each.type_name in pictures]
     others = [each.name for each in topics if each.type_name not in pictures]
-    raise MediaError(
-        f"opening a ROS 2 topic by {node.description}: {what}; pictures are on {_list(known)}; "
-        f"other topics: {_list(others)}"
+    raise MediaError(  # with names that are strangers'
+        one_line(
+            f"opening a ROS 2 topic by {node.description}: {what}; pictures are on {_list(known)}; "
+            f"other topics: {_list(others)}"
+        )
     )
 
 
