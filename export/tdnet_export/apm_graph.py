@@ -127,6 +127,6 @@ def write_labels(
     exact = writer.op("Cast", best, name="to_float", to=writer.onnx_dtype)
     writer.op("Cast", exact, name="to_uint8", as_output="labels", to=TensorProto.UINT8)
     if confidence and threshold is None:
-        write_softmax_confidence(writer, logits)
+        write_softmax_confidence(writer, logits, best, size=spec.input_size)
     elif confidence:
         write_sigmoid_confidence(writer, plane, best)

@@ -9,7 +9,7 @@ What sums, and in which type:
   of them cancels, so it is the product that the type of the sum hurts most.
 * LayerNormalization (over its plane), Softmax (over its axis) and Reduce… (over its axes) are
   reductions whose inner type is the engine's own affair.
-* Nothing else on the list of operators sums: MaxPool, ReduceMax, ArgMax and Greater compare.
+* Nothing else on the list of operators sums: MaxPool, ArgMax and Greater compare.
 """
 
 from __future__ import annotations
@@ -174,7 +174,7 @@ def _summed(node: onnx.NodeProto, types: dict[str, ValueType], constants: dict[s
         return math.prod(shape[_attribute(node, "axis", -1) :])
     if node.op_type == "Softmax":
         return shape[_attribute(node, "axis", -1)]
-    if node.op_type.startswith("Reduce") and node.op_type != "ReduceMax":
+    if node.op_type.startswith("Reduce"):
         return math.prod(shape) // math.prod(types[node.output[0]][1])
     if node.op_type == "MatMul":
         for name, axis in zip(node.input, (-1, -2), strict=True):

@@ -54,11 +54,12 @@ def tiny_clips():
 
 
 def confidence_graph():
-    """`confidence` of the logits [1, 5, 6, 8], FP32."""
+    """Labels' softmax shares of the logits [1, 5, 6, 8], FP32."""
     writer = GraphWriter("toy")
     writer.input(TensorSpec(name="logits", shape=(1, 5, 6, 8), dtype="float32"))
+    best = writer.op("ArgMax", "logits", axis=1, keepdims=0)
     spec = TensorSpec(name="confidence", shape=(1, 6, 8), dtype="uint8")
-    writer.output(write_softmax_confidence(writer, "logits"), spec)
+    writer.output(write_softmax_confidence(writer, "logits", best, size=(6, 8)), spec)
     return writer.model()
 
 

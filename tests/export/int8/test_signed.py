@@ -209,10 +209,10 @@ def test_the_twin_computes_what_the_signed_graph_does(by_hand, tiny_graphs):
 
 
 def test_confidence_is_the_same_beside_int8():
-    """In the newer opset the axes of all its reductions are inputs; its sum stays FP32."""
+    """The axes of its sum are an input in either opset."""
     model, found = confidence_graph(), half_signed_model(confidence_graph())
     onnx.checker.check_model(found, full_check=True)
-    assert [len(node.input) for node in found.graph.node if node.op_type.startswith("Reduce")] == [2, 2]
+    assert [len(node.input) for node in found.graph.node if node.op_type.startswith("Reduce")] == [2]
     logits = np.random.default_rng(0).normal(scale=4, size=(1, 5, 6, 8)).astype(np.float32)
     (wanted,), (got,) = (run(each, {"logits": logits}).values() for each in (model, found))
     share = np.exp(logits.max(1)) / np.exp(logits).sum(1)
