@@ -82,7 +82,7 @@ class DeviceStream(StreamBase):
         path, cold, index = self._advance(frame, view, size_hw)
         self._done_frames = max(self._done_frames, index + 1 - _ON_THEIR_WAY)
         labels = self._on_gpu.device_labels(index)
-        sure = self._on_gpu.device_labels(index, CONFIDENCE) if self._manifest.gives_confidence else None
+        sure = None if self._memory.confidence is None else self._on_gpu.device_labels(index, CONFIDENCE)
         return DeviceResult(labels, path, cold, index, stamp_ns, self._captured(), sure)
 
     @in_turn
