@@ -303,6 +303,11 @@ def test_processes(in_processes: Callable[[str], list[np.ndarray]], fresh: Fresh
     assert equal(in_processes("Processes/right/2"), fresh(LEFT) + fresh(RIGHT))
 
 
+def test_confidence(execute: Execute, fresh: Fresh) -> None:
+    """The bundle here was exported without."""
+    assert equal(execute("Confidence/plain/1")["masks"], fresh(CAMERA))
+
+
 def test_what_if(execute: Execute, fresh: Fresh) -> None:
     left = execute("What if?/plain/1")
     assert np.array_equal(left["plain"], fresh(CAMERA[:6])[-1])

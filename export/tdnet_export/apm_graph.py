@@ -14,6 +14,7 @@ import math
 
 from onnx import TensorProto
 
+from tdnet_export.confidence_graph import write_sigmoid_confidence, write_softmax_confidence
 from tdnet_export.identities import Array
 from tdnet_export.onnx_writer import GraphWriter
 from tdnet_export.ops import conv, reshape, resize
@@ -108,10 +109,13 @@ def logit(probability: float) -> float:
     return math.log(probability) - math.log1p(-probability)
 
 
-def write_labels(writer: GraphWriter, scores: str, *, spec: NetworkSpec, threshold: float | None) -> str:
+def write_labels(
+    writer: GraphWriter, scores: str, *, spec: NetworkSpec, threshold: float | None, confidence: bool = False
+) -> None:
     """Scores [1, K, h, w] → the value `logits` [1, K, H, W] → the output `labels`, uint8 [1, H, W].
 
-    The largest logit's class; with one class (K = 1), 1 where sigmoid(logit) is above `threshold`.
+    The largest logit's class; with one class (K = 1), 1 where sigmoid(logit) is above `threshold`. With
+    `confidence` also that output; see `confidence_graph`.
     """
     logits = resize(writer, scores, [1, spec.classes, *spec.input_size], name="upsample", as_output="logits")
     if threshold is None:
@@ -121,4 +125,8 @@ def write_labels(writer: GraphWriter, scores: str, *, spec: NetworkSpec, thresho
         best = writer.op("Greater", plane, writer.weight("threshold", logit(threshold)), name="above")
     # TensorRT converts to UINT8 from floats only (kUINT8 in NvInferRuntimeBase.h, 10.3 to 11.1).
     exact = writer.op("Cast", best, name="to_float", to=writer.onnx_dtype)
-    return writer.op("Cast", exact, name="to_uint8", as_output="labels", to=TensorProto.UINT8)
+    writer.op("Cast", exact, name="to_uint8", as_output="labels", to=TensorProto.UINT8)
+    if confidence and threshold is None:
+        write_softmax_confidence(writer, logits, best, size=spec.input_size)
+    elif confidence:
+        write_sigmoid_confidence(writer, plane, best)

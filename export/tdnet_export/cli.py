@@ -131,6 +131,13 @@ def export(
         ),
     ] = None,
     logits: Annotated[bool, typer.Option("--logits", help="Give the logits beside the labels.")] = False,
+    confidence: Annotated[
+        bool,
+        typer.Option(
+            "--confidence",
+            help="Give each label's softmax share beside it: uint8, 255 for all. Not calibrated.",
+        ),
+    ] = False,
     precision: Annotated[
         list[str] | None,
         typer.Option(
@@ -194,7 +201,7 @@ def export(
         "--memory-stride": memory_stride,
     }
     others |= {"--calibration": calibration, "--max-loss": max_loss}
-    others |= {"--names": names, "--logits": logits or None}
+    others |= {"--names": names, "--logits": logits or None, "--confidence": confidence or None}
     others |= {"--preprocessing": preprocessing, "--mean": mean, "--std": std, "--scale": scale}
     others |= {"--bgr": bgr or None, "--threshold": threshold}
     if verify is not None:
@@ -223,6 +230,7 @@ def export(
         names=names,
         frames=frames,
         logits=logits,
+        confidence=confidence,
         precisions=precisions,
         backends=backends,
         calibration=calibration,

@@ -29,6 +29,7 @@ class NetworkContract:
         spec: the network's shapes.
         memory_stride: n.
         logits: True where the labels' graphs also give `logits`.
+        confidence: True where they also give `confidence`.
         preprocessing: what the sub-networks do with their image first.
         threshold: with one class, the probability above which a pixel is labelled 1; None with more, for the argmax.
     """
@@ -36,6 +37,7 @@ class NetworkContract:
     spec: NetworkSpec
     memory_stride: int
     logits: bool = False
+    confidence: bool = False
     preprocessing: Preprocessing = IMAGENET
     threshold: float | None = None
 
@@ -106,8 +108,9 @@ class NetworkContract:
 
     @property
     def _results(self) -> tuple[TensorSpec, ...]:
-        labels = TensorSpec(name="labels", shape=(1, *self.spec.input_size), dtype="uint8")
-        return (labels, self._logits) if self.logits else (labels,)
+        names = ("labels", "confidence") if self.confidence else ("labels",)
+        maps = tuple(TensorSpec(name=name, shape=(1, *self.spec.input_size), dtype="uint8") for name in names)
+        return (*maps, self._logits) if self.logits else maps
 
     def _slots(self, path: PathSpec) -> tuple[TensorSpec, ...]:
         """The slots' tensors that the APM of `path` reads; the oldest entry's q never is."""

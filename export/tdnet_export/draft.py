@@ -89,6 +89,7 @@ def parity_summary(report: ParityReport) -> ParitySummary:
         worst_frame_agreement=report.worst_frame_agreement,
         logits_error=report.logits_error,
         class_loss=1 - report.worst_class.iou,
+        confidence_error=report.confidence_error,
         report=report_member(report.precision),
     )
 

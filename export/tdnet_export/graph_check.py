@@ -15,22 +15,40 @@ MAX_OPSET = 20
 MAX_IR_VERSION = 10
 
 OPERATORS = frozenset(
-    {"Add", "ArgMax", "Cast", "Concat", "Conv", "Div", "Gemm", "Greater", "LayerNormalization", "LeakyRelu"}
+    {
+        "Add",
+        "ArgMax",
+        "Cast",
+        "Concat",
+        "Conv",
+        "Div",
+        "Exp",
+        "GatherElements",
+        "Gemm",
+        "Greater",
+        "LayerNormalization",
+        "LeakyRelu",
+    }
     | {
         "MatMul",
         "Max",
         "MaxPool",
         "Mul",
+        "Neg",
         "ReduceL2",
         "ReduceMean",
+        "ReduceSum",
         "Relu",
         "Reshape",
         "Resize",
+        "Round",
+        "Sigmoid",
         "Slice",
         "Softmax",
         "Sqrt",
         "Sub",
         "Transpose",
+        "Where",
     }
 )
 """All operators that a graph may have."""

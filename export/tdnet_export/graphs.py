@@ -5,6 +5,8 @@ The tensors are the state contract's (`tdnet_runtime.manifest.StateSpec`):
     subnet{p}   image uint8 [1, H, W, 3] → query, value, memory_q, memory_k, memory_v
     apm{p}      query, value, slot{r}_q, slot{r}_k, slot{r}_v, warm → labels uint8 [1, H, W]
     psp101      image → labels
+
+Where they were asked for, `confidence` uint8 [1, H, W] and `logits` [1, K, H, W] come with the labels.
 """
 
 from __future__ import annotations
@@ -154,7 +156,13 @@ def _write_apm(writer: GraphWriter, job: GraphJob) -> None:
         writer, spec=spec, weights=weights, path=path, query="query", value="value", warm="warm"
     )
     scores = write_head(writer, value, spec=spec, weights=weights, path=path)
-    write_labels(writer, scores, spec=spec, threshold=job.contract.threshold)
+    write_labels(
+        writer,
+        scores,
+        spec=spec,
+        threshold=job.contract.threshold,
+        confidence=job.contract.confidence,
+    )
 
 
 def _write_per_frame(writer: GraphWriter, job: GraphJob) -> None:
@@ -164,4 +172,10 @@ def _write_per_frame(writer: GraphWriter, job: GraphJob) -> None:
     x = write_concatenated_pyramid(writer, features)
     with writer.scope("head"):
         scores = write_psp_head(writer, x, weights=weights, module="head.conv5", first=1)
-    write_labels(writer, scores, spec=spec, threshold=job.contract.threshold)
+    write_labels(
+        writer,
+        scores,
+        spec=spec,
+        threshold=job.contract.threshold,
+        confidence=job.contract.confidence,
+    )

@@ -40,6 +40,7 @@ class ExportOptions:
         names: file with class names; None for known or numbered ones.
         frames: video or folder for the proof; None for the rendered scene.
         logits: True to give the logits beside the labels.
+        confidence: True to give the label's softmax share beside it.
         precisions: of the graphs; none for FP32, and what the backends prefer. `int8` stands for `int8_fp16` too where
             engines are built.
         backends: that engines are built for.
@@ -62,6 +63,7 @@ class ExportOptions:
     names: Path | None = None
     frames: str | None = None
     logits: bool = False
+    confidence: bool = False
     precisions: tuple[str, ...] = ()
     backends: tuple[str, ...] = ()
     calibration: str | None = None

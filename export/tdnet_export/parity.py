@@ -2,7 +2,8 @@
 
 All sides see the same consecutive frames, each with its own memory, from the first cold frame on. The oracle runs
 once, and the graphs of every precision step beside it. After every frame all tensors are compared: Q, V, every slot of
-the memory, the recomposed V', the logits and the labels. A tensor's error is max |Δ| / std of the oracle's tensor.
+the memory, the recomposed V', the logits, the labels and, where the bundle gives it, the confidence. A tensor's error is
+max |Δ| / std of the oracle's tensor.
 
 V' is compared although it is inner, as the first tensor that shows what attention makes; without each
 channel's mean, which the LayerNorm after it removes and the graphs therefore do not keep.
@@ -19,9 +20,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from tdnet_export.parity_checks import Verdict, confusion, spread, tensor_error, where
+from tdnet_export.parity_checks import Verdict, confidence_parity, confusion, spread, tensor_error, where
 from tdnet_export.parity_report import (
     BOUNDS,
+    ConfidenceParity,
     FrameParity,
     ParityBounds,
     ParityReport,
@@ -30,7 +32,7 @@ from tdnet_export.parity_report import (
 )
 from tdnet_models import Network, ReferenceStream
 from tdnet_models.preprocessing import IMAGENET, Preprocessing
-from tdnet_models.reference import labels_of
+from tdnet_models.reference import labels_of, shares_of
 from tdnet_models.variants import KEY_WIDTH
 from tdnet_runtime import Result, Segmenter, Stream
 from tdnet_runtime.errors import ParityError
@@ -39,7 +41,7 @@ __all__ = ["Case", "prove_parity", "verdict_of"]
 
 Frame = npt.NDArray[np.uint8]
 
-_SCHEMA_VERSION = 2
+_SCHEMA_VERSION = 3
 _DIVERGED = "the exported graphs do not compute what PyTorch computes"
 _ADVICE = (
     "Nothing was written. Check that the preprocessing and the size are those of the training: other values may saturate "
@@ -105,7 +107,7 @@ def prove_parity(
     """
     oracle = _Oracle(network, memory_stride, preprocessing, threshold)
     with ExitStack() as stack:
-        sides = [_Side(case, oracle.labels, stack) for case in cases]
+        sides = [_Side(case, oracle.labels, threshold, stack) for case in cases]
         for done, frame in enumerate(frames, start=1):
             expected = oracle.push(frame)
             for side in sides:
@@ -186,7 +188,7 @@ class _Oracle:
 class _Side:
     """One case in step with the oracle."""
 
-    def __init__(self, case: Case, labels: int, stack: ExitStack) -> None:
+    def __init__(self, case: Case, labels: int, threshold: float | None, stack: ExitStack) -> None:
         segmenter = stack.enter_context(
             Segmenter.open(case.bundle, backend=case.backend, precision=case.precision)
         )
@@ -195,6 +197,7 @@ class _Side:
         self._stream: Stream = stack.enter_context(segmenter.stream())
         self._engine = f"{segmenter.backend.description}{case.terms}"
         self._names = frozenset(self._stream.tensor_names)
+        self._threshold = threshold
         self._confusion = np.zeros((labels, labels), dtype=np.int64)  # pixels [expected class, found class]
         self._frames: list[FrameParity] = []
 
@@ -215,6 +218,7 @@ class _Side:
             cold=result.cold,
             label_agreement=float((result.labels == expected.labels).mean()),
             errors=errors,
+            confidence=self._confidence(result, expected, errors["logits"]),
         )
         self.verdict.require_frame(figures)
         self._frames.append(figures)
@@ -233,6 +237,15 @@ class _Side:
             paths=path_parity(frames),
             classes=class_parity(self._confusion),
         )
+
+    def _confidence(self, result: Result, expected: _Expected, error: float) -> ConfidenceParity | None:
+        """Against PyTorch's share of the label that the graphs gave."""
+        if result.confidence is None:
+            return None
+        logits = torch.from_numpy(expected.logits.values)
+        shares = shares_of(logits, torch.from_numpy(result.labels), self._threshold).numpy()
+        off = error * expected.logits.spread
+        return confidence_parity(result.confidence, shares, logits_off=off, rounding=0.75 / 255)
 
     def _error(self, name: str, wanted: _Wanted, result: Result) -> float:
         found = self._stream.tensor(name)

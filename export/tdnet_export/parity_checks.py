@@ -7,12 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from tdnet_export.parity_report import FrameParity, ParityBounds, ParityReport
+from tdnet_export.parity_report import ConfidenceParity, FrameParity, ParityBounds, ParityReport
 from tdnet_runtime import Result
 from tdnet_runtime.errors import ParityError
 
 __all__ = [
     "Verdict",
+    "confidence_parity",
     "confusion",
     "required_frames",
     "spread",
@@ -72,6 +73,28 @@ def sum_of_squares(values: npt.NDArray[np.float64]) -> float:
     return float(np.einsum("i,i", values, values))
 
 
+def confidence_parity(
+    found: npt.NDArray[np.uint8],
+    wanted: npt.NDArray[np.floating],
+    *,
+    logits_off: float | None,
+    rounding: float,
+) -> ConfidenceParity:
+    """How far a frame's confidence is off.
+
+    Args:
+        found: as it came, at any pixels.
+        wanted: shares of the same labels there, 0 to 1.
+        logits_off: max |Δ| of the frame's logits; None where they are not known.
+        rounding: to steps of 1/255 half a step for each side that is rounded, and what arithmetic adds to it.
+    """
+    off = np.abs(found.astype(np.float32) / 255 - wanted)
+    allowed = 1.0 if logits_off is None else min(float(np.tanh(logits_off / 2)) + rounding, 1.0)
+    if not off.size:
+        return ConfidenceParity(mean=0.0, worst=0.0, allowed=allowed)
+    return ConfidenceParity(mean=float(off.mean(dtype=np.float64)), worst=float(off.max()), allowed=allowed)
+
+
 def confusion(
     expected: npt.NDArray[np.integer], found: npt.NDArray[np.uint8], classes: int
 ) -> npt.NDArray[np.int64]:
@@ -115,6 +138,16 @@ class Verdict:
             raise ParityError(
                 f"{self.diverged}: {where(figures)} is the first whose labels differ: {figures.label_agreement:.4%} "
                 f"agree, the bound is {self.bounds.min_label_agreement:.1%}. {self.advice}"
+            )
+
+        off = figures.confidence
+        if off is not None and not (
+            off.worst <= off.allowed and off.mean <= self.bounds.max_confidence_error
+        ):
+            raise ParityError(
+                f"{self.diverged}: {where(figures)} is the first whose confidence differs: by {off.mean:.4f} of its range "
+                f"in the mean, the bound is {self.bounds.max_confidence_error:.4f}, and by {off.worst:.4f} at worst, of "
+                f"which its logits explain {off.allowed:.4f}. {self.advice}"
             )
 
     def require_all(self, report: ParityReport) -> None:

@@ -11,6 +11,7 @@ __all__ = [
     "SCENE",
     "UNBOUNDED",
     "ClassParity",
+    "ConfidenceParity",
     "FrameParity",
     "ParityBounds",
     "ParityReport",
@@ -36,38 +37,70 @@ class ParityBounds(msgspec.Struct, frozen=True, kw_only=True):
         min_mean_agreement: share of equal labels, of all frames together.
         max_class_loss: 1 − IoU with PyTorch's labels, of every class with at least 1 % of the pixels.
         max_error: max |Δ| / std of every tensor on every frame.
+        max_confidence_error: mean |Δ| of the confidence of every frame, where 1 is its whole range; how far a single
+            pixel may be off follows from the frame's logits (`ConfidenceParity`).
     """
 
     min_label_agreement: float
     min_mean_agreement: float
     max_class_loss: float
     max_error: float
+    max_confidence_error: float = 1.0
 
 
 BOUNDS = {
     "fp32": ParityBounds(
-        min_label_agreement=0.999, min_mean_agreement=0.999, max_class_loss=0.05, max_error=2e-3
+        min_label_agreement=0.999,
+        min_mean_agreement=0.999,
+        max_class_loss=0.05,
+        max_error=2e-3,
+        max_confidence_error=1 / 255,
     ),
     "fp16": ParityBounds(
-        min_label_agreement=0.96, min_mean_agreement=0.98, max_class_loss=0.06, max_error=0.25
+        min_label_agreement=0.96,
+        min_mean_agreement=0.98,
+        max_class_loss=0.06,
+        max_error=0.25,
+        max_confidence_error=0.02,
     ),
     "int8": ParityBounds(
-        min_label_agreement=0.96, min_mean_agreement=0.98, max_class_loss=0.12, max_error=4.0
+        min_label_agreement=0.96,
+        min_mean_agreement=0.98,
+        max_class_loss=0.12,
+        max_error=4.0,
+        max_confidence_error=0.1,
     ),
 }
 BOUNDS["int8_fp16"] = BOUNDS["int8"]
 """By precision. FP16's hold for weights that were never trained, whose classes are nearly tied everywhere.
-INT8's hold for trained ones on footage like the calibration's; its tensors are off by single positions."""
+INT8's hold for trained ones on footage like the calibration's; its tensors are off by single positions.
+Rounding to steps of 1/255 alone costs the confidence a quarter of a step in the mean."""
 
 
-class FrameParity(msgspec.Struct, frozen=True, kw_only=True):
-    """Figures of one frame: index, path, cold or not, label agreement, and each tensor's error."""
+class ConfidenceParity(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a frame's confidence is off, where 1 is its whole range.
+
+    Attributes:
+        mean: of |Δ|.
+        worst: the largest |Δ|.
+        allowed: for `worst`: what its logits explain. Where none is off by more than δ, no share of a softmax or sigmoid
+            moves by more than tanh(δ/2); and what rounding costs comes to that. 1 where the logits are not known.
+    """
+
+    mean: float
+    worst: float
+    allowed: float
+
+
+class FrameParity(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Figures of one frame: index, path, cold or not, label agreement, each tensor's error, the confidence's if any."""
 
     frame: int
     path: int
     cold: bool
     label_agreement: float
     errors: dict[str, float]
+    confidence: ConfidenceParity | None = None
 
 
 class PathParity(msgspec.Struct, frozen=True, kw_only=True):
@@ -126,6 +159,11 @@ class ParityReport(msgspec.Struct, frozen=True, kw_only=True):
     def logits_error(self) -> float:
         """Largest max |Δlogits| / std of a frame."""
         return max(frame.errors["logits"] for frame in self.frames)
+
+    @property
+    def confidence_error(self) -> float | None:
+        """Mean |Δ| of the confidence in the worst frame, where 1 is its whole range; None where there is none."""
+        return max((frame.confidence.mean for frame in self.frames if frame.confidence), default=None)
 
     @property
     def worst_class(self) -> ClassParity:

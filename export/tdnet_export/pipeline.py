@@ -107,6 +107,7 @@ def bundle_from_checkpoint(
         spec=network.spec,
         memory_stride=options.memory_stride or network.spec.variant.memory_stride,
         logits=options.logits,
+        confidence=options.confidence,
         preprocessing=options.wanted_preprocessing,
         threshold=options.threshold_for(network.spec.classes),
     )

@@ -88,6 +88,10 @@ FP32_ISLANDS: tuple[Island, ...] = (
         r"to_float|to_uint8",
         "labels: UINT8 comes from FLOAT as TensorRT's header has it, and next to nothing is converted",
     ),
+    Island(
+        r"confidence/(sum|share|steps|round|to_uint8)",
+        "shares near 1 are 255 over a sum of 1 and of parts that FP16 does not add to it; before and after, UINT8 as above",
+    ),
 )
 
 

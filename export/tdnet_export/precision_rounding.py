@@ -15,7 +15,9 @@ from tdnet_export.precision_check import value_types
 
 __all__ = ["rounding_model"]
 
-_EXACT = frozenset({"Concat", "DequantizeLinear", "MaxPool", "Relu", "Reshape", "Slice", "Transpose"})
+_EXACT = frozenset(
+    {"Concat", "DequantizeLinear", "GatherElements", "MaxPool", "Relu", "Reshape", "Slice", "Transpose"}
+)
 """Operators whose results are among their inputs, or 0; and steps of INT8, which engines multiply as they are."""
 
 

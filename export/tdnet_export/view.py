@@ -118,6 +118,12 @@ def show_summary(summary: ExportSummary, console: Console) -> None:
             note = f"PROVES LITTLE: labels that are all {name!r} would pass, too; show it more classes: --frames CLIP"
             table.add_row("", escape(note), style="yellow")
         table.add_row("  max |Δlogits|/std", f"{report.logits_error:.1e} (bound {bound})")
+        if report.confidence_error is not None:
+            allowed = f"{report.bounds.max_confidence_error:.4f}"
+            table.add_row(
+                "  confidence off by",
+                f"{report.confidence_error:.4f} of its range in the mean (bound {allowed})",
+            )
     for spec in manifest.engines:
         _add_engines(table, manifest, spec, summary.never_run)
     table.add_row("time", f"{summary.total_seconds:.1f} s, {summary.proof_seconds:.1f} s of it the proof")

@@ -16,7 +16,7 @@ from tdnet_models.preprocessing import IMAGENET, Preprocessing
 from tdnet_models.tdnet import Features, MemoryEntry, Network, PerFrameNetwork
 from tdnet_runtime.errors import FrameError
 
-__all__ = ["FrameTrace", "ReferenceStream", "labels_of"]
+__all__ = ["FrameTrace", "ReferenceStream", "labels_of", "shares_of"]
 
 
 def labels_of(logits: torch.Tensor, threshold: float | None = None) -> torch.Tensor:
@@ -34,6 +34,23 @@ def labels_of(logits: torch.Tensor, threshold: float | None = None) -> torch.Ten
         # max() instead of argmax(): 65 against 142 ms at 19×769×1537 on 2 threads, torch 2.13
         return logits.max(0).indices.to(torch.uint8)
     return (torch.sigmoid(logits[0]) > threshold).to(torch.uint8)
+
+
+def shares_of(logits: torch.Tensor, labels: torch.Tensor, threshold: float | None = None) -> torch.Tensor:
+    """The probability that the network gives to each pixel's label; not calibrated.
+
+    Args:
+        logits: [K, H, W].
+        labels: uint8 [H, W], the logits' own or others.
+        threshold: for K = 1 (a sigmoid head) as in `labels_of`; only whether there is one matters.
+
+    Returns:
+        [H, W], 0 to 1, a new tensor of the logits' dtype: shares of the softmax, or of the sigmoid and what is left of 1.
+    """
+    if threshold is None:
+        return logits.softmax(0).gather(0, labels.long()[None])[0]
+    foreground = torch.sigmoid(logits[0])
+    return torch.where(labels.bool(), foreground, 1 - foreground)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from typing import Any
 from tdnet_runtime.backends.base import DeviceSession
 from tdnet_runtime.errors import FrameError
 from tdnet_runtime.gpu.labels import DeviceLabels
-from tdnet_runtime.manifest import Manifest
+from tdnet_runtime.manifest import CONFIDENCE, Manifest
 from tdnet_runtime.stream_base import StreamBase, StreamSnapshot, StreamState
 from tdnet_runtime.turn import in_turn
 
@@ -28,6 +28,7 @@ class DeviceResult:
         frame_index: see `Result`.
         stamp_ns: see `Result`.
         captured: see `Result`.
+        confidence: uint8 [H, W] on the GPU, as the labels are, where the bundle was exported with confidence; else None.
     """
 
     labels: DeviceLabels
@@ -36,6 +37,7 @@ class DeviceResult:
     frame_index: int
     stamp_ns: int | None
     captured: bool | None
+    confidence: DeviceLabels | None = None
 
 
 class DeviceStream(StreamBase):
@@ -80,7 +82,8 @@ class DeviceStream(StreamBase):
         path, cold, index = self._advance(frame, view, size_hw)
         self._done_frames = max(self._done_frames, index + 1 - _ON_THEIR_WAY)
         labels = self._on_gpu.device_labels(index)
-        return DeviceResult(labels, path, cold, index, stamp_ns, self._captured())
+        sure = None if self._memory.confidence is None else self._on_gpu.device_labels(index, CONFIDENCE)
+        return DeviceResult(labels, path, cold, index, stamp_ns, self._captured(), sure)
 
     @in_turn
     def synchronize(self) -> None:

@@ -15,6 +15,7 @@ from tdnet_runtime.errors import BundleFormatError, BundleVersionError
 from tdnet_runtime.manifest_content import ManifestContent
 from tdnet_runtime.manifest_engines import EngineMember, EngineProof, EngineSpec
 from tdnet_runtime.manifest_parts import (
+    CONFIDENCE,
     IMAGE,
     LABELS,
     SHA256,
@@ -32,6 +33,7 @@ from tdnet_runtime.manifest_parts import (
 from tdnet_runtime.manifest_rules import check_manifest
 
 __all__ = [
+    "CONFIDENCE",
     "IMAGE",
     "LABELS",
     "OLDEST_SCHEMA_VERSION",
@@ -54,7 +56,7 @@ __all__ = [
     "encode_manifest",
 ]
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 OLDEST_SCHEMA_VERSION = 1
 
 # A nesting of thousands of brackets ends in RecursionError.

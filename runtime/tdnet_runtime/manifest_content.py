@@ -8,6 +8,7 @@ import msgspec
 
 from tdnet_runtime.manifest_engines import EngineSpec
 from tdnet_runtime.manifest_parts import (
+    CONFIDENCE,
     ClassSpec,
     GraphSpec,
     InputSpec,
@@ -79,6 +80,11 @@ class ManifestContent(Strict, frozen=True, kw_only=True):
     def channels(self) -> int:
         """K of the logits: 1 with a threshold, else one for each class."""
         return len(self.classes) if self.threshold is None else 1
+
+    @property
+    def gives_confidence(self) -> bool:
+        """True where every frame has `confidence` beside its labels."""
+        return any(tensor.name == CONFIDENCE for graph in self.graphs for tensor in graph.outputs)
 
     def at(self, precision: str) -> Self:
         """The same contract with the tensors of `precision`: those of the graphs and of the memory."""

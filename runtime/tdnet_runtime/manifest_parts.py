@@ -8,6 +8,7 @@ import re
 import msgspec
 
 __all__ = [
+    "CONFIDENCE",
     "IMAGE",
     "LABELS",
     "LOGITS",
@@ -32,6 +33,7 @@ _NAME = re.compile(r"[a-z][a-z0-9_]*")
 IMAGE = "image"
 LABELS = "labels"
 LOGITS = "logits"
+CONFIDENCE = "confidence"
 WARM = "warm"
 """Tensors that have a part of their own; see `GraphSpec`."""
 SIZE_FROM_SINCE = 3
@@ -72,8 +74,9 @@ class GraphSpec(Strict, frozen=True, kw_only=True):
     The dtypes are FP32's; where another precision has others, `Manifest.dtypes` says so.
 
     A sub-network's one input is `image` (see `InputSpec`). The last graph of a path gives `labels`,
-    uint8 [1, height, width]. An APM's inputs are outputs of its sub-network by the same name, slots and
-    `warm` (see `StateSpec`). Graphs share tensors of one name, which therefore are alike everywhere.
+    uint8 [1, height, width]. Beside them it may give `logits`, and (since schema 4) `confidence`, uint8 like the labels:
+    each label's share among the classes, 255 for 1. An APM's inputs are outputs of its sub-network by the same name,
+    slots and `warm` (see `StateSpec`). Graphs share tensors of one name, which therefore are alike everywhere.
     """
 
     name: str
@@ -228,6 +231,8 @@ class ParitySummary(Strict, frozen=True, kw_only=True):
         class_loss: largest loss of a class, 1 − IoU with PyTorch's labels over all frames, among the
             classes with at least 1 % of the pixels; None where it was not measured (schema 1).
         report: member with the figures for each frame, path and tensor.
+        confidence_error: mean |Δ| of the confidence in the worst frame, where 1 is its whole range; None where the bundle
+            has none.
     """
 
     frames: int
@@ -237,6 +242,7 @@ class ParitySummary(Strict, frozen=True, kw_only=True):
     logits_error: float
     report: str
     class_loss: float | None = None
+    confidence_error: float | None = None
 
     def __post_init__(self) -> None:
         worst, overall = self.worst_frame_agreement, self.label_agreement
@@ -246,3 +252,5 @@ class ParitySummary(Strict, frozen=True, kw_only=True):
                 f"parity over {self.frames} frames with label agreement {overall}, worst frame {worst}, "
                 f"logits error {self.logits_error} is not possible"
             )
+        if self.confidence_error is not None and not 0 <= self.confidence_error <= 1:
+            raise ValueError(f"parity with a confidence error of {self.confidence_error}, outside 0 to 1")

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from tdnet_runtime.manifest_content import ManifestContent
 from tdnet_runtime.manifest_engines import EngineMember, EngineSpec
 from tdnet_runtime.manifest_parts import (
+    CONFIDENCE,
     IMAGE,
     LABELS,
     LOGITS,
@@ -53,6 +54,7 @@ def check_manifest(manifest: ManifestContent) -> None:
     _check_graphs(manifest)
     _check_tensors(manifest)
     _check_schedule(manifest)
+    _check_results(manifest)
     _check_dtypes(manifest)
     for typed in map(manifest.at, ("fp32", *manifest.dtypes)):
         for path in typed.paths:
@@ -98,6 +100,17 @@ def _check_tensors(manifest: ManifestContent) -> None:
                 or (name.startswith("memory_") and name not in memory)
             ):
                 raise ValueError(f"graph {graph.name!r} gives {name!r}, which is not a graph's to give")
+
+
+def _check_results(manifest: ManifestContent) -> None:
+    """What may come with the labels comes with all of them: one path's would be shown with another's."""
+    last = {path.apm or path.subnet for path in manifest.paths}
+    for name in (CONFIDENCE, LOGITS):
+        givers = {
+            graph.name for graph in manifest.graphs if name in {tensor.name for tensor in graph.outputs}
+        }
+        if givers and givers != last:
+            raise ValueError(f"{name!r} is given by {sorted(givers)}, expected {sorted(last)}, or none")
 
 
 def _check_dtypes(manifest: ManifestContent) -> None:
@@ -176,12 +189,14 @@ def _check_wiring(manifest: ManifestContent, path: PathSpec) -> None:
             _check_source(subnet, f"memory_{tensor.name}", tensor, subnet.outputs)
         _check_apm(manifest, path, subnet, last)
     outputs = {tensor.name: tensor for tensor in last.outputs}
-    labels, logits = outputs.get(LABELS), outputs.get(LOGITS)
-    if labels is None or (labels.shape, labels.dtype) != ((1, height, width), "uint8"):
-        raise ValueError(
-            f"graph {last.name!r} gives {_listed(last.outputs)}, "
-            f"expected {LABELS} uint8 [1, {height}, {width}]"
-        )
+    for name in (LABELS, CONFIDENCE):
+        found = outputs.get(name)
+        missing = found is None and name == LABELS
+        if missing or (found and (found.shape, found.dtype) != ((1, height, width), "uint8")):
+            raise ValueError(
+                f"graph {last.name!r} gives {_listed(last.outputs)}, expected {name} uint8 [1, {height}, {width}]"
+            )
+    logits = outputs.get(LOGITS)
     if logits is not None and logits.shape != (1, manifest.channels, height, width):
         raise ValueError(
             f"graph {last.name!r} gives {_listed([logits])}, expected [1, {manifest.channels}, {height}, {width}] for "

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tdnet_runtime.backends.base import Binding, Buffer, Program, Session
-from tdnet_runtime.manifest import Manifest, PathSpec, TensorSpec
+from tdnet_runtime.manifest import CONFIDENCE, IMAGE, LABELS, WARM, Manifest, PathSpec, TensorSpec
 
 __all__ = ["StreamMemory", "is_cold", "path_index"]
 
@@ -40,14 +40,16 @@ class StreamMemory:
     Attributes:
         image: uint8 [1, H, W, 3], to be filled before `run`.
         labels: uint8 [1, H, W], filled by `run`.
+        confidence: uint8 [1, H, W], filled by `run`; None where the bundle has none.
     """
 
     def __init__(self, manifest: Manifest, session: Session) -> None:
         self._manifest = manifest
         self._buffers: dict[str, Buffer] = {}
         self._allocate(session)
-        self.image = self._buffers["image"]
-        self.labels = self._buffers["labels"]
+        self.image = self._buffers[IMAGE]
+        self.labels = self._buffers[LABELS]
+        self.confidence = self._buffers.get(CONFIDENCE)
         self._programs: tuple[Program, ...] = tuple(
             session.prepare(self._bindings(path)) for path in manifest.paths
         )
@@ -103,7 +105,7 @@ class StreamMemory:
         """Let go of all buffers and programs, which hold the engine's weights; nothing works afterwards."""
         self._programs = ()
         self._buffers = {}
-        del self.image, self.labels
+        del self.image, self.labels, self.confidence
 
     def _slot_names(self) -> list[str]:
         return [
@@ -114,7 +116,7 @@ class StreamMemory:
 
     def _allocate(self, session: Session) -> None:
         """One buffer for each distinct tensor: paths share image, query, value, warm and the results."""
-        visible = ("image", "labels", "logits", "warm")
+        visible = (IMAGE, LABELS, CONFIDENCE, "logits", WARM)
         for path in self._manifest.paths:
             for graph in _graphs_of(path):
                 for spec in (*self._manifest.graph(graph).inputs, *self._manifest.graph(graph).outputs):

@@ -128,7 +128,7 @@ class Resizer:
             self._cv2.resize(frame, (width, height), dst=image, interpolation=self._cv2.INTER_LINEAR)
 
     def take(self, labels: npt.NDArray[Any], out: Frame) -> None:
-        """Network labels [h, w] → labels [H, W] of the frame: nearest, pixel centres aligned."""
+        """Labels or their confidence, network [h, w] → frame [H, W]: nearest, pixel centres aligned."""
         if out.shape == self._size_hw:
             np.copyto(out, labels)
         else:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tdnet_runtime.backends.base import Buffer
 from tdnet_runtime.preprocess import check_out
 from tdnet_runtime.stream_base import StreamBase, StreamSnapshot, StreamState
 from tdnet_runtime.turn import in_turn
@@ -35,6 +36,8 @@ class Result:
             else None; the caller's own array.
         captured: True where the frame was one launch of a captured CUDA graph, False where a GPU backend
             runs without (its log says why), None where there are no such graphs.
+        confidence: uint8 [H, W] of the frame's own size where the bundle was exported with confidence, else None: the
+            probability that the network gives to each label, 255 for 1; not calibrated. The caller's own array.
     """
 
     labels: npt.NDArray[np.uint8]
@@ -44,6 +47,7 @@ class Result:
     stamp_ns: int | None
     logits: npt.NDArray[np.float32] | None
     captured: bool | None = None
+    confidence: npt.NDArray[np.uint8] | None = None
 
 
 class Stream(StreamBase):
@@ -78,9 +82,25 @@ class Stream(StreamBase):
             check_out(out, size_hw)
         result = np.empty(size_hw, dtype=np.uint8) if out is None else out
         path, cold, index = self._advance(frame, view, size_hw)
-        labels, logits = self._memory.labels.host, self._memory.logits()
-        assert labels is not None  # allocated host-visible
-        self._resizer.take(labels[0], result)
+        logits = self._memory.logits()
+        self._take(self._memory.labels, result)
+        confidence = None
+        if self._memory.confidence is not None:
+            confidence = np.empty(size_hw, dtype=np.uint8)
+            self._take(self._memory.confidence, confidence)
         return Result(
-            result, path, cold, index, stamp_ns, None if logits is None else logits[0], self._captured()
+            labels=result,
+            path=path,
+            cold=cold,
+            frame_index=index,
+            stamp_ns=stamp_ns,
+            logits=None if logits is None else logits[0],
+            captured=self._captured(),
+            confidence=confidence,
         )
+
+    def _take(self, buffer: Buffer, out: npt.NDArray[np.uint8]) -> None:
+        """A map of the network's size, to the frame's."""
+        values = buffer.host
+        assert values is not None  # allocated host-visible
+        self._resizer.take(values[0], out)

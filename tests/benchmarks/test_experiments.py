@@ -39,6 +39,23 @@ def test_overhead_of_the_live_layer(tiny_bundle: Callable[[str], Path], tmp_path
         assert document["ways"][way]["p99"]["live_ms"] > 0
 
 
+def test_cost_of_confidence(
+    tiny_bundle: Callable[[str], Path], tiny_checkpoint: Callable[[str], Path], tmp_path: Path
+) -> None:
+    pytest.importorskip("onnxruntime")
+    from tdnet_export.options import ExportOptions
+    from tdnet_export.pipeline import bundle_from_checkpoint
+
+    sure, out = tmp_path / "sure.plan", tmp_path / "cost.json"
+    bundle_from_checkpoint(ExportOptions(checkpoint=tiny_checkpoint("td2-fa18"), out=sure, confidence=True))
+    words = [sys.executable, SCRIPTS / "confidence_cost.py", tiny_bundle("td2-fa18"), sure, out, "2"]
+    done = subprocess.run(words, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    document = json.loads(out.read_text())
+    assert {len(ms) for clocks in document["times"].values() for ms in clocks.values()} == {4}
+    assert document["summary"]["wall_ms"]["median_with"] > 0
+
+
 def test_a_paced_camera(tiny_bundle: Callable[[str], Path], tmp_path: Path) -> None:
     """Its exit code depends on how busy the machine is; what may not happen on any is looked at."""
     pytest.importorskip("onnxruntime")
@@ -76,6 +93,7 @@ def test_soak(tiny_bundle: Callable[[str], Path], tmp_path: Path, backend: str) 
     ("name", "arguments"),
     [
         ("ort_settings.py", "X.plan [ROUNDS]"),
+        ("confidence_cost.py", "WITHOUT.plan WITH.plan OUT.json [ROUNDS]"),
         ("live_overhead.py", "X.plan OUT.json [BLOCKS]"),
         ("live_paced.py", "X.plan OUT.json [SECONDS [HZ]]"),
         ("soak.py", "X.plan OUT.json [RESULTS [BACKEND [SEED]]]"),

@@ -1,5 +1,6 @@
 """The state contract follows from a network's shapes alone (spec §1–§3)."""
 
+import msgspec
 import pytest
 from tests.models.conftest import NETWORKS
 
@@ -67,6 +68,19 @@ def test_everything_read_is_written_and_the_other_way_round(name):
                 assert subnet[spec.name] == spec
     written = {(path.index, spec.name) for path in contract.paths for spec in contract.entry}
     assert read == written
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("logits", [False, True])
+def test_confidence_comes_with_the_labels(name, logits):
+    contract = contract_of(name, confidence=True, logits=logits)
+    last = {path.apm or path.subnet for path in contract.paths}
+    expected = ["labels", "confidence", *(["logits"] if logits else [])]
+    for graph in contract.graphs:
+        given = [spec.name for spec in graph.outputs]
+        assert given == expected if graph.name in last else "confidence" not in given
+        if graph.name in last:
+            assert graph.outputs[1] == msgspec.structs.replace(graph.outputs[0], name="confidence")
 
 
 @pytest.mark.parametrize("name", NETWORKS)

@@ -45,6 +45,7 @@ SHOWN = {
     "recomposed",
     "layer_norm/layernormalization/mean",
     "to_float",
+    "confidence/sum",
 }
 """A node of each island; each has a test of the island's reason below, which leaves it out by `without`."""
 
@@ -62,7 +63,7 @@ def tiny_jobs(tmp_path_factory):
 
     folder = tmp_path_factory.mktemp("precision")
 
-    def make(name, *, features=None, change=lambda state: None, stride=None):
+    def make(name, *, features=None, change=lambda state: None, stride=None, confidence=False):
         with pytest.MonkeyPatch.context() as patch:
             patch.setitem(TINY_FEATURES, name, features or TINY_FEATURES[name])
             state = tiny_state(name)
@@ -72,7 +73,9 @@ def tiny_jobs(tmp_path_factory):
         network = load_checkpoint(path, size=(49, 65) if name == "psp101" else None)
         path.unlink()
         contract = NetworkContract(
-            spec=network.spec, memory_stride=stride or network.spec.variant.memory_stride
+            spec=network.spec,
+            memory_stride=stride or network.spec.variant.memory_stride,
+            confidence=confidence,
         )
         return {job.name: job for job in graph_jobs(contract, Weights(network.state_dict()))}
 
@@ -219,7 +222,10 @@ def test_probed_values_are_fp32_and_change_no_label(plain_jobs):
 
 def test_every_island_is_in_a_network_and_has_its_test(plain_jobs):
     nodes = [
-        node.name for name in NETWORKS for job in plain_jobs(name).values() for node in job.write().graph.node
+        node.name
+        for name in NETWORKS
+        for job in plain_jobs(name, confidence=True).values()
+        for node in job.write().graph.node
     ]
     for island in FP32_ISLANDS:
         assert any(island.covers(node) for node in nodes), f"{island.nodes!r} matches no node of any network"
@@ -359,6 +365,25 @@ def test_labels_are_made_of_floats(plain_jobs):
         assert (last.op_type, value_types(half)[last.input[0]][0]) == ("Cast", FP32)
     other = half_precision_model(model, islands=without("to_float"))
     assert value_types(other)["to_float"][0] == FP16
+
+
+def test_the_classes_shares_are_summed_in_fp32(plain_jobs):
+    """Term by term as an engine may: FP16 adds nothing below 2⁻¹¹ to 1, and 255 classes of that are a share of 0.89."""
+    shares = np.array([1.0] + [2.0**-11] * 255, dtype=np.float16)
+    total = np.float16(0)
+    for share in shares:
+        total += share
+    assert (total, 1 / shares.astype(np.float32).sum()) == (1, pytest.approx(0.89, abs=0.001))
+    model = plain_jobs("td4-psp18", confidence=True)["apm1"].write()
+    for islands, kind in ((FP32_ISLANDS, FP32), (without("confidence/sum"), FP16)):
+        types = value_types(half_precision_model(model, islands=islands))
+        assert types["confidence/sum"][0] == kind
+    half = half_precision_model(model)
+    check_half(half)
+    types = value_types(half)
+    assert [types[f"confidence/{name}"][0] for name in ("largest", "below", "parts")] == [FP16] * 3
+    (last,) = (node for node in half.graph.node if node.output[0] == "confidence")
+    assert (last.op_type, types[last.input[0]][0]) == ("Cast", FP32)
 
 
 @pytest.mark.parametrize("name", ["td2-psp50", "td2-fa18"])
@@ -532,7 +557,7 @@ def test_products_with_weights_are_no_reductions():
 def test_of_all_operators_it_is_known_whether_they_sum():
     """A new one must be put into its place, and into `precision_check` where it sums."""
     products = {"Conv", "Gemm", "MatMul"}
-    reductions = {"LayerNormalization", "ReduceL2", "ReduceMean", "Softmax"}
+    reductions = {"LayerNormalization", "ReduceL2", "ReduceMean", "ReduceSum", "Softmax"}
     others = {
         "Add",
         "ArgMax",
@@ -547,6 +572,7 @@ def test_of_all_operators_it_is_known_whether_they_sum():
         "Relu",
     }
     others |= {"Reshape", "Resize", "Slice", "Sqrt", "Sub", "Transpose"}
+    others |= {"Exp", "GatherElements", "Neg", "Round", "Sigmoid", "Where"}
     assert products | reductions | others == OPERATORS
 
 

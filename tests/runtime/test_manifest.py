@@ -189,6 +189,59 @@ def test_a_per_frame_network_has_no_state(tree: Tree) -> None:
     assert _decode(tree).state.nbytes == 0
 
 
+SUBNET1, APM1, SUBNET2, APM2 = range(4)
+WARM = {"name": "warm", "shape": [1], "dtype": "float32"}
+LABELS = {"name": "labels", "shape": [1, 4, 8], "dtype": "uint8"}
+MEMBER = {"size": 1, "sha256": DIGEST}
+
+
+def _confidence(*graphs: int, dtype: str = "uint8", width: int = 8) -> Callable[[Tree], None]:
+    def spoil(tree: Tree) -> None:
+        for graph in graphs:
+            outputs = tree["graphs"][graph]["outputs"]
+            outputs.append({"name": "confidence", "shape": [1, 4, width], "dtype": dtype})
+
+    return spoil
+
+
+def test_confidence_comes_with_all_labels_or_none(tree: Tree) -> None:
+    assert not _decode(tree).gives_confidence
+    _confidence(APM1, APM2)(tree)
+    assert _decode(tree).gives_confidence
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (_confidence(APM1), r"'confidence' is given by \['apm1'\], expected \['apm1', 'apm2'\], or none"),
+        (_confidence(SUBNET1), r"'confidence' is given by \['subnet1'\], expected"),
+        (_confidence(APM1, APM2, dtype="float32"), r"gives .*, expected confidence uint8 \[1, 4, 8\]"),
+        (_confidence(APM1, APM2, width=7), r"gives .*, expected confidence uint8 \[1, 4, 8\]"),
+    ],
+)
+def test_other_confidence_is_refused(spoil: Callable[[Tree], None], message: str, tree: Tree) -> None:
+    spoil(tree)
+    with pytest.raises(BundleFormatError, match=message):
+        _decode(tree)
+
+
+def test_logits_of_one_path_alone_are_refused(tree: Tree) -> None:
+    """They would be shown with the other path's labels."""
+    tree["graphs"][APM2]["outputs"].append({"name": "logits", "shape": [1, 2, 4, 8], "dtype": "float32"})
+    with pytest.raises(BundleFormatError, match=r"'logits' is given by \['apm2'\], expected"):
+        _decode(tree)
+
+
+@pytest.mark.parametrize("version", [1, 2, 3])
+def test_a_manifest_from_before_confidence_has_none(tree: Tree, version: int) -> None:
+    tree["schema_version"] = version
+    for summary in tree["parity"].values():
+        summary.pop("confidence_error")
+    old = _decode(tree)
+    assert not old.gives_confidence
+    assert old.parity["fp32"].confidence_error is None
+
+
 @pytest.mark.parametrize("version", [1, 2])
 def test_an_older_manifest_says_what_it_assumed(tree: Tree, version: int) -> None:
     for part, name in ((tree, "threshold"), (tree["input"], "scale"), (tree["input"], "preprocessing_from")):
@@ -245,12 +298,12 @@ def test_an_old_manifest_says_nothing_of_where_its_size_comes_from(tree: Tree, v
     assert _decode(tree).input.size_from == "assumed"
 
 
-@pytest.mark.parametrize("version", [0, 4, -1, 10**15])
+@pytest.mark.parametrize("version", [0, 5, -1, 10**15])
 def test_an_unknown_schema_names_the_range_that_is_read(tree: Tree, version: int) -> None:
     tree["schema_version"] = version
     tree["future field"] = True
     with pytest.raises(
-        BundleVersionError, match=rf"schema version {version}; .* reads 1 to 3; install a matching"
+        BundleVersionError, match=rf"schema version {version}; .* reads 1 to 4; install a matching"
     ):
         _decode(tree)
 
@@ -284,12 +337,6 @@ def _set(*keys: str | int, to: Any) -> Callable[[Tree], None]:
         node[keys[-1]] = to
 
     return spoil
-
-
-SUBNET1, APM1, SUBNET2, APM2 = range(4)
-WARM = {"name": "warm", "shape": [1], "dtype": "float32"}
-LABELS = {"name": "labels", "shape": [1, 4, 8], "dtype": "uint8"}
-MEMBER = {"size": 1, "sha256": DIGEST}
 
 
 @pytest.mark.parametrize(
@@ -346,6 +393,7 @@ MEMBER = {"size": 1, "sha256": DIGEST}
         (_set("parity", "fp32", "label_agreement", to=1.5), "agreement 1.5.* is not possible"),
         (_set("parity", "fp32", "worst_frame_agreement", to=1.0), "worst frame 1.0.* is not possible"),
         (_set("parity", "fp32", "logits_error", to=-0.1), "logits error -0.1 is not possible"),
+        (_set("parity", "fp32", "confidence_error", to=1.5), "confidence error of 1.5, outside 0 to 1"),
         # Graphs and members.
         (_set("graphs", to=[]), "no precision in which every graph is present"),
         (_set("graphs", APM2, "members", to={"fp16": "x"}), "no precision in which every graph is present"),

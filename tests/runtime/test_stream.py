@@ -22,13 +22,14 @@ DIGEST = "0123456789abcdef" * 4
 SIZE_HW = (5, 7)  # not the network's 4x8
 PATHS = [1, 2, 4]
 LOGITS = TensorSpec(name="logits", shape=(1, 100, 4, 8), dtype="float32")
+CONFIDENCE = TensorSpec(name="confidence", shape=(1, 4, 8), dtype="uint8")
 
 
-def hand_made(manifest: Manifest, paths: int, *, logits: bool = False) -> Manifest:
+def hand_made(manifest: Manifest, paths: int, *, logits: bool = False, confidence: bool = False) -> Manifest:
     """A manifest of `paths` paths with the tensors of the tiny one, and classes enough for any label."""
     temporal = paths > 1
     subnet, apm = manifest.graph("subnet1"), manifest.graph("apm1")
-    outputs = (*apm.outputs, LOGITS) if logits else apm.outputs
+    outputs = (*apm.outputs, *([LOGITS] if logits else []), *([CONFIDENCE] if confidence else []))
     features = [tensor for tensor in apm.inputs if not tensor.name.startswith("slot")]
     graphs, specs = [], []
     for path in range(1, paths + 1):
@@ -272,8 +273,23 @@ def test_logits_where_the_bundle_has_them(tiny_manifest: Manifest, paths: int) -
     assert not (stream.tensor("logits") == 5).any()
 
 
-def test_no_logits_otherwise(stream: Stream) -> None:
+def test_no_logits_and_no_confidence_otherwise(stream: Stream) -> None:
     assert stream.push(frame(0)).logits is None
+    assert stream.push(frame(0)).confidence is None
+
+
+def test_confidence_where_the_bundle_has_it(tiny_manifest: Manifest, paths: int) -> None:
+    """Of the frame's own size, and the caller's own."""
+    stream = opened(FakeBackend(hand_made(tiny_manifest, paths, confidence=True)))
+    results = [stream.push(frame(index)) for index in range(paths + 2)]
+    for result in results:
+        assert result.confidence is not None
+        assert (result.confidence.shape, result.confidence.dtype) == (SIZE_HW, np.uint8)
+        assert np.array_equal(result.confidence, 255 - result.labels)
+    first, second = (result.confidence for result in results[:2])
+    assert not np.shares_memory(first, second)
+    stream.reset()
+    assert np.array_equal(stream.push(frame(0)).confidence, first)
 
 
 # Reset, snapshot, restore

@@ -63,6 +63,8 @@ def notes_before(
         yield "the bundle is an approximation: its LayerNorm maps were resampled from another size"
     if any(tensor.name == "logits" for graph in manifest.graphs for tensor in graph.outputs):
         yield "the bundle gives logits, too: copying them out is inside the host call"
+    if manifest.gives_confidence:
+        yield "the bundle gives confidence, too: computing it and copying it out is inside the host call"
     for request, side in repeated.items():
         yield f"{request} is {side}, which was measured once"
 

@@ -25,6 +25,7 @@ _MATRIX = frozenset({"Conv", "Gemm", "MatMul"})
 _SMALL_WORK = frozenset({
     "Add", "Sub", "Mul", "Div", "Max", "Relu", "LeakyRelu", "Clip", "Greater", "Sqrt", "QuantizeLinear", "Cast", "Concat",
     "Slice", "Transpose", "ArgMax", "ReduceMean", "ReduceL2", "Softmax", "LayerNormalization", "MaxPool", "Resize",
+    "GatherElements", "ReduceSum", "Exp", "Round", "Neg", "Where", "Sigmoid",
 })  # fmt: skip
 """Arithmetic that is little beside a matrix product; what is in none of these sets is named."""
 

@@ -1,7 +1,7 @@
 """The numerical gate: engines that can run here are run, in closed loop beside ONNX Runtime, before a bundle holds them.
 
 Types of layers say what an engine was asked to be; only running it says what it computes. Both sides see the same
-frames, each with its own memory; labels and every tensor that leaves a graph are compared, those of the memory
+frames, each with its own memory; labels, confidence and every tensor that leaves a graph are compared, those of the memory
 included. It needs neither torch nor onnx.
 """
 
@@ -14,10 +14,18 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from tdnet_export.parity_checks import Verdict, confusion, required_frames, tensor_error
+from tdnet_export.parity_checks import (
+    Verdict,
+    confidence_parity,
+    confusion,
+    required_frames,
+    spread,
+    tensor_error,
+)
 from tdnet_export.parity_report import (
     BOUNDS,
     SCENE,
+    ConfidenceParity,
     FrameParity,
     ParityBounds,
     ParityReport,
@@ -41,17 +49,21 @@ Frame = npt.NDArray[np.uint8]
 OnProof = Callable[[str, int, int], None]
 """Called with a stage, and how many of how many frames of it are done."""
 
-_SCHEMA_VERSION = 1
+_SCHEMA_VERSION = 2
 # ArgMax is a TopK there, which promises nothing for equal scores; and other kernels than a CPU's round otherwise.
 _BOUNDS = BOUNDS | {
     "fp32": msgspec.structs.replace(
-        BOUNDS["fp32"], min_label_agreement=0.995, min_mean_agreement=0.995, max_error=1e-2
+        BOUNDS["fp32"],
+        min_label_agreement=0.995,
+        min_mean_agreement=0.995,
+        max_error=1e-2,
+        max_confidence_error=0.01,
     ),
     # Two ways to round the same INT8 graph were 0.16 to 0.32 apart: single values fall on the other side of a step.
     SIGNED_INT8: msgspec.structs.replace(BOUNDS[SIGNED_INT8], max_error=1.0),
 }
 _BACKENDS = {backend.name: backend for backend in (tensorrt.BACKEND, tensorrt_rtx.BACKEND)}
-_SHOWN = ("image", "warm", "labels", "logits")  # by the user, or compared by themselves
+_SHOWN = ("image", "warm", "labels", "confidence", "logits")  # by the user, or compared by themselves
 
 
 def facts_or_reason(spec: EngineSpec) -> DeviceFacts | str:
@@ -180,7 +192,11 @@ def _bounds(manifest: Manifest, precision: str) -> ParityBounds:
         return bounds
     least = proof.worst_frame_agreement / 2
     return msgspec.structs.replace(
-        bounds, min_label_agreement=least, min_mean_agreement=least, max_class_loss=1.0
+        bounds,
+        min_label_agreement=least,
+        min_mean_agreement=least,
+        max_class_loss=1.0,
+        max_confidence_error=1.0,
     )
 
 
@@ -210,12 +226,14 @@ def _compared(
     for frame in frames:
         ours, theirs = found.push(frame), expected.push(frame)
         counts += confusion(theirs.labels, np.minimum(ours.labels, classes - 1), classes)
+        errors = _errors(found, expected, ours, theirs)
         figures = FrameParity(
             frame=ours.frame_index,
             path=ours.path,
             cold=ours.cold,
             label_agreement=float((ours.labels == theirs.labels).mean()),
-            errors=_errors(found, expected, ours, theirs),
+            errors=errors,
+            confidence=_confidence(ours, theirs, errors.get("logits")),
         )
         verdict.require_frame(figures)
         done.append(figures)
@@ -245,3 +263,13 @@ def _errors(found: Stream, expected: Stream, ours: Result, theirs: Result) -> di
     if ours.logits is not None and theirs.logits is not None:
         errors["logits"] = tensor_error(ours.logits, theirs.logits)
     return errors
+
+
+def _confidence(ours: Result, theirs: Result, error: float | None) -> ConfidenceParity | None:
+    """Where the labels agree, since it is theirs; both sides are rounded."""
+    if ours.confidence is None or theirs.confidence is None:
+        return None
+    same = ours.labels == theirs.labels
+    off = None if error is None or theirs.logits is None else error * spread(theirs.logits)
+    wanted = theirs.confidence[same].astype(np.float32) / 255
+    return confidence_parity(ours.confidence[same], wanted, logits_off=off, rounding=1.25 / 255)

@@ -31,6 +31,7 @@ INT8_ISLANDS: tuple[Island, ...] = (
     ),
     Island(r"(.*/)?classes/conv", "its result is compared, class by class; it is next to no work"),
     Island(r"upsample|argmax|plane|above|to_float|to_uint8", "no sums"),
+    Island(r"confidence/.*", "shares of classes, most of which are smaller than one step of INT8"),
 )
 
 

@@ -83,7 +83,7 @@ def half_signed_model(model: onnx.ModelProto) -> onnx.ModelProto:
     result = half_precision_model(result)
     result.opset_import[0].version, result.ir_version = _OPSET, _IR_VERSION
     for node in result.graph.node:
-        if node.op_type.startswith("Reduce"):
+        if node.op_type.startswith("Reduce") and node.op_type != "ReduceSum":  # which had them so before
             _axes_as_input(result.graph, node)
     return result
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy.typing as npt
 
-from tdnet_runtime.manifest import TensorSpec
+from tdnet_runtime.manifest import LABELS, TensorSpec
 
 if TYPE_CHECKING:
     from tdnet_runtime.gpu.device import ForeignArray
@@ -143,8 +143,8 @@ class DeviceSession(Session, Capturing, Protocol):
     def feed(self, frame: ForeignArray) -> None:
         """Take the image of the next run from `frame` instead of from the image buffer's `host`."""
 
-    def device_labels(self, frame_index: int) -> DeviceLabels:
-        """The last run's labels, where they are."""
+    def device_labels(self, frame_index: int, tensor: str = LABELS) -> DeviceLabels:
+        """The last run's labels, or their confidence, where they are."""
 
     def settle(self) -> None:
         """Wait for all work; BackendError where any of it has failed. Failures are reported once."""

@@ -5,7 +5,8 @@ Its tensors are filled with one number each, so that a test can foretell every l
 * a sub-network p fills its memory entry, `query` and `value` with s = p + mean(image)/256;
 * an APM gives every pixel the label (floor(value) + [Σₐ 3ᵃ·floor(slot v of age a)] if warm) mod K,
   with a = 0 for the oldest slot that it reads;
-* a per-frame network gives floor(s) mod K.
+* a per-frame network gives floor(s) mod K;
+* the confidence of a label k is 255 − k, where the bundle has one.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from tdnet_runtime.backends.host import HostBuffer
 from tdnet_runtime.bundle import Bundle
 from tdnet_runtime.errors import BackendError
 from tdnet_runtime.forks import ForkBound
-from tdnet_runtime.manifest import Manifest, PathSpec, TensorSpec
+from tdnet_runtime.manifest import CONFIDENCE, IMAGE, LABELS, Manifest, PathSpec, TensorSpec
 
 __all__ = ["PREFERRED", "FakeBackend", "open_bundle", "unavailable", "unsuited"]
 
@@ -120,10 +121,10 @@ def _step(
 def _run_subnet(path: PathSpec, arrays: _Arrays, classes: int) -> None:
     number = path.index + float(arrays["image"].mean()) / 256
     for name, array in arrays.items():
-        if name == "labels":
-            array[...] = int(number) % classes
-        elif name != "image":
+        if name not in (IMAGE, LABELS, CONFIDENCE):
             array[...] = number
+    if LABELS in arrays:
+        _label(arrays, int(number) % classes)
 
 
 def _run_apm(path: PathSpec, arrays: _Arrays, classes: int) -> None:
@@ -135,4 +136,10 @@ def _run_apm(path: PathSpec, arrays: _Arrays, classes: int) -> None:
         raise BackendError(
             f"the fake backend computes from value, warm and slots, and graph {path.apm!r} has no {error}"
         ) from error
-    arrays["labels"][...] = total % classes
+    _label(arrays, total % classes)
+
+
+def _label(arrays: _Arrays, label: int) -> None:
+    arrays[LABELS][...] = label
+    if CONFIDENCE in arrays:
+        arrays[CONFIDENCE][...] = 255 - label

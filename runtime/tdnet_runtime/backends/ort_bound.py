@@ -30,6 +30,7 @@ from tdnet_runtime.bundle import Bundle
 from tdnet_runtime.errors import BackendError
 from tdnet_runtime.forks import ForkBound
 from tdnet_runtime.manifest import IMAGE, TensorSpec
+from tdnet_runtime.poison import PROBE, poison_of
 
 __all__ = ["OrtBoundBackend", "OrtBoundSession"]
 
@@ -39,7 +40,6 @@ _NO_CAPTURE = "-1"  # as gpu_graph_id
 _OTHER_THREAD = (
     "ONNX Runtime's graphs belong to the thread that opened the stream; open it in the thread that pushes"
 )
-_PROBE, _POISON = 0x3C, 0xFF  # a small positive number in every type; NaN, and no class
 
 
 class OrtBuffer:
@@ -156,9 +156,9 @@ class OrtBoundProgram:
 
     def _tried(self, *, captured: bool) -> dict[str, npt.NDArray[np.uint8]]:
         for buffer in self.inputs:
-            buffer.fill(_PROBE)
-        for buffer in self.outputs.values():
-            buffer.fill(_POISON)
+            buffer.fill(PROBE)
+        for name, buffer in self.outputs.items():
+            buffer.fill(poison_of(name))
         self.put(captured=captured)
         return {name: buffer.dump().reshape(-1).view(np.uint8) for name, buffer in self.outputs.items()}
 

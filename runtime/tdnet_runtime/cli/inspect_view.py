@@ -12,7 +12,7 @@ from rich.text import Text
 
 from tdnet_runtime.bundle import Bundle
 from tdnet_runtime.cli.engine_view import engine_sections
-from tdnet_runtime.cli.labelling_view import assumption, channel_values, labelling, scaled
+from tdnet_runtime.cli.labelling_view import assumption, channel_values, confidence, labelling, scaled
 from tdnet_runtime.cli.size_remark import size_remark
 from tdnet_runtime.cli.tables import Section, readable_size, section_table
 from tdnet_runtime.extras import one_line
@@ -75,6 +75,7 @@ def _network(bundle: Bundle) -> Table:
         "mean": channel_values(frame, frame.mean),
         "std": channel_values(frame, frame.std),
         "labels": labelling(manifest),
+        "confidence": confidence(manifest),
         "precisions": ", ".join(manifest.precisions),
         "checkpoint": manifest.checkpoint_sha256
         + (f", weights {manifest.weights!r}" if manifest.weights.strip(".") else ""),
@@ -145,6 +146,13 @@ def _parity(manifest: Manifest) -> Section:
         "Class loss: 1 - IoU with PyTorch's labels, of the worst class with 1 % of the pixels or more. Logits "
         "error: the largest difference, in standard deviations of the frame's logits."
     )
+    off = [
+        f"{one_line(precision)} {summary.confidence_error:.4f}"
+        for precision, summary in manifest.parity.items()
+        if summary.confidence_error is not None
+    ]
+    if off:
+        note += f" Confidence off by, in the mean of the worst frame, of its range: {', '.join(off)}."
     return "Parity with PyTorch, from frame to frame", table, note
 
 

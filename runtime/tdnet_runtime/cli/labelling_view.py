@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tdnet_runtime.manifest import InputSpec, Manifest
 
-__all__ = ["assumption", "channel_values", "labelling", "preprocessing", "scaled"]
+__all__ = ["assumption", "channel_values", "confidence", "labelling", "preprocessing", "scaled"]
 
 _REMEDY = "export with --preprocessing, or --mean and --std, to state them"
 
@@ -39,6 +39,14 @@ def labelling(manifest: Manifest) -> str:
     if len(names) == 1:
         return "all 0: one class and no threshold (before schema 3); export it again for a sigmoid's labels"
     return "the class of the largest logit"
+
+
+def confidence(manifest: Manifest) -> str:
+    """What comes with the labels."""
+    if not manifest.gives_confidence:
+        return "none; export with --confidence to have it"
+    share = "softmax share" if manifest.threshold is None else "probability"
+    return f"uint8, the label's {share}, 255 for 1; not calibrated"
 
 
 def scaled(scale: float) -> str:

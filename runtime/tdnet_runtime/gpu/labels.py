@@ -1,4 +1,4 @@
-"""Labels that stay on the GPU."""
+"""Labels, and their confidence, that stay on the GPU."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LEGACY_DEFAULT = 1  # what DLPack's stream=None means on CUDA
 
 
 class DeviceLabels:
-    """One frame's labels, uint8 [H, W], in the memory of the stream that made them.
+    """One frame's labels, or their confidence, uint8 [H, W], in the memory of the stream that made them.
 
     They are valid until the next `push` or `close` of that stream; after that every access raises
     StreamError, and so does any in a forked child. What was taken from it before (a torch tensor, say) is a window on the
@@ -34,6 +34,7 @@ class DeviceLabels:
         shape: (H, W), the network's size.
         dtype: uint8.
         frame_index: of the frame.
+        name: `labels` or `confidence`.
     """
 
     dtype = np.dtype(np.uint8)
@@ -46,10 +47,12 @@ class DeviceLabels:
         device: Device,
         stream: GpuStream,
         frame_index: int,
+        name: str,
         is_current: Callable[[], bool],
     ) -> None:
         self.shape = shape
         self.frame_index = frame_index
+        self.name = name
         self._memory = memory
         self._device = device
         self._stream = stream
@@ -88,13 +91,14 @@ class DeviceLabels:
             return self._device.dlpack(self._memory, self.shape, self, **options)
 
     def _require(self) -> None:
+        what = f"{self.name} of frame {self.frame_index}"
         if self._forks != forks.count():
             raise StreamError(
-                f"the labels of frame {self.frame_index} are on a GPU that only the process which pushed the frame can "
-                "use; this one was forked from it. Copy them to the host before the fork."
+                f"{what}: only the process which pushed the frame can use the GPU that they are on; this one was forked "
+                "from it. Copy them to the host before the fork."
             )
         if not self._is_current():
             raise StreamError(
-                f"the labels of frame {self.frame_index} are no longer there: the stream has gone on since. Labels "
-                "that stay on the GPU are valid until the next push(); copy what is to be kept before it."
+                f"{what}: no longer there, the stream has gone on since. What stays on the GPU is valid until the next "
+                "push(); copy what is to be kept before it."
             )

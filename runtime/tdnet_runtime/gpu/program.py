@@ -12,14 +12,9 @@ from tdnet_runtime.errors import BackendError
 from tdnet_runtime.gpu.buffers import DeviceBuffer
 from tdnet_runtime.gpu.device import CapturedGraph, GpuStream
 from tdnet_runtime.gpu.engine import Engine, EngineContext
+from tdnet_runtime.poison import PROBE, poison_of
 
 __all__ = ["BoundGraph", "PathWork", "bind", "first_run", "obstacle_to_capture", "self_test"]
-
-_POISON = 0xFF
-"""NaN in every floating-point type, and no class in `labels`."""
-
-_PROBE = 0x3C
-"""A small positive number in uint8, float16 and float32 alike."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -100,7 +95,7 @@ def first_run(work: PathWork, stream: GpuStream) -> dict[str, npt.NDArray[np.uin
     """
     result = _outputs(work, stream, work.enqueue)
     for name, values in result.items():
-        if (values == _POISON).all():
+        if (values == poison_of(name)).all():
             raise BackendError(
                 f"{_names(work)} ran without an error and wrote nothing to {name!r}; is the right GPU current, and "
                 "was the engine built for it?"
@@ -127,9 +122,9 @@ def _outputs(
 ) -> dict[str, npt.NDArray[np.uint8]]:
     """Run on probe values and poisoned outputs; the outputs' bytes."""
     for buffer in work.inputs.values():
-        stream.fill(buffer.memory, _PROBE)
-    for buffer in work.outputs.values():
-        stream.fill(buffer.memory, _POISON)
+        stream.fill(buffer.memory, PROBE)
+    for name, buffer in work.outputs.items():
+        stream.fill(buffer.memory, poison_of(name))
     put(stream)
     return {name: buffer.dump().reshape(-1).view(np.uint8) for name, buffer in work.outputs.items()}
 

@@ -190,9 +190,9 @@ class GpuSession(ForkBound):
         """See `DeviceSession.feed`."""
         self._image().feed(frame)
 
-    def device_labels(self, frame_index: int) -> DeviceLabels:
+    def device_labels(self, frame_index: int, tensor: str = LABELS) -> DeviceLabels:
         """See `DeviceSession.device_labels`."""
-        labels, run = self._buffers[LABELS], self._runs
+        labels, run = self._buffers[tensor], self._runs
         _, height, width = labels.spec.shape
         return DeviceLabels(
             labels.memory,
@@ -200,6 +200,7 @@ class GpuSession(ForkBound):
             device=self._device,
             stream=self._stream,
             frame_index=frame_index,
+            name=tensor,
             is_current=lambda: self._runs == run,
         )
 

@@ -200,13 +200,12 @@ class StreamRunner:
         stage_ms = self._stages(item, started_ns, done_ns)
         mode = self.mode
         late = self._is_late(stage_ms)
-        confidence = getattr(out, "confidence", None)
         self._climb(stage_ms["wait"] + stage_ms["infer"], done_ns)
         result = LiveResult(
             source=self.name,
             frame=frame,
             labels=_read_only(out.labels),
-            confidence=None if confidence is None else _read_only(confidence),
+            confidence=None if out.confidence is None else _read_only(out.confidence),
             path=out.path,
             cold=out.cold,
             frame_index=out.frame_index,

@@ -129,9 +129,9 @@ def engines_of(graphs, *, capabilities=("9.0",), precision="fp32"):
 def plan(tiny_bundle, tmp_path, gpu):
     """plan(spoil=…, capabilities=…): a bundle with engines that the fake GPU runs."""
 
-    def make(name="td2-psp50", *, capabilities=("9.0",), **options):
+    def make(name="td2-psp50", *, capabilities=("9.0",), source=None, **options):
         path = tmp_path / "engines.plan"
-        with Bundle.open(tiny_bundle(name)) as bundle:
+        with Bundle.open(source or tiny_bundle(name)) as bundle:
             manifest = bundle.manifest
             members = {member: bundle.read(member) for member in manifest.members}
         graphs = {graph.name: members[graph.members["fp32"]] for graph in manifest.graphs}
@@ -173,6 +173,30 @@ WRONG = [
     (shifted_labels, r"frame 1 \(path 2, warm\) is the first whose labels differ"),
     (no_class, r"frame 0 \(path 1, cold\) is the first whose labels differ"),
 ]
+
+
+def half_sure(name, array, feeds):
+    """Right labels and tensors, with half of their confidence."""
+    if name == "apm2/confidence":
+        array //= 2
+
+
+@pytest.mark.parametrize("logits", [False, True])
+def test_the_confidence_of_engines_is_proven(logits, plan, tiny_checkpoint, tmp_path):
+    source = tmp_path / "confident.plan"
+    bundle_from_checkpoint(
+        ExportOptions(checkpoint=tiny_checkpoint("td2-psp50"), out=source, confidence=True, logits=logits)
+    )
+    path = plan(source=source)
+    verify(path)
+    with Bundle.open(path) as bundle:
+        (spec,) = bundle.manifest.engines
+        report = msgspec.json.decode(bundle.read(spec.proof.report), type=ParityReport)
+    assert report.confidence_error == 0
+    allowed = 1.25 / 255 if logits else 1.0  # where the logits are known, and equal
+    assert {frame.confidence.allowed for frame in report.frames} == {allowed}
+    with pytest.raises(ParityError, match=r"frame 1 \(path 2, warm\) is the first whose confidence differs"):
+        verify(plan(source=source, spoil=half_sure))
 
 
 def test_right_engines_are_proven_and_the_bundle_says_so(plan):

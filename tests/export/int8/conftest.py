@@ -11,9 +11,12 @@ from onnx import helper, numpy_helper
 
 pytest.importorskip("torch")
 
+from tdnet_export.confidence_graph import write_softmax_confidence
 from tdnet_export.contract import NetworkContract
+from tdnet_export.onnx_writer import GraphWriter
 from tdnet_models import load_checkpoint
 from tdnet_runtime import Bundle
+from tdnet_runtime.manifest import TensorSpec
 from tdnet_runtime.media.scene import render
 
 
@@ -48,6 +51,16 @@ def tiny_clips():
         ]
 
     return make
+
+
+def confidence_graph():
+    """Labels' softmax shares of the logits [1, 5, 6, 8], FP32."""
+    writer = GraphWriter("toy")
+    writer.input(TensorSpec(name="logits", shape=(1, 5, 6, 8), dtype="float32"))
+    best = writer.op("ArgMax", "logits", axis=1, keepdims=0)
+    spec = TensorSpec(name="confidence", shape=(1, 6, 8), dtype="uint8")
+    writer.output(write_softmax_confidence(writer, "logits", best, size=(6, 8)), spec)
+    return writer.model()
 
 
 def _pair(graph, source, scale, name):

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+from tests.export.int8.conftest import confidence_graph
 
 from tdnet_export.int8.check import check_int8, int8_share
 from tdnet_export.int8.islands import INT8_ISLANDS, stays_single
@@ -195,6 +196,7 @@ def test_every_island_is_there(tiny_graphs):
         for model in tiny_graphs(network)[0].values()
         for node in model.graph.node
     ]
+    names += [node.name for node in confidence_graph().graph.node]
     for island in INT8_ISLANDS:
         assert any(island.covers(name) for name in names), island
         assert island.reason

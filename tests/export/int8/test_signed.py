@@ -5,6 +5,7 @@ import onnx
 import onnxruntime as ort
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+from tests.export.int8.conftest import confidence_graph
 
 from tdnet_export.graph_check import MAX_IR_VERSION, MAX_OPSET, check_graph
 from tdnet_export.int8.quantisers import PAIR, quantised_inputs
@@ -205,6 +206,18 @@ def test_the_twin_computes_what_the_signed_graph_does(by_hand, tiny_graphs):
         for name, values in wanted.items():
             assert got[name].dtype == np.float16
             assert np.abs(got[name].astype(np.float32) - values).max() < 0.05 * values.std()
+
+
+def test_confidence_is_the_same_beside_int8():
+    """The axes of its sum are an input in either opset."""
+    model, found = confidence_graph(), half_signed_model(confidence_graph())
+    onnx.checker.check_model(found, full_check=True)
+    assert [len(node.input) for node in found.graph.node if node.op_type.startswith("Reduce")] == [2]
+    logits = np.random.default_rng(0).normal(scale=4, size=(1, 5, 6, 8)).astype(np.float32)
+    (wanted,), (got,) = (run(each, {"logits": logits}).values() for each in (model, found))
+    share = np.exp(logits.max(1)) / np.exp(logits).sum(1)
+    assert np.array_equal(wanted, np.rint(255 * share))
+    assert np.abs(got.astype(int) - wanted).max() <= 1
 
 
 def half_toy():

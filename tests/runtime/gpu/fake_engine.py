@@ -140,6 +140,8 @@ def _subnet(arrays: Arrays) -> None:
     for name, array in arrays.items():
         if name == "labels":
             array[...] = _spread(number, array.shape)
+        elif name == "confidence":
+            array[...] = 255
         elif name not in ("image", "path", "reads"):
             array[...] = number
 
@@ -149,6 +151,8 @@ def _apm(arrays: Arrays) -> None:
     slots = [float(arrays[f"slot{read}_v"].flat[0]) for read in arrays["reads"]]
     if "logits" in arrays:
         arrays["logits"][...] = total
+    if "confidence" in arrays:
+        arrays["confidence"][...] = 255
     warm = float(arrays["warm"][0])
     if warm:
         total += sum(3**age * slot for age, slot in enumerate(slots))

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from tests.runtime.gpu.conftest import SIZE_HW, device_stream, frame, host_stream
+from tests.runtime.gpu.conftest import SIZE_HW, device_stream, frame, hand_made, host_stream, made_backend
 from tests.runtime.gpu.fake_device import FakeArray, FakeDevice, FakeMemory, FakeStream, Work, WrongOrderError
 from tests.runtime.gpu.fake_engine import expected_labels
 
@@ -160,6 +160,27 @@ def test_labels_on_the_device(
     assert "copy labels to labels" not in device.log[opened:]  # nothing went to the host
 
 
+def test_confidence_on_the_device(tiny_manifest: Manifest, device: FakeDevice, paths: int) -> None:
+    """Beside the labels, in memory of its own, for as long; None where the bundle has none."""
+    manifest = hand_made(tiny_manifest, paths, confidence=True)
+    mine = device.foreign_stream()
+    stream = device_stream(made_backend(device, manifest), manifest, cuda_stream=mine.handle)
+    result = stream.push(frame(3))
+    assert result.confidence is not None
+    assert (result.confidence.name, result.confidence.shape, result.confidence.dtype) == (
+        "confidence",
+        SIZE_HW,
+        np.uint8,
+    )
+    assert result.confidence.address != result.labels.address
+    assert (read(device, mine, device.memory_at(result.confidence.address)) == 255).all()
+    stream.push(frame(4))
+    with pytest.raises(StreamError, match="confidence of frame 0: no longer there"):
+        result.confidence.__dlpack__(stream=1)
+    plain = hand_made(tiny_manifest, paths)
+    assert device_stream(made_backend(device, plain), plain).push(frame(3)).confidence is None
+
+
 def test_labels_through_dlpack_are_ordered(
     device: FakeDevice, backend: GpuBackend, manifest: Manifest, paths: int
 ) -> None:
@@ -221,7 +242,7 @@ def test_labels_end_with_the_next_push(backend: GpuBackend, manifest: Manifest, 
         lambda: labels.__cuda_array_interface__,
         lambda: labels.__dlpack__(stream=1),
     ):
-        with pytest.raises(StreamError, match=r"labels of frame 0 are no longer there: .*copy what is to"):
+        with pytest.raises(StreamError, match=r"labels of frame 0: no longer there, .*copy what is to"):
             access()
 
 

@@ -111,6 +111,19 @@ def test_logits_are_the_callers_own(tiny_manifest: Manifest, device: FakeDevice,
     assert not np.shares_memory(first, second)
 
 
+def test_a_network_that_is_sure_of_all_pixels_opens(
+    tiny_manifest: Manifest, device: FakeDevice, paths: int
+) -> None:
+    """Its confidence is 255 on the probe, too: that is no output which nothing was written to."""
+    manifest = hand_made(tiny_manifest, paths, confidence=True)
+    stream = host_stream(made_backend(device, manifest), manifest)
+    first, second = (stream.push(frame(index)).confidence for index in (1, 2))
+    assert first is not None
+    assert (first == 255).all()
+    assert second is not None
+    assert not np.shares_memory(first, second)
+
+
 def test_a_frame_allocates_and_makes_nothing(device: FakeDevice, stream: Stream, paths: int) -> None:
     """And is one launch between two copies, with one wait at its end."""
     stream.push(frame(0))
