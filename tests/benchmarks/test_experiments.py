@@ -31,3 +31,11 @@ def test_wrong_usage_is_told() -> None:
         1,
         "usage: python benchmarks/experiments/ort_settings.py X.plan [ROUNDS]\n",
     )
+
+
+def test_the_training_step_asks_for_the_public_code() -> None:
+    """Which is not at hand here; its own sides are what tests/train covers."""
+    pytest.importorskip("torch")
+    done = subprocess.run([sys.executable, SCRIPTS / "train_step.py"], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.startswith("usage: python benchmarks/experiments/train_step.py TDNET")
