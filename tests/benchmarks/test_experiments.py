@@ -105,14 +105,6 @@ def test_wrong_usage_is_told(name: str, arguments: str) -> None:
     assert (done.returncode, done.stderr) == (1, expected)
 
 
-def test_wrong_usage_is_told() -> None:
-    done = subprocess.run([sys.executable, SCRIPTS / "ort_settings.py"], capture_output=True, text=True)
-    assert (done.returncode, done.stderr) == (
-        1,
-        "usage: python benchmarks/experiments/ort_settings.py X.plan [ROUNDS]\n",
-    )
-
-
 def test_the_training_step_asks_for_the_public_code() -> None:
     """Which is not at hand here; its own sides are what tests/train covers."""
     pytest.importorskip("torch")
