@@ -51,6 +51,7 @@ def measure(plans: tuple[str, str], rounds: int) -> dict[str, object]:
             assert results["with"].confidence is not None
             assert np.array_equal(results["without"].labels, results["with"].labels)
         return {
+            "kind": "confidence_cost",
             "network": f"{sure.manifest.network}, {sure.manifest.channels} logits, {size.height}x{size.width}",
             "backend": sure.backend.description,
             "cpus": usable_cpus(),

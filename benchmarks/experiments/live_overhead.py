@@ -87,6 +87,7 @@ def measure(plan: str, blocks: int) -> dict[str, object]:
             assert isinstance(results, Results)
         assert labels["push"] == labels["live"]
         return {
+            "kind": "live_overhead",
             "plan": Path(plan).name,
             "backend": segmenter.backend.description,
             "cpus": usable_cpus(),

@@ -98,6 +98,7 @@ def main(plan: str, seconds: float, hz: float | None) -> dict[str, object]:
                     times.append(time.perf_counter() - began)
             hz = round(1.6 / float(np.median(times)), 1)
         return {
+            "kind": "live_paced",
             "plan": Path(plan).name,
             "backend": segmenter.backend.description,
             "date": time.strftime("%Y-%m-%d"),

@@ -175,6 +175,7 @@ def soak(plan: str, wanted: int, backend: str, seed: int) -> dict[str, object]:
             health = live.health()
         marks.append(resources(count))
         return {
+            "kind": "soak",
             "plan": Path(plan).name,
             "backend": segmenter.backend.description,
             "seed": seed,

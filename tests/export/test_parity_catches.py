@@ -243,7 +243,7 @@ def upsampling_by_half_pixels(patch):
 def argmax_before_upsampling(patch):
     """The logits are right, the labels are not made of them."""
 
-    def labels(writer, scores, *, spec, threshold):
+    def labels(writer, scores, *, spec, threshold, confidence):
         ops.resize(writer, scores, [1, spec.classes, *spec.input_size], name="upsample", as_output="logits")
         best = writer.op("Cast", writer.op("ArgMax", scores, axis=1, keepdims=1), to=writer.onnx_dtype)
         sizes = writer.integers("sizes", [1, 1, *spec.input_size])

@@ -376,7 +376,7 @@ def _only_child(pid: int) -> int:
 INSPECT = """
 import time, tdnet_runtime.cli.inspect as command
 from tdnet_runtime.cli import inspect_main
-def opened(path):
+def opened(path, **options):
     print("there", flush=True)
     time.sleep(60)
 command.Bundle.open = opened
