@@ -52,7 +52,7 @@ def run_live_command(
         run, stop = run_live(options, inputs, segmenter)
         for each in inputs:
             if each.source is not None:
-                tell_damage(each.source, each.name)
+                tell_damage(each.source.damage, each.facts, each.name)
         for warning in dict.fromkeys(run.warnings):
             tell_warning(warning)
         if options.json != STDOUT:

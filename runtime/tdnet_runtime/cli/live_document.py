@@ -66,7 +66,7 @@ def _input_content(options: RunOptions, each: LiveInput) -> dict[str, object]:
     }
     if each.source is None:
         return {"spec": hide_password(each.spec), "description": None, "damage": damage}
-    return {**input_content(each.spec, each.source), "damage": damage}
+    return {**input_content(each.spec, each.source, each.facts), "damage": damage}
 
 
 def show_live_run(
@@ -98,7 +98,7 @@ def _rows(
             continue
         height, width = each.source.size_hw
         rows.append((name, f"{each.source.description}, {height}x{width} (height x width)"))
-        rows.append(("read with", facts_words(each.source)))
+        rows.append(("read with", facts_words(each.facts)))
     summary = run.summary
     rows.append(("frames", f"{summary.frames}; {_ENDED_BY[run.ended_by]} after {summary.wall_s:.1f} s"))
     if summary.latency_ms is not None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator, Mapping
 
 from tdnet_runtime.closeable import Closeable
 from tdnet_runtime.errors import MediaError
 from tdnet_runtime.live import Feed
-from tdnet_runtime.media.frames import FrameSource
+from tdnet_runtime.media.frames import Fact, FrameSource, SourceFrame
 
 __all__ = ["LiveInput"]
 
@@ -40,6 +41,7 @@ class LiveInput(Closeable):
         self._open = open
         self._wait = live and wait
         self._earlier = [0, 0]
+        self._facts: Mapping[str, Fact] | None = None
         self._opened: FrameSource | None = None  # nobody has taken it yet
         try:
             self._opened = self.source = open()
@@ -56,6 +58,13 @@ class LiveInput(Closeable):
     def feed(self) -> Feed:
         """It, for the live layer, which closes what it opens."""
         return Feed(open=self._next, live=True if self._wait else None)
+
+    @property
+    def facts(self) -> Mapping[str, Fact]:
+        """Of `source`; where it is closed, as they were then: a closed decoder is not to be asked."""
+        if self._facts is not None or self.source is None:
+            return self._facts or {}
+        return self.source.facts
 
     @property
     def skipped(self) -> int:
@@ -76,9 +85,56 @@ class LiveInput(Closeable):
     def _next(self) -> FrameSource:
         opened, self._opened = self._opened, None
         if opened is not None:
-            return opened
+            return _Taken(opened, self._keep, after_ns=time.monotonic_ns())
         opened = self._open()
         if self.source is not None:
             self._earlier = [self.skipped, self.used]
-        self.source = opened
-        return opened
+        self.source, self._facts = opened, None
+        return _Taken(opened, self._keep, after_ns=None)
+
+    def _keep(self, facts: Mapping[str, Fact]) -> None:
+        self._facts = facts
+
+
+class _Taken(Closeable):
+    """A source on its way to the live layer; see `FrameSource`.
+
+    Args:
+        source: it.
+        on_close: given its facts before it is closed.
+        after_ns: frames that arrived before, while the engine was being loaded, are passed over; None: none are.
+    """
+
+    def __init__(
+        self, source: FrameSource, on_close: Callable[[Mapping[str, Fact]], None], *, after_ns: int | None
+    ) -> None:
+        self._source = source
+        self._on_close = on_close
+        self._after_ns = after_ns
+        self._closed = False
+        self.live = source.live
+        self.description = source.description
+        self.size_hw = source.size_hw
+        self.fps = source.fps
+        self.frame_count = source.frame_count
+        self.damage = source.damage
+        self.stop = source.stop
+
+    @property
+    def facts(self) -> Mapping[str, Fact]:
+        """See `FrameSource`."""
+        return self._source.facts
+
+    def close(self) -> None:
+        """Safe to call twice."""
+        if not self._closed:
+            self._closed = True
+            self._on_close(dict(self._source.facts))
+            self._source.__exit__(None, None, None)
+
+    def __iter__(self) -> Iterator[SourceFrame]:
+        """See `FrameSource`."""
+        for frame in self._source:
+            arrival_ns = frame.arrival_ns
+            if self._after_ns is None or arrival_ns is None or arrival_ns >= self._after_ns:
+                yield frame

@@ -95,8 +95,9 @@ def run_live(
         health = live.health()
         failures: dict[str, Exception] = {**live.errors}
     failures |= {sink.name: sink.error for sink in sinks if sink.error is not None}
+    results = sum(source.results for source in health.sources.values())
     summary = RunSummary(
-        frames=len(infer_ns),
+        frames=results if options.max_frames is None else min(results, options.max_frames),
         wall_s=time.monotonic() - begin_s,
         latency_ms=latency_ms_of(infer_ns),
         interrupted=ended_by == "signal",

@@ -34,8 +34,7 @@ _EPILOG = """Examples:
 
     tdnet-run --engine td2-fa18.plan --input camera:0 --labels out/
 
-    tdnet-run --engine td2-fa18.plan --input front=rtsp://10.0.0.5/live --input rear=camera:0 --deadline-ms 200
-    --output ros2:///segmentation --metrics 9464
+    tdnet-run --engine X.plan --input a=camera:0 --input b=rtsp://10.0.0.5/live
 
     tdnet-run --engine td2-fa18.plan --input "drive.mcap?topic=/camera/image_raw" --output mcap:masks.mcap"""
 
@@ -240,7 +239,7 @@ def _run(options: RunOptions, source: FrameSource, segmenter: Segmenter) -> tupl
 
 
 def _tell(options: RunOptions, source: FrameSource, segmenter: Segmenter, summary: RunSummary) -> None:
-    tell_damage(source)
+    tell_damage(source.damage, source.facts)
     if options.json != STDOUT:
         show_run(options, source, segmenter, summary)
     write_summary(options, run_document(options, source, segmenter, summary))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import tdnet_runtime
 from tdnet_runtime.atomic_file import atomic_file
 from tdnet_runtime.errors import MediaError
-from tdnet_runtime.media.frames import FrameSource, reason
+from tdnet_runtime.media.frames import Fact, FrameSource, reason
 from tdnet_runtime.media.pipeline import RunSummary
 from tdnet_runtime.segmenter import Segmenter
 from tdnet_runtime.sources.source_url import hide_password
@@ -37,7 +38,7 @@ def run_document(options: RunOptions, source: FrameSource, segmenter: Segmenter,
     damage = source.damage
     content = {
         **head_content(summary),
-        "input": input_content(options.input, source),
+        "input": input_content(options.input, source, source.facts),
         "damage": {
             "policy": damage.policy.value,
             "skipped": damage.skipped,
@@ -63,14 +64,14 @@ def head_content(summary: RunSummary) -> dict[str, object]:
     }
 
 
-def input_content(spec: str, source: FrameSource) -> dict[str, object]:
+def input_content(spec: str, source: FrameSource, facts: Mapping[str, Fact]) -> dict[str, object]:
     """One input, and what its source tells of it."""
     return {
         "spec": hide_password(spec),
         "description": source.description,
         "height": source.size_hw[0],
         "width": source.size_hw[1],
-        **source.facts,
+        **facts,
     }
 
 

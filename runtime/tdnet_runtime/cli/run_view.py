@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from rich.console import Console
 from rich.table import Table
 
@@ -9,7 +11,7 @@ from tdnet_runtime.cli.labelling_view import labelling, preprocessing
 from tdnet_runtime.cli.run_options import LabelOrientation, RunOptions
 from tdnet_runtime.extras import one_line
 from tdnet_runtime.media.damage import DamageLog
-from tdnet_runtime.media.frames import FrameSource
+from tdnet_runtime.media.frames import Fact, FrameSource
 from tdnet_runtime.media.pipeline import RunSummary
 from tdnet_runtime.segmenter import Segmenter
 from tdnet_runtime.sources.source_url import hide_password
@@ -63,7 +65,7 @@ def _rows(
 ) -> dict[str, str]:
     rows = {
         "input": f"{source.description}, {source.size_hw[0]}x{source.size_hw[1]} (height x width)",
-        "read with": facts_words(source),
+        "read with": facts_words(source.facts),
         "frames": f"{summary.frames}{', then interrupted' if summary.interrupted else ''}",
         "whole loop": f"{summary.frames_per_s:.2f} frames/s, files included ({summary.wall_s:.1f} s)",
     }
@@ -83,11 +85,11 @@ def _rows(
     return rows
 
 
-def facts_words(source: FrameSource) -> str:
+def facts_words(facts: Mapping[str, Fact]) -> str:
     """What a source tells of its data and their reader, in one line."""
-    facts = {name: value for name, value in source.facts.items() if name != "warning"}  # told on stderr
-    reader = facts.pop("reader")
-    return f"{reader}; " + ", ".join(f"{name.replace('_', ' ')}: {value}" for name, value in facts.items())
+    told = {name: value for name, value in facts.items() if name != "warning"}  # which is told on stderr
+    reader = told.pop("reader")
+    return f"{reader}; " + ", ".join(f"{name.replace('_', ' ')}: {value}" for name, value in told.items())
 
 
 def network_rows(segmenter: Segmenter) -> dict[str, str]:
