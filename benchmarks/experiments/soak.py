@@ -66,12 +66,8 @@ class Source:
                     raise MediaError("unplugged")
                 return
             if happens(GARBAGE):
-                yield (
-                    self.random.choice(
-                        [None, "text", SourceFrame(image=np.zeros((2, 2)), name="bad", stamp_ns=0)]
-                    )
-                    or 0
-                )
+                bad = SourceFrame(image=np.zeros((2, 2)), name="bad", stamp_ns=0)
+                yield self.random.choice([None, "text", bad])
                 continue
             size = 1 - size if happens(SIZE) else size
             stamp_ns += -(10**12) if happens(BACKWARDS) else 33_000_000

@@ -51,7 +51,7 @@ class Crew:
         *,
         hang_after_ms: float,
         events: EventLog,
-        on_failure: Callable[[Exception], None],
+        on_failure: Callable[[BaseException], None],
         clock: Callable[[], int],
     ) -> None:
         self.readers: dict[str, Reader] = {}
@@ -88,7 +88,7 @@ class Crew:
 
     def attach(self, results: Results) -> None:
         """Hand results to a loop, from now on."""
-        self._results.append(results)
+        self._results = [*(each for each in self._results if not each.ended), results]
         for worker in self.workers:
             worker.attach(results)
         if self.over.is_set():

@@ -66,7 +66,7 @@ class EventLog:
         if self._on_event is not None:
             try:
                 self._on_event(event)
-            except Exception:
+            except BaseException:
                 logger.exception("on_event raised, called with: %s", event)
 
     def recent(self) -> list[Event]:

@@ -65,6 +65,11 @@ class Outlet:
         self._ended = False
         self._on_room: Callable[[], None] = lambda: None
 
+    @property
+    def ended(self) -> bool:
+        """No more results come."""
+        return self._ended
+
     def __len__(self) -> int:
         return sum(len(queue) for queue in list(self._queues.values()))
 

@@ -161,6 +161,8 @@ class Reader:
         try:
             with ExitStack() as stack:
                 source = self._feed.open()
+                if not all(hasattr(source, name) for name in ("__iter__", "live", "stop", "description")):
+                    raise MediaError(f"opening it gave a {type(source).__name__}; expected a FrameSource")
                 if self._may_reopen:
                     stack.enter_context(source)
                 stack.callback(self._release)
@@ -182,7 +184,7 @@ class Reader:
         self._lane.begin(live=source.live, cold="restart" if self.restarts else "start")
         self._enter("running")
         if self.restarts:
-            self._events.tell("source_restarted", self.name, f"opened again, the {self.restarts}. time")
+            self._events.tell("source_restarted", self.name, f"opened again; {self.restarts} times so far")
         if self._stopping.is_set():
             source.stop()
 
@@ -195,10 +197,11 @@ class Reader:
         frames = iter(source)
         while not self._stopping.is_set():
             asked_ns = self._clock()
-            frame = next(frames, None)
-            now_ns = self._clock()
-            if frame is None:
+            try:
+                frame = next(frames)
+            except StopIteration:
                 return
+            now_ns = self._clock()
             self.last_frame_ns = now_ns
             if self.state != "running":
                 self._enter("running")

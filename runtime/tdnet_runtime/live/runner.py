@@ -91,15 +91,12 @@ class StreamRunner:
         self._times = StampTimes()
         self._cuts = SceneCuts()
         self._size_hw: tuple[int, int] | None = None
-        self._last: tuple[int, int] | None = (
-            None  # arrival and believed time of the last frame that was segmented
-        )
+        self._last: tuple[int, int] | None = None  # arrival and believed time of the last segmented frame
         self._labels: LiveResult | None = None  # of it
         self._due = "start"  # why the memory must be emptied; stands until a frame was segmented
         self._failures_in_a_row = 0
-        self._dropped = self._lost = (
-            0  # frames since the last result, and since the last one that was segmented
-        )
+        self._dropped = 0  # frames since the last result
+        self._lost = 0  # since the last segmented frame
         self._done_ns: deque[int] = deque(maxlen=_RATE_OVER)
 
     @property
@@ -125,10 +122,10 @@ class StreamRunner:
         dropped, self._dropped = self._dropped + item.before.dropped, 0
         self._lost += item.before.lost
         result: LiveResult | None
-        if item.hold and self._labels is not None and not item.before.cold:
+        if item.hold and self._labels is not None and self._is_like_the_last(item):
             result = self._hold(self._labels, item, taken_ns, dropped)
         else:
-            result = self._segment(item, taken_ns, dropped)
+            result = self._segment(item, dropped)
         if result is None:
             self._dropped = dropped + 1
             return None
@@ -147,9 +144,16 @@ class StreamRunner:
         for network in self._networks:
             network.close()
 
+    def _is_like_the_last(self, item: Waiting) -> bool:
+        """The last labels fit the frame: of the same video and size."""
+        return not item.before.cold and item.frame.image.shape[:2] == self._size_hw
+
     def _hold(self, last: LiveResult, item: Waiting, taken_ns: int, dropped: int) -> LiveResult:
         self.held += 1
         stage_ms = self._stages(item, taken_ns, taken_ns)
+        age_ns = item.frame.stamp_ns - last.stamp_ns
+        if item.live and self._last is not None:
+            age_ns = item.arrival_ns - self._last[0]
         return LiveResult(
             source=self.name,
             frame=item.frame,
@@ -164,10 +168,10 @@ class StreamRunner:
             late=self._is_late(stage_ms),
             mode=HOLD,
             stage_ms=stage_ms,
-            labels_age_ms=max(item.frame.stamp_ns - last.stamp_ns, 0) / 1e6,
+            labels_age_ms=max(age_ns, 0) / 1e6,
         )
 
-    def _segment(self, item: Waiting, taken_ns: int, dropped: int) -> LiveResult | None:
+    def _segment(self, item: Waiting, dropped: int) -> LiveResult | None:
         frame = item.frame
         try:
             now_ns = self._look_at(item)

@@ -90,7 +90,8 @@ class LiveSegmenter(Closeable, ForkBound):
         self._life = threading.RLock()
         self._started_ns: int | None = None
         self._closed = False
-        self._error: Exception | None = None
+        self._error: BaseException | None = None
+        self._loop: Results | None = None
         feeds = {}
         for name, given in sources.items():
             feed, may_reopen = feed_of(given)
@@ -165,12 +166,15 @@ class LiveSegmenter(Closeable, ForkBound):
         return results
 
     def __iter__(self) -> Results:
-        """`results()`."""
-        return self.results()
+        """The one loop of its own; the next `for` goes on where one was left. See `results`."""
+        with self._life:
+            if self._loop is None:
+                self._loop = self.results()
+            return self._loop
 
     def __aiter__(self) -> Results:
-        """`results()`."""
-        return self.results()
+        """See `__iter__`."""
+        return iter(self)
 
     def run(self) -> LiveHealth:
         """Begin, wait until all sources are over and all sinks done, and close; gives the health before that.
@@ -266,7 +270,7 @@ class LiveSegmenter(Closeable, ForkBound):
             _check_names(f"the sink {each.sink.name}", each.sources, sources)
         return options
 
-    def _fail(self, error: Exception) -> None:
+    def _fail(self, error: BaseException) -> None:
         """In a sink's thread: end all because of it."""
         self._error = self._error or error
         self._stop()

@@ -90,7 +90,7 @@ class SinkWorker(Outlet):
         options: SinkOptions,
         *,
         events: EventLog,
-        on_failure: Callable[[Exception], None],
+        on_failure: Callable[[BaseException], None],
         clock: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         super().__init__(
@@ -127,12 +127,14 @@ class SinkWorker(Outlet):
             try:
                 self._sink.write(result)
                 self.failing = False
-            except Exception as error:
+            except (
+                BaseException
+            ) as error:  # a callback may call sys.exit(), which ends threads without a word
                 self._failed(error, result)
             finally:
                 self.writing_since_ns, self.blocks = None, False
 
-    def _failed(self, error: Exception, result: LiveResult) -> None:
+    def _failed(self, error: BaseException, result: LiveResult) -> None:
         self.failing = True
         self.failures += 1
         self.error = str(error) or type(error).__name__

@@ -86,8 +86,8 @@ class Worker:
         outlet.attach(self.wake)
         with self.lock:
             for track in self.tracks:
-                if outlet.wants(track.lane.name):
-                    track.outlets = (*track.outlets, outlet)
+                own = [outlet] if outlet.wants(track.lane.name) else []
+                track.outlets = (*(each for each in track.outlets if not each.ended), *own)
 
     def wake(self) -> None:
         """Have it look again whether a source is ready."""
@@ -146,7 +146,7 @@ class Worker:
         result = None
         try:
             result = track.runner.run(item)
-        except Exception as error:  # a defect of this project's: the other sources must not pay for it
+        except BaseException as error:  # a defect of this project's: the other sources must not pay for it
             logger.exception("%s: this is no error that is raised on purpose", self.name)
             self._events.tell("worker_failed", self.name, f"a frame of {track.lane.name} is lost: {error!r}")
         finally:

@@ -14,6 +14,7 @@ from tdnet_runtime import Segmenter
 from tdnet_runtime.media.damage import DamageLog, OnDamage
 from tdnet_runtime.media.frames import SourceFrame
 
+END = object()
 LIMIT_S = 60  # far above what anything here takes
 HW = (4, 8)  # of the tiny bundle's input
 
@@ -28,7 +29,7 @@ def frame(index, *, stamp_ns=None, **options):
 
 
 class Script:
-    """A source that gives what is put into it: frames, or exceptions to raise. `None` ends it."""
+    """A source that gives what is put into it: frames, or exceptions to raise. `END` ends it."""
 
     fps: Fraction | None = None
     frame_count = None
@@ -42,7 +43,7 @@ class Script:
         self.closed = self.stopped = False
         self.given = 0
         self._items = queue.SimpleQueue()
-        self.put(*items, *([None] if ends else []))
+        self.put(*items, *([END] if ends else []))
 
     def put(self, *items):
         for item in items:
@@ -50,7 +51,7 @@ class Script:
 
     def stop(self):
         self.stopped = True
-        self._items.put(None)
+        self._items.put(END)
 
     def __enter__(self):
         return self
@@ -59,7 +60,7 @@ class Script:
         self.closed = True
 
     def __iter__(self):
-        while not self.stopped and (item := self._items.get(timeout=LIMIT_S)) is not None:
+        while not self.stopped and (item := self._items.get(timeout=LIMIT_S)) is not END:
             if isinstance(item, BaseException):
                 raise item
             if isinstance(item, threading.Event):

@@ -5,6 +5,7 @@ import logging
 import numpy as np
 import pytest
 from tests.runtime.live.conftest import (
+    END,
     LIMIT_S,
     Clock,
     Recorder,
@@ -49,7 +50,7 @@ def take(results, count):
     ("death", "words"),
     [
         (MediaError("unplugged"), "unplugged"),
-        (None, "its frames ended without a word"),
+        (END, "its frames ended without a word"),
         (KeyError("a defect"), "a defect"),
     ],
 )
@@ -176,7 +177,16 @@ def test_a_reader_that_waits_for_the_network_is_not_stalled(gate):
         gate.hold.set()
 
 
+@pytest.mark.parametrize("given", [[frame(0)], 3, None])
+def test_what_is_no_source_is_told(segmenter, given):
+    with LiveSegmenter(segmenter, {"film": lambda: given}) as live:
+        assert list(live) == []
+        (error,) = live.errors.values()
+    assert str(error) == f"film: opening it gave a {type(given).__name__}; expected a FrameSource"
+
+
 GARBAGE = [
+    None,
     "no frame at all",
     frame(1, image=None),
     frame(1, image=np.zeros((4, 8), np.uint8)),
@@ -275,12 +285,13 @@ def test_closing_leaves_a_backend_that_hangs_behind_and_says_so(gate):
     gate.hold.set()
 
 
-def test_a_callback_that_raises_is_told_and_called_again(segmenter, caplog):
+@pytest.mark.parametrize("error", [ZeroDivisionError, SystemExit])
+def test_a_callback_that_raises_is_told_and_called_again(segmenter, caplog, error):
     got = []
 
     def callback(result):
         got.append(result)
-        raise ZeroDivisionError("in the application")
+        raise error("in the application")
 
     with LiveSegmenter(segmenter, {"a": Script(map(frame, range(5)))}, on_result=callback) as live:
         health = live.run()

@@ -257,8 +257,8 @@ def test_modes_come_and_go_and_are_seen(runner_of, item, engine, clock):
     assert [r.mode for r in results] == ["full", "full", "hold"]
     ((mode, hz),) = asked
     assert (mode, hz) == ("hold", pytest.approx(10.0))  # half of 20 a second
-    held = runner.run(item(3, hold=True, dropped=1))
-    assert (held.mode, held.labels_age_ms, held.dropped, held.late) == ("hold", 33.0, 1, False)
+    held = runner.run(item(3, hold=True, dropped=1, waited_ms=10))
+    assert (held.mode, held.labels_age_ms, held.dropped, held.late) == ("hold", 44.0, 1, False)
     assert held.labels is results[2].labels
     assert (held.stamp_ns, held.frame_index, runner.held) == (99 * MS, 2, 1)
     engine.ms = 5
@@ -344,9 +344,11 @@ def test_the_smaller_network_must_be_there_and_have_the_same_classes(runner_of, 
 
 def test_nothing_is_held_across_a_restart_or_before_there_is_something(runner_of, item):
     runner = runner_of(deadline=Deadline(ms=20, degrade=("hold",)))
-    assert runner.run(item(0, hold=True)).labels_age_ms == 0
-    assert runner.run(item(1, hold=True)).labels_age_ms == 33
+    assert runner.run(item(0, live=False, hold=True)).labels_age_ms == 0
+    assert runner.run(item(1, live=False, hold=True)).labels_age_ms == 33
     assert runner.run(item(2, hold=True, cold="restart")).cold_start == "restart"
+    pytest.importorskip("cv2")
+    assert runner.run(item(3, hold=True, image=picture(3, (6, 10)))).labels.shape == (6, 10)
 
 
 def test_rate(runner_of, item, clock):

@@ -159,6 +159,26 @@ def test_several_loops_and_sinks_get_the_same(segmenter):
     assert {result.source for result in few.results} == {"b"}
 
 
+def test_a_loop_goes_on_where_it_was_left(segmenter):
+    with LiveSegmenter(segmenter, {"a": Script(map(frame, range(20)))}) as live:
+        first = [next(iter(live)) for _ in range(3)]
+        for result in live:
+            first.append(result)
+            break
+        assert numbers([*first, *live]) == list(range(20))
+
+
+def test_loops_that_ended_are_let_go(segmenter):
+    camera = Script(live=True, ends=False)
+    with LiveSegmenter(segmenter, {"a": camera}) as live:
+        for _ in range(5):
+            live.results().close()
+        results = live.results()
+        assert len(live._crew.tracks["a"].outlets) == len(live._crew._results) == 1
+        camera.put(frame(0))
+        assert next(results).frame_index == 0
+
+
 def test_a_loop_that_was_left_holds_nobody_up(segmenter):
     got = Recorder()
     with LiveSegmenter(segmenter, {"a": Script(map(frame, range(40)))}, sinks=[got]) as live:
