@@ -24,6 +24,7 @@ __all__ = ["DecodedFrame", "PacketDecoder"]
 _OWN_THREADS = ("libdav1d",)  # which leaves out what it cannot decode
 _MOST_MISSED = 500
 _NO_PLACE = -1
+_GROUPS_KEPT = 64  # more than packets without an answer belong to
 _LONGEST_REORDERING = 17  # H.264 and HEVC hold back 16 frames at most
 
 
@@ -132,6 +133,8 @@ class PacketDecoder(Closeable):
         if failure or damage:
             trouble = complaint or failure or str(damage)
             self._troubled[self._group] = self._troubled[before] = trouble  # dav1d tells of it a packet late
+            for group in [group for group in self._troubled if group < self._group - _GROUPS_KEPT]:
+                del self._troubled[group]  # a camera runs for days
         if packet.pts is not None:
             self._find_again(packet)
             marked = silent if self._silent.marked else None

@@ -19,10 +19,10 @@ from tdnet_runtime.errors import MediaError
 from tdnet_runtime.forks import ForkBound
 from tdnet_runtime.media.append_file import open_alone
 from tdnet_runtime.media.frames import reason
-from tdnet_runtime.media.output_folder import check_folder
 from tdnet_runtime.ros.messages import LabelInfo, RawImage
 from tdnet_runtime.ros.types import IMAGE, LABEL_INFO, MessageType
 from tdnet_runtime.sinks.day_stamps import DayStamps
+from tdnet_runtime.sinks.own_file import check_own
 from tdnet_runtime.sinks.sink import SinkNetwork, topic_of
 from tdnet_runtime.sinks.timing import TIMING, timing_to_cdr
 from tdnet_runtime.sources.mcap_records import MAGIC
@@ -36,7 +36,7 @@ __all__ = ["McapSink"]
 _LIBRARY = "tdnet-deploy"
 _CHUNK_BYTES = 256 << 10
 _CHUNK_S = 1.0
-_OWN_BYTES = 256  # of an earlier file, in which its writer's name stands
+_MARKS = (MAGIC, _LIBRARY.encode())  # of an earlier one
 
 
 class McapSink(Closeable, ForkBound):
@@ -75,7 +75,7 @@ class McapSink(Closeable, ForkBound):
             raise MediaError(
                 f"writing the {self.name}: mcap is too old; install 1.6 or later: pip install 'mcap>=1.6'"
             )
-        _check(self._path)
+        check_own(self._path, self.name, marks=_MARKS)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -127,7 +127,7 @@ class McapSink(Closeable, ForkBound):
             raise self._failure(error) from error
 
     def _begin(self) -> None:
-        _check(self._path)  # what another program made of it meanwhile
+        check_own(self._path, self.name, marks=_MARKS)  # what another program made of it meanwhile
         self._file = _ChunkFile(open_alone(self._path))
         self._writer = mcap.writer.Writer(cast("IO[bytes]", self._file), chunk_size=_CHUNK_BYTES)
         self._writer.start(profile="ros2", library=f"{_LIBRARY} {tdnet_runtime.__version__}")
@@ -221,23 +221,3 @@ class _ChunkFile:
             os.ftruncate(self._file.fileno(), self._whole)
         with contextlib.suppress(OSError):
             self._file.close()
-
-
-def _check(path: Path) -> None:
-    """Raise MediaError where a log cannot be written to `path`, or something else would be lost."""
-    if not path.parent.exists():
-        raise MediaError(f"writing the log: there is no folder '{path.parent}'; make it first")
-    check_folder(path.parent, purpose="the log")
-    if path.is_dir():
-        raise MediaError(f"writing the log: a folder has that name: '{path}'")
-    try:
-        begin = b""
-        if path.is_file():
-            with path.open("rb") as file:
-                begin = file.read(_OWN_BYTES)
-    except OSError as error:
-        raise MediaError(f"writing the log: {reason(error)}: '{path}'") from error
-    if begin and not (begin.startswith(MAGIC) and _LIBRARY.encode() in begin):
-        raise MediaError(
-            f"writing the log: the file exists and was not written by tdnet; name another: '{path}'"
-        )

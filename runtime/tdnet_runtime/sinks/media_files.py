@@ -64,6 +64,11 @@ class MediaSink(Closeable):
             path = Path(str(self._path).replace(SOURCE, result.source.replace("/", "_")))
             writer = self._writers[result.source] = self._stack.enter_context(self._open(path, frame))
             self._sizes[result.source] = result.labels.shape
+        if not self._one_size and "/" in frame.name:
+            raise MediaError(
+                f"writing {self.name}: its frames come in several sequences; use --labels or --colors, "
+                "which keep them apart"
+            )
         if self._one_size and result.labels.shape != self._sizes[result.source]:
             raise MediaError(f"writing {self.name}: the size of its frames changed, and a video has one")
         if frame.arrival_ns is not None:

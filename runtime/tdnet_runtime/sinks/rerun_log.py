@@ -18,8 +18,8 @@ from tdnet_runtime.errors import MediaError, OptionError
 from tdnet_runtime.forks import ForkBound
 from tdnet_runtime.media.append_file import AppendFile
 from tdnet_runtime.media.frames import reason
-from tdnet_runtime.media.output_folder import check_folder
 from tdnet_runtime.sinks.day_stamps import DayStamps
+from tdnet_runtime.sinks.own_file import check_own
 from tdnet_runtime.sinks.pictures import jpeg
 from tdnet_runtime.sinks.rerun_server import RerunServer
 from tdnet_runtime.sinks.rrd import rrd_messages
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["RerunFileSink", "RerunServerSink"]
 
 _APPLICATION = "tdnet"
+_MARKS = (b"RRF2", _APPLICATION.encode())  # of an earlier file
 _FRAMES = ("jpeg", "raw", "none")
 _WRITE_S = 0.25  # each piece has 6 kB of its own, and takes a few ms
 _FLUSH_S = 1.0
@@ -102,15 +103,15 @@ class _RerunSink(Closeable, ForkBound):
 class RerunFileSink(_RerunSink):
     """Writes a `.rrd` file, four times a second; after a kill or on a full disk all before is readable.
 
-    The file is begun with the first result; one that exists is replaced. Its format is that of the rerun-sdk that is
-    installed; viewers of the same version or a later one read it (0.23 and later).
+    The file is begun with the first result; an earlier one of ours is replaced, any other refused. Its format is that of
+    the rerun-sdk that is installed; viewers of the same version or a later one read it (0.23 and later).
 
     Args:
         url: `rerun:OUT.rrd`; `frames` is `jpeg` if not given, or `raw` or `none`.
         network: whose labels they are.
 
     Raises:
-        MediaError: it cannot be written to.
+        MediaError: it cannot be written to, or is another program's.
         OptionError: `frames` cannot be meant.
     """
 
@@ -119,13 +120,7 @@ class RerunFileSink(_RerunSink):
         super().__init__(f"Rerun file '{self._path}'", url, network)
         if self._path.suffix.lower() != ".rrd":
             raise OptionError(f"--output {url.text!r}: end the name of a Rerun file in .rrd")
-        if not self._path.parent.exists():
-            raise MediaError(
-                f"writing the {self.name}: there is no folder '{self._path.parent}'; make it first"
-            )
-        check_folder(self._path.parent, purpose="the Rerun file")
-        if self._path.is_dir():
-            raise MediaError(f"writing the {self.name}: a folder has that name")
+        check_own(self._path, self.name, marks=_MARKS)
         self._file: AppendFile | None = None
         self._stream: Any = None
         self._written = self._readable = self._whole_bytes = 0

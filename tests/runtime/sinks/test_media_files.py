@@ -1,5 +1,6 @@
 """Label images, colour images and overlays as sinks of results."""
 
+import dataclasses
 import re
 
 import cv2
@@ -67,6 +68,16 @@ def test_two_sources(tmp_path, network, scheme):
         assert made[1:] == [
             f"two-{source}/00000{i}.png" for source in ("front", "rear_left") for i in range(2)
         ]
+
+
+def test_several_sequences(tmp_path, network):
+    frame = make_result(0).frame
+    result = make_result(0, frame=dataclasses.replace(frame, name="a/0"))
+    with pytest.raises(
+        MediaError, match="several sequences; use --labels or --colors, which keep them apart"
+    ):
+        write(f"labels:{tmp_path}/l", network, [result])
+    write(f"overlay:{tmp_path}/o.mp4", network, [result])
 
 
 def test_a_size_that_changes(tmp_path, network):

@@ -183,6 +183,18 @@ os.kill(os.getpid(), 9)
     assert masks_in(tmp_path, path) == 7
 
 
+def test_files_of_others_are_not_replaced(tmp_path, network):
+    path = tmp_path / "a.rrd"
+    for content in (b"notes", b"RRF2 of another"):
+        path.write_bytes(content)
+        with pytest.raises(MediaError, match="the file exists and was not written by tdnet; name another"):
+            open_sink(path, network)
+        assert path.read_bytes() == content
+    path.unlink()
+    write(path, network)
+    assert masks_in(tmp_path, write(path, network, count=2)) == 2  # our own is
+
+
 def test_nothing_is_written_without_a_result(tmp_path, network):
     with open_sink(tmp_path / "a.rrd", network):
         pass

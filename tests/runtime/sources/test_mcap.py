@@ -24,6 +24,7 @@ from tests.runtime.sources.logs import (
 
 from tdnet_runtime.errors import MediaError, OptionError
 from tdnet_runtime.media.damage import OnDamage
+from tdnet_runtime.ros.messages import RawImage
 from tdnet_runtime.sources import mcap_file
 from tdnet_runtime.sources.registry import open_source
 
@@ -292,6 +293,28 @@ def test_compressed_images(tmp_path, suffix):
     frames, source = read(path)
     assert source.facts["encoding"] == "whatever"
     assert np.abs(frames[2].image.astype(int) - picture(2)).mean() < 6
+
+
+def test_rows_that_are_padded_and_samples_of_the_other_byte_order(tmp_path):
+    def padded(index):
+        rows = np.full((24, 32 * 3 + 10), 255, np.uint8)
+        rows[:, :96] = picture(index)[..., ::-1].reshape(24, 96)
+        head = {"height": 24, "width": 32, "encoding": "bgr8", "is_bigendian": False, "step": 106}
+        stamp = S + index * STEP
+        return RawImage(stamp_ns=stamp, frame_id="cam", data=rows.reshape(-1), **head).to_cdr()
+
+    def deep(index):
+        samples = (picture(index)[..., 0].astype(np.uint16) * 257).astype(">u2").view(np.uint8)
+        head = {"height": 24, "width": 32, "encoding": "mono16", "is_bigendian": True, "step": 64}
+        stamp = S + index * STEP
+        return RawImage(stamp_ns=stamp, frame_id="cam", data=samples.reshape(-1), **head).to_cdr()
+
+    topics = {
+        name: (IMAGE_TYPE, "cdr", images(3, make=make)) for name, make in (("/p", padded), ("/d", deep))
+    }
+    path = write_mcap(tmp_path / "a.mcap", topics)
+    np.testing.assert_array_equal(read(f"{path}?topic=/p")[0][2].image, picture(2))
+    np.testing.assert_array_equal(read(f"{path}?topic=/d")[0][2].image[..., 1], picture(2)[..., 0])
 
 
 def test_a_message_that_rosbag2_packed(tmp_path):
