@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 
 from tdnet_runtime.closeable import Closeable
 from tdnet_runtime.errors import MediaError
@@ -134,7 +135,10 @@ class _Taken(Closeable):
 
     def __iter__(self) -> Iterator[SourceFrame]:
         """See `FrameSource`."""
+        after_ns = self._after_ns
         for frame in self._source:
-            arrival_ns = frame.arrival_ns
-            if self._after_ns is None or arrival_ns is None or arrival_ns >= self._after_ns:
+            if after_ns is None or frame.arrival_ns is None:
                 yield frame
+            elif frame.arrival_ns >= after_ns:
+                after_ns = None
+                yield replace(frame, lost_before=0)  # what was lost before, nobody has asked for
