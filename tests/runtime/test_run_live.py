@@ -10,6 +10,7 @@ import threading
 import time
 import urllib.request
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from tests.runtime.sources.logs import write_mcap
 from tests.runtime.test_run import FRAMES, error_line
 
 from tdnet_runtime.cli.live_options import parse_inputs, parse_metrics, parse_policy
+from tdnet_runtime.cli.live_sinks import RunSink
 from tdnet_runtime.errors import OptionError
 from tdnet_runtime.live import every, every_kth, fixed_rate, newest
 from tdnet_runtime.sources.registry import open_source
@@ -147,6 +149,14 @@ def test_one_of_three_frames(tmp_path, network, tdnet_run, clip):
         "every_kth",
     )
     assert len(masks(out)) == 3
+
+
+def test_no_output_gets_more_than_was_asked_for():
+    taken = []
+    sink = RunSink(SimpleNamespace(name="a sink", write=taken.append), most=3, nameless=False)
+    for number in range(5):
+        sink.write(number)
+    assert taken == [0, 1, 2]
 
 
 def test_late_results_are_skipped_where_asked(tmp_path, network, tdnet_run, clip):
