@@ -11,7 +11,7 @@ PYTEST_ARGS ?=
 GPU_VENV := .venv-gpu
 GPU_CHECK_ARGS ?=
 
-.PHONY: demo test test-slow check lint type gpu-check clean
+.PHONY: demo demo-live test test-slow check lint type gpu-check clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.demo $(DEMO)/bikes.mp4
@@ -22,6 +22,13 @@ demo: $(VENV)/.demo $(DEMO)/bikes.mp4
 	@echo
 	@echo "Done. Open $(DEMO)/overlay.mp4 in a browser; the masks are in $(DEMO)/labels, the"
 	@echo "bundle is $(DEMO)/td2-fa18.plan (tdnet-inspect shows it), the figures are in $(DEMO)/bench.json."
+
+# Half a minute of two cameras on the loopback; see docs/live.md.
+demo-live: $(VENV)/.demo-live $(DEMO)/bikes.mp4 $(DEMO)/live.plan
+	$(BIN)/python examples/live_demo/demo.py $(DEMO)/live.plan $(DEMO)/bikes.mp4 $(DEMO)/live
+	@echo
+	@echo "Done. Open $(DEMO)/live/overlay-front.mp4 in a browser, $(DEMO)/live/masks.mcap in Foxglove and"
+	@echo "$(DEMO)/live/masks.rrd in Rerun ($(BIN)/rerun FILE); the metrics are in $(DEMO)/live/metrics.txt."
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest $(PYTEST_JOBS) $(PYTEST_ARGS)
@@ -57,6 +64,14 @@ $(VENV)/.created:
 $(VENV)/.demo: $(VENV)/.created setup.cfg constraints.txt
 	$(INSTALL) --editable '.[demo]'
 	@touch $@
+
+$(VENV)/.demo-live: $(VENV)/.created setup.cfg constraints.txt
+	$(INSTALL) --editable '.[demo-live]'
+	@touch $@
+
+$(DEMO)/live.plan: $(VENV)/.demo-live $(CHECKPOINT)
+	mkdir -p $(DEMO)
+	$(BIN)/tdnet-export --ckpt $(CHECKPOINT) --size 360x480 --out $@
 
 $(VENV)/.dev: $(VENV)/.created setup.cfg constraints.txt
 	$(INSTALL) --editable '.[dev]'

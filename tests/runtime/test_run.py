@@ -56,6 +56,7 @@ class FakeSegmenter:
             threshold=self.threshold,
             channels=2 if self.threshold is None else 1,
             size_resampled=self.size_resampled,
+            state=SimpleNamespace(cold_frames=2),
         )
         self._index = 0
 
@@ -76,7 +77,15 @@ class FakeSegmenter:
     def push(self, frame, *, stamp_ns=None, out=None):
         self.before_push(self._index)
         self._index += 1
+        out = np.empty(frame.shape[:2], np.uint8) if out is None else out
         np.greater(frame[..., 0], 70, out=out.view(bool))
+        return out
+
+    def reset(self):
+        pass
+
+    def close(self):
+        pass
 
 
 @pytest.fixture
@@ -368,19 +377,19 @@ def test_wrong_usage(tdnet_run, arguments, expected):
 
 def test_options_check_themselves():
     with pytest.raises(OptionError, match="--max-frames is 0; expected 1 or more"):
-        RunOptions(engine=Path("x"), input="y", max_frames=0)
+        RunOptions(engine=Path("x"), inputs={"": "y"}, max_frames=0)
     with pytest.raises(OptionError, match="--threads is -2; expected 1 or more"):
-        RunOptions(engine=Path("x"), input="y", threads=-2)
+        RunOptions(engine=Path("x"), inputs={"": "y"}, threads=-2)
     with pytest.raises(MediaError, match="there is no folder"):
-        RunOptions(engine=Path("x"), input="y", overlay=Path("/no/such/o.mp4"))
+        RunOptions(engine=Path("x"), inputs={"": "y"}, overlay=Path("/no/such/o.mp4"))
 
 
-def test_help_shows_two_examples_that_can_be_copied(tdnet_run, monkeypatch):
+def test_help_shows_examples_that_can_be_copied(tdnet_run, monkeypatch):
     code, out, _ = tdnet_run("--help")
     assert code == 0
     for option in ("engine", "input", "labels", "overlay", "max-frames", "backend", "threads"):
         assert f"--{option}" in out
-    assert len(re.findall(r"^ +tdnet-run --engine \S+ --input .*$", out, re.MULTILINE)) == 2
+    assert len(re.findall(r"^ +tdnet-run --engine \S+ --input .*$", out, re.MULTILINE)) == 3
 
 
 def test_as_a_process_an_absent_bundle_is_one_line(tmp_path, clip):

@@ -343,7 +343,7 @@ def test_options_that_cannot_be_meant(tmp_path, monkeypatch, values, message):
 
         values["orientation"] = LabelOrientation(values["orientation"])
     with pytest.raises(OptionError, match=message.replace("(", r"\(")):
-        RunOptions(engine=Path("x.plan"), input="in", **values)
+        RunOptions(engine=Path("x.plan"), inputs={"": "in"}, **values)
 
 
 @pytest.mark.parametrize("size", ["640", "0640x", "axb", "640*480", "-1x5"])

@@ -30,8 +30,8 @@ def network(monkeypatch):
 
         def push(self, frame, *, stamp_ns=None, out=None):
             index = self._index
-            super().push(frame, stamp_ns=stamp_ns, out=out)
-            return Result(out, index % PATHS + 1, index < PATHS - 1, index, stamp_ns, None)
+            labels = super().push(frame, stamp_ns=stamp_ns, out=out)
+            return Result(labels, index % PATHS + 1, index < PATHS - 1, index, stamp_ns, None)
 
         def reset(self):
             self._index = 0

@@ -11,12 +11,14 @@ from rich.console import Console
 
 from tdnet_runtime.cli.frame_progress import FrameProgress
 from tdnet_runtime.cli.interrupt import StopRequest, stop_on_interrupt
+from tdnet_runtime.cli.live_command import run_live_command
+from tdnet_runtime.cli.live_options import Late, LiveOptions, parse_inputs, parse_metrics, parse_policy
 from tdnet_runtime.cli.pinning import Sha256
-from tdnet_runtime.cli.run_document import forget_run_document, run_document, write_run_document
+from tdnet_runtime.cli.run_document import forget_run_document, run_document
 from tdnet_runtime.cli.run_options import STDOUT, LabelOrientation, RunOptions, parse_camera_size
 from tdnet_runtime.cli.run_outputs import check_outputs, open_results, open_sinks
-from tdnet_runtime.cli.run_view import damage_words, show_run
-from tdnet_runtime.extras import one_line
+from tdnet_runtime.cli.run_telling import tell_damage, write_summary
+from tdnet_runtime.cli.run_view import show_run
 from tdnet_runtime.media.bit_depth import BIT_DEPTHS
 from tdnet_runtime.media.camera import CameraRequest
 from tdnet_runtime.media.damage import OnDamage
@@ -33,6 +35,8 @@ _EPILOG = """Examples:
 
     tdnet-run --engine td2-fa18.plan --input camera:0 --labels out/
 
+    tdnet-run --engine X.plan --input a=camera:0 --input b=rtsp://10.0.0.5/live
+
     tdnet-run --engine td2-fa18.plan --input "drive.mcap?topic=/camera/image_raw" --output mcap:masks.mcap"""
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
@@ -43,12 +47,13 @@ def run(
     *,
     engine: Annotated[Path, typer.Option(metavar="X.plan", help="Bundle to run.", show_default=False)],
     input: Annotated[
-        str,
+        list[str],
         typer.Option(
-            metavar="VIDEO|FOLDER|CAMERA|LOG|URL",
+            metavar="[NAME=]VIDEO|FOLDER|CAMERA|LOG|URL",
             help="Video file; folder of images, in natural order, or of such folders, each a sequence of its own; "
             "camera: 0, camera:0, /dev/video0 or a link to it, rtsp://...; ROS 2 topic: ros2:///camera/image_raw; or log: "
-            "MCAP or rosbag2, with ?topic=/NAME behind it where several topics have images.",
+            "MCAP or rosbag2, with ?topic=/NAME behind it where several topics have images. May be given several "
+            "times, then best with a name each: front=camera:0.",
             show_default=False,
         ),
     ],
@@ -113,6 +118,37 @@ def run(
     ] = None,
     camera_fps: Annotated[float | None, typer.Option(help="Ask the camera for so many frames/s.")] = None,
     max_frames: Annotated[int | None, typer.Option(min=1, help="Stop after so many frames.")] = None,
+    policy: Annotated[
+        str | None,
+        typer.Option(
+            metavar="newest|every|every:K|rate:HZ",
+            help="Live: which frames are segmented where there are more than the network takes: the newest (what cameras "
+            "and topics get unasked), every one in order (files, logs), one of K, or so many a second.",
+        ),
+    ] = None,
+    deadline_ms: Annotated[
+        float | None,
+        typer.Option(help="Live: results that take longer, from the frame's arrival on, are late."),
+    ] = None,
+    late: Annotated[
+        Late | None,
+        typer.Option(help="Live: late results are delivered, marked (as they are unasked), or skipped."),
+    ] = None,
+    gap_ms: Annotated[
+        float | None,
+        typer.Option(help="Live: begin anew after a longer pause between frames; never if not given."),
+    ] = None,
+    max_seconds: Annotated[float | None, typer.Option(help="Live: stop after so many seconds.")] = None,
+    metrics: Annotated[
+        str | None,
+        typer.Option(
+            metavar="[HOST:]PORT",
+            help="Live: serve metrics for Prometheus here; to this machine alone if no host is given.",
+        ),
+    ] = None,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Live: wait for cameras and topics that are absent at the start.")
+    ] = False,
     backend: Annotated[str, typer.Option(help="Inference engine; auto is the best one present.")] = "auto",
     precision: Annotated[
         str | None,
@@ -128,11 +164,14 @@ def run(
 ) -> None:
     """Segment a video, a folder of images, a camera or a robot's log. Without an output it only measures.
 
+    Cameras, topics, several inputs, and anything with an option that says Live, run live: a camera that dies is opened
+    again, old frames make way for new ones.
+
     Ctrl-C, SIGTERM and SIGHUP end the run after the current frame and complete the files; a second one ends it at once.
     """
     options = RunOptions(
         engine=engine,
-        input=input,
+        inputs=parse_inputs(input),
         labels=labels,
         palette=palette,
         colors=colors,
@@ -153,7 +192,19 @@ def run(
         precision=precision,
         threads=threads,
         sha256=sha256,
+        live=LiveOptions(
+            policy=None if policy is None else parse_policy(policy),
+            deadline_ms=deadline_ms,
+            late=late,
+            gap_ms=gap_ms,
+            max_seconds=max_seconds,
+            metrics=None if metrics is None else parse_metrics(metrics),
+            wait=wait,
+        ),
     )
+    if options.is_live:
+        run_live_command(options, open_source=open_source, open_segmenter=Segmenter.open)
+        return
     with open_source(
         options.input, on_damage=options.on_damage, bit_depth=options.bit_depth, camera=options.camera
     ) as source:
@@ -195,16 +246,7 @@ def _run(options: RunOptions, source: FrameSource, segmenter: Segmenter) -> tupl
 
 
 def _tell(options: RunOptions, source: FrameSource, segmenter: Segmenter, summary: RunSummary) -> None:
-    if damage := damage_words(source.damage):
-        typer.echo(one_line(f"tdnet-run: {damage}"), err=True)
-    if warning := source.facts.get("warning"):
-        typer.echo(one_line(f"tdnet-run: warning: {warning}"), err=True)
+    tell_damage(source.damage, source.facts)
     if options.json != STDOUT:
         show_run(options, source, segmenter, summary)
-    if options.json is None:
-        return
-    document = run_document(options, source, segmenter, summary)
-    if options.json == STDOUT:
-        typer.echo(document, nl=False)
-    else:
-        write_run_document(document, options.json)
+    write_summary(options, run_document(options, source, segmenter, summary))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import tdnet_runtime
 from tdnet_runtime.atomic_file import atomic_file
 from tdnet_runtime.errors import MediaError
-from tdnet_runtime.media.frames import FrameSource, reason
+from tdnet_runtime.media.frames import Fact, FrameSource, reason
 from tdnet_runtime.media.pipeline import RunSummary
 from tdnet_runtime.segmenter import Segmenter
 from tdnet_runtime.sources.source_url import hide_password
@@ -17,7 +18,16 @@ from tdnet_runtime.sources.source_url import hide_password
 if TYPE_CHECKING:
     from tdnet_runtime.cli.run_options import RunOptions  # which looks for earlier documents here
 
-__all__ = ["forget_run_document", "is_run_document", "run_document", "write_run_document"]
+__all__ = [
+    "forget_run_document",
+    "head_content",
+    "input_content",
+    "is_run_document",
+    "network_content",
+    "outputs_content",
+    "run_document",
+    "write_run_document",
+]
 
 _KEY = "tdnet_run"
 _SCHEMA = 1
@@ -25,28 +35,50 @@ _SCHEMA = 1
 
 def run_document(options: RunOptions, source: FrameSource, segmenter: Segmenter, summary: RunSummary) -> str:
     """JSON, in ASCII; key `tdnet_run` is the version of its form."""
-    manifest, backend, damage = segmenter.manifest, segmenter.backend, source.damage
+    damage = source.damage
     content = {
-        _KEY: _SCHEMA,
-        "version": tdnet_runtime.__version__,
-        "input": {
-            "spec": hide_password(options.input),
-            "description": source.description,
-            "height": source.size_hw[0],
-            "width": source.size_hw[1],
-            **source.facts,
-        },
+        **head_content(summary),
+        "input": input_content(options.input, source, source.facts),
         "damage": {
             "policy": damage.policy.value,
             "skipped": damage.skipped,
             "used": damage.used,
             "examples": damage.examples,
         },
+        **network_content(segmenter),
+        **outputs_content(options, summary),
+    }
+    return json.dumps(content, indent=1) + "\n"
+
+
+def head_content(summary: RunSummary) -> dict[str, object]:
+    """What every summary begins with."""
+    return {
+        _KEY: _SCHEMA,
+        "version": tdnet_runtime.__version__,
         "frames": summary.frames,
         "interrupted": summary.interrupted,
         "wall_s": summary.wall_s,
         "frames_per_s": summary.frames_per_s,
         "latency_ms": summary.latency_ms,
+    }
+
+
+def input_content(spec: str, source: FrameSource, facts: Mapping[str, Fact]) -> dict[str, object]:
+    """One input, and what its source tells of it."""
+    return {
+        "spec": hide_password(spec),
+        "description": source.description,
+        "height": source.size_hw[0],
+        "width": source.size_hw[1],
+        **facts,
+    }
+
+
+def network_content(segmenter: Segmenter) -> dict[str, object]:
+    """The network, where it lies and what runs it."""
+    manifest, backend = segmenter.manifest, segmenter.backend
+    return {
         "network": {
             "name": manifest.network,
             "height": manifest.input.height,
@@ -67,6 +99,12 @@ def run_document(options: RunOptions, source: FrameSource, segmenter: Segmenter,
             "description": backend.description,
             "precision": backend.precision,
         },
+    }
+
+
+def outputs_content(options: RunOptions, summary: RunSummary) -> dict[str, object]:
+    """What was written."""
+    return {
         "outputs": {
             "labels": _text(options.labels),
             "palette": options.palette,
@@ -74,9 +112,8 @@ def run_document(options: RunOptions, source: FrameSource, segmenter: Segmenter,
             "orientation": options.orientation.value,
             "overlay": _text(options.overlay) if summary.frames else None,
             "urls": [hide_password(spec) for spec in options.outputs],
-        },
+        }
     }
-    return json.dumps(content, indent=1) + "\n"
 
 
 def _text(path: Path | None) -> str | None:

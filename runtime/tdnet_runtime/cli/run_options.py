@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from itertools import combinations, product
 from pathlib import Path
 
+from tdnet_runtime.cli.live_options import LiveOptions
 from tdnet_runtime.cli.run_document import is_run_document
 from tdnet_runtime.errors import OptionError
 from tdnet_runtime.media.bit_depth import BIT_DEPTHS
@@ -18,6 +19,7 @@ from tdnet_runtime.media.damage import OnDamage
 from tdnet_runtime.media.overlay import check_output
 from tdnet_runtime.media.sinks import check_folder
 from tdnet_runtime.sinks.registry import sink_url
+from tdnet_runtime.sources.registry import is_live
 from tdnet_runtime.sources.source_url import scheme_of
 
 __all__ = ["STDOUT", "LabelOrientation", "RunOptions", "parse_camera_size"]
@@ -41,7 +43,7 @@ class RunOptions:
 
     Attributes:
         engine: the bundle.
-        input: see `open_source`.
+        inputs: what each of them is, by name, see `open_source`; the name is empty for a single one without.
         labels: folder for label images; None for none.
         palette: label images get the classes' colours as a palette.
         colors: folder for colour images; None for none.
@@ -58,6 +60,7 @@ class RunOptions:
         precision: see `Segmenter.open`.
         threads: see `Segmenter.open`.
         sha256: see `Segmenter.open`.
+        live: of a live run alone.
 
     Raises:
         OptionError: an output would destroy an input, or a value cannot be meant.
@@ -65,7 +68,7 @@ class RunOptions:
     """
 
     engine: Path
-    input: str
+    inputs: Mapping[str, str]
     labels: Path | None = None
     palette: bool = False
     colors: Path | None = None
@@ -82,6 +85,7 @@ class RunOptions:
     precision: str | None = None
     threads: int | None = None
     sha256: str | None = None
+    live: LiveOptions = field(default_factory=LiveOptions)
 
     def __post_init__(self) -> None:
         for name, value in (("--max-frames", self.max_frames), ("--threads", self.threads)):
@@ -93,7 +97,7 @@ class RunOptions:
             )
         for name, path in (
             ("--engine", self.engine),
-            ("--input", self.input),
+            *(("--input", spec) for spec in self.inputs.values()),
             *self.folders,
             *self._named_files,
         ):
@@ -110,11 +114,23 @@ class RunOptions:
         return ((name, path) for name, path in (("--labels", self.labels), ("--colors", self.colors)) if path)
 
     @property
-    def input_path(self) -> Path:
-        """What `input` names on disk, if it is on disk; for comparing."""
-        scheme = scheme_of(self.input)
-        text = self.input[len(scheme) + 1 :] if scheme in ("file", "mcap", "rosbag2") else self.input
-        return Path(text if os.path.lexists(text) else text.partition("?")[0])
+    def input(self) -> str:
+        """The first input, which is the only one but for live runs."""
+        return next(iter(self.inputs.values()))
+
+    @property
+    def is_live(self) -> bool:
+        """It goes through the live layer: an input is live, there are several, or an option of live runs is given.
+
+        Raises:
+            MediaError: an input is of no kind that can be opened.
+        """
+        return self.live.asked or len(self.inputs) > 1 or any(map(is_live, self.inputs.values()))
+
+    @property
+    def input_paths(self) -> list[Path]:
+        """What `inputs` name on disk, if they are on disk; for comparing."""
+        return [_path_of(spec) for spec in self.inputs.values()]
 
     @property
     def _named_files(self) -> list[tuple[str, str | Path]]:
@@ -133,7 +149,7 @@ class RunOptions:
     def _check_folders(self) -> None:
         for name, path in self.folders:
             check_folder(path, purpose="label images" if path is self.labels else "colour images")
-            if _same(path, self.input_path):
+            if any(_same(path, read) for read in self.input_paths):
                 raise OptionError(
                     f"{name} is the folder of --input, whose images would be overwritten; name another "
                     f"folder: '{path}'"
@@ -156,7 +172,8 @@ class RunOptions:
         if self.overlay is not None and self.overlay.suffix.lower() != ".mp4":
             raise OptionError(f"--overlay is always an MP4 video; end its name in .mp4: '{self.overlay}'")
         for name, path in self._files:
-            for other, read in (("--input", self.input_path), ("--engine", self.engine)):
+            read_files = [("--input", path) for path in self.input_paths]
+            for other, read in (*read_files, ("--engine", self.engine)):
                 if _same(path, read):
                     raise OptionError(
                         f"{name} is the same file as {other}, which would be overwritten; name another "
@@ -197,6 +214,12 @@ def _check_json(path: Path) -> None:
         raise OptionError(
             f"--json would replace a file that is no summary of tdnet-run; name another: '{path}'"
         )
+
+
+def _path_of(spec: str) -> Path:
+    scheme = scheme_of(spec)
+    text = spec[len(scheme) + 1 :] if scheme in ("file", "mcap", "rosbag2") else spec
+    return Path(text if os.path.lexists(text) else text.partition("?")[0])
 
 
 def _same(a: str | Path, b: str | Path) -> bool:

@@ -14,14 +14,20 @@ from tdnet_runtime.media.overlay import OverlayWriter
 from tdnet_runtime.media.pipeline import OnResult
 from tdnet_runtime.media.sinks import LabelForm, LabelWriter, Sink
 from tdnet_runtime.segmenter import Segmenter
+from tdnet_runtime.sinks.media_files import SOURCE
 from tdnet_runtime.sinks.registry import check_sink, open_sink
 from tdnet_runtime.sinks.sink import SinkNetwork
 
-__all__ = ["check_outputs", "open_results", "open_sinks"]
+__all__ = ["check_outputs", "label_form", "open_results", "open_sinks", "sequences_of"]
 
 
-def check_outputs(options: RunOptions, source: FrameSource) -> None:
+def check_outputs(options: RunOptions, source: FrameSource | None, name: str = "") -> None:
     """Check the outputs, with what is known of the source, before the engine is loaded.
+
+    Args:
+        options: of the run.
+        source: None where it is absent as yet.
+        name: of the source, for `{source}` in paths.
 
     Raises:
         OptionError: one overlay would have frames of different sizes, or an output folder would be taken for
@@ -31,13 +37,16 @@ def check_outputs(options: RunOptions, source: FrameSource) -> None:
     """
     for spec in options.outputs:
         check_sink(spec)
-    sequences = _sequences(source)
-    for name, path in options.folders:
-        if sequences and Path(options.input).resolve() in path.resolve().parents:
+    sequences = sequences_of(source)
+    for option, folder in options.folders:
+        path = Path(str(folder).replace(SOURCE, name))
+        if sequences and any(read.resolve() in path.resolve().parents for read in options.input_paths):
             raise OptionError(
-                f"{name} lies in --input, whose folders are sequences; name a folder elsewhere: '{path}'"
+                f"{option} lies in --input, whose folders are sequences; name a folder elsewhere: '{path}'"
             )
-        LabelWriter(path, form=_form(name, options), sequences=sequences, overwrite=options.overwrite).close()
+        LabelWriter(
+            path, form=label_form(option, options), sequences=sequences, overwrite=options.overwrite
+        ).close()
     if options.overlay is not None and isinstance(source, ImageFolderSource):
         sizes = sorted(source.sizes_hw())
         if len(sizes) > 1:
@@ -61,10 +70,10 @@ def open_sinks(
     for name, path in options.folders:
         writer = LabelWriter(
             path,
-            form=_form(name, options),
+            form=label_form(name, options),
             colors=class_colors,
             as_stored=options.orientation is LabelOrientation.STORED,
-            sequences=_sequences(source),
+            sequences=sequences_of(source),
             overwrite=options.overwrite,
         )
         sinks.append(stack.enter_context(writer))
@@ -87,11 +96,13 @@ def open_results(stack: ExitStack, options: RunOptions, segmenter: Segmenter) ->
     return ResultOutputs(sinks, paths=len(segmenter.manifest.paths))
 
 
-def _form(option: str, options: RunOptions) -> LabelForm:
+def label_form(option: str, options: RunOptions) -> LabelForm:
+    """Of the images of `--labels` or `--colors`."""
     if option == "--colors":
         return LabelForm.COLOR
     return LabelForm.PALETTE if options.palette else LabelForm.GREY
 
 
-def _sequences(source: FrameSource) -> list[str]:
+def sequences_of(source: FrameSource | None) -> list[str]:
+    """Their names, where a source has several."""
     return source.sequences if isinstance(source, ImageFolderSource) else []

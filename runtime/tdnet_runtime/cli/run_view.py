@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from rich.console import Console
 from rich.table import Table
 
@@ -9,12 +11,19 @@ from tdnet_runtime.cli.labelling_view import labelling, preprocessing
 from tdnet_runtime.cli.run_options import LabelOrientation, RunOptions
 from tdnet_runtime.extras import one_line
 from tdnet_runtime.media.damage import DamageLog
-from tdnet_runtime.media.frames import FrameSource
+from tdnet_runtime.media.frames import Fact, FrameSource
 from tdnet_runtime.media.pipeline import RunSummary
 from tdnet_runtime.segmenter import Segmenter
 from tdnet_runtime.sources.source_url import hide_password
 
-__all__ = ["damage_words", "show_run"]
+__all__ = [
+    "approximate_remark",
+    "damage_words",
+    "facts_words",
+    "network_rows",
+    "output_rows",
+    "show_run",
+]
 
 _SHORT_DIGEST = 12
 _EXAMPLES = 3
@@ -29,6 +38,11 @@ def show_run(options: RunOptions, source: FrameSource, segmenter: Segmenter, sum
     for name, value in _rows(options, source, segmenter, summary).items():
         table.add_row(name, one_line(value))
     console.print(table)
+    approximate_remark(console, segmenter)
+
+
+def approximate_remark(console: Console, segmenter: Segmenter) -> None:
+    """Say so where results are not those of the checkpoint."""
     if segmenter.manifest.size_resampled:
         console.print(
             "APPROXIMATE: the LayerNorm maps of this bundle were resampled from another size; "
@@ -49,12 +63,9 @@ def damage_words(damage: DamageLog) -> str:
 def _rows(
     options: RunOptions, source: FrameSource, segmenter: Segmenter, summary: RunSummary
 ) -> dict[str, str]:
-    manifest, bundle, backend = segmenter.manifest, segmenter.bundle, segmenter.backend
-    facts = {name: value for name, value in source.facts.items() if name != "warning"}  # told on stderr
     rows = {
         "input": f"{source.description}, {source.size_hw[0]}x{source.size_hw[1]} (height x width)",
-        "read with": f"{facts.pop('reader')}; "
-        + ", ".join(f"{name.replace('_', ' ')}: {value}" for name, value in facts.items()),
+        "read with": facts_words(source.facts),
         "frames": f"{summary.frames}{', then interrupted' if summary.interrupted else ''}",
         "whole loop": f"{summary.frames_per_s:.2f} frames/s, files included ({summary.wall_s:.1f} s)",
     }
@@ -63,22 +74,43 @@ def _rows(
     if summary.latency_ms is not None:
         figures = ", ".join(f"{name} {value:.1f} ms" for name, value in summary.latency_ms.items())
         rows["latency"] = f"{figures} (from frame to labels, cold start included)"
-    remark = "" if manifest.input.size_from == "user" else " (assumed size: see tdnet-inspect)"
-    if manifest.size_resampled:
-        remark = " (APPROXIMATE)"
-    rows["network"] = f"{manifest.network}, {manifest.input.height}x{manifest.input.width}{remark}"
-    rows["preprocessing"] = preprocessing(manifest.input)
-    if manifest.channels == 1:
-        rows["a pixel's label"] = labelling(manifest)
-    rows["bundle"] = f"{bundle.path}, digest {bundle.digest[:_SHORT_DIGEST]}"
-    rows["backend"] = f"{backend.name}: {backend.description}"
-    rows["precision"] = backend.precision
+    rows |= network_rows(segmenter)
     for option, path in options.folders:
         rows[option.lstrip("-")] = f"{summary.frames} PNG files in {path}"
         if options.orientation is LabelOrientation.STORED:
             rows[option.lstrip("-")] += ", lying as the frames are stored"
-    if options.outputs:
-        rows["output"] = ", ".join(map(hide_password, options.outputs))
+    rows |= output_rows(options)
     if options.overlay is not None:
         rows["overlay"] = str(options.overlay) if summary.frames else "none, for want of frames"
     return rows
+
+
+def facts_words(facts: Mapping[str, Fact]) -> str:
+    """What a source tells of its data and their reader, in one line."""
+    told = {name: value for name, value in facts.items() if name != "warning"}  # which is told on stderr
+    reader = told.pop("reader")
+    return f"{reader}; " + ", ".join(f"{name.replace('_', ' ')}: {value}" for name, value in told.items())
+
+
+def network_rows(segmenter: Segmenter) -> dict[str, str]:
+    """The network, where it lies and what runs it."""
+    manifest, bundle, backend = segmenter.manifest, segmenter.bundle, segmenter.backend
+    remark = "" if manifest.input.size_from == "user" else " (assumed size: see tdnet-inspect)"
+    if manifest.size_resampled:
+        remark = " (APPROXIMATE)"
+    rows = {
+        "network": f"{manifest.network}, {manifest.input.height}x{manifest.input.width}{remark}",
+        "preprocessing": preprocessing(manifest.input),
+    }
+    if manifest.channels == 1:
+        rows["a pixel's label"] = labelling(manifest)
+    return rows | {
+        "bundle": f"{bundle.path}, digest {bundle.digest[:_SHORT_DIGEST]}",
+        "backend": f"{backend.name}: {backend.description}",
+        "precision": backend.precision,
+    }
+
+
+def output_rows(options: RunOptions) -> dict[str, str]:
+    """Of `--output`."""
+    return {"output": ", ".join(map(hide_password, options.outputs))} if options.outputs else {}

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from tdnet_runtime.media.frames import FrameSource, SourceFrame
 from tdnet_runtime.media.sinks import Sink
 
-__all__ = ["FrameSegmenter", "FrameStream", "OnResult", "RunSummary", "run_video"]
+__all__ = ["FrameSegmenter", "FrameStream", "OnResult", "RunSummary", "latency_ms_of", "run_video"]
 
 
 OnResult = Callable[[SourceFrame, npt.NDArray[np.uint8], object, int], None]
@@ -118,12 +118,13 @@ def run_video(
     return RunSummary(
         frames=len(latency_ns),
         wall_s=(time.perf_counter_ns() - begin_ns) / 1e9,
-        latency_ms=_latency_ms(latency_ns),
+        latency_ms=latency_ms_of(latency_ns),
         interrupted=should_stop(),
     )
 
 
-def _latency_ms(latency_ns: array[int]) -> dict[str, float] | None:
+def latency_ms_of(latency_ns: array[int]) -> dict[str, float] | None:
+    """`p50`, `p95` and `max` of durations in ns; None without any."""
     if not latency_ns:
         return None
     p50, p95, most = np.percentile(np.frombuffer(latency_ns, dtype=np.int64), (50, 95, 100)) / 1e6

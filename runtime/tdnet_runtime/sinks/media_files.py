@@ -19,9 +19,10 @@ from tdnet_runtime.sources.source_url import SourceUrl
 if TYPE_CHECKING:
     from tdnet_runtime.live.result import LiveResult
 
-__all__ = ["MediaSink", "colors_sink", "labels_sink", "overlay_sink"]
+__all__ = ["SOURCE", "MediaSink", "colors_sink", "labels_sink", "overlay_sink"]
 
-_SOURCE = "{source}"
+SOURCE = "{source}"
+"""In a path: the name of the source."""
 
 
 class MediaSink(Closeable):
@@ -55,12 +56,12 @@ class MediaSink(Closeable):
         frame = result.frame
         writer = self._writers.get(result.source)
         if writer is None:
-            if self._writers and _SOURCE not in str(self._path):
+            if self._writers and SOURCE not in str(self._path):
                 raise MediaError(
                     f"writing {self.name}: a second source, {result.source!r}, would write to '{self._path}'; put "
-                    f"{_SOURCE} into its name"
+                    f"{SOURCE} into its name"
                 )
-            path = Path(str(self._path).replace(_SOURCE, result.source.replace("/", "_")))
+            path = Path(str(self._path).replace(SOURCE, result.source.replace("/", "_")))
             writer = self._writers[result.source] = self._stack.enter_context(self._open(path, frame))
             self._sizes[result.source] = result.labels.shape
         if not self._one_size and "/" in frame.name:
@@ -117,14 +118,14 @@ def _images(url: SourceUrl, network: SinkNetwork, form: LabelForm) -> MediaSink:
     overwrite = url.params.get("overwrite", "0")
     if overwrite not in ("0", "1"):
         raise OptionError(f"--output {url.text!r}: overwrite is {overwrite!r}; expected 0 or 1")
-    if _SOURCE not in str(path):
+    if SOURCE not in str(path):
         check_folder(path, purpose=words)
     colors = [color for _, color in network.classes]
 
     def open(path: Path, frame: SourceFrame) -> Sink:
         return LabelWriter(path, form=form, colors=colors, overwrite=overwrite == "1")
 
-    if _SOURCE not in str(path):
+    if SOURCE not in str(path):
         LabelWriter(
             path, form=form, colors=colors, overwrite=overwrite == "1"
         ).close()  # refuses now what it would
