@@ -74,21 +74,6 @@ def test_a_paced_camera(tiny_bundle: Callable[[str], Path], tmp_path: Path) -> N
     assert live["in_order"] is log["in_order"] is True
 
 
-@pytest.mark.parametrize("backend", ["fake", "onnxruntime"])
-def test_soak(tiny_bundle: Callable[[str], Path], tmp_path: Path, backend: str) -> None:
-    if backend != "fake":
-        pytest.importorskip(backend)
-    out = tmp_path / "soak.json"
-    words = [sys.executable, SCRIPTS / "soak.py", tiny_bundle("td2-fa18"), out, "300", backend, "1"]
-    done = subprocess.run(words, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    document = json.loads(out.read_text())
-    assert (document["results"], document["labels_other_than_a_fresh_streams"]) == (300, 0)
-    assert {"start", "restart", "begins"} <= set(document["cold_starts"])
-    assert {"source_died", "frame_refused"} <= set(document["events"])
-    assert document["growth"]["threads"] <= 1  # a thread may be about to end
-
-
 @pytest.mark.parametrize(
     ("name", "arguments"),
     [
@@ -96,18 +81,9 @@ def test_soak(tiny_bundle: Callable[[str], Path], tmp_path: Path, backend: str) 
         ("confidence_cost.py", "WITHOUT.plan WITH.plan OUT.json [ROUNDS]"),
         ("live_overhead.py", "X.plan OUT.json [BLOCKS]"),
         ("live_paced.py", "X.plan OUT.json [SECONDS [HZ]]"),
-        ("soak.py", "X.plan OUT.json [RESULTS [BACKEND [SEED]]]"),
     ],
 )
 def test_wrong_usage_is_told(name: str, arguments: str) -> None:
     done = subprocess.run([sys.executable, SCRIPTS / name], capture_output=True, text=True)
     expected = f"usage: python benchmarks/experiments/{name} {arguments}\n"
     assert (done.returncode, done.stderr) == (1, expected)
-
-
-def test_the_training_step_asks_for_the_public_code() -> None:
-    """Which is not at hand here; its own sides are what tests/train covers."""
-    pytest.importorskip("torch")
-    done = subprocess.run([sys.executable, SCRIPTS / "train_step.py"], capture_output=True, text=True)
-    assert done.returncode == 1
-    assert done.stderr.startswith("usage: python benchmarks/experiments/train_step.py TDNET")

@@ -1,6 +1,6 @@
 """Four live streams in which everything goes wrong at random, for as many results as asked: does anything grow?
 
-    python benchmarks/experiments/soak.py X.plan OUT.json [RESULTS [BACKEND [SEED]]]
+    python tests/runtime/live/soak.py X.plan OUT.json [RESULTS [BACKEND [SEED]]]
 
 Sources die, begin new sequences, change size, lose frames, give garbage and stamps that run backwards; the engine fails now
 and then; two streams lose frames to the newest-wins policy, two lose none. Each result's labels are compared with those
@@ -203,7 +203,7 @@ def growth(marks: list[dict[str, float]]) -> dict[str, float]:
 
 if __name__ == "__main__":
     if not 3 <= len(sys.argv) <= 6:
-        sys.exit("usage: python benchmarks/experiments/soak.py X.plan OUT.json [RESULTS [BACKEND [SEED]]]")
+        sys.exit("usage: python tests/runtime/live/soak.py X.plan OUT.json [RESULTS [BACKEND [SEED]]]")
     given = [*sys.argv[3:], *("20000", "onnxruntime", "0")[len(sys.argv) - 3 :]]
     document = soak(sys.argv[1], int(given[0]), given[1], int(given[2]))
     Path(sys.argv[2]).write_text(json.dumps(document, indent=1) + "\n")

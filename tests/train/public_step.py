@@ -1,6 +1,6 @@
 """A training step of `tdnet_train` beside the public code's own, at the zoo network's size.
 
-    python benchmarks/experiments/train_step.py TDNET [ROUNDS [BATCH [THREADS]]]
+    python tests/train/public_step.py TDNET [ROUNDS [BATCH [THREADS]]]
 
 TDNET is a checkout of github.com/feinanshan/TDNet. Its td2_fa is made at the zoo's widths (its numbers of channels are
 replaced as the module is read) with PyTorch's BatchNorm in the place of its SyncBatchNorm, which needs a GPU. Both sides:
@@ -218,5 +218,5 @@ def main(root: Path, rounds: int = 10, batch: int = 8, threads: int = 2) -> None
 
 if __name__ == "__main__":
     if not 2 <= len(sys.argv) <= 5 or not all(argument.isdigit() for argument in sys.argv[2:]):
-        sys.exit("usage: python benchmarks/experiments/train_step.py TDNET [ROUNDS [BATCH [THREADS]]]")
+        sys.exit("usage: python tests/train/public_step.py TDNET [ROUNDS [BATCH [THREADS]]]")
     main(Path(sys.argv[1]), *map(int, sys.argv[2:]))

@@ -1,6 +1,6 @@
 """Loss and latency of a robot's camera through the product and back, against nodes that are not ours.
 
-    python benchmarks/experiments/ros2_peers.py kilted|jazzy|pyzeros [--frames 1800] [--size 480x640] [--plan X.plan]
+    python tests/ros2_peers/measure.py kilted|jazzy|pyzeros [--frames 1800] [--size 480x640] [--plan X.plan]
 
 The peers are those of tests/ros2_peers (its make_venv.sh, and TDNET_PEER_KILTED and so on). The peer stamps a frame right
 before it publishes it, and takes the time when the mask of that stamp has come back to it. Without a plan labels are the
