@@ -144,7 +144,11 @@ def real_cgroup() -> Iterator[Path]:
 def test_a_real_cgroup(child_env: dict[str, str]) -> None:
     with real_cgroup() as group:
         lines = (
-            "import os, sys, pathlib; pathlib.Path(sys.argv[1], 'cgroup.procs').write_text(str(os.getpid()))\n"
+            "import os, pathlib, sys, time\n"
+            "for attempt in range(100):\n"
+            "    try: pathlib.Path(sys.argv[1], 'cgroup.procs').write_text(str(os.getpid()))\n"
+            "    except OSError: time.sleep(0.05)\n"  # now and then the kernel takes nobody in: EINVAL
+            "    else: break\n"
             "from tdnet_runtime.backends.cpu_count import cpu_quota, usable_cpus; print(cpu_quota(), usable_cpus())"
         )
         done = subprocess.run(
