@@ -34,9 +34,20 @@ def add_index(path: Path, file: AppendFile) -> None:
         ValueError: the program repeats the file in another way.
     """
     with tempfile.TemporaryDirectory(prefix="tdnet-rerun-") as folder, path.open("rb") as written:
+        program, own = rerun_program(), silent_environment(folder)
+        options = subprocess.run(
+            [program, "rrd", "verify", "--help"],
+            env=own,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=_LIMIT_S,
+            check=True,
+        )
+        if b"--check-footers" not in options.stdout:
+            return  # nor does an older version look for one (0.23, 0.28)
         process = subprocess.Popen(
-            [rerun_program(), "rrd", "filter", str(path.absolute())],
-            env=silent_environment(folder),
+            [program, "rrd", "filter", str(path.absolute())],
+            env=own,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

@@ -243,7 +243,8 @@ PROGRAMS = {
 @pytest.mark.parametrize(("script", "words"), PROGRAMS.values(), ids=PROGRAMS.keys())
 def test_a_program_that_makes_no_index(tmp_path, network, monkeypatch, caplog, script, words):
     path, stub = tmp_path / "a.rrd", tmp_path / "rerun"
-    stub.write_text("#!/bin/sh\n" + script.format(path=path) + "\n")
+    options = f'[ "$2" != verify ] || exec {rerun_program()} "$@"'
+    stub.write_text(f"#!/bin/sh\n{options}\n{script.format(path=path)}\n")
     stub.chmod(0o755)
     monkeypatch.setattr(rrd_index, "rerun_program", lambda: str(stub))
     monkeypatch.setattr(rrd_index, "_LIMIT_S", 0.5 if "sleep" in script else 60)
@@ -269,6 +270,16 @@ def test_rerun_without_its_program(tmp_path, network, monkeypatch, caplog):
         )
         write(tmp_path / "a.rrd", network)
     without_index(tmp_path, tmp_path / "a.rrd", caplog, "rerun-sdk is installed without its program")
+
+
+def test_a_version_that_knows_no_index(tmp_path, network, monkeypatch, caplog):
+    stub = tmp_path / "rerun"
+    stub.write_text("#!/bin/sh\necho Usage: rerun rrd verify\n")
+    stub.chmod(0o755)
+    monkeypatch.setattr(rrd_index, "rerun_program", lambda: str(stub))
+    path = write(tmp_path / "a.rrd", network)
+    assert caplog.messages == []
+    assert masks_in(tmp_path, path) == 5
 
 
 def test_an_interrupt_at_the_index_ends_the_program(tmp_path, network, monkeypatch):
