@@ -16,6 +16,7 @@ from pathlib import Path
 from tdnet_runtime.closeable import Closeable
 from tdnet_runtime.errors import MediaError
 from tdnet_runtime.sinks.listening import answers
+from tdnet_runtime.sinks.rerun_program import rerun_program, silent_environment
 
 __all__ = ["RerunServer"]
 
@@ -44,24 +45,13 @@ class RerunServer(Closeable):
                 f"serving to Rerun at {self._where}: the port is in use; name another: rerun+serve://{host}:{port + 1}"
             )
         self._folder = tempfile.TemporaryDirectory(prefix="tdnet-rerun-")
-        # Rerun's program reports its use to its makers unless told otherwise.
-        own = {**os.environ, "XDG_CONFIG_HOME": self._folder.name, "XDG_DATA_HOME": self._folder.name}
-        command = [sys.executable, "-m", "rerun_cli"]
         options = ["--serve-grpc", "--bind", host, "--port", str(port), "--server-memory-limit", memory]
         self._log = Path(self._folder.name) / "log"
         try:
-            subprocess.run(
-                [*command, "analytics", "disable"],
-                env=own,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                timeout=_START_S,
-                check=True,
-            )
+            own = silent_environment(self._folder.name)
             with self._log.open("wb") as log:
                 self._process = subprocess.Popen(
-                    [sys.executable, "-c", _CHILD, str(os.getpid()), *options],
+                    [sys.executable, "-c", _CHILD, str(os.getpid()), rerun_program(), *options],
                     env=own,
                     stdin=subprocess.DEVNULL,
                     stdout=log,
@@ -115,11 +105,8 @@ class RerunServer(Closeable):
 # The server's program, which ends when its parent does, however that ends.
 _CHILD = """
 import ctypes, os, signal, sys
-from pathlib import Path
-import rerun_cli
 ctypes.CDLL(None).prctl(1, signal.SIGTERM)
 if os.getppid() != int(sys.argv[1]):
     sys.exit(1)
-program = Path(rerun_cli.__file__).with_name("rerun")
-os.execv(program, [str(program), *sys.argv[2:]])
+os.execv(sys.argv[2], sys.argv[2:])
 """
