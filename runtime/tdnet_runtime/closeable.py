@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 from abc import ABC, abstractmethod
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from tdnet_runtime.errors import MediaError
+
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["Closeable"]
+__all__ = ["Closeable", "Output"]
 
 
 class Closeable(ABC):
@@ -29,3 +32,16 @@ class Closeable(ABC):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+class Output(Closeable):
+    """What is finished by closing it: where the block failed, a MediaError of finishing it does not hide why."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            self.close()
+        else:
+            with contextlib.suppress(MediaError):
+                self.close()

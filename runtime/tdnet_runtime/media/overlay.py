@@ -8,7 +8,6 @@ import time
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
 from typing import Final
 
 import av
@@ -22,7 +21,7 @@ from av.video.frame import PictureType, VideoFrame
 from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 from av.video.stream import VideoStream
 
-from tdnet_runtime.closeable import Closeable
+from tdnet_runtime.closeable import Output
 from tdnet_runtime.errors import MediaError
 from tdnet_runtime.forks import ForkBound
 from tdnet_runtime.media.append_file import AppendFile
@@ -45,7 +44,7 @@ _LARGEST_ASPECT_TERM = 4096  # to which x264 reduces it
 _BT709 = 1  # as ITU-T H.273 numbers it: matrix, primaries and transfer alike
 
 
-class OverlayWriter(Closeable, ForkBound):
+class OverlayWriter(Output, ForkBound):
     """Writes an H.264 video (fragmented MP4, yuv420p, BT.709) that can be read while it grows.
 
     At least once in a second, by the video's time and by the clock, what was written becomes readable
@@ -101,15 +100,6 @@ class OverlayWriter(Closeable, ForkBound):
         self._keyframe_ns = 0
         self._readable_bytes = 0
         self._readable_frames = 0
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if error is None:
-            self.close()
-        else:
-            with contextlib.suppress(MediaError):
-                self.close()
 
     def write(self, frame: SourceFrame, labels: npt.NDArray[np.uint8]) -> None:
         """See `Sink`."""

@@ -8,13 +8,12 @@ import io
 import os
 import time
 from pathlib import Path
-from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any, cast
 
 import mcap.writer
 
 import tdnet_runtime
-from tdnet_runtime.closeable import Closeable
+from tdnet_runtime.closeable import Output
 from tdnet_runtime.errors import MediaError
 from tdnet_runtime.forks import ForkBound
 from tdnet_runtime.media.append_file import open_alone
@@ -39,7 +38,7 @@ _CHUNK_S = 1.0
 _MARKS = (MAGIC, _LIBRARY.encode())  # of an earlier one
 
 
-class McapSink(Closeable, ForkBound):
+class McapSink(Output, ForkBound):
     """Writes `<topic>/mask`, `/confidence` where there is one, `/timing` and, once, `/label_info`, with the profile `ros2`.
 
     Masks are sensor_msgs/msg/Image in mono8, with stamp and frame_id of their frames. Their stamps are the log's times,
@@ -76,15 +75,6 @@ class McapSink(Closeable, ForkBound):
                 f"writing the {self.name}: mcap is too old; install 1.6 or later: pip install 'mcap>=1.6'"
             )
         check_own(self._path, self.name, marks=_MARKS)
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if error is None:
-            self.close()
-        else:
-            with contextlib.suppress(MediaError):
-                self.close()
 
     def write(self, result: LiveResult) -> None:
         """See `LiveSink`."""

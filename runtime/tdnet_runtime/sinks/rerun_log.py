@@ -9,13 +9,12 @@ import subprocess
 import threading
 import time
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import rerun
 
-from tdnet_runtime.closeable import Closeable
+from tdnet_runtime.closeable import Output
 from tdnet_runtime.errors import MediaError, OptionError
 from tdnet_runtime.forks import ForkBound
 from tdnet_runtime.media.append_file import AppendFile
@@ -46,7 +45,7 @@ _ADDRESS = re.compile(r"//(?P<host>[^:/]*)(?::(?P<port>[0-9]{1,5}))?/?")
 _LOOPBACK = ("", "127.0.0.1", "localhost")
 
 
-class _RerunSink(Closeable, ForkBound):
+class _RerunSink(Output, ForkBound):
     """Frame, labels with names and colours, confidence, and latencies, by the frames' own stamps.
 
     For one thread: Rerun's time is each thread's own. Entities are `frame`, `mask`, `confidence`, `latency/…`, `dropped`,
@@ -67,15 +66,6 @@ class _RerunSink(Closeable, ForkBound):
         self._stamps = DayStamps()
         self._thread: int | None = None
         self._recording: Any = None
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if error is None:
-            self.close()
-        else:
-            with contextlib.suppress(MediaError):
-                self.close()
 
     def _log(self, result: LiveResult) -> None:
         """Hand one result to Rerun."""
