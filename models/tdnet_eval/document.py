@@ -7,14 +7,14 @@ from pathlib import Path
 import msgspec
 
 from tdnet_eval.gaps import GapScore
-from tdnet_eval.result_file import read_result, records_as_json, write_result
+from tdnet_eval.result_file import read_result
 from tdnet_eval.tally import Evaluation, Tally
 from tdnet_runtime.errors import OptionError
 
 __all__ = [
     "KIND", "SCHEMA_VERSION", "DataInfo", "Document", "FrameRecord", "FrameScore", "GapRecord", "LeftOut",
     "Score", "SideInfo", "SideScores", "check_json_path", "gap_record", "read_document", "score_from_tally",
-    "scores_from_evaluation", "write_document",
+    "scores_from_evaluation",
 ]  # fmt: skip
 
 SCHEMA_VERSION = 1
@@ -220,15 +220,6 @@ def check_json_path(path: Path) -> None:
             raise OptionError(
                 f"--json would replace a file that is no document of {_TOOL}; name another: {str(path)!r}"
             ) from error
-
-
-def write_document(document: Document, path: Path) -> None:
-    """Write `document` to `path`, whole or not at all; an existing file is replaced.
-
-    Raises:
-        OptionError: the file could not be written.
-    """
-    write_result(records_as_json(document), path, what="the document", option="--json")
 
 
 def read_document(path: Path) -> Document:

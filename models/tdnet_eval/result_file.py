@@ -13,7 +13,7 @@ import msgspec
 from tdnet_runtime.atomic_file import atomic_file
 from tdnet_runtime.errors import OptionError
 
-__all__ = ["check_result_path", "read_result", "records_as_json", "write_result"]
+__all__ = ["check_result_path", "read_result", "records_as_json", "write_document", "write_result"]
 
 _T = TypeVar("_T")
 
@@ -53,6 +53,15 @@ def read_result(path: Path, decode: Callable[[bytes], _T], *, what: str) -> _T:
         raise OptionError(f"the document cannot be read: {error.strerror or error}: {str(path)!r}") from error
     except (msgspec.MsgspecError, ValueError, LookupError, TypeError, RecursionError) as error:
         raise OptionError(f"this is no document of {what} ({error}): {str(path)!r}") from error
+
+
+def write_document(document: msgspec.Struct, path: Path) -> None:
+    """Write a document that has `records` to `path`, whole or not at all; an existing file is replaced.
+
+    Raises:
+        OptionError: the file could not be written.
+    """
+    write_result(records_as_json(document), path, what="the document", option="--json")
 
 
 def write_result(data: bytes, path: Path, *, what: str, option: str) -> None:

@@ -14,9 +14,10 @@ from pathlib import Path
 import pytest
 from tests.guard import running
 
-from tdnet_bench.documents.document import Document, write_document
+from tdnet_bench.documents.document import Document
 from tdnet_bench.documents.journal import read_run
 from tdnet_bench.records.frames import FrameRecord
+from tdnet_eval.result_file import write_document
 
 MAIN = "import tdnet_bench; tdnet_bench.main()"
 NO_TORCH = """

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 from tdnet_bench.benchmark import Run, run_benchmark
-from tdnet_bench.documents.document import write_document
 from tdnet_bench.documents.journal import complete, journal_path, read_run
 from tdnet_bench.loops.back_to_back import warm_up
 from tdnet_bench.loops.parts import Pace
@@ -22,7 +21,7 @@ from tdnet_bench.sides import requests
 from tdnet_bench.sides.side import Tick
 from tdnet_bench.statistics.summary import summarise
 from tdnet_eval import networks
-from tdnet_eval.result_file import records_as_json
+from tdnet_eval.result_file import records_as_json, write_document
 from tdnet_runtime.backends.fake import FakeProgram
 from tdnet_runtime.errors import BackendError, CheckpointError, MediaError, OptionError
 from tdnet_runtime.media.scene import render

@@ -13,10 +13,10 @@ from tdnet_bench.records.config import LeftOut, RunConfig, SideSetup, SideSpec, 
 from tdnet_bench.records.frames import AnyRecord
 from tdnet_bench.roofline.model import Ceilings, Roofline
 from tdnet_bench.statistics.summary import Summary
-from tdnet_eval.result_file import read_result, records_as_json, write_result
+from tdnet_eval.result_file import read_result
 from tdnet_runtime.errors import OptionError
 
-__all__ = ["SCHEMA_VERSION", "Document", "RunStart", "read_document", "write_document"]
+__all__ = ["SCHEMA_VERSION", "Document", "RunStart", "read_document"]
 
 SCHEMA_VERSION = 2
 
@@ -58,15 +58,6 @@ class Document(RunStart, frozen=True, kw_only=True):
     rooflines: dict[str, Roofline] = msgspec.field(default_factory=dict)
     features: dict[str, FeatureErrors] = msgspec.field(default_factory=dict)
     streams: dict[str, StreamMemory] = msgspec.field(default_factory=dict)
-
-
-def write_document(document: Document, path: Path) -> None:
-    """Write `document` to `path`, whole or not at all; an existing file is replaced.
-
-    Raises:
-        OptionError: the file could not be written.
-    """
-    write_result(records_as_json(document), path, what="the document", option="--json")
 
 
 def read_document(path: Path) -> Document:

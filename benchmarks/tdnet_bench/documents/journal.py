@@ -13,11 +13,12 @@ from pathlib import Path
 
 import msgspec
 
-from tdnet_bench.documents.document import SCHEMA_VERSION, Document, RunStart, read_document, write_document
+from tdnet_bench.documents.document import SCHEMA_VERSION, Document, RunStart, read_document
 from tdnet_bench.documents.notes import DEFINITIONS
 from tdnet_bench.records.config import RunConfig
 from tdnet_bench.records.frames import AnyRecord
 from tdnet_bench.statistics.summary import summarise
+from tdnet_eval.result_file import write_document
 from tdnet_runtime.closeable import Closeable
 from tdnet_runtime.errors import OptionError
 

@@ -16,12 +16,12 @@ from typing import NamedTuple
 
 import msgspec
 
-from tdnet_bench.documents.document import Document, write_document
+from tdnet_bench.documents.document import Document
 from tdnet_bench.documents.journal import journal_path, read_run
 from tdnet_bench.gpu_check.process import DONE, Ended
 from tdnet_bench.gpu_check.records import BACKENDS, LIMITS_S, CheckOptions, GpuCheck, StepRun
 from tdnet_bench.machine.environment import capture_environment
-from tdnet_eval.result_file import write_result
+from tdnet_eval.result_file import write_document, write_result
 from tdnet_models.digest import checkpoint_sha256
 from tdnet_runtime import Bundle
 from tdnet_runtime.errors import BackendError, OptionError, TdnetError

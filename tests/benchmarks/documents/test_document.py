@@ -6,9 +6,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from tdnet_bench.documents.document import Document, read_document, write_document
+from tdnet_bench.documents.document import Document, read_document
 from tdnet_bench.statistics.summary import summarise
-from tdnet_eval.result_file import records_as_json
+from tdnet_eval.result_file import records_as_json, write_document
 from tdnet_runtime.errors import OptionError
 
 

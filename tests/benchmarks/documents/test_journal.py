@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from tdnet_bench.documents.document import Document, write_document
+from tdnet_bench.documents.document import Document
 from tdnet_bench.documents.journal import (
     Journal,
     JournalHeader,
@@ -22,7 +22,7 @@ from tdnet_bench.documents.journal import (
 )
 from tdnet_bench.records.frames import AnyRecord
 from tdnet_bench.statistics.summary import summarise
-from tdnet_eval.result_file import records_as_json
+from tdnet_eval.result_file import records_as_json, write_document
 from tdnet_runtime.errors import OptionError
 
 

@@ -14,7 +14,7 @@ import msgspec
 import pytest
 from rich.console import Console
 
-from tdnet_bench.documents.document import Document, read_document, write_document
+from tdnet_bench.documents.document import Document, read_document
 from tdnet_bench.documents.journal import Journal, JournalHeader, journal_path
 from tdnet_bench.gpu_check.check import Checked, check
 from tdnet_bench.gpu_check.cli import view_of
@@ -25,6 +25,7 @@ from tdnet_bench.published.gpu_table import gpu_table
 from tdnet_bench.published.results import read_results
 from tdnet_bench.records.frames import AnyRecord
 from tdnet_bench.sides.side import clocks_of_bundle
+from tdnet_eval.result_file import write_document
 from tdnet_runtime.errors import BackendError, OptionError
 
 Command = list[str]

@@ -9,10 +9,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from tdnet_bench.documents.document import Document, write_document
+from tdnet_bench.documents.document import Document
 from tdnet_bench.published.results import Machine, read_machines
 from tdnet_bench.records.frames import FrameRecord
 from tdnet_bench.statistics.summary import summarise
+from tdnet_eval.result_file import write_document
 
 SUBJECT, OTHER, PEER = "fake:fp32", "fake:int8", "pytorch"
 

@@ -9,13 +9,14 @@ import msgspec
 import pytest
 from tests.benchmarks.published.tables import link, tables_of
 
-from tdnet_bench.documents.document import Document, write_document
+from tdnet_bench.documents.document import Document
 from tdnet_bench.machine.environment import Environment
 from tdnet_bench.machine.gpus import Gpu
 from tdnet_bench.published.gpu_table import gpu_table
 from tdnet_bench.published.results import read_results
 from tdnet_bench.sides.side import clocks_of_bundle, clocks_of_pytorch
 from tdnet_bench.statistics.latency import latency_stats
+from tdnet_eval.result_file import write_document
 from tdnet_runtime.errors import OptionError
 
 MS = 1_000_000
