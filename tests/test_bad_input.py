@@ -136,7 +136,7 @@ OPTIONS = [
     (["--ckpt", "good.pth", "--out", "nowhere/new.plan"], "does not exist", 1),
     (["--ckpt", "good.pth", "--out", "taken.plan"], "--out is a folder", 1),
     (["--ckpt", "good.pth", "--names", "names.txt"], "has 2 names, the checkpoint has 5 classes", 1),
-    (["--ckpt", "good.pth", "--names", "twice.txt"], "'a' more than once", 1),
+    (["--ckpt", "good.pth", "--names", "twice.txt"], "the name 'a' is there more than once", 1),
     (["--ckpt", "good.pth", "--names", "latin.txt"], "not UTF-8", 1),
     (["--ckpt", "good.pth", "--names", "absent.txt"], "No such file", 1),
     (["--ckpt", "good.pth", "--frames", "still"], "the proof needs 8", 1),

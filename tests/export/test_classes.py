@@ -88,7 +88,7 @@ def test_one_class_has_two_labels(text, expected, tmp_path):
     assert len(set(found.values())) == 2
 
 
-@pytest.mark.parametrize("text", ["", "a\nb\nc\n"])
+@pytest.mark.parametrize("text", ["", "a\nb\nc\n", "background"])
 def test_other_numbers_of_names_for_one_class_are_refused(text, tmp_path):
     path = tmp_path / "names.txt"
     path.write_text(text)
@@ -103,11 +103,14 @@ BAD = {
     "too many": ("a\nb\nc\n", r"--names has 3 names, the checkpoint has 2 classes"),
     "empty": ("", r"--names has 0 names"),
     "remarks only": ("# a\n# b\n", r"--names has 0 names"),
-    "twice": ("road\nroad\n", r"--names has 'road' more than once"),
-    "colour": ("road 1 2 256\nsky\n", r"class 0 \('road'\) has the colour 1 2 256; each is 0 to 255"),
-    "control characters": ("road\nsk\x07y\n", r"class 1 is 'sk\\x07y'; expected `name` or `name R G B`"),
-    "not UTF-8": (b"stra\xdfe\nsky\n", r"--names is not UTF-8 text; write one class name a line"),
-    "large": (b"a" * (1 << 20) + b"\nb", r"--names is larger than 1 MiB"),
+    "twice": ("road\nroad\n", r"--names: the name 'road' is there more than once: '.*names.txt'"),
+    "colour": ("road 1 2 256\nsky\n", r"--names: line 1 \('road'\) has the colour 1 2 256; each is 0 to 255"),
+    "control characters": (
+        "road\nsk\x07y\n",
+        r"--names: line 2 is 'sk\\x07y'; expected `name` or `name R G B`",
+    ),
+    "not UTF-8": (b"stra\xdfe\nsky\n", r"--names: not UTF-8 text; write one class name a line"),
+    "large": (b"a" * (1 << 20) + b"\nb", r"--names: larger than 1 MiB"),
 }
 
 
@@ -123,8 +126,8 @@ def test_bad_lists_are_refused(case, tmp_path):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda path: None, "--names cannot be read .No such file or directory.*absent"),
-        (lambda path: path.mkdir(), "--names cannot be read .Is a directory"),
+        (lambda path: None, "--names: No such file or directory; write one class a line.*absent"),
+        (lambda path: path.mkdir(), "--names: Is a directory"),
     ],
     ids=["absent", "folder"],
 )

@@ -219,7 +219,7 @@ def test_a_graph_that_is_not_valid_leaves_nothing(options, folders, monkeypatch)
     [
         ({"size_hw": (30, 97)}, SizeError, "sides are 41 to 8192; .*nearest: 57x96"),
         ({"checkpoint": Path("absent.pth")}, CheckpointError, "No such file"),
-        ({"names": Path("absent.txt")}, OptionError, "--names cannot be read"),
+        ({"names": Path("absent.txt")}, OptionError, "--names: No such file"),
         ({"frames": "absent.mp4"}, MediaError, "no such video file"),
     ],
     ids=["size", "checkpoint", "names", "frames"],
