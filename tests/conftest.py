@@ -57,6 +57,7 @@ PROGRAMS = {
     "tdnet-inspect": "tdnet_runtime.cli:inspect_main",
     "tdnet-doctor": "tdnet_runtime.cli:doctor_main",
     "tdnet-bench": "tdnet_bench:main",
+    "tdnet-eval": "tdnet_eval:main",
 }
 
 

@@ -11,11 +11,12 @@ import typer
 from rich.console import Console
 
 from tdnet_export.engines import ENGINE_BACKENDS
-from tdnet_export.options import PRECISIONS, ExportOptions, RebuildOptions, parse_size
+from tdnet_export.options import PRECISIONS, ExportOptions, RebuildOptions
 from tdnet_export.preprocessing import parse_preprocessing
 from tdnet_export.view import StageProgress, show_rebuild, show_summary, show_verified
 from tdnet_models.preprocessing import PRESETS
 from tdnet_runtime.backends.cpu_count import usable_cpus
+from tdnet_runtime.cli.size_option import parse_size
 from tdnet_runtime.errors import OptionError
 
 __all__ = ["app"]

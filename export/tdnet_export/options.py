@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from tdnet_models.preprocessing import IMAGENET, Preprocessing
 from tdnet_runtime.errors import OptionError
 from tdnet_runtime.preflight import PREFERRED, SIGNED_INT8
 
-__all__ = ["INT8_PRECISIONS", "PRECISIONS", "ExportOptions", "RebuildOptions", "parse_size"]
+__all__ = ["INT8_PRECISIONS", "PRECISIONS", "ExportOptions", "RebuildOptions"]
 
 PRECISIONS = ("fp32", "fp16", "int8", SIGNED_INT8)
 """That graphs can be written in."""
@@ -21,7 +20,6 @@ PRECISIONS = ("fp32", "fp16", "int8", SIGNED_INT8)
 INT8_PRECISIONS = ("int8", SIGNED_INT8)
 """Those that need calibration: for CPUs, and for TensorRT."""
 
-_SIZE = re.compile(r"(\d{1,5})[x×](\d{1,5})")
 _MAX_STRIDE = 16
 _THRESHOLD = 0.5  # where nobody names one: what a sigmoid head is trained around
 _THRESHOLDS = (1e-4, 1 - 1e-4)  # beyond them FP32 tells no probabilities apart
@@ -194,15 +192,3 @@ def _check_names(option: str, names: tuple[str, ...], known: tuple[str, ...]) ->
     for name in names:
         if name not in known:
             raise OptionError(f"{option} is {name!r}; expected {' or '.join(known)}")
-
-
-def parse_size(text: str) -> tuple[int, int]:
-    """`769x1537` → (769, 1537): height first.
-
-    Raises:
-        OptionError: not of that form.
-    """
-    match = _SIZE.fullmatch(text.strip())
-    if match is None:
-        raise OptionError(f"--size is {text!r}; expected HEIGHTxWIDTH, for instance 769x1537")
-    return int(match[1]), int(match[2])

@@ -12,13 +12,14 @@ import typer
 from rich.console import Console
 
 from tdnet_eval.document import Document
-from tdnet_eval.options import DEVICES, EvalOptions, parse_gaps, parse_size
+from tdnet_eval.options import DEVICES, EvalOptions, parse_gaps
 from tdnet_eval.pictures import open_folder, write_pictures
 from tdnet_eval.report import markdown_from_document, report_from_document
 from tdnet_eval.result_file import write_document, write_result
 from tdnet_eval.run import Run, run_evaluation
 from tdnet_models.preprocessing import PRESETS
 from tdnet_runtime.cli.frame_progress import FrameProgress
+from tdnet_runtime.cli.size_option import parse_size
 from tdnet_runtime.extras import one_line
 from tdnet_runtime.media.output_folder import OutputFolder
 

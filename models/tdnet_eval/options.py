@@ -13,12 +13,11 @@ from tdnet_runtime.backends import BACKENDS, PRECISIONS
 from tdnet_runtime.errors import OptionError
 from tdnet_runtime.media.output_folder import check_folder
 
-__all__ = ["DEVICES", "EvalOptions", "parse_gaps", "parse_size"]
+__all__ = ["DEVICES", "EvalOptions", "parse_gaps"]
 
 DEVICES = ("cpu", "cuda")
 """Where PyTorch may run."""
 
-_SIZE = re.compile(r"([0-9]{1,5})[x×]([0-9]{1,5})")
 _LONGEST_GAP = 1000
 
 
@@ -147,18 +146,6 @@ class EvalOptions:
             raise OptionError(
                 "--overwrite goes with --pictures; other files of an evaluation are replaced anyway"
             )
-
-
-def parse_size(text: str) -> tuple[int, int]:
-    """`769x1537` → (769, 1537): height first.
-
-    Raises:
-        OptionError: not of that form.
-    """
-    match = _SIZE.fullmatch(text.strip())
-    if match is None:
-        raise OptionError(f"--size is {text!r}; expected HEIGHTxWIDTH, for instance 769x1537")
-    return int(match[1]), int(match[2])
 
 
 def parse_gaps(text: str) -> tuple[int, ...]:

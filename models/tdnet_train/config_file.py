@@ -75,7 +75,7 @@ def _put(content: dict[str, Any], override: str) -> None:
     place: Any = content
     for name in names[:-1]:
         if isinstance(place, list):
-            if not name.isdigit() or int(name) >= len(place):
+            if not name.isdecimal() or int(name) >= len(place):
                 raise OptionError(f"--set was given {override!r}; there are {len(place)} of them, from 0")
             place = place[int(name)]
         elif isinstance(place, dict):

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tdnet_eval.data_option import settings_from_option
-from tdnet_eval.options import EvalOptions, parse_gaps, parse_size
+from tdnet_eval.options import EvalOptions, parse_gaps
 from tdnet_runtime.errors import MediaError, OptionError
 
 
@@ -32,12 +32,6 @@ def test_what_is_no_list_of_gaps(text: str) -> None:
         OptionError, match=r"--gap is .*; expected numbers of lost frames with commas between"
     ):
         parse_gaps(text)
-
-
-def test_sizes() -> None:
-    assert parse_size("360x480") == (360, 480)
-    with pytest.raises(OptionError, match="--size is '360'; expected HEIGHTxWIDTH"):
-        parse_size("360")
 
 
 def test_good_options(plan: Path, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from tdnet_export.options import ExportOptions, RebuildOptions, parse_size
+from tdnet_export.options import ExportOptions, RebuildOptions
 from tdnet_runtime.errors import OptionError
 
 
@@ -14,23 +14,6 @@ def checkpoint(tmp_path):
     path = tmp_path / "best.pth"
     path.write_bytes(b"weights")
     return path
-
-
-@pytest.mark.parametrize(
-    ("text", "size"),
-    [("769x1537", (769, 1537)), (" 48x96 ", (48, 96)), ("768×1536", (768, 1536)), ("0x0", (0, 0))],
-)
-def test_sizes(text, size):
-    assert parse_size(text) == size
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["", "769", "769x", "x769", "769,1537", "769x1537x3", "-8x8", "8.5x8", "1e3x8", "769X1537", "999999x8"],
-)
-def test_other_sizes_are_refused(text):
-    with pytest.raises(OptionError, match=r"--size is .*; expected HEIGHTxWIDTH, for instance 769x1537"):
-        parse_size(text)
 
 
 @pytest.mark.parametrize("stride", [1, 3, 4, 16, None])

@@ -346,12 +346,6 @@ def test_options_that_cannot_be_meant(tmp_path, monkeypatch, values, message):
         RunOptions(engine=Path("x.plan"), inputs={"": "in"}, **values)
 
 
-@pytest.mark.parametrize("size", ["640", "0640x", "axb", "640*480", "-1x5"])
-def test_a_camera_size_of_another_form(network, tdnet_run, size):
-    line = error_line(*tdnet_run("--input", "0", f"--camera-size={size}"))
-    assert "expected HEIGHTxWIDTH, for instance 720x1280" in line
-
-
 @pytest.mark.parametrize("option", ["--input", "--labels", "--colors", "--overlay", "--json", "--backend"])
 @pytest.mark.parametrize("form", [("",), ("  ",), "="])
 def test_an_unset_variable_writes_nothing(tmp_path, network, tdnet_run, monkeypatch, folder, option, form):

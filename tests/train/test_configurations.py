@@ -101,6 +101,7 @@ BROKEN = {
     "stages.0.epochs=1.0": r"a stage has either steps or epochs",
     "stages.0.learning_rate=0.0": r"stages.0.learning_rate is 0.0, expected a value above 0",
     "stages.5.steps=1": r"--set was given 'stages.5.steps=1'; there are 2 of them",
+    "stages.².steps=1": r"--set was given 'stages.².steps=1'; there are 2 of them",
     "network.size=[48]": r"network.size: expected `array` of length 2",
     "network.size=[8, 8]": r"cannot take an input of 8x8",
     "network.name=unet": r"network.name is 'unet'; known are",

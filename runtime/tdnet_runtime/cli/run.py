@@ -15,10 +15,11 @@ from tdnet_runtime.cli.live_command import run_live_command
 from tdnet_runtime.cli.live_options import Late, LiveOptions, parse_inputs, parse_metrics, parse_policy
 from tdnet_runtime.cli.pinning import Sha256
 from tdnet_runtime.cli.run_document import forget_run_document, run_document
-from tdnet_runtime.cli.run_options import STDOUT, LabelOrientation, RunOptions, parse_camera_size
+from tdnet_runtime.cli.run_options import STDOUT, LabelOrientation, RunOptions
 from tdnet_runtime.cli.run_outputs import check_outputs, open_results, open_sinks
 from tdnet_runtime.cli.run_telling import tell_damage, write_summary
 from tdnet_runtime.cli.run_view import show_run
+from tdnet_runtime.cli.size_option import parse_size
 from tdnet_runtime.media.bit_depth import BIT_DEPTHS
 from tdnet_runtime.media.camera import CameraRequest
 from tdnet_runtime.media.damage import OnDamage
@@ -183,7 +184,9 @@ def run(
         on_damage=on_damage,
         bit_depth=bit_depth,
         camera=CameraRequest(
-            size_hw=None if camera_size is None else parse_camera_size(camera_size),
+            size_hw=None
+            if camera_size is None
+            else parse_size(camera_size, option="--camera-size", example="720x1280"),
             pixel_format=None if camera_format is None else camera_format.upper(),
             fps=camera_fps,
         ),

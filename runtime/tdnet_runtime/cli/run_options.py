@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
@@ -22,12 +21,10 @@ from tdnet_runtime.sinks.registry import sink_url
 from tdnet_runtime.sources.registry import is_live
 from tdnet_runtime.sources.source_url import scheme_of
 
-__all__ = ["STDOUT", "LabelOrientation", "RunOptions", "parse_camera_size"]
+__all__ = ["STDOUT", "LabelOrientation", "RunOptions"]
 
 STDOUT = Path("-")
 """As `json`: standard output."""
-
-_SIZE = re.compile(r"([0-9]{1,5})[x×]([0-9]{1,5})")
 
 
 class LabelOrientation(str, Enum):
@@ -189,18 +186,6 @@ class RunOptions:
             check_output(self.overlay)
         if self.json is not None and self.json != STDOUT:
             _check_json(self.json)
-
-
-def parse_camera_size(text: str) -> tuple[int, int]:
-    """`720x1280` → (720, 1280): height first, as for every size of this project.
-
-    Raises:
-        OptionError: not of that form.
-    """
-    match = _SIZE.fullmatch(text.strip())
-    if match is None:
-        raise OptionError(f"--camera-size is {text!r}; expected HEIGHTxWIDTH, for instance 720x1280")
-    return int(match[1]), int(match[2])
 
 
 def _check_json(path: Path) -> None:

@@ -150,4 +150,5 @@ def _listed(folder: Path) -> list[str]:
 
 
 def _natural(name: str) -> list[str | int]:
-    return [int(part) if part.isdigit() else part for part in re.split(r"([0-9]+)", name)]
+    parts = re.split(r"([0-9]+)", name)  # every second one is a number
+    return [int(part) if index % 2 else part for index, part in enumerate(parts)]

@@ -74,6 +74,10 @@ def test_the_list_is_not_needed_for_the_order_of_time(folder):
     assert read(folder(NAMES, listed=NAMES[::-1]))[0] == list(range(9))
 
 
+def test_names_with_other_digits_than_ours(folder):
+    assert read(folder(["d_²_1.mcap", "d_²_٣.mcap", "d_10.mcap"]))[0] == list(range(9))
+
+
 def test_parts_in_sqlite_and_both_ways_of_naming(folder):
     path = folder(["d_0.db3", "d_1.db3"], listed=["d_0.db3", "d_1.db3"])
     frames, source = read(f"rosbag2:{path}?topic=/cam")
