@@ -17,6 +17,7 @@ from tdnet_bench.published.quality_tables import camvid_class_table, camvid_tabl
 from tdnet_bench.published.results import Machine, Results, read_results
 from tdnet_bench.published.roofline_tables import roofline_table
 from tdnet_bench.published.settings_tables import settings_tables
+from tdnet_bench.published.signed_table import signed_table
 from tdnet_bench.published.speed_tables import headline_table, sizes_table, speed_table
 from tdnet_eval.result_file import write_result
 from tdnet_runtime.errors import OptionError
@@ -47,6 +48,7 @@ BLOCKS: Mapping[str, Table] = {
     "camvid-classes": _by_machine(camvid_class_table),
     "roofline": _by_machine(roofline_table),
     "settings": _by_machine(settings_tables),
+    "int8-engines": signed_table,
 }
 """Text without an end of line at its end; None where nothing of it was measured."""
 

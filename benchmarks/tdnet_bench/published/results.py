@@ -17,7 +17,7 @@ __all__ = ["SPLITS", "Machine", "Result", "Results", "read_machines", "read_resu
 SPLITS = ("val", "test")
 """Of CamVid; a machine's folder has `camvid-val` and `camvid-test`."""
 
-_GPU, _GPU_CHECK = "gpu", "gpu-check"
+_GPU, _GPU_CHECK, _EVALUATION = "gpu", "gpu-check", "evaluation"
 _SETTINGS = "onnxruntime settings"
 _PUBLISHED_PLANES = "planes 64-128-256-512"
 """Of all four networks."""
@@ -79,11 +79,12 @@ class Machine:
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """All that is published: machines by name, files of `gpu_check`'s version 1, and those of runs in `gpu/*/`."""
+    """All that is published: machines by name, files of `gpu_check`'s version 1, of runs in `gpu/*/`, of `tdnet-eval`."""
 
     machines: tuple[Machine, ...]
     gpu_checks: tuple[Path, ...] = ()
     gpu_runs: tuple[Path, ...] = ()
+    evaluations: tuple[Path, ...] = ()
 
 
 class _Head(msgspec.Struct):
@@ -98,11 +99,12 @@ def read_results(folder: Path) -> Results:
     Raises:
         OptionError: a file is no document of this version.
     """
-    runs = sorted((folder / _GPU).glob("*/*.json"))
+    runs, others = sorted((folder / _GPU).glob("*/*.json")), sorted(folder.glob("*.json"))
     return Results(
         machines=read_machines(folder),
-        gpu_checks=tuple(path for path in sorted(folder.glob("*.json")) if _kind(path) == _GPU_CHECK),
+        gpu_checks=tuple(path for path in others if _kind(path) == _GPU_CHECK),
         gpu_runs=tuple(path for path in runs if _kind(path) is None),
+        evaluations=tuple(path for path in others if _kind(path) == _EVALUATION),
     )
 
 

@@ -9,6 +9,7 @@ from tdnet_bench.published.results import Machine, Result, Results
 from tdnet_bench.records.config import PYTORCH
 from tdnet_bench.statistics.ratios import CONFIDENCE, Ratio
 from tdnet_bench.views.formats import ABSENT, format_percent
+from tdnet_runtime.preflight import SIGNED_INT8
 
 __all__ = ["headline_table", "sizes_table", "speed_table", "times_faster"]
 
@@ -87,7 +88,7 @@ def _size_entry(result: Result, side: str) -> str:
     return p50 if agreement == ABSENT else f"{p50} · {agreement}"
 
 
-_PRECISIONS = {"FP32": ("fp32",), "BF16": ("bf16",), "INT8": ("int8", "int8-bf16")}
+_PRECISIONS = {"FP32": ("fp32",), "BF16": ("bf16",), "INT8": ("int8", "int8-bf16", SIGNED_INT8)}
 """By column, the precisions of the sides that it is the fastest of."""
 
 _COLUMNS = ("network", "input", "machine", "eager PyTorch", *_PRECISIONS, "file")

@@ -52,3 +52,10 @@ def test_approximations_and_runs_without_pytorch_are_left_out(
     summary = msgspec.structs.replace(document.summary, comparisons=())
     write("alone", summary=summary)
     assert headline_table(read_results(results), link) is None
+
+
+def test_int8_for_engines_is_int8(write: Write, results: Path, two_sides: Document) -> None:
+    side = msgspec.structs.replace(two_sides.sides[OTHER], precision="int8_fp16")
+    write("demo", source=msgspec.structs.replace(two_sides, sides=two_sides.sides | {OTHER: side}))
+    ((row,),) = tables_of(headline_table(read_results(results), link))
+    assert row["INT8"].endswith(OTHER)

@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+from pathlib import Path
+from shutil import copy
+
+import msgspec
+from tests.benchmarks.published.tables import link, tables_of
+
+from tdnet_bench.published.pages import RESULTS
+from tdnet_bench.published.results import read_results
+from tdnet_bench.published.signed_table import signed_table
+from tdnet_eval.document import read_document
+from tdnet_eval.result_file import write_document
+
+COMMITTED = Path(__file__).parents[3] / RESULTS
+NAME = "evaluation-td2-fa18-w32-camvid-int8-val.json"
+
+
+def test_the_committed_document_lists_the_graphs_for_engines_beside_the_others() -> None:
+    table = signed_table(read_results(COMMITTED), link)
+    assert table is not None
+    (rows,) = tables_of(table)
+    assert [row["precision"] for row in rows] == ["fp32", "int8", "int8_fp16"]
+    document = read_document(COMMITTED / NAME)
+    for row, score in zip(rows, document.scores.values(), strict=True):
+        assert row["split, frames"] == "val, 101"
+        assert row["mIoU, %"] == f"{100 * (score.overall.miou or 0):.2f}"
+    assert [row["labels equal"] for row in rows] == ["reference", "99.39 %", "99.39 %"]
+    assert table.endswith("Judged by `tdnet-eval`: ONNX Runtime 1.32.0, CPU, 1 thread(s), on 2026-11-29.")
+
+
+def test_documents_without_them_are_passed_over(tmp_path: Path) -> None:
+    copy(COMMITTED / "evaluation-td2-fa18-w32-camvid-test.json", tmp_path)
+    results = read_results(tmp_path)
+    assert len(results.evaluations) == 1
+    assert signed_table(results, link) is None
+    document = read_document(COMMITTED / NAME)
+    sides = {
+        side: msgspec.structs.replace(info, precision="fp32" if info.precision == "fp32" else "int8")
+        for side, info in document.sides.items()
+    }
+    write_document(msgspec.structs.replace(document, sides=sides), tmp_path / "other.json")
+    assert signed_table(read_results(tmp_path), link) is None
