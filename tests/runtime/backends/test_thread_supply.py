@@ -16,7 +16,7 @@ from tdnet_runtime.backends.thread_supply import require_threads, thread_count
 from tdnet_runtime.errors import BackendError
 
 LIMITED = """
-import ctypes, os, pathlib, resource
+import contextlib, ctypes, os, pathlib, resource
 
 def limit_threads(more):
     \"\"\"Let this process have no more than `more` further threads: the kernel's limit on a user's processes.\"\"\"
@@ -31,11 +31,10 @@ def limit_threads(more):
         assert libc.capset(header, sets) == 0
         own = len(list(pathlib.Path("/proc/self/task").iterdir()))
     else:
-        own = sum(
-            len(list((process / "task").iterdir()))
-            for process in pathlib.Path("/proc").glob("[0-9]*")
-            if process.stat().st_uid == os.getuid()
-        )
+        own = 0
+        for process in pathlib.Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # others come and go
+                own += len(list((process / "task").iterdir())) if process.stat().st_uid == os.getuid() else 0
     _, hard = resource.getrlimit(resource.RLIMIT_NPROC)
     resource.setrlimit(resource.RLIMIT_NPROC, (own + more, hard))
 """
