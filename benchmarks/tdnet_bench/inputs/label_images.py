@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from tdnet_bench.inputs.footage import FootageFrame
+from tdnet_data.file_index import files_by_name
 from tdnet_data.label_images import read_label_image
-from tdnet_runtime.errors import MediaError, OptionError
+from tdnet_runtime.errors import DataError, MediaError, OptionError
 
 __all__ = ["LabelImages"]
 
@@ -24,22 +24,16 @@ class LabelImages:
     and `tdnet-run` writes them; one with a mark of orientation is turned by it, as a frame is.
 
     Raises:
-        OptionError: no folder, or no PNG in it or in a folder in it.
+        OptionError: no folder, no PNG in it or below it, or two of one name.
     """
 
     def __init__(self, folder: Path) -> None:
         try:
-            paths = sorted(_pngs(folder))
-            for sub_folder in folder.iterdir():
-                if sub_folder.is_dir():
-                    paths += sorted(_pngs(sub_folder))
-        except OSError as error:
-            raise OptionError(
-                f"--labels cannot be read: {error.strerror or error}: {str(folder)!r}"
-            ) from error
-        if not paths:
+            self._paths = files_by_name(folder, (".png",), what="label images")
+        except DataError as error:
+            raise OptionError(f"--labels cannot be read: {error}") from error
+        if not self._paths:
             raise OptionError(f"--labels needs a folder of PNGs, but none is in {str(folder)!r}")
-        self._paths = {path.relative_to(folder).with_suffix("").as_posix(): path for path in paths}
         self._owners: dict[Path, str] = {}
 
     def of(self, frame: FootageFrame) -> Labels | None:
@@ -72,7 +66,3 @@ class LabelImages:
     def used(self) -> int:
         """Label images that were asked for and found, so far."""
         return len(self._owners)
-
-
-def _pngs(folder: Path) -> Iterator[Path]:
-    return (path for path in folder.iterdir() if path.suffix.lower() == ".png")

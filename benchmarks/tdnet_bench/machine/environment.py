@@ -21,7 +21,7 @@ import tdnet_runtime
 from tdnet_bench.machine.gpus import Gpu
 from tdnet_bench.records import Record
 from tdnet_runtime.backends.cpu_count import usable_cpus
-from tdnet_runtime.backends.cpu_flags import cpu_flags
+from tdnet_runtime.backends.cpu_flags import cpu_flags, cpu_model
 from tdnet_runtime.errors import BackendError
 
 __all__ = ["BUSY_SHARE", "Environment", "OtherLoad", "capture_environment", "peak_rss_mib"]
@@ -75,7 +75,7 @@ def capture_environment() -> Environment:
     cpuinfo = _text(Path("/proc/cpuinfo")) or ""
     return Environment(
         started_at=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        cpu=cpu_model(cpuinfo),
+        cpu=cpu_model(cpuinfo) or platform.processor() or platform.machine() or None,
         cpu_flags=relevant_cpu_flags(cpuinfo),
         physical_cores=psutil.cpu_count(logical=False),
         logical_cores=psutil.cpu_count(),
@@ -104,12 +104,6 @@ def peak_rss_mib() -> float | None:
     """Largest resident memory of this process (`getrusage`'s is handed down from the parent); None: not told."""
     found = re.search(r"^VmHWM:\s*(\d+) kB", _text(Path("/proc/self/status")) or "", re.MULTILINE)
     return int(found[1]) / 1024 if found else None
-
-
-def cpu_model(cpuinfo: str) -> str | None:
-    """Model name in the text of `/proc/cpuinfo` (`Model` on boards with ARM cores)."""
-    found = re.search(r"^(?:model name|Model|Hardware)\s*:\s*(.+)$", cpuinfo, re.MULTILINE)
-    return found[1].strip() if found else platform.processor() or platform.machine() or None
 
 
 def relevant_cpu_flags(cpuinfo: str) -> tuple[str, ...]:

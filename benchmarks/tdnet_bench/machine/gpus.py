@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import csv
 import os
-import subprocess
 
 from tdnet_bench.records import Record
+from tdnet_runtime.doctor.host import Host
 
 __all__ = ["Gpu", "gpus_now", "process_gpu_memory_mib"]
 
 _FIELDS = (
     "name", "driver_version", "memory.total", "clocks.sm", "clocks.max.sm", "clocks.mem", "power.limit",
 )  # fmt: skip
-_TIMEOUT_S = 10
 
 
 class Gpu(Record, frozen=True, kw_only=True):
@@ -65,11 +64,10 @@ def process_gpu_memory_mib() -> float | None:
 def _query(what: str, fields: tuple[str, ...]) -> list[list[str]]:
     """Rows of one answer, a cell for each field; none where there is no answer."""
     command = ["nvidia-smi", f"{what}={','.join(fields)}", "--format=csv,noheader,nounits"]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=_TIMEOUT_S)
-    except (OSError, subprocess.SubprocessError):
+    answer = Host().ask(command)
+    if answer is None or answer.code != 0:
         return []
-    rows = list(csv.reader(done.stdout.splitlines(), skipinitialspace=True))
+    rows = list(csv.reader(answer.words.splitlines(), skipinitialspace=True))
     return [row for row in rows if len(row) == len(fields)]
 
 

@@ -100,8 +100,7 @@ def _compute_ceiling(
         run = library.load(probe_model(probe, quantised=precision == "int8"), x, precision=precision)
         seconds, repeats = best_seconds(run, budget_s=budget_s / len(probes))
         rates.append(ProbeRate(probe=probe.name, gflop_per_s=probe.flops / seconds / 1e9, repeats=repeats))
-    best = max(rate.gflop_per_s for rate in rates)
-    return ComputeCeiling(library=library.name, precision=precision, gflop_per_s=best, probes=tuple(rates))
+    return ComputeCeiling.of(library.name, precision, rates)
 
 
 def _copy_rate(libraries: Sequence[Library], mib: float, *, threads: int, budget_s: float) -> CopyRate:

@@ -42,10 +42,7 @@ def gpu_ceilings(
                 ns = _fastest_ns(watch, gpu, torch, lambda a=a, b=b: torch.matmul(a, b))  # type: ignore[misc]
                 probe = f"torch.matmul {m}×{n}×{k}"
                 rates.append(ProbeRate(probe=probe, gflop_per_s=2 * m * n * k / ns, repeats=_REPEATS))
-            best = max(rate.gflop_per_s for rate in rates)
-            compute.append(
-                ComputeCeiling(library="torch", precision=precision, gflop_per_s=best, probes=tuple(rates))
-            )
+            compute.append(ComputeCeiling.of("torch", precision, rates))
         source = torch.ones(copy_bytes // 2, device=device, dtype=torch.uint8)
         target = torch.empty_like(source)
         ns = _fastest_ns(watch, gpu, torch, lambda: target.copy_(source))

@@ -38,6 +38,13 @@ class ComputeCeiling(Record, frozen=True, kw_only=True):
     gflop_per_s: float
     probes: tuple[ProbeRate, ...]
 
+    @classmethod
+    def of(cls, library: str, precision: str, probes: Iterable[ProbeRate]) -> ComputeCeiling:
+        """The best of `probes`."""
+        rates = tuple(probes)
+        best = max(rate.gflop_per_s for rate in rates)
+        return cls(library=library, precision=precision, gflop_per_s=best, probes=rates)
+
 
 class CopyRate(Record, frozen=True, kw_only=True):
     """The fastest copy of one size (read plus written), in 10⁹ bytes per second, and by which library, or `numpy`."""

@@ -54,31 +54,30 @@ def paired_ratio(times_ns: dict[int, int], baseline_ns: dict[int, int]) -> Ratio
     shared = sorted(times_ns.keys() & baseline_ns.keys())
     if not shared:
         return None
-    numerator = np.asarray([times_ns[frame] for frame in shared], dtype=np.float64)
-    denominator = np.asarray([baseline_ns[frame] for frame in shared], dtype=np.float64)
-    low, high = _interval(numerator, denominator, _median_of_pairs, paired=True)
-    return Ratio(
-        pairs=len(shared),
-        of_p50s=float(_ratio_of_medians(numerator, denominator)),
-        median_of_pairs=float(_median_of_pairs(numerator, denominator)),
-        low=low,
-        high=high,
-    )
+    ours, theirs = ([times[frame] for frame in shared] for times in (times_ns, baseline_ns))
+    of_p50s, median_of_pairs, low, high = _figures(ours, theirs, _median_of_pairs, paired=True)
+    return Ratio(pairs=len(shared), of_p50s=of_p50s, median_of_pairs=median_of_pairs, low=low, high=high)
 
 
 def unpaired_ratio(times_ns: Sequence[int], baseline_ns: Sequence[int]) -> UnpairedRatio | None:
     """`times_ns` over `baseline_ns`, whose frames have nothing to do with each other; None without frames."""
     if not times_ns or not baseline_ns:
         return None
-    numerator = np.asarray(times_ns, dtype=np.float64)
-    denominator = np.asarray(baseline_ns, dtype=np.float64)
-    low, high = _interval(numerator, denominator, _ratio_of_medians, paired=False)
+    of_p50s, _, low, high = _figures(times_ns, baseline_ns, _ratio_of_medians, paired=False)
     return UnpairedRatio(
-        samples=len(times_ns),
-        baseline_samples=len(baseline_ns),
-        of_p50s=float(_ratio_of_medians(numerator, denominator)),
-        low=low,
-        high=high,
+        samples=len(times_ns), baseline_samples=len(baseline_ns), of_p50s=of_p50s, low=low, high=high
+    )
+
+
+def _figures(
+    times_ns: Sequence[int], baseline_ns: Sequence[int], statistic: Any, *, paired: bool
+) -> tuple[float, float, float | None, float | None]:
+    """The ratio of the p50s, `statistic`, and the ends of its interval."""
+    both = np.asarray(times_ns, dtype=np.float64), np.asarray(baseline_ns, dtype=np.float64)
+    return (
+        float(_ratio_of_medians(*both)),
+        float(statistic(*both)),
+        *_interval(*both, statistic, paired=paired),
     )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 
 from tdnet_runtime.backends.cpu_count import cpu_quota, usable_cpus
-from tdnet_runtime.backends.cpu_flags import cpu_flags
+from tdnet_runtime.backends.cpu_flags import cpu_flags, cpu_model
 from tdnet_runtime.doctor.findings import Finding, State
 from tdnet_runtime.doctor.host import Host
 
@@ -33,14 +33,14 @@ def check_processor(host: Host) -> Iterator[Finding]:
     """Model, cores, instruction sets, clock and memory."""
     cpuinfo = host.text("/proc/cpuinfo")
     flags = cpu_flags(cpuinfo)
-    model = re.search(r"^(?:model name|Model|Hardware)\s*:\s*(.+)$", cpuinfo, re.MULTILINE)
+    model = cpu_model(cpuinfo)
     sets = [name for name, names in _SETS.items() if names & flags]
     yield Finding(
         section=SECTION,
         name="processor",
         state=State.NOTE,
-        text=f"{model[1].strip() if model else 'of unknown make'}; {', '.join(sets) or 'no instruction sets told'}",
-        facts={"model": model[1].strip() if model else None, "instruction_sets": sets},
+        text=f"{model or 'of unknown make'}; {', '.join(sets) or 'no instruction sets told'}",
+        facts={"model": model, "instruction_sets": sets},
     )
     if "fpu" in flags and "VNNI" not in sets:
         yield Finding(

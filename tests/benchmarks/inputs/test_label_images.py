@@ -42,7 +42,7 @@ def test_a_colour_image_is_no_label_image(tmp_path: Path) -> None:
 def test_a_folder_without_any_is_refused(tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="needs a folder of PNGs"):
         LabelImages(tmp_path)
-    with pytest.raises(OptionError, match="--labels cannot be read: No such file"):
+    with pytest.raises(OptionError, match="--labels cannot be read: looking for label images: No such file"):
         LabelImages(tmp_path / "absent")
 
 

@@ -10,11 +10,11 @@ import pytest
 
 from tdnet_bench.machine.environment import (
     capture_environment,
-    cpu_model,
     peak_rss_mib,
     relevant_cpu_flags,
 )
 from tdnet_runtime.backends.cpu_count import usable_cpus
+from tdnet_runtime.backends.cpu_flags import cpu_model
 from tdnet_runtime.errors import BackendError
 
 X86 = """processor\t: 0

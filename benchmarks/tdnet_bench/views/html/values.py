@@ -24,7 +24,7 @@ from tdnet_bench.views.formats import (
     format_share,
 )
 
-__all__ = ["FORMATS", "Value", "last_token", "resolve", "span"]
+__all__ = ["FORMATS", "Value", "last_token", "span"]
 
 _MIB = 1 << 20
 
@@ -72,19 +72,6 @@ class Value:
     def get(self, key: str) -> Value | None:
         """The member, or None where there is none."""
         return self[key] if key in self.raw else None
-
-
-def resolve(document: Any, pointer: str) -> Any:
-    """What `pointer` points at in a document as `json.loads` gives it.
-
-    Raises:
-        LookupError: nothing.
-    """
-    value = document
-    for token in pointer.split("/")[1:]:
-        key = token.replace("~1", "/").replace("~0", "~")
-        value = value[int(key)] if isinstance(value, list) else value[key]
-    return value
 
 
 def last_token(pointer: str) -> str:

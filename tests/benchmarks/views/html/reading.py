@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
+from typing import Any
 
 _VOID = {"meta", "link", "img", "br"}
 
@@ -80,3 +81,12 @@ def read_page(text: str) -> ReadPage:
     page.close()
     assert page._open == []
     return page
+
+
+def resolve(document: Any, pointer: str) -> Any:
+    """What a JSON Pointer (RFC 6901) points at in a document as `json.loads` gives it; else LookupError."""
+    value = document
+    for token in pointer.split("/")[1:]:
+        key = token.replace("~1", "/").replace("~0", "~")
+        value = value[int(key)] if isinstance(value, list) else value[key]
+    return value

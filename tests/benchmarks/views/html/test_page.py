@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from tests.benchmarks.views.html.reading import ReadPage, read_page
+from tests.benchmarks.views.html.reading import ReadPage, read_page, resolve
 from tests.benchmarks.views.html.rich import COLORS, PEER, SUBJECT
 
 from tdnet_bench.benchmark import run_benchmark
@@ -23,7 +23,7 @@ from tdnet_bench.sides.side import Tick
 from tdnet_bench.statistics.summary import summarise
 from tdnet_bench.views.formats import format_interval, format_ms, format_ratio, format_share
 from tdnet_bench.views.html.page import page_from_document, write_page
-from tdnet_bench.views.html.values import FORMATS, last_token, resolve
+from tdnet_bench.views.html.values import FORMATS, last_token
 from tdnet_eval.judge import Picture
 from tdnet_eval.result_file import records_as_json
 from tdnet_runtime.errors import OptionError

@@ -1,8 +1,9 @@
 from __future__ import annotations
 
 import pytest
+from tests.benchmarks.views.html.reading import resolve
 
-from tdnet_bench.views.html.values import Value, resolve, span
+from tdnet_bench.views.html.values import Value, span
 
 CONTENT = {"a/b~": {"x y": [1.5, None]}, "ratio": {"low": 0.25, "high": 0.5}, "text": "<&", "zero": 0}
 
