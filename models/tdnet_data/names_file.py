@@ -55,7 +55,7 @@ def named_classes(path: Path, *, doing: str, error: type[TdnetError]) -> list[Na
         why = f"{reason(caught)}; write one class a line, `name` or `name R G B`"
         raise error(f"{doing}: {why}: '{path}'") from caught
     except UnicodeDecodeError as caught:
-        raise error(f"{doing}: not UTF-8 text; write one class name a line: '{path}'") from caught
+        raise error(f"{doing}: not UTF-8 text; write one class a line: '{path}'") from caught
     except ValueError as caught:
         raise error(f"{doing}: {caught}: '{path}'") from None
     twice = _twice([f"the name {name!r}" for name, _ in entries])

@@ -109,7 +109,7 @@ BAD = {
         "road\nsk\x07y\n",
         r"--names: line 2 is 'sk\\x07y'; expected `name` or `name R G B`",
     ),
-    "not UTF-8": (b"stra\xdfe\nsky\n", r"--names: not UTF-8 text; write one class name a line"),
+    "not UTF-8": (b"stra\xdfe\nsky\n", r"--names: not UTF-8 text; write one class a line"),
     "large": (b"a" * (1 << 20) + b"\nb", r"--names: larger than 1 MiB"),
 }
 

@@ -241,6 +241,17 @@ def test_a_full_disk_below_stdout_is_one_line(launched: Launched, size: int) -> 
     assert done.stderr == b"tdnet-x: error: [Errno 28] No space left on device; make room and run it again\n"
 
 
+def test_a_path_in_a_closed_folder_is_one_line(launched: Launched) -> None:
+    done = launched(
+        "def main(): raise PermissionError(13, 'Permission denied', '/closed/x')", subprocess.PIPE
+    )
+    assert done.returncode == 1
+    said = b"tdnet-x: error: there is no right to look at '/closed/x'; change the permissions of its folder, or name"
+    assert done.stderr == said + b" another place\n"
+    done = launched("def main(): raise PermissionError('a defect')", subprocess.PIPE)
+    assert b"Traceback" in done.stderr
+
+
 def test_an_error_is_said_although_the_pipe_is_closed(launched: Launched) -> None:
     reader, writer = os.pipe()
     os.close(reader)
