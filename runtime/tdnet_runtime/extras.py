@@ -59,8 +59,8 @@ def launch(program: str, import_path: str, *, extra: str, abrupt: bool = False) 
     The exit code is 0, or the function's own where it calls `sys.exit`. Any TdnetError becomes
     `<program>: error: ...` in one line on stderr and exit code 1; so do a missing optional package, which
     `extra` or the extra that brings it would install, a path that may not be looked at, and a full disk below stdout.
-    Ctrl-C becomes `<program>: interrupted` and exit code 130, SIGTERM and SIGHUP `<program>: terminated` and 143 and 129, and a
-    closed pipe ends the program quietly with exit code 1. An empty argument, as an unset variable of a script leaves
+    Ctrl-C becomes `<program>: interrupted` and exit code 130, SIGTERM and SIGHUP `<program>: terminated` and 143 and 129,
+    and a closed pipe ends the program quietly with exit code 1. An empty argument, as an unset variable of a script leaves
     it, is an OptionError whatever it is for: an empty path would mean the current folder. Any other exception is a
     defect and keeps its traceback.
 
