@@ -81,7 +81,7 @@ def inputs(tmp_path_factory, tiny_checkpoint, tiny_bundle):
     (folder / "flipped.plan").write_bytes(flipped)
     (folder / "engine.plan").write_bytes(b"ftrt" + bytes(100))
     (folder / "version.plan").write_bytes(plan)
-    edit_manifest(folder / "version.plan", b'"schema_version": 4', b'"schema_version": 9')
+    edit_manifest(folder / "version.plan", b'"schema_version": 5', b'"schema_version": 9')
     (folder / "kinds.plan").write_bytes(plan)
     edit_manifest(folder / "kinds.plan", b'"stride": 3', b'"stride": {}')
     (folder / "text.mp4").write_text("not a video")
@@ -152,8 +152,16 @@ OPTIONS = [
     (["--ckpt", "good.pth", "--drop-stale"], "--drop-stale goes with --rebuild", 1),
     (["--rebuild", "good.plan"], "--rebuild needs --backend tensorrt or --backend tensorrt-rtx", 1),
     (
-        ["--rebuild", "good.plan", "--backend", "tensorrt-rtx", "--size", "8x8", "--logits", "--confidence"],
-        "leave out --size, --logits, --confidence",
+        [
+            "--rebuild",
+            "good.plan",
+            "--backend",
+            "tensorrt-rtx",
+            "--size",
+            "8x8",
+            *("--logits", "--confidence", "--own-labels"),
+        ],
+        "leave out --size, --logits, --confidence, --own-labels",
         1,
     ),
     (["--rebuild", "absent.plan", "--backend", "tensorrt-rtx"], "absent.plan", 1),
@@ -178,7 +186,7 @@ BUNDLES = [
     ("flipped.plan", "it was damaged or changed"),
     ("engine.plan", "TensorRT"),
     ("good.pth", "checkpoint"),
-    ("version.plan", "schema version 9; this version of tdnet-deploy reads 1 to 4"),
+    ("version.plan", "schema version 9; this version of tdnet-deploy reads 1 to 5"),
     ("kinds.plan", "stride"),
 ]
 

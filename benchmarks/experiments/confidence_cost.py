@@ -1,5 +1,7 @@
 """What `--confidence` costs: frames of a bundle without it and of one with it, in turn, in one process on ONNX Runtime.
 
+Or what attention costs, where both are one bundle of `--own-labels`: frames without it and with it.
+
     python benchmarks/experiments/confidence_cost.py WITHOUT.plan WITH.plan OUT.json [ROUNDS]
 
 Both have the same weights, size and precision. A round is one frame of each for every path; who comes first changes from
@@ -20,6 +22,7 @@ from tdnet_runtime import Segmenter
 from tdnet_runtime.backends.cpu_count import usable_cpus
 from tdnet_runtime.media.scene import render
 
+SCRIPT = "benchmarks/experiments/confidence_cost.py"
 WARM_UP = 2  # rounds
 SIDES = ("without", "with")
 Pairs = dict[str, dict[str, list[float]]]
@@ -27,7 +30,7 @@ Pairs = dict[str, dict[str, list[float]]]
 
 def measure(plans: tuple[str, str], rounds: int) -> dict[str, object]:
     """Milliseconds of each frame, by side and clock."""
-    load = os.getloadavg()[0]
+    load, one_bundle = os.getloadavg()[0], plans[0] == plans[1]
     with (
         Segmenter.open(plans[0], backend="onnxruntime") as plain,
         Segmenter.open(plans[1], backend="onnxruntime") as sure,
@@ -42,16 +45,17 @@ def measure(plans: tuple[str, str], rounds: int) -> dict[str, object]:
             results = {}
             for side in SIDES if count // paths % 2 else reversed(SIDES):
                 wall, cpu = time.perf_counter(), time.process_time()
-                results[side] = streams[side].push(frames[count % len(frames)])
+                full_frame = not one_bundle or side == "with"
+                results[side] = streams[side].push(frames[count % len(frames)], attention=full_frame)
                 wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
                 if count >= WARM_UP * paths:
                     times[side]["wall_ms"].append(round(1e3 * wall, 3))
                     times[side]["cpu_ms"].append(round(1e3 * cpu, 3))
-            assert results["without"].confidence is None
-            assert results["with"].confidence is not None
-            assert np.array_equal(results["without"].labels, results["with"].labels)
+            sure_of = [results[side].confidence is not None for side in SIDES]
+            assert one_bundle or sure_of == [False, True]
+            assert one_bundle or np.array_equal(results["without"].labels, results["with"].labels)
         return {
-            "kind": "confidence_cost",
+            "kind": "attention_cost" if one_bundle else "confidence_cost",
             "network": f"{sure.manifest.network}, {sure.manifest.channels} logits, {size.height}x{size.width}",
             "backend": sure.backend.description,
             "cpus": usable_cpus(),
@@ -79,9 +83,7 @@ def summary(times: Pairs, clock: str) -> dict[str, float]:
 
 if __name__ == "__main__":
     if len(sys.argv) not in (4, 5):
-        sys.exit(
-            "usage: python benchmarks/experiments/confidence_cost.py WITHOUT.plan WITH.plan OUT.json [ROUNDS]"
-        )
+        sys.exit(f"usage: python {SCRIPT} WITHOUT.plan WITH.plan OUT.json [ROUNDS]")
     found = measure((sys.argv[1], sys.argv[2]), int((*sys.argv, 20)[4]))
     Path(sys.argv[3]).write_text(json.dumps(found, indent=1) + "\n")
     sys.stdout.write(json.dumps(found["summary"], indent=1) + "\n")

@@ -139,6 +139,13 @@ def export(
             help="Give each label's softmax share beside it: uint8, 255 for all. Not calibrated.",
         ),
     ] = False,
+    own_labels: Annotated[
+        bool,
+        typer.Option(
+            "--own-labels",
+            help="Add graphs for the labels of each sub-network alone, so that frames may go without attention.",
+        ),
+    ] = False,
     precision: Annotated[
         list[str] | None,
         typer.Option(
@@ -203,6 +210,7 @@ def export(
     }
     others |= {"--calibration": calibration, "--max-loss": max_loss}
     others |= {"--names": names, "--logits": logits or None, "--confidence": confidence or None}
+    others |= {"--own-labels": own_labels or None}
     others |= {"--preprocessing": preprocessing, "--mean": mean, "--std": std, "--scale": scale}
     others |= {"--bgr": bgr or None, "--threshold": threshold}
     if verify is not None:
@@ -232,6 +240,7 @@ def export(
         frames=frames,
         logits=logits,
         confidence=confidence,
+        own_labels=own_labels,
         precisions=precisions,
         backends=backends,
         calibration=calibration,

@@ -30,6 +30,7 @@ class NetworkContract:
         memory_stride: n.
         logits: True where the labels' graphs also give `logits`.
         confidence: True where they also give `confidence`.
+        own_labels: True where each path has a graph for the labels of its sub-network alone, too.
         preprocessing: what the sub-networks do with their image first.
         threshold: with one class, the probability above which a pixel is labelled 1; None with more, for the argmax.
     """
@@ -38,6 +39,7 @@ class NetworkContract:
     memory_stride: int
     logits: bool = False
     confidence: bool = False
+    own_labels: bool = False
     preprocessing: Preprocessing = IMAGENET
     threshold: float | None = None
 
@@ -48,7 +50,13 @@ class NetworkContract:
         if not self.spec.variant.temporal:
             return (PathSpec(index=1, subnet=self.spec.name, apm=None, reads=()),)
         return tuple(
-            PathSpec(index=p, subnet=f"subnet{p}", apm=f"apm{p}", reads=read_order(count, p))
+            PathSpec(
+                index=p,
+                subnet=f"subnet{p}",
+                apm=f"apm{p}",
+                reads=read_order(count, p),
+                own=f"own{p}" if self.own_labels else None,
+            )
             for p in range(1, count + 1)
         )
 
@@ -78,7 +86,7 @@ class NetworkContract:
 
     @property
     def graphs(self) -> tuple[GraphTensors, ...]:
-        """All graphs, sub-networks before their APMs."""
+        """All graphs, sub-networks before their APMs, and these before what may run instead of them."""
         height, width = self.spec.input_size
         image = TensorSpec(name="image", shape=(1, height, width, 3), dtype="uint8")
         if not self.spec.variant.temporal:
@@ -94,6 +102,8 @@ class NetworkContract:
             result.append(GraphTensors(path.subnet, (image,), (*features, *memory)))
             inputs = (*features, *self._slots(path), _floats("warm", 1))
             result.append(GraphTensors(path.apm, inputs, self._results))
+            if path.own is not None:
+                result.append(GraphTensors(path.own, features[1:], self._results))
         return tuple(result)
 
     @property

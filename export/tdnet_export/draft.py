@@ -90,6 +90,7 @@ def parity_summary(report: ParityReport) -> ParitySummary:
         logits_error=report.logits_error,
         class_loss=1 - report.worst_class.iou,
         confidence_error=report.confidence_error,
+        own=None if report.own is None else parity_summary(report.own),
         report=report_member(report.precision),
     )
 

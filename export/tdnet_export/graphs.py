@@ -1,9 +1,10 @@
-"""The graphs of a network: `subnet{p}` and `apm{p}` for each path, or one graph for psp101.
+"""The graphs of a network: `subnet{p}` and `apm{p}` for each path, `own{p}` where asked for, or one graph for psp101.
 
 The tensors are the state contract's (`tdnet_runtime.manifest.StateSpec`):
 
     subnet{p}   image uint8 [1, H, W, 3] → query, value, memory_q, memory_k, memory_v
     apm{p}      query, value, slot{r}_q, slot{r}_k, slot{r}_v, warm → labels uint8 [1, H, W]
+    own{p}      value → labels, without attention: `apm{p}` from V' on, with V in its place
     psp101      image → labels
 
 Where they were asked for, `confidence` uint8 [1, H, W] and `logits` [1, K, H, W] come with the labels.
@@ -54,6 +55,8 @@ class GraphJob:
             writer.input(spec)
         if self.name.startswith("apm"):
             _write_apm(writer, self)
+        elif self.name.startswith("own"):
+            _write_classified(writer, self, "value")
         elif self.contract.spec.variant.temporal:
             _write_subnet(writer, self)
         else:
@@ -69,7 +72,7 @@ def graph_jobs(contract: NetworkContract, weights: Weights) -> list[GraphJob]:
         GraphJob(tensors, contract, weights, path.index)
         for path in contract.paths
         for tensors in contract.graphs
-        if tensors.name in (path.subnet, path.apm)
+        if tensors.name in (path.subnet, path.apm, path.own)
     ]
 
 
@@ -151,10 +154,21 @@ def _write_hidden(
 
 
 def _write_apm(writer: GraphWriter, job: GraphJob) -> None:
-    spec, weights, path = job.contract.spec, job.weights, job.path
     value = write_recomposed(
-        writer, spec=spec, weights=weights, path=path, query="query", value="value", warm="warm"
+        writer,
+        spec=job.contract.spec,
+        weights=job.weights,
+        path=job.path,
+        query="query",
+        value="value",
+        warm="warm",
     )
+    _write_classified(writer, job, value)
+
+
+def _write_classified(writer: GraphWriter, job: GraphJob, value: str) -> None:
+    """V' → labels; on a cold frame, and in the path's own graph, V (spec §3)."""
+    spec, weights, path = job.contract.spec, job.weights, job.path
     scores = write_head(writer, value, spec=spec, weights=weights, path=path)
     write_labels(
         writer,

@@ -39,6 +39,7 @@ class ExportOptions:
         frames: video or folder for the proof; None for the rendered scene.
         logits: True to give the logits beside the labels.
         confidence: True to give the label's softmax share beside it.
+        own_labels: True for graphs that give the labels of each sub-network alone, for frames without attention.
         precisions: of the graphs; none for FP32, and what the backends prefer. `int8` stands for `int8_fp16` too where
             engines are built.
         backends: that engines are built for.
@@ -62,6 +63,7 @@ class ExportOptions:
     frames: str | None = None
     logits: bool = False
     confidence: bool = False
+    own_labels: bool = False
     precisions: tuple[str, ...] = ()
     backends: tuple[str, ...] = ()
     calibration: str | None = None

@@ -3,7 +3,8 @@
 All sides see the same consecutive frames, each with its own memory, from the first cold frame on. The oracle runs
 once, and the graphs of every precision step beside it. After every frame all tensors are compared: Q, V, every slot of
 the memory, the recomposed V', the logits, the labels and, where the bundle gives it, the confidence. A tensor's error is
-max |Δ| / std of the oracle's tensor.
+max |Δ| / std of the oracle's tensor. Where the bundle has graphs for labels without attention, a second stream sees the
+same frames, with these alone, and is held to the same.
 
 V' is compared although it is inner, as the first tensor that shows what attention makes; without each
 channel's mean, which the LayerNorm after it removes and the graphs therefore do not keep.
@@ -13,9 +14,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -33,6 +35,7 @@ from tdnet_export.parity_report import (
 from tdnet_models import Network, ReferenceStream
 from tdnet_models.preprocessing import IMAGENET, Preprocessing
 from tdnet_models.reference import labels_of, shares_of
+from tdnet_models.tdnet import TemporalNetwork
 from tdnet_models.variants import KEY_WIDTH
 from tdnet_runtime import Result, Segmenter, Stream
 from tdnet_runtime.errors import ParityError
@@ -41,7 +44,7 @@ __all__ = ["Case", "prove_parity", "verdict_of"]
 
 Frame = npt.NDArray[np.uint8]
 
-_SCHEMA_VERSION = 3
+_SCHEMA_VERSION = 4
 _DIVERGED = "the exported graphs do not compute what PyTorch computes"
 _ADVICE = (
     "Nothing was written. Check that the preprocessing and the size are those of the training: other values may saturate "
@@ -107,24 +110,41 @@ def prove_parity(
     """
     oracle = _Oracle(network, memory_stride, preprocessing, threshold)
     with ExitStack() as stack:
-        sides = [_Side(case, oracle.labels, threshold, stack) for case in cases]
+        sides, own_sides = [], []
+        for case in cases:
+            segmenter = stack.enter_context(
+                Segmenter.open(case.bundle, backend=case.backend, precision=case.precision)
+            )
+            sides.append(_Side(case, segmenter, oracle.labels, threshold, stack))
+            if segmenter.manifest.own_graphs:
+                own_sides.append(_Side(case, segmenter, oracle.labels, threshold, stack, attention=False))
         for done, frame in enumerate(frames, start=1):
             expected = oracle.push(frame)
             for side in sides:
                 side.push(frame, expected)
+            if own_sides:
+                expected = oracle.alone(expected)
+            for side in own_sides:
+                side.push(frame, expected)
             del expected  # before the oracle makes the next one: hundreds of MB
             on_frame(done)
-        reports = {
-            side.case.precision: side.report(footage=footage, memory_stride=memory_stride) for side in sides
-        }
-    for side in sides:
-        side.verdict.require_all(reports[side.case.precision])
-    return reports
+        reports, own = (
+            {each.case.precision: each.report(footage=footage, memory_stride=memory_stride) for each in some}
+            for some in (sides, own_sides)
+        )
+    for some, found in ((sides, reports), (own_sides, own)):
+        for side in some:
+            side.verdict.require_all(found[side.case.precision])
+    return {
+        precision: msgspec.structs.replace(report, own=own.get(precision))
+        for precision, report in reports.items()
+    }
 
 
-def verdict_of(precision: str, bounds: ParityBounds) -> Verdict:
-    """What the graphs of a precision are held to."""
-    return Verdict(bounds, _DIVERGED, "PyTorch", _ADVICES.get(precision, _ADVICE))
+def verdict_of(precision: str, bounds: ParityBounds, *, attention: bool = True) -> Verdict:
+    """What the graphs of a precision are held to, those that run on frames without `attention` too."""
+    diverged = _DIVERGED if attention else f"without attention {_DIVERGED}"
+    return Verdict(bounds, diverged, "PyTorch", _ADVICES.get(precision, _ADVICE))
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,9 +187,24 @@ class _Oracle:
 
     def push(self, frame: Frame) -> _Expected:
         """The next frame; the tensors are valid until the one after it."""
-        logits = self._stream.push(frame).contiguous()
+        logits = self._stream.push(frame)
+        return self._expected(logits, self._inner())
+
+    def alone(self, expected: _Expected) -> _Expected:
+        """What a frame that was `expected` last must give where it goes without attention: that of a cold one (spec §3)."""
+        trace, network = self._stream.trace, self._stream.network
+        assert trace is not None  # there are graphs for it
+        assert isinstance(network, TemporalNetwork)
+        inner = {name: wanted for name, wanted in expected.tensors.items() if name != "recomposed"}
+        if trace.cold:
+            return replace(expected, tensors=inner)
+        with torch.inference_mode():
+            return self._expected(network.classify(trace.path, trace.features.value)[0], inner)
+
+    def _expected(self, logits: torch.Tensor, inner: dict[str, _Wanted]) -> _Expected:
+        logits = logits.contiguous()
         labels: npt.NDArray[np.uint8] = labels_of(logits, self._threshold).numpy()
-        return _Expected(self._inner(), _Wanted.of(logits.numpy()), labels)
+        return _Expected(inner, _Wanted.of(logits.numpy()), labels)
 
     def _inner(self) -> dict[str, _Wanted]:
         """Q, V, the memory and V'; none of a network without memory."""
@@ -186,14 +221,21 @@ class _Oracle:
 
 
 class _Side:
-    """One case in step with the oracle."""
+    """One stream of a case in step with the oracle."""
 
-    def __init__(self, case: Case, labels: int, threshold: float | None, stack: ExitStack) -> None:
-        segmenter = stack.enter_context(
-            Segmenter.open(case.bundle, backend=case.backend, precision=case.precision)
-        )
+    def __init__(
+        self,
+        case: Case,
+        segmenter: Segmenter,
+        labels: int,
+        threshold: float | None,
+        stack: ExitStack,
+        *,
+        attention: bool = True,
+    ) -> None:
         self.case = case
-        self.verdict = verdict_of(case.precision, case.bounds or BOUNDS[case.precision])
+        self.verdict = verdict_of(case.precision, case.bounds or BOUNDS[case.precision], attention=attention)
+        self._attention = attention
         self._stream: Stream = stack.enter_context(segmenter.stream())
         self._engine = f"{segmenter.backend.description}{case.terms}"
         self._names = frozenset(self._stream.tensor_names)
@@ -203,7 +245,7 @@ class _Side:
 
     def push(self, frame: Frame, expected: _Expected) -> None:
         """Give it the next frame and compare all that it makes of it; raises ParityError."""
-        result = self._stream.push(frame)
+        result = self._stream.push(frame, attention=self._attention)
         errors = {
             name: self._error(name, wanted, result)
             for name, wanted in expected.tensors.items()

@@ -133,6 +133,7 @@ class ParityReport(msgspec.Struct, frozen=True, kw_only=True):
         frames: in order.
         paths: from 1 on.
         classes: in the order of their indices.
+        own: the same of the labels without attention, on the same frames; None where there are no graphs for them.
     """
 
     schema_version: int
@@ -144,6 +145,7 @@ class ParityReport(msgspec.Struct, frozen=True, kw_only=True):
     frames: tuple[FrameParity, ...]
     paths: tuple[PathParity, ...]
     classes: tuple[ClassParity, ...]
+    own: ParityReport | None = None
 
     @property
     def label_agreement(self) -> float:

@@ -98,16 +98,21 @@ def bundle_from_checkpoint(
     out = options.out or Path(f"{network.spec.name}.plan")
     options.check_out(out)
     classes = class_specs(network.spec.classes, options.names)
-    if options.memory_stride is not None and not network.spec.variant.temporal:
-        raise OptionError(
-            f"--memory-stride goes with networks that remember frames; the checkpoint is {network.spec.name}, which "
-            "does not: leave it out"
-        )
+    for option, asked in (
+        ("--memory-stride", options.memory_stride is not None),
+        ("--own-labels", options.own_labels),
+    ):
+        if asked and not network.spec.variant.temporal:
+            raise OptionError(
+                f"{option} goes with networks that remember frames; the checkpoint is {network.spec.name}, which "
+                "does not: leave it out"
+            )
     contract = NetworkContract(
         spec=network.spec,
         memory_stride=options.memory_stride or network.spec.variant.memory_stride,
         logits=options.logits,
         confidence=options.confidence,
+        own_labels=options.own_labels,
         preprocessing=options.wanted_preprocessing,
         threshold=options.threshold_for(network.spec.classes),
     )

@@ -76,18 +76,19 @@ def _write_probing_bundle(
     manifest: Manifest,
     models: Mapping[str, onnx.ModelProto],
 ) -> None:
-    final = {path.apm or path.subnet for path in contract.paths}
+    probes = {path.apm or path.subnet: contract.probes for path in contract.paths}
+    probes |= dict.fromkeys(manifest.own_graphs, contract.probes[-1:])  # the logits
     members = {}
     for name, model in models.items():
-        shown = with_outputs(model, contract.probes) if name in final else model
+        shown = with_outputs(model, probes.get(name, ()))
         if precision in _HALF:
             shown = rounding_model(_HALF[precision](shown))
         members[_member(name)] = shown.SerializeToString()
 
     def probed(graph: GraphSpec) -> GraphSpec:
         names = {spec.name for spec in graph.outputs}
-        extra = tuple(spec for spec in contract.probes if spec.name not in names)
-        outputs = (*graph.outputs, *extra) if graph.name in final else graph.outputs
+        extra = tuple(spec for spec in probes.get(graph.name, ()) if spec.name not in names)
+        outputs = (*graph.outputs, *extra)
         return msgspec.structs.replace(graph, outputs=outputs, members={precision: _member(graph.name)})
 
     dtypes = {key: value for key, value in manifest.dtypes.items() if key == precision}

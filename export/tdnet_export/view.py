@@ -118,6 +118,11 @@ def show_summary(summary: ExportSummary, console: Console) -> None:
             note = f"PROVES LITTLE: labels that are all {name!r} would pass, too; show it more classes: --frames CLIP"
             table.add_row("", escape(note), style="yellow")
         table.add_row("  max |Δlogits|/std", f"{report.logits_error:.1e} (bound {bound})")
+        if report.own is not None:
+            table.add_row(
+                "  without attention",
+                f"{report.own.label_agreement:.4%} equal, worst frame {report.own.worst_frame_agreement:.4%}",
+            )
         if report.confidence_error is not None:
             allowed = f"{report.bounds.max_confidence_error:.4f}"
             table.add_row(

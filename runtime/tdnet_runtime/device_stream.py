@@ -56,7 +56,7 @@ class DeviceStream(StreamBase):
         self._done_frames = 0  # frames since the start or reset that are known to be done
 
     @in_turn
-    def push(self, frame: Any, *, stamp_ns: int | None = None) -> DeviceResult:
+    def push(self, frame: Any, *, stamp_ns: int | None = None, attention: bool = True) -> DeviceResult:
         """Segment the next frame of the video.
 
         Args:
@@ -65,13 +65,15 @@ class DeviceStream(StreamBase):
                 `__cuda_array_interface__`, which is kept alive until it was copied. It may be overwritten by
                 work that comes after this stream's on the GPU.
             stamp_ns: handed through to the result.
+            attention: see `Stream.push`.
 
         Raises:
+            OptionError: see `Stream.push`.
             FrameError: the frame is not as described.
             StreamError: the stream is closed, has failed, or is in use by another thread.
             BackendError: this frame or one of the two before has failed; `reset()` is needed.
         """
-        self._require(StreamState.READY, "push")
+        self._require_pushable(attention=attention)
         size_hw, view = self._admitted(frame)
         if size_hw != self._network_size:
             height, width = self._network_size
@@ -79,7 +81,7 @@ class DeviceStream(StreamBase):
                 f"push() was given a frame of {size_hw[0]}x{size_hw[1]}; with labels on the GPU only the network's "
                 f"size, {height}x{width}, can be taken: nothing is resized there"
             )
-        path, cold, index = self._advance(frame, view, size_hw)
+        path, cold, index = self._advance(frame, view, size_hw, attention=attention)
         self._done_frames = max(self._done_frames, index + 1 - _ON_THEIR_WAY)
         labels = self._on_gpu.device_labels(index)
         sure = None if self._memory.confidence is None else self._on_gpu.device_labels(index, CONFIDENCE)

@@ -56,7 +56,7 @@ __all__ = [
     "encode_manifest",
 ]
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 OLDEST_SCHEMA_VERSION = 1
 
 # A nesting of thousands of brackets ends in RecursionError.

@@ -86,6 +86,11 @@ class ManifestContent(Strict, frozen=True, kw_only=True):
         """True where every frame has `confidence` beside its labels."""
         return any(tensor.name == CONFIDENCE for graph in self.graphs for tensor in graph.outputs)
 
+    @property
+    def own_graphs(self) -> tuple[str, ...]:
+        """Graphs that give the labels of the sub-networks alone, one for each path; none where there are none."""
+        return tuple(path.own for path in self.paths if path.own is not None)
+
     def at(self, precision: str) -> Self:
         """The same contract with the tensors of `precision`: those of the graphs and of the memory."""
         dtypes = self.dtypes.get(precision)

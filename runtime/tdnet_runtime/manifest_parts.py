@@ -76,7 +76,8 @@ class GraphSpec(Strict, frozen=True, kw_only=True):
     A sub-network's one input is `image` (see `InputSpec`). The last graph of a path gives `labels`,
     uint8 [1, height, width]. Beside them it may give `logits`, and (since schema 4) `confidence`, uint8 like the labels:
     each label's share among the classes, 255 for 1. An APM's inputs are outputs of its sub-network by the same name,
-    slots and `warm` (see `StateSpec`). Graphs share tensors of one name, which therefore are alike everywhere.
+    slots and `warm` (see `StateSpec`); those of a path's `own` graph (since schema 5) are outputs of its sub-network alone,
+    and what it gives is what the APM gives. Graphs share tensors of one name, which therefore are alike everywhere.
     """
 
     name: str
@@ -167,12 +168,15 @@ class PathSpec(Strict, frozen=True, kw_only=True):
         apm: name of the attention propagation module's graph; None where the sub-network itself
             gives the labels (a per-frame network).
         reads: paths whose memory entries the APM reads, the oldest frame first.
+        own: name of the graph that runs instead of the APM where a frame goes without attention: it gives the labels of
+            the sub-network alone, as on a cold frame. None where there is none (and before schema 5).
     """
 
     index: int
     subnet: str
     apm: str | None
     reads: tuple[int, ...]
+    own: str | None = None
 
 
 class StateSpec(Strict, frozen=True, kw_only=True):
@@ -233,6 +237,7 @@ class ParitySummary(Strict, frozen=True, kw_only=True):
         report: member with the figures for each frame, path and tensor.
         confidence_error: mean |Δ| of the confidence in the worst frame, where 1 is its whole range; None where the bundle
             has none.
+        own: the same of the labels without attention; None where the bundle has no graphs for them.
     """
 
     frames: int
@@ -243,6 +248,7 @@ class ParitySummary(Strict, frozen=True, kw_only=True):
     report: str
     class_loss: float | None = None
     confidence_error: float | None = None
+    own: ParitySummary | None = None
 
     def __post_init__(self) -> None:
         worst, overall = self.worst_frame_agreement, self.label_agreement

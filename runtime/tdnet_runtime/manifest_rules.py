@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from tdnet_runtime.manifest_content import ManifestContent
 from tdnet_runtime.manifest_engines import EngineMember, EngineSpec
@@ -104,7 +104,7 @@ def _check_tensors(manifest: ManifestContent) -> None:
 
 def _check_results(manifest: ManifestContent) -> None:
     """What may come with the labels comes with all of them: one path's would be shown with another's."""
-    last = {path.apm or path.subnet for path in manifest.paths}
+    last = {path.apm or path.subnet for path in manifest.paths} | set(manifest.own_graphs)
     for name in (CONFIDENCE, LOGITS):
         givers = {
             graph.name for graph in manifest.graphs if name in {tensor.name for tensor in graph.outputs}
@@ -155,12 +155,17 @@ def _check_schedule(manifest: ManifestContent) -> None:
     if (state.slots > 0) != bool(state.entry):
         raise ValueError(f"{state.slots} slots, and {len(state.entry)} tensors in each")
     for path in manifest.paths:
-        for name in (path.subnet, path.apm):
+        for name in (path.subnet, path.apm, path.own):
             if name is not None and name not in names:
                 raise ValueError(f"path {path.index} runs graph {name!r}, but the graphs are {names}")
         if (path.apm is None) != (state.slots == 0):
             raise ValueError(
                 f"path {path.index} has the APM {path.apm!r}, but the state has {state.slots} slots"
+            )
+        if (path.own is None) != (not manifest.own_graphs) or (path.own and path.apm is None):
+            raise ValueError(
+                f"path {path.index} has the own graph {path.own!r} beside the APM {path.apm!r}; expected own graphs on all "
+                "paths or on none, and beside APMs alone"
             )
         # The frames before this one ran the paths before it, taken cyclically.
         others = tuple((path.index - 1 + step) % count + 1 for step in range(1, count))
@@ -180,14 +185,24 @@ def _check_wiring(manifest: ManifestContent, path: PathSpec) -> None:
             f"graph {subnet.name!r} takes {_listed(subnet.inputs)}, "
             f"expected {IMAGE} uint8 [1, {height}, {width}, 3] alone"
         )
-    last = subnet
-    if path.apm is not None:
-        last = manifest.graph(path.apm)
+    if path.apm is None:
+        _check_labels(manifest, subnet)
+        return
+    for tensor in manifest.state.entry:
+        _check_source(subnet, f"memory_{tensor.name}", tensor, subnet.outputs)
+    _check_apm(manifest, path, subnet, manifest.graph(path.apm))
+    if path.own is not None:
+        own, sources = manifest.graph(path.own), {tensor.name: tensor for tensor in subnet.outputs}
+        _check_inputs(path, own, own.inputs, sources)
+    for last in (manifest.graph(name) for name in (path.apm, path.own) if name is not None):
         if given := [tensor.name for tensor in last.outputs if tensor.name.startswith("memory_")]:
             raise ValueError(f"graph {last.name!r} gives {given}, which is for the sub-network to give")
-        for tensor in manifest.state.entry:
-            _check_source(subnet, f"memory_{tensor.name}", tensor, subnet.outputs)
-        _check_apm(manifest, path, subnet, last)
+        _check_labels(manifest, last)
+
+
+def _check_labels(manifest: ManifestContent, last: GraphSpec) -> None:
+    """The last graph of a path gives labels, and what comes with them, of the right shapes."""
+    height, width = manifest.input.height, manifest.input.width
     outputs = {tensor.name: tensor for tensor in last.outputs}
     for name in (LABELS, CONFIDENCE):
         found = outputs.get(name)
@@ -209,15 +224,9 @@ def _check_apm(manifest: ManifestContent, path: PathSpec, subnet: GraphSpec, apm
     for slot in path.reads:
         sources |= {f"slot{slot}_{tensor.name}": tensor for tensor in manifest.state.entry}
     for tensor in apm.inputs:
-        if tensor.name == WARM:
-            if (tensor.shape, tensor.dtype) != ((1,), "float32"):
-                raise ValueError(f"graph {apm.name!r} takes {_listed([tensor])}, expected {WARM} float32 [1]")
-            continue
-        if tensor.name not in sources:
-            raise ValueError(
-                f"graph {apm.name!r} takes {tensor.name!r}, which nothing gives on path {path.index}"
-            )
-        _check_source(apm, tensor.name, sources[tensor.name], apm.inputs)
+        if tensor.name == WARM and (tensor.shape, tensor.dtype) != ((1,), "float32"):
+            raise ValueError(f"graph {apm.name!r} takes {_listed([tensor])}, expected {WARM} float32 [1]")
+    _check_inputs(path, apm, (tensor for tensor in apm.inputs if tensor.name != WARM), sources)
     taken = {tensor.name for tensor in apm.inputs}
     for slot in path.reads:
         if not any(f"slot{slot}_{tensor.name}" in taken for tensor in manifest.state.entry):
@@ -228,6 +237,17 @@ def _check_apm(manifest: ManifestContent, path: PathSpec, subnet: GraphSpec, apm
         raise ValueError(
             f"graph {apm.name!r} reads slots but does not take {WARM!r}, so it has no cold start"
         )
+
+
+def _check_inputs(
+    path: PathSpec, graph: GraphSpec, inputs: Iterable[TensorSpec], sources: Mapping[str, TensorSpec]
+) -> None:
+    for tensor in inputs:
+        if tensor.name not in sources:
+            raise ValueError(
+                f"graph {graph.name!r} takes {tensor.name!r}, which nothing gives on path {path.index}"
+            )
+        _check_source(graph, tensor.name, sources[tensor.name], graph.inputs)
 
 
 def _check_source(graph: GraphSpec, name: str, expected: TensorSpec, tensors: Iterable[TensorSpec]) -> None:

@@ -13,9 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from tdnet_runtime.backends.base import Binding, Buffer, Program, Session
+from tdnet_runtime.errors import OptionError
 from tdnet_runtime.manifest import CONFIDENCE, IMAGE, LABELS, WARM, Manifest, PathSpec, TensorSpec
 
-__all__ = ["StreamMemory", "is_cold", "path_index"]
+__all__ = ["StreamMemory", "is_cold", "path_index", "require_own_labels"]
 
 Slots = dict[str, npt.NDArray[Any]]
 
@@ -30,8 +31,23 @@ def is_cold(frame_index: int, cold_frames: int) -> bool:
     return frame_index < cold_frames
 
 
+def require_own_labels(manifest: Manifest, *, asked: str) -> None:
+    """Raise OptionError, which begins with what was `asked`, unless frames may go without attention."""
+    if manifest.own_graphs:
+        return
+    if not manifest.state.slots:
+        raise OptionError(
+            f"{asked}: {manifest.network} looks at each frame alone and has no attention to leave out"
+        )
+    size = f"{manifest.input.height}x{manifest.input.width}"
+    raise OptionError(
+        f"{asked}: this bundle has no graphs for the labels of its sub-networks alone; export it with them: tdnet-export "
+        f"--ckpt CHECKPOINT --size {size} --own-labels"
+    )
+
+
 class StreamMemory:
-    """All buffers of one stream, and a program for each path that is bound to them.
+    """All buffers of one stream, and programs for each path that are bound to them: with its APM, and with its own graph.
 
     Args:
         manifest: the contract.
@@ -51,19 +67,27 @@ class StreamMemory:
         self.labels = self._buffers[LABELS]
         self.confidence = self._buffers.get(CONFIDENCE)
         self._programs: tuple[Program, ...] = tuple(
-            session.prepare(self._bindings(path)) for path in manifest.paths
+            session.prepare(self._bindings(path, path.apm)) for path in manifest.paths
+        )
+        self._own_programs: tuple[Program, ...] = tuple(
+            session.prepare(self._bindings(path, path.own)) for path in manifest.paths if path.own is not None
         )
         self._warm: bool | None = None
         self.zero()
 
-    def run(self, path: int, *, cold: bool) -> None:
+    def run(self, path: int, *, cold: bool, attention: bool = True) -> None:
         """Run the graphs of `path` (1 to m) on the image; its slot is overwritten.
+
+        Without `attention`, of which `require_own_labels` says whether that can be, the labels are the sub-network's own.
 
         Raises:
             BackendError: the engine failed; the path's slot is then undefined.
         """
-        self._set_warm(not cold)
-        self._programs[path - 1].run()
+        if attention:
+            self._set_warm(not cold)
+            self._programs[path - 1].run()
+        else:
+            self._own_programs[path - 1].run()
 
     def logits(self) -> npt.NDArray[Any] | None:
         """A copy of the last run's logits, [1, K, h, w]; None where the bundle has none."""
@@ -103,7 +127,7 @@ class StreamMemory:
 
     def release(self) -> None:
         """Let go of all buffers and programs, which hold the engine's weights; nothing works afterwards."""
-        self._programs = ()
+        self._programs = self._own_programs = ()
         self._buffers = {}
         del self.image, self.labels, self.confidence
 
@@ -118,17 +142,17 @@ class StreamMemory:
         """One buffer for each distinct tensor: paths share image, query, value, warm and the results."""
         visible = (IMAGE, LABELS, CONFIDENCE, "logits", WARM)
         for path in self._manifest.paths:
-            for graph in _graphs_of(path):
+            for graph in filter(None, (path.subnet, path.apm, path.own)):
                 for spec in (*self._manifest.graph(graph).inputs, *self._manifest.graph(graph).outputs):
                     name = self._buffer_name(path, spec.name)
                     if name not in self._buffers:
                         own = TensorSpec(name=name, shape=spec.shape, dtype=spec.dtype)
                         self._buffers[name] = session.allocate(own, host_visible=name in visible)
 
-    def _bindings(self, path: PathSpec) -> list[Binding]:
-        """Graphs of `path` with a buffer for each tensor."""
+    def _bindings(self, path: PathSpec, last: str | None) -> list[Binding]:
+        """The sub-network of `path` and its `last` graph, if any, with a buffer for each tensor."""
         result: list[Binding] = []
-        for graph in _graphs_of(path):
+        for graph in filter(None, (path.subnet, last)):
             spec = self._manifest.graph(graph)
             names = [tensor.name for tensor in (*spec.inputs, *spec.outputs)]
             result.append((graph, {name: self._buffers[self._buffer_name(path, name)] for name in names}))
@@ -144,7 +168,3 @@ class StreamMemory:
             self._warm = None  # unknown until it is there
             self._buffers["warm"].load(np.array([warm], dtype=np.float32))
         self._warm = warm
-
-
-def _graphs_of(path: PathSpec) -> tuple[str, ...]:
-    return (path.subnet,) if path.apm is None else (path.subnet, path.apm)

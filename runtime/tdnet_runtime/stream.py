@@ -29,7 +29,8 @@ class Result:
         labels: uint8 [H, W] of the frame's own size, class indices; the caller's own array (or the
             one passed as `out`), never touched again by the stream.
         path: the sub-network that ran, 1 to m.
-        cold: True on the first m−1 frames after a start or reset, which use no attention.
+        cold: True where the labels use no attention: on the first m−1 frames after a start or reset, and where `push` was
+            told so.
         frame_index: 0 for the first frame after a start or reset.
         stamp_ns: as passed to `push`.
         logits: float32 [K, h, w] at the network's size where the bundle was exported with logits,
@@ -60,6 +61,7 @@ class Stream(StreamBase):
         *,
         stamp_ns: int | None = None,
         out: npt.NDArray[np.uint8] | None = None,
+        attention: bool = True,
     ) -> Result:
         """Segment the next frame of the video.
 
@@ -69,19 +71,22 @@ class Stream(StreamBase):
                 offers DLPack or `__cuda_array_interface__`, of the network's size; it is copied there.
             stamp_ns: handed through to the result.
             out: uint8 [H, W] for the labels, C-contiguous; None for a new array.
+            attention: False: the memory is left unread, and the labels are those of the sub-network alone, as on a cold
+                frame, which takes less time. The frame is remembered as always: later ones are as if it had been True.
 
         Raises:
+            OptionError: no `attention`, and the bundle was not exported with `--own-labels`.
             FrameError: frame or `out` is not as described, or the size changed in mid-stream.
             StreamError: the stream is closed, has failed, or is in use by another thread.
             BackendError: the engine failed; `reset()` is needed.
         """
-        self._require(StreamState.READY, "push")
+        self._require_pushable(attention=attention)
         size_hw, view = self._admitted(frame)
         self._resizer.require(size_hw)
         if out is not None:
             check_out(out, size_hw)
         result = np.empty(size_hw, dtype=np.uint8) if out is None else out
-        path, cold, index = self._advance(frame, view, size_hw)
+        path, cold, index = self._advance(frame, view, size_hw, attention=attention)
         logits = self._memory.logits()
         self._take(self._memory.labels, result)
         confidence = None

@@ -16,7 +16,7 @@ from tdnet_runtime.closeable import Closeable
 from tdnet_runtime.errors import BackendError, FrameError, StreamError
 from tdnet_runtime.gpu.frames import is_device_frame
 from tdnet_runtime.manifest import Manifest
-from tdnet_runtime.memory import StreamMemory, is_cold, path_index
+from tdnet_runtime.memory import StreamMemory, is_cold, path_index, require_own_labels
 from tdnet_runtime.preprocess import Resizer, check_frame
 from tdnet_runtime.turn import TakesTurns, in_turn
 
@@ -197,8 +197,13 @@ class StreamBase(Closeable, TakesTurns):
             )
         return size_hw, view
 
+    def _require_pushable(self, *, attention: bool) -> None:
+        self._require(StreamState.READY, "push")
+        if not attention:
+            require_own_labels(self._manifest, asked="push(attention=False)")
+
     def _advance(
-        self, frame: Any, view: ForeignArray | None, size_hw: tuple[int, int]
+        self, frame: Any, view: ForeignArray | None, size_hw: tuple[int, int], *, attention: bool
     ) -> tuple[int, bool, int]:
         """Run the frame; (path, cold, index) of it. The results are in the memory's buffers.
 
@@ -207,7 +212,7 @@ class StreamBase(Closeable, TakesTurns):
         """
         index = self._frame_index
         path = path_index(index, len(self._manifest.paths))
-        cold = is_cold(index, self._manifest.state.cold_frames)
+        cold = not attention or is_cold(index, self._manifest.state.cold_frames)
         with self._failing(self._where()):
             if view is not None and self._device is not None:
                 self._device.feed(view)
@@ -216,7 +221,7 @@ class StreamBase(Closeable, TakesTurns):
                 assert image is not None  # allocated host-visible
                 self._resizer.put(frame, image[0])
             self._state = StreamState.FAILED  # until the frame is whole
-            self._memory.run(path, cold=cold)
+            self._memory.run(path, cold=cold, attention=attention)
             self._state = StreamState.READY
         self._frame_index = index + 1
         self._frame_size = size_hw

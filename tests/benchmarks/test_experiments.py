@@ -39,7 +39,7 @@ def test_overhead_of_the_live_layer(tiny_bundle: Callable[[str], Path], tmp_path
         assert document["ways"][way]["p99"]["live_ms"] > 0
 
 
-def test_cost_of_confidence(
+def test_cost_of_confidence_and_of_attention(
     tiny_bundle: Callable[[str], Path], tiny_checkpoint: Callable[[str], Path], tmp_path: Path
 ) -> None:
     pytest.importorskip("onnxruntime")
@@ -47,13 +47,16 @@ def test_cost_of_confidence(
     from tdnet_export.pipeline import bundle_from_checkpoint
 
     sure, out = tmp_path / "sure.plan", tmp_path / "cost.json"
-    bundle_from_checkpoint(ExportOptions(checkpoint=tiny_checkpoint("td2-fa18"), out=sure, confidence=True))
-    words = [sys.executable, SCRIPTS / "confidence_cost.py", tiny_bundle("td2-fa18"), sure, out, "2"]
-    done = subprocess.run(words, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    document = json.loads(out.read_text())
-    assert {len(ms) for clocks in document["times"].values() for ms in clocks.values()} == {4}
-    assert document["summary"]["wall_ms"]["median_with"] > 0
+    checkpoint = tiny_checkpoint("td2-fa18")
+    bundle_from_checkpoint(ExportOptions(checkpoint=checkpoint, out=sure, confidence=True, own_labels=True))
+    for without, kind in ((tiny_bundle("td2-fa18"), "confidence_cost"), (sure, "attention_cost")):
+        words = [sys.executable, SCRIPTS / "confidence_cost.py", without, sure, out, "2"]
+        done = subprocess.run(words, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        document = json.loads(out.read_text())
+        assert document["kind"] == kind
+        assert {len(ms) for clocks in document["times"].values() for ms in clocks.values()} == {4}
+        assert document["summary"]["wall_ms"]["median_with"] > 0
 
 
 def test_a_paced_camera(tiny_bundle: Callable[[str], Path], tmp_path: Path) -> None:

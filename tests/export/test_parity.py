@@ -94,7 +94,7 @@ def report(labels, confusion, precision="fp16"):
         for i, share in enumerate(labels)
     )
     return ParityReport(
-        schema_version=3,
+        schema_version=4,
         precision=precision,
         engine="none",
         footage="none",

@@ -102,9 +102,9 @@ def slot_not_overwritten(patch):
     """Path 2's slot keeps the values of four frames ago."""
     original = memory.StreamMemory.run
 
-    def run(self, path, *, cold):
+    def run(self, path, **how):
         before = self.dump()
-        original(self, path, cold=cold)
+        original(self, path, **how)
         if path == 2 and before["slot2_v"].any():
             self.load(self.dump() | {"slot2_v": before["slot2_v"]})
 

@@ -288,7 +288,7 @@ def test_the_report_is_the_manifests_summary(name, tiny_bundle):
         assert set(bundle.manifest.parity) == {"fp32"}
         assert summary.report == REPORT
         report = msgspec.json.decode(bundle.read(summary.report), type=ParityReport)
-        assert report.schema_version == 3
+        assert report.schema_version == 4
         assert (len(report.frames), report.footage) == (summary.frames, summary.footage)
         assert report.label_agreement == summary.label_agreement
         assert report.worst_frame_agreement == summary.worst_frame_agreement

@@ -198,7 +198,7 @@ def test_labels_of_one_class_alone_prove_little_and_that_is_said(classes, tmp_pa
 )
 def test_what_a_proof_of_one_class_is(shares, precision, dominant):
     report = ParityReport(
-        schema_version=3,
+        schema_version=4,
         precision=precision,
         engine="",
         footage="",

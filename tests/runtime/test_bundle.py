@@ -456,8 +456,8 @@ def test_a_manifest_of_the_wrong_types(entries: Entries, forge: Callable[..., Pa
 
 
 def test_a_manifest_of_the_future(entries: Entries, forge: Callable[..., Path]) -> None:
-    wrong = _manifest_with(entries, lambda tree: tree.update(schema_version=5))
-    with pytest.raises(BundleVersionError, match=r"schema version 5; .* reads 1 to 4; .*: '.*forged.plan'"):
+    wrong = _manifest_with(entries, lambda tree: tree.update(schema_version=6))
+    with pytest.raises(BundleVersionError, match=r"schema version 6; .* reads 1 to 5; .*: '.*forged.plan'"):
         Bundle.open(forge(wrong))
 
 

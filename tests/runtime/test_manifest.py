@@ -242,6 +242,80 @@ def test_a_manifest_from_before_confidence_has_none(tree: Tree, version: int) ->
     assert old.parity["fp32"].confidence_error is None
 
 
+def _own(tree: Tree, *paths: int, takes: str = "value", gives: str = "labels") -> None:
+    """Give these paths graphs of their own."""
+    for path in paths:
+        tensors = {each["name"]: each for graph in tree["graphs"] for key in _ENDS for each in graph[key]}
+        name = f"own{path}"
+        tree["paths"][path - 1]["own"] = name
+        graph = {
+            "name": name,
+            "inputs": [tensors[takes]],
+            "outputs": [tensors[gives]],
+            "members": {"fp32": name},
+        }
+        tree["graphs"].append(graph)
+        tree["members"][name] = MEMBER
+
+
+_ENDS = ("inputs", "outputs")
+
+
+def test_own_graphs_are_on_all_paths_or_on_none(tree: Tree) -> None:
+    assert _decode(tree).own_graphs == ()
+    _own(tree, 1)
+    with pytest.raises(
+        BundleFormatError, match=r"path 2 has the own graph None beside the APM 'apm2'; expected"
+    ):
+        _decode(tree)
+    _own(tree, 2)
+    manifest = _decode(tree)
+    assert manifest.own_graphs == ("own1", "own2")
+    assert decode_manifest(encode_manifest(manifest)) == manifest
+
+
+@pytest.mark.parametrize(
+    ("wiring", "message"),
+    [
+        ({"takes": "warm"}, "'own1' takes 'warm', which nothing gives on path 1"),
+        ({"takes": "slot2_v"}, "'own1' takes 'slot2_v', which nothing gives on path 1"),
+        ({"gives": "memory_k"}, r"'own1' gives \['memory_k'\], which is for the sub-network"),
+        ({"gives": "query"}, r"'own1' gives query .*, expected labels uint8 \[1, 4, 8\]"),
+    ],
+)
+def test_an_own_graph_goes_from_the_sub_network_to_labels(
+    wiring: dict[str, str], message: str, tree: Tree
+) -> None:
+    _own(tree, 1, 2, **wiring)
+    with pytest.raises(BundleFormatError, match=message):
+        _decode(tree)
+
+
+def test_what_comes_with_labels_comes_with_those_of_own_graphs(tree: Tree) -> None:
+    _own(tree, 1, 2)
+    _confidence(APM1, APM2)(tree)
+    with pytest.raises(BundleFormatError, match=r"expected \['apm1', 'apm2', 'own1', 'own2'\], or none"):
+        _decode(tree)
+    _confidence(4, 5)(tree)
+    assert _decode(tree).gives_confidence
+
+
+def test_an_own_graph_that_is_absent_is_refused(tree: Tree) -> None:
+    _own(tree, 1, 2)
+    tree["graphs"].pop()
+    with pytest.raises(BundleFormatError, match="path 2 runs graph 'own2', but the graphs are"):
+        _decode(tree)
+
+
+@pytest.mark.parametrize("version", [1, 2, 3, 4])
+def test_a_manifest_from_before_own_graphs_has_none(tree: Tree, version: int) -> None:
+    tree["schema_version"] = version
+    for part in (*tree["paths"], *tree["parity"].values()):
+        part.pop("own")
+    old = _decode(tree)
+    assert (old.own_graphs, old.parity["fp32"].own) == ((), None)
+
+
 @pytest.mark.parametrize("version", [1, 2])
 def test_an_older_manifest_says_what_it_assumed(tree: Tree, version: int) -> None:
     for part, name in ((tree, "threshold"), (tree["input"], "scale"), (tree["input"], "preprocessing_from")):
@@ -298,12 +372,12 @@ def test_an_old_manifest_says_nothing_of_where_its_size_comes_from(tree: Tree, v
     assert _decode(tree).input.size_from == "assumed"
 
 
-@pytest.mark.parametrize("version", [0, 5, -1, 10**15])
+@pytest.mark.parametrize("version", [0, 6, -1, 10**15])
 def test_an_unknown_schema_names_the_range_that_is_read(tree: Tree, version: int) -> None:
     tree["schema_version"] = version
     tree["future field"] = True
     with pytest.raises(
-        BundleVersionError, match=rf"schema version {version}; .* reads 1 to 4; install a matching"
+        BundleVersionError, match=rf"schema version {version}; .* reads 1 to 5; install a matching"
     ):
         _decode(tree)
 

@@ -12,13 +12,16 @@ import urllib.request
 from pathlib import Path
 from types import SimpleNamespace
 
+import msgspec
 import numpy as np
 import pytest
 from tests.runtime import test_run, test_run_results
 from tests.runtime.sources import logs, test_network
 from tests.runtime.sources.logs import write_mcap
 from tests.runtime.test_run import FRAMES, error_line
+from tests.runtime.test_stream import hand_made
 
+from tdnet_runtime.bundle import write_bundle
 from tdnet_runtime.cli.live_options import parse_inputs, parse_metrics, parse_policy
 from tdnet_runtime.cli.live_sinks import RunSink
 from tdnet_runtime.errors import OptionError
@@ -175,6 +178,29 @@ def test_late_results_are_skipped_where_asked(tmp_path, network, tdnet_run, clip
         source = told["live"]["health"]["sources"]["input"]
         assert (code, source["late"], source["results"]) == (0, FRAMES, results)
         assert (told["live"]["late"], told["live"]["deadline_ms"]) == (late, 0.001)
+
+
+def test_modes_where_results_are_late(tmp_path, tdnet_run, clip, tiny_manifest, write_tiny):
+    """Each on top of those before it; the mode of each source is told at the end."""
+    write_tiny(tmp_path / "plain.plan")
+    manifest = msgspec.structs.replace(hand_made(tiny_manifest, 2, own=True), parity={})
+    members = {graph.members["fp32"]: b"no graph" for graph in manifest.graphs}
+    write_bundle(tmp_path / "own.plan", manifest, members)
+    summary = tmp_path / "s.json"
+    arguments = ("--backend", "fake", "--input", clip, "--deadline-ms", 0.001, "--json", summary)
+    modes = ("--degrade", "no_attention", "--degrade", "half_rate")
+    code, told, err = tdnet_run("--engine", tmp_path / "own.plan", *arguments, *modes)
+    assert (code, err) == (0, "")
+    live = json.loads(summary.read_text())["live"]
+    assert live["degrade"] == ["no_attention", "half_rate"]
+    assert live["health"]["sources"]["input"]["mode"] == "half_rate"
+    assert "late results: deliver; modes: no_attention, half_rate" in " ".join(told.split())
+    before = sorted(path.name for path in tmp_path.iterdir())
+    labels = ("--labels", tmp_path / "labels")
+    line = error_line(*tdnet_run("--engine", tmp_path / "plain.plan", *arguments, *modes, *labels))
+    assert "--degrade no_attention: this bundle has no graphs" in line
+    assert "tdnet-export --ckpt CHECKPOINT --size 4x8 --own-labels" in line
+    assert sorted(path.name for path in tmp_path.iterdir()) == before
 
 
 def test_metrics_and_an_end_by_ctrl_c(tmp_path, network, tdnet_run, camera):
@@ -350,6 +376,11 @@ BAD = {
     "a deadline": (("--deadline-ms", "0"), "--deadline-ms is 0; expected more than 0 ms"),
     "no number": (("--deadline-ms", "nan"), "--deadline-ms is nan; expected more than 0 ms"),
     "late of nothing": (("--late", "skip"), "--late goes with --deadline-ms"),
+    "modes of nothing": (("--degrade", "hold"), "--degrade goes with --deadline-ms"),
+    "one mode twice": (
+        ("--deadline-ms", "9", "--degrade", "hold", "--degrade", "hold"),
+        "--degrade names a mode twice: hold, hold",
+    ),
     "a gap": (("--gap-ms", "-5"), "--gap-ms is -5; expected more than 0 ms"),
     "no time": (("--max-seconds", "0"), "--max-seconds is 0; expected more than 0 s"),
     "endless": (("--max-seconds", "inf"), "--max-seconds is inf; expected more than 0 s"),

@@ -14,7 +14,7 @@ import pytest
 from tdnet_runtime import stream as stream_module
 from tdnet_runtime.backends.base import Binding, Program
 from tdnet_runtime.backends.fake import FakeBackend, FakeSession
-from tdnet_runtime.errors import BackendError, FrameError, StreamError
+from tdnet_runtime.errors import BackendError, FrameError, OptionError, StreamError
 from tdnet_runtime.manifest import ClassSpec, GraphSpec, Manifest, PathSpec, TensorSpec
 from tdnet_runtime.stream import Result, Stream, StreamSnapshot, StreamState
 
@@ -25,7 +25,9 @@ LOGITS = TensorSpec(name="logits", shape=(1, 100, 4, 8), dtype="float32")
 CONFIDENCE = TensorSpec(name="confidence", shape=(1, 4, 8), dtype="uint8")
 
 
-def hand_made(manifest: Manifest, paths: int, *, logits: bool = False, confidence: bool = False) -> Manifest:
+def hand_made(
+    manifest: Manifest, paths: int, *, logits: bool = False, confidence: bool = False, own: bool = False
+) -> Manifest:
     """A manifest of `paths` paths with the tensors of the tiny one, and classes enough for any label."""
     temporal = paths > 1
     subnet, apm = manifest.graph("subnet1"), manifest.graph("apm1")
@@ -38,9 +40,10 @@ def hand_made(manifest: Manifest, paths: int, *, logits: bool = False, confidenc
         graphs.append(_graph(f"subnet{path}", subnet.inputs, subnet.outputs if temporal else outputs))
         if temporal:
             graphs.append(_graph(f"apm{path}", (*features, *slots), outputs))
-        specs.append(
-            PathSpec(index=path, subnet=f"subnet{path}", apm=f"apm{path}" if temporal else None, reads=reads)
-        )
+        if own:
+            graphs.append(_graph(f"own{path}", [t for t in features if t.name == "value"], outputs))
+        apm, alone = f"apm{path}" if temporal else None, f"own{path}" if own else None
+        specs.append(PathSpec(index=path, subnet=f"subnet{path}", apm=apm, reads=reads, own=alone))
     slots_and_cold = {"slots": paths, "cold_frames": paths - 1}
     per_frame: dict[str, Any] = {"slots": 0, "cold_frames": 0, "entry": ()}
     return msgspec.structs.replace(
@@ -290,6 +293,62 @@ def test_confidence_where_the_bundle_has_it(tiny_manifest: Manifest, paths: int)
     assert not np.shares_memory(first, second)
     stream.reset()
     assert np.array_equal(stream.push(frame(0)).confidence, first)
+
+
+# Without attention
+
+
+@pytest.mark.parametrize("paths", PATHS[1:])
+def test_frames_without_attention_are_remembered_as_always(tiny_manifest: Manifest, paths: int) -> None:
+    """Their labels are the sub-network's own; those of the frames between are as if attention had never been left out."""
+    manifest = hand_made(tiny_manifest, paths, confidence=True, own=True)
+    stream, always = stream_of(manifest), stream_of(manifest)
+    for index in range(3 * paths + 2):
+        image, attention = frame(index), index % 3 == 1
+        mine, other = stream.push(image, attention=attention), always.push(image)
+        assert (mine.path, mine.frame_index) == (other.path, other.frame_index)
+        if attention:
+            assert (mine.cold, mine.labels.tolist()) == (other.cold, other.labels.tolist())
+        else:
+            own = int(mine.path + float(image.mean()) / 256)
+            assert mine.cold
+            assert (mine.labels == own).all()
+            assert mine.confidence is not None
+            assert (mine.confidence == 255 - own).all()
+    assert all(np.array_equal(stream.tensor(name), always.tensor(name)) for name in ("slot1_k", "slot2_v"))
+    stream.close()
+    with pytest.raises(StreamError, match=r"push\(\) was called on a closed stream"):
+        stream.push(frame(0), attention=False)
+
+
+def test_a_failure_without_attention_needs_a_reset_too(tiny_manifest: Manifest) -> None:
+    backend = FakeBackend(hand_made(tiny_manifest, 2, own=True))
+    stream = Stream(backend.manifest, backend.session(), bundle_digest=DIGEST, precision="fp32")
+    backend.fail_at_call = backend.calls + 2  # the own graph
+    with pytest.raises(BackendError, match="frame 0, path 1"):
+        stream.push(frame(0), attention=False)
+    assert stream.state is StreamState.FAILED
+
+
+@pytest.mark.parametrize(
+    ("paths", "message"),
+    [
+        (1, "td2-fa18 looks at each frame alone and has no attention to leave out"),
+        (2, "export it with them: tdnet-export --ckpt CHECKPOINT --size 4x8 --own-labels$"),
+    ],
+)
+def test_a_bundle_without_own_graphs_says_how_to_get_them(
+    tiny_manifest: Manifest, paths: int, message: str
+) -> None:
+    stream = stream_of(hand_made(tiny_manifest, paths))
+    with pytest.raises(OptionError, match=rf"^push\(attention=False\): [^\n]*{message}"):
+        stream.push(frame(0), attention=False)
+    assert (stream.state, stream.frame_index) == (StreamState.READY, 0)
+    assert stream.push(frame(0)).frame_index == 0
+
+
+def stream_of(manifest: Manifest) -> Stream:
+    return Stream(manifest, FakeBackend(manifest).session(), bundle_digest=DIGEST, precision="fp32")
 
 
 # Reset, snapshot, restore

@@ -49,15 +49,15 @@ class GraphCost(Record, frozen=True, kw_only=True):
 
 
 def bundle_costs(bundle: Bundle, *, precision: str) -> tuple[GraphCost, ...]:
-    """Costs of all graphs of the bundle in `precision`, in the manifest's order.
+    """Costs of the graphs of a frame with attention in `precision`, in the manifest's order.
 
     Raises:
         MissingExtraError: `onnx` is not installed.
         BundleError: a graph is not one that can be counted, or the file was changed since it was opened.
     """
-    return tuple(
-        graph_cost(graph.name, bundle.read(graph.members[precision])) for graph in bundle.manifest.graphs
-    )
+    manifest = bundle.manifest
+    members = [(g.name, g.members[precision]) for g in manifest.graphs if g.name not in manifest.own_graphs]
+    return tuple(graph_cost(name, bundle.read(member)) for name, member in members)
 
 
 def graph_cost(name: str, data: bytes) -> GraphCost:

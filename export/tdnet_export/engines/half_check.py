@@ -14,7 +14,8 @@ MIN_HALF_SHARE = 0.9
 """Of an FP16 engine's multiplications. Graphs have 0.95 or more; what fusing and padding shift is far less
 than the rest, and an engine of another precision has 0. Of an INT8 engine's: what FP16 and INT8 have together."""
 MIN_INT8_SHARE = 0.45
-"""Of an INT8 engine's multiplications. Graphs have 0.5 or more, except an `apm`'s, of which most may be left in FP16."""
+"""Of an INT8 engine's multiplications. Graphs have 0.5 or more, except what follows a sub-network, most of which may
+be left in FP16."""
 _SHOWN = 3
 
 
@@ -53,7 +54,7 @@ def checked_shares(layers: Sequence[EngineLayer], *, graph: str, precision: str)
             f"{_listed(kind, others)}: the graph is not FP32, or the builder ignored its types"
         )
     if precision == "int8_fp16":
-        _check_int8(products, shares, required=0.0 if graph.startswith("apm") else MIN_INT8_SHARE)
+        _check_int8(products, shares, required=0.0 if graph.startswith(("apm", "own")) else MIN_INT8_SHARE)
     return shares
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,7 @@ from tdnet_export.contract import NetworkContract
 from tdnet_export.graphs import with_outputs
 from tdnet_export.int8.check import check_int8, int8_share
 from tdnet_export.int8.islands import stays_single
+from tdnet_export.int8.own import own_model, without_own
 from tdnet_export.int8.process import quantise, tool
 from tdnet_export.int8.report import GraphLoss, Int8Report
 from tdnet_export.int8.samples import Calibration, record_samples
@@ -58,7 +59,8 @@ def quantised_graphs(
     """INT8 graphs with the same inputs and outputs: FP32 graphs with QuantizeLinear and DequantizeLinear in them.
 
     They are calibrated once. What is too sensitive is found for each precision, since signed steps of what is never
-    negative are twice as large; and while the next graph is quantised, much of which runs on one core.
+    negative are twice as large; and while the next graph is quantised, much of which runs on one core. The graphs for
+    labels without attention are then cut out of the APMs'.
 
     Args:
         models: in FP32, by name.
@@ -74,6 +76,9 @@ def quantised_graphs(
         ExportError: NNCF failed, or too little is left in INT8 to be worth it.
         OptionError: too few frames.
     """
+    singles, paths = models, contract.paths
+    models = {name: model for name, model in models.items() if name not in manifest.own_graphs}
+    contract, manifest = replace(contract, own_labels=False), without_own(manifest)
     with temporary_folder("tdnet-int8-") as folder:
         stage, frames = "calibrate INT8 (frames)", sum(map(len, clips))
         calibration = record_samples(
@@ -93,10 +98,16 @@ def quantised_graphs(
                     results[name] = _fitted(model, models[name], contract, calibration, max_error=max_error)
                     check_int8(results[name][0], models[name])
                 on_progress(stage, done, len(models))
-    return {
+    result = {
         precision: _judged(precision, results, contract, calibration, max_error=max_error)
         for precision, results in fitted.items()
     }
+    for found in result.values():
+        for path in paths:
+            if path.own is not None and path.apm is not None:
+                found.models[path.own] = own_model(found.models[path.apm], path.own)
+                check_int8(found.models[path.own], singles[path.own])
+    return result
 
 
 def _judged(

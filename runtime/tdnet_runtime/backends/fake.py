@@ -5,6 +5,7 @@ Its tensors are filled with one number each, so that a test can foretell every l
 * a sub-network p fills its memory entry, `query` and `value` with s = p + mean(image)/256;
 * an APM gives every pixel the label (floor(value) + [Σₐ 3ᵃ·floor(slot v of age a)] if warm) mod K,
   with a = 0 for the oldest slot that it reads;
+* a path's own graph gives floor(value) mod K;
 * a per-frame network gives floor(s) mod K;
 * the confidence of a label k is 255 − k, where the bundle has one.
 """
@@ -76,9 +77,9 @@ class FakeSession:
         """See `Session.prepare`."""
         steps = []
         for graph, buffers in bindings:
-            (path,) = (p for p in self._backend.manifest.paths if graph in (p.subnet, p.apm))
+            (path,) = (p for p in self._backend.manifest.paths if graph in (p.subnet, p.apm, p.own))
             arrays = {name: buffer.host for name, buffer in buffers.items() if buffer.host is not None}
-            run = _run_apm if graph == path.apm else _run_subnet
+            run = {path.apm: _run_apm, path.own: _run_own}.get(graph, _run_subnet)
             steps.append(_step(run, path, arrays, len(self._backend.manifest.classes)))
         return FakeProgram(self._backend, steps)
 
@@ -137,6 +138,12 @@ def _run_apm(path: PathSpec, arrays: _Arrays, classes: int) -> None:
             f"the fake backend computes from value, warm and slots, and graph {path.apm!r} has no {error}"
         ) from error
     _label(arrays, total % classes)
+
+
+def _run_own(path: PathSpec, arrays: _Arrays, classes: int) -> None:
+    if "value" not in arrays:
+        raise BackendError(f"the fake backend computes from value, and graph {path.own!r} has none")
+    _label(arrays, int(arrays["value"].flat[0]) % classes)
 
 
 def _label(arrays: _Arrays, label: int) -> None:

@@ -12,7 +12,14 @@ from rich.text import Text
 
 from tdnet_runtime.bundle import Bundle
 from tdnet_runtime.cli.engine_view import engine_sections
-from tdnet_runtime.cli.labelling_view import assumption, channel_values, confidence, labelling, scaled
+from tdnet_runtime.cli.labelling_view import (
+    assumption,
+    channel_values,
+    confidence,
+    labelling,
+    own_labels,
+    scaled,
+)
 from tdnet_runtime.cli.size_remark import size_remark
 from tdnet_runtime.cli.tables import Section, readable_size, section_table
 from tdnet_runtime.extras import one_line
@@ -76,6 +83,7 @@ def _network(bundle: Bundle) -> Table:
         "std": channel_values(frame, frame.std),
         "labels": labelling(manifest),
         "confidence": confidence(manifest),
+        "own labels": own_labels(manifest),
         "precisions": ", ".join(manifest.precisions),
         "checkpoint": manifest.checkpoint_sha256
         + (f", weights {manifest.weights!r}" if manifest.weights.strip(".") else ""),
@@ -90,6 +98,7 @@ def _paths(manifest: Manifest) -> Section:
     table = section_table("path", "runs", "reads slots, the oldest frame first")
     for path in manifest.paths:
         runs = path.subnet if path.apm is None else f"{path.subnet}, {path.apm}"
+        runs += "" if path.own is None else f", or {path.subnet}, {path.own}"
         table.add_row(str(path.index), runs, ", ".join(map(str, path.reads)) or "none")
     return f"Paths: frame i runs path i mod {len(manifest.paths)} + 1", table, ""
 
@@ -132,7 +141,11 @@ def _parity(manifest: Manifest) -> Section:
     table = section_table(
         "precision", "frames>", "labels equal>", "worst frame>", "class loss>", "logits error>", "footage"
     )
-    for precision, summary in manifest.parity.items():
+    proofs = dict(manifest.parity)
+    proofs |= {
+        f"{precision}, own labels": summary.own for precision, summary in proofs.items() if summary.own
+    }
+    for precision, summary in proofs.items():
         table.add_row(
             one_line(precision),
             str(summary.frames),
@@ -148,7 +161,7 @@ def _parity(manifest: Manifest) -> Section:
     )
     off = [
         f"{one_line(precision)} {summary.confidence_error:.4f}"
-        for precision, summary in manifest.parity.items()
+        for precision, summary in proofs.items()
         if summary.confidence_error is not None
     ]
     if off:

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from tdnet_runtime.manifest import InputSpec, Manifest
 
-__all__ = ["assumption", "channel_values", "confidence", "labelling", "preprocessing", "scaled"]
+__all__ = [
+    "assumption",
+    "channel_values",
+    "confidence",
+    "labelling",
+    "own_labels",
+    "preprocessing",
+    "scaled",
+]
 
 _REMEDY = "export with --preprocessing, or --mean and --std, to state them"
 
@@ -47,6 +55,15 @@ def confidence(manifest: Manifest) -> str:
         return "none; export with --confidence to have it"
     share = "softmax share" if manifest.threshold is None else "probability"
     return f"uint8, the label's {share}, 255 for 1; not calibrated"
+
+
+def own_labels(manifest: Manifest) -> str:
+    """Whether frames may go without attention."""
+    if manifest.own_graphs:
+        return "of each sub-network alone, on frames without attention (attention=False, mode no_attention)"
+    if not manifest.state.slots:
+        return "all: there is no attention"
+    return "none; export with --own-labels to have frames without attention"
 
 
 def scaled(scale: float) -> str:

@@ -46,6 +46,7 @@ def live_document(
             "policy": None if asked.policy is None else asked.policy.name,
             "deadline_ms": asked.deadline_ms,
             "late": None if asked.deadline is None else asked.deadline.late,
+            "degrade": list(asked.modes),
             "gap_ms": asked.gap_ms,
             "max_seconds": asked.max_seconds,
             "metrics": run.metrics or None,
@@ -105,7 +106,8 @@ def _rows(
         figures = ", ".join(f"{name} {value:.1f} ms" for name, value in summary.latency_ms.items())
         rows.append(("inference", f"{figures} (cold start included)"))
     if (deadline := options.live.deadline) is not None:
-        rows.append(("deadline", f"{deadline.ms:g} ms; late results: {deadline.late}"))
+        modes = f"; modes: {', '.join(deadline.degrade)}" if deadline.degrade else ""
+        rows.append(("deadline", f"{deadline.ms:g} ms; late results: {deadline.late}{modes}"))
     if run.metrics:
         rows.append(("metrics", run.metrics))
     return [*rows, *network_rows(segmenter).items(), *output_rows(options).items()]

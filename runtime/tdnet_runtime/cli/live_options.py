@@ -8,14 +8,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from tdnet_runtime.errors import OptionError
 from tdnet_runtime.extras import require
 from tdnet_runtime.live import Deadline, GapPolicy, Policy, Restart, every, every_kth, fixed_rate, newest
+from tdnet_runtime.live.deadline import HALF_RATE, HOLD, NO_ATTENTION
 from tdnet_runtime.media.damage import OnDamage
 
-__all__ = ["Late", "LiveOptions", "parse_inputs", "parse_metrics", "parse_policy"]
+__all__ = ["Degrade", "Late", "LiveOptions", "parse_inputs", "parse_metrics", "parse_policy"]
 
 _Number = TypeVar("_Number", int, float)
 _POLICIES = "newest, every, every:K (one of K frames) or rate:HZ (so many frames a second at most)"
@@ -29,6 +30,14 @@ class Late(str, Enum):
     SKIP = "skip"
 
 
+class Degrade(str, Enum):
+    """The degraded modes that go with one network; see `Deadline`."""
+
+    NO_ATTENTION = NO_ATTENTION
+    HALF_RATE = HALF_RATE
+    HOLD = HOLD
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiveOptions:
     """Options that only a live run has; with any of them files and logs are run live, too.
@@ -37,6 +46,7 @@ class LiveOptions:
         policy: which frames are segmented; None for what each kind of source gets by default.
         deadline_ms: from a frame's arrival to its labels; None for none.
         late: see `Late`; None stands for `deliver`.
+        degrade: modes where results keep being late, the mildest first.
         gap_ms: a longer pause between frames empties the memory; None: none does.
         max_seconds: the run ends after so long; None for no limit.
         metrics: (host, port) to serve Prometheus at; None for nowhere.
@@ -50,6 +60,7 @@ class LiveOptions:
     policy: Policy | None = None
     deadline_ms: float | None = None
     late: Late | None = None
+    degrade: tuple[Degrade, ...] = ()
     gap_ms: float | None = None
     max_seconds: float | None = None
     metrics: tuple[str, int] | None = None
@@ -65,6 +76,10 @@ class LiveOptions:
                 raise OptionError(f"{name} is {value:g}; expected more than 0 {unit}")
         if self.late is not None and self.deadline_ms is None:
             raise OptionError("--late goes with --deadline-ms; say when a result is late, or leave it out")
+        if self.degrade and self.deadline_ms is None:
+            raise OptionError("--degrade goes with --deadline-ms; say when a result is late, or leave it out")
+        if len(set(self.degrade)) < len(self.degrade):
+            raise OptionError(f"--degrade names a mode twice: {', '.join(self.modes)}")
         if self.metrics is not None:
             require("prometheus_client", extra="metrics")
 
@@ -74,11 +89,17 @@ class LiveOptions:
         return self != LiveOptions()
 
     @property
+    def modes(self) -> tuple[str, ...]:
+        """Of `degrade`, as the live layer calls them."""
+        return tuple(mode.value for mode in self.degrade)
+
+    @property
     def deadline(self) -> Deadline | None:
         """For the live layer."""
         if self.deadline_ms is None:
             return None
-        return Deadline(ms=self.deadline_ms, late="skip" if self.late is Late.SKIP else "deliver")
+        late: Literal["deliver", "skip"] = "skip" if self.late is Late.SKIP else "deliver"
+        return Deadline(ms=self.deadline_ms, late=late, degrade=self.modes)
 
     @property
     def gap(self) -> GapPolicy:

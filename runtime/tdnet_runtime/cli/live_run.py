@@ -20,8 +20,10 @@ from tdnet_runtime.cli.run_options import STDOUT, RunOptions
 from tdnet_runtime.errors import MediaError, TdnetError
 from tdnet_runtime.extras import one_line
 from tdnet_runtime.live import LiveSegmenter
+from tdnet_runtime.live.deadline import NO_ATTENTION
 from tdnet_runtime.live.health import LiveHealth
 from tdnet_runtime.media.pipeline import RunSummary, latency_ms_of
+from tdnet_runtime.memory import require_own_labels
 from tdnet_runtime.segmenter import Segmenter
 
 __all__ = ["LiveRun", "run_live"]
@@ -64,10 +66,13 @@ def run_live(
     """Run until the inputs end, a signal comes or a limit is reached; outputs are complete on return.
 
     Raises:
-        TdnetError: an output cannot be opened, or nothing can listen at the address for metrics.
+        TdnetError: an output cannot be opened, the bundle has no graphs for `--degrade no_attention`, or nothing can listen
+            at the address for metrics.
     """
     console, asked = Console(stderr=True), options.live
     infer_ns = array("q")
+    if NO_ATTENTION in asked.modes:
+        require_own_labels(segmenter.manifest, asked=f"--degrade {NO_ATTENTION}")
     with ExitStack() as stack:
         should_stop = stack.enter_context(stop_on_interrupt())
         sinks = open_live_sinks(stack, options, inputs, segmenter)

@@ -12,7 +12,14 @@ from rich.console import Console
 from tdnet_runtime.cli.frame_progress import FrameProgress
 from tdnet_runtime.cli.interrupt import StopRequest, stop_on_interrupt
 from tdnet_runtime.cli.live_command import run_live_command
-from tdnet_runtime.cli.live_options import Late, LiveOptions, parse_inputs, parse_metrics, parse_policy
+from tdnet_runtime.cli.live_options import (
+    Degrade,
+    Late,
+    LiveOptions,
+    parse_inputs,
+    parse_metrics,
+    parse_policy,
+)
 from tdnet_runtime.cli.pinning import Sha256
 from tdnet_runtime.cli.run_document import forget_run_document, run_document
 from tdnet_runtime.cli.run_options import STDOUT, LabelOrientation, RunOptions
@@ -135,6 +142,14 @@ def run(
         Late | None,
         typer.Option(help="Live: late results are delivered, marked (as they are unasked), or skipped."),
     ] = None,
+    degrade: Annotated[
+        list[Degrade] | None,
+        typer.Option(
+            help="Live, with --deadline-ms: what to do where results keep being late, the mildest first; may be repeated. "
+            "no_attention: labels of each sub-network alone (bundles exported with --own-labels); half_rate: half as many "
+            "frames; hold: the same, and the others get the last labels. Each on top of those before it.",
+        ),
+    ] = None,
     gap_ms: Annotated[
         float | None,
         typer.Option(help="Live: begin anew after a longer pause between frames; never if not given."),
@@ -199,6 +214,7 @@ def run(
             policy=None if policy is None else parse_policy(policy),
             deadline_ms=deadline_ms,
             late=late,
+            degrade=tuple(degrade or ()),
             gap_ms=gap_ms,
             max_seconds=max_seconds,
             metrics=None if metrics is None else parse_metrics(metrics),

@@ -8,13 +8,23 @@ from typing import Literal
 
 from tdnet_runtime.errors import OptionError
 
-__all__ = ["DEGRADED_MODES", "FULL", "HALF_RATE", "HOLD", "SMALLER", "Deadline", "Ladder"]
+__all__ = [
+    "DEGRADED_MODES",
+    "FULL",
+    "HALF_RATE",
+    "HOLD",
+    "NO_ATTENTION",
+    "SMALLER",
+    "Deadline",
+    "Ladder",
+]
 
 FULL = "full"
 HALF_RATE = "half_rate"
 HOLD = "hold"
+NO_ATTENTION = "no_attention"
 SMALLER = "smaller"
-DEGRADED_MODES = (SMALLER, HALF_RATE, HOLD)
+DEGRADED_MODES = (NO_ATTENTION, SMALLER, HALF_RATE, HOLD)
 _HARDEST = 16  # times as many results in time as at first, before a mode is left again
 
 
@@ -24,9 +34,12 @@ class Deadline:
 
     Degraded modes, each on top of those before it in `degrade`:
 
+    * `no_attention`: the memory is written and not read: labels are those of each sub-network alone, as on cold frames,
+      of a bundle that was exported with `--own-labels`. It takes the attention's time off each inference and is left
+      again without a cold start.
     * `smaller`: frames go to a second network of the same classes (`smaller=`): one of fewer channels or, simplest, the
-      same one exported at a smaller size. It is the one mode in which an inference takes less time. It starts cold, and
-      so does the first network when its turn comes again.
+      same one exported at a smaller size. It saves the most of an inference. It starts cold, and so does the first network
+      when its turn comes again.
     * `half_rate`: half as many frames are segmented as in the time before; the others are dropped. It takes half of
       the load off the device, for the other streams, and off the waiting for them. One inference takes as long as before.
     * `hold`: the same, and the others are answered at once with the labels of the last one, whose age the result tells

@@ -10,8 +10,9 @@ import numpy.typing as npt
 
 from tdnet_runtime.backends.base import MemoryUse
 from tdnet_runtime.errors import OptionError
-from tdnet_runtime.live.deadline import SMALLER
+from tdnet_runtime.live.deadline import NO_ATTENTION, SMALLER
 from tdnet_runtime.manifest import Manifest
+from tdnet_runtime.memory import require_own_labels
 
 __all__ = ["LiveEngine", "LiveStream", "Network", "networks_of"]
 
@@ -20,7 +21,7 @@ class LiveStream(Protocol):
     """What the live layer needs of `tdnet_runtime.Stream`."""
 
     def push(self, frame: npt.NDArray[np.uint8], *, stamp_ns: int | None = None) -> Any:
-        """A `tdnet_runtime.Result`."""
+        """A `tdnet_runtime.Result`. With `attention=False` too, where a deadline has the mode `no_attention`."""
 
     def reset(self) -> None:
         """Forget all frames."""
@@ -91,9 +92,15 @@ def networks_of(
     """The network, and the smaller one where a mode needs it.
 
     Raises:
-        OptionError: it is absent, or has other classes.
+        OptionError: it is absent or has other classes, or one that is to go without attention cannot.
         BackendError: an engine cannot make a stream.
     """
+    if NO_ATTENTION in modes:
+        asked = f"{name}: the mode {NO_ATTENTION!r}"
+        if SMALLER not in modes[: modes.index(NO_ATTENTION)]:
+            require_own_labels(engine.manifest, asked=asked)
+        if smaller is not None:
+            require_own_labels(smaller.manifest, asked=f"{asked} of the smaller network")
     if smaller is None:
         if SMALLER in modes:
             raise OptionError(f"{name}: the mode {SMALLER!r} needs a second segmenter; give it as smaller=")

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from tdnet_runtime.backends.base import MemoryUse
 from tdnet_runtime.errors import FrameError, TdnetError
-from tdnet_runtime.live.deadline import FULL, HOLD, SMALLER, Deadline, Ladder
+from tdnet_runtime.live.deadline import FULL, HOLD, NO_ATTENTION, SMALLER, Deadline, Ladder
 from tdnet_runtime.live.events import EventLog
 from tdnet_runtime.live.gap import GapPolicy, SceneCuts
 from tdnet_runtime.live.histogram import Histogram
@@ -57,7 +57,8 @@ class StreamRunner:
         inference: of each frame.
 
     Raises:
-        OptionError: the smaller network is absent where a mode needs it, or has other classes.
+        OptionError: the smaller network is absent where a mode needs it, or has other classes; or a bundle has no graphs
+            for the mode `no_attention`.
         BackendError: an engine cannot make a stream.
     """
 
@@ -103,6 +104,10 @@ class StreamRunner:
     def mode(self) -> str:
         """That it is in."""
         return FULL if self._ladder is None else self._ladder.mode
+
+    @property
+    def _modes_in_force(self) -> tuple[str, ...]:
+        return () if self._ladder is None else self._modes[: self._ladder.step]
 
     def fps(self, now_ns: int) -> float:
         """Inferences a second, over the last 32; falls where no more come."""
@@ -177,7 +182,8 @@ class StreamRunner:
             now_ns = self._look_at(item)
             stream = self._network.ready(empty=bool(self._due))
             started_ns = self._clock()
-            out = stream.push(frame.image, stamp_ns=frame.stamp_ns)
+            alone = {"attention": False} if NO_ATTENTION in self._modes_in_force else {}
+            out = stream.push(frame.image, stamp_ns=frame.stamp_ns, **alone)
         except FrameError as error:
             self.refused += 1
             self._events.tell("frame_refused", self.name, f"frame {frame.name!r} is left out: {error}")
@@ -275,10 +281,10 @@ class StreamRunner:
             return
         mode, step = self._ladder.mode, self._ladder.step
         halved_hz = max(self.fps(now_ns) / 2, _LEAST_HZ)
-        if mode == SMALLER:
+        if mode in (NO_ATTENTION, SMALLER):
             halved_hz = self._rates_hz[-1] if self._rates_hz else 0.0
         self._rates_hz = [*self._rates_hz, halved_hz][:step]
-        network = self._networks[SMALLER in self._modes[:step]]
+        network = self._networks[SMALLER in self._modes_in_force]
         if network is not self._network:
             self._network, self._due = network, self._due or "network"
         self._events.tell(

@@ -76,7 +76,7 @@ def gpu(monkeypatch):
     def install(manifest, read, spoil=lambda name, array, feeds: None):
         known.clear()
         for graph in manifest.graphs:
-            (path,) = (p for p in manifest.paths if graph.name in (p.subnet, p.apm))
+            (path,) = (p for p in manifest.paths if graph.name in (p.subnet, p.apm, p.own))
             precision = manifest.engines[0].precision if manifest.engines else "fp32"
             known[HEADER + graph.name.encode()] = (graph, path, read(graph.members[precision]), spoil)
         return device
@@ -161,6 +161,11 @@ def shifted_labels(name, array, feeds):
         array[...] = (array + 1) % 5
 
 
+def own_labels_off(name, array, feeds):
+    if name == "own2/labels":
+        array[...] = (array + 1) % 5
+
+
 def no_class(name, array, feeds):
     """A label that no class has."""
     if name == "apm1/labels":
@@ -197,6 +202,24 @@ def test_the_confidence_of_engines_is_proven(logits, plan, tiny_checkpoint, tmp_
     assert {frame.confidence.allowed for frame in report.frames} == {allowed}
     with pytest.raises(ParityError, match=r"frame 1 \(path 2, warm\) is the first whose confidence differs"):
         verify(plan(source=source, spoil=half_sure))
+
+
+def test_frames_without_attention_are_proven_too(plan, tiny_checkpoint, tmp_path):
+    source = tmp_path / "alone.plan"
+    bundle_from_checkpoint(ExportOptions(checkpoint=tiny_checkpoint("td2-fa18"), out=source, own_labels=True))
+    path, stages = plan(source=source), []
+    verify(path, on_progress=lambda stage, done, total: stages.append((stage, done)))
+    assert stages == [
+        (f"prove {RTX} fp32{kind}", done) for kind in ("", ", no attention") for done in range(9)
+    ]
+    with Bundle.open(path) as bundle:
+        report = msgspec.json.decode(bundle.read(bundle.manifest.engines[0].proof.report), type=ParityReport)
+    assert (report.own.label_agreement, len(report.own.frames)) == (1.0, 8)
+    path = plan(source=source, spoil=own_labels_off)
+    with pytest.raises(
+        ParityError, match=r"^without attention the engines .*: frame 1 \(path 2, cold\) .* labels"
+    ):
+        verify(path)
 
 
 def test_right_engines_are_proven_and_the_bundle_says_so(plan):

@@ -1,5 +1,6 @@
 """NNCF's graphs: borders, closed loop, refusals, and that nobody is told of their making."""
 
+import dataclasses
 import os
 import subprocess
 import sys
@@ -14,11 +15,13 @@ from onnx import numpy_helper
 from tdnet_export.int8 import process, quantised_graphs, unavailable
 from tdnet_export.int8 import quantise as orchestrator
 from tdnet_export.int8.check import check_int8
+from tdnet_export.int8.own import own_model
 from tdnet_export.int8.process import Job, quantise
 from tdnet_export.int8.quantisers import PAIR, quantised_inputs
 from tdnet_runtime import Segmenter
 from tdnet_runtime.bundle import write_bundle
 from tdnet_runtime.errors import ExportError, OptionError
+from tdnet_runtime.manifest import GraphSpec
 from tdnet_runtime.media.scene import render
 
 if reason := unavailable():
@@ -108,6 +111,49 @@ def test_closed_loop(quantised, tiny_graphs, tmp_path):
     expected = np.stack(values["fp32"])
     error = np.linalg.norm(np.stack(values["int8"]) - expected) / np.linalg.norm(expected - expected.mean())
     assert 0 < error <= 0.4
+
+
+def test_graphs_without_attention_are_cut_out_of_the_apms(
+    tiny_graphs, tiny_clips, monkeypatch, quantised_by_hand, tmp_path
+):
+    """So that INT8's labels of a cold frame are theirs to the bit, and nothing is calibrated twice."""
+    models, contract, manifest = tiny_graphs("td2-fa18")
+    models = models | {f"own{path}": own_model(models[f"apm{path}"], f"own{path}") for path in (1, 2)}
+    contract = dataclasses.replace(contract, own_labels=True)
+
+    def spec(graph):
+        members = {precision: f"graphs/{precision}/{graph.name}.onnx" for precision in ("fp32", "int8")}
+        return GraphSpec(name=graph.name, inputs=graph.inputs, outputs=graph.outputs, members=members)
+
+    graphs = tuple(map(spec, contract.graphs))
+    manifest = msgspec.structs.replace(manifest, paths=contract.paths, graphs=graphs, parity={}, members={})
+    asked = []
+
+    def by_hand(models, *args, **options):
+        asked.extend(models)
+        for name, model in models.items():
+            yield name, quantised_by_hand(model, {_conv(model): 0.1})
+
+    monkeypatch.setattr(orchestrator, "quantise", by_hand)
+    monkeypatch.setattr(orchestrator, "MIN_SHARE", 0.0)
+    clips = tiny_clips(manifest, 1)
+    options = {"precisions": ("int8", "int8_fp16"), "max_error": 1e9}
+    found = quantised_graphs(models, contract, manifest, clips, **options)
+    assert asked == ["subnet1", "apm1", "subnet2", "apm2"]
+    for each in found.values():
+        assert each.models.keys() == models.keys()
+        pairs = [node.op_type for node in each.models["own2"].graph.node if node.op_type in PAIR]
+        assert pairs == ["QuantizeLinear", "DequantizeLinear", "DequantizeLinear"]
+    members = {spec.members["fp32"]: models[spec.name].SerializeToString() for spec in graphs}
+    members |= {spec.members["int8"]: found["int8"].models[spec.name].SerializeToString() for spec in graphs}
+    write_bundle(tmp_path / "a.plan", manifest, members)
+    with (
+        Segmenter.open(tmp_path / "a.plan", backend="onnxruntime", precision="int8") as segmenter,
+        segmenter.stream() as stream,
+    ):
+        cold = stream.push(clips[0][0]).labels
+        stream.reset()
+        assert np.array_equal(stream.push(clips[0][0], attention=False).labels, cold)
 
 
 def test_too_few_frames(tiny_graphs):

@@ -2,8 +2,8 @@
 
 `img` is the image's first byte. A sub-network p fills its memory entry, `query` and `value` with
 p + 8·img. An APM's labels are (value + [Σₐ 3ᵃ·slot v of age a] if warm + pixel number) mod 251, a = 0 for
-the oldest slot; a per-frame network's are (p + 8·img + pixel number) mod 251. Where an input holds
-poison, the labels are 255.
+the oldest slot; an own graph's (value + pixel number) mod 251; a per-frame network's are
+(p + 8·img + pixel number) mod 251. Where an input holds poison, the labels are 255.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def fake_engines(
     """One for each graph; their scratch memory takes turns through `activation_bytes`."""
     engines = []
     for number, graph in enumerate(manifest.graphs):
-        (path,) = (p for p in manifest.paths if graph.name in (p.subnet, p.apm))
+        (path,) = (p for p in manifest.paths if graph.name in (p.subnet, p.apm, p.own))
         need = activation_bytes[number % len(activation_bytes)]
         engines.append(FakeEngine(device, graph, path, need))
     return engines
@@ -75,7 +75,7 @@ class FakeEngine:
         self.device.alive.discard(self)
 
     def law(self) -> Callable[[Arrays], None]:
-        return _apm if self.graph == self.path.apm else _subnet
+        return {self.path.apm: _apm, self.path.own: _own}.get(self.graph, _subnet)
 
 
 class FakeContext:
@@ -144,6 +144,10 @@ def _subnet(arrays: Arrays) -> None:
             array[...] = 255
         elif name not in ("image", "path", "reads"):
             array[...] = number
+
+
+def _own(arrays: Arrays) -> None:
+    _apm({**arrays, "reads": (), "warm": np.zeros(1)})
 
 
 def _apm(arrays: Arrays) -> None:

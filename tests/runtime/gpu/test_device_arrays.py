@@ -181,6 +181,27 @@ def test_confidence_on_the_device(tiny_manifest: Manifest, device: FakeDevice, p
     assert device_stream(made_backend(device, plain), plain).push(frame(3)).confidence is None
 
 
+def test_frames_without_attention_on_the_device(tiny_manifest: Manifest, device: FakeDevice) -> None:
+    """One launch of a captured graph as well; the frames after them are as if attention had never been left out."""
+    manifest = hand_made(tiny_manifest, 2, own=True)
+    mine, images = device.foreign_stream(), [3, 4, 5, 6]
+    stream = device_stream(made_backend(device, manifest), manifest, cuda_stream=mine.handle)
+    for index, attention in enumerate((True, False, False, True)):
+        result = stream.push(frame(images[index]), attention=attention)
+        expected = expected_labels(images[: index + 1], 2, SIZE_HW)
+        if not attention:
+            expected = (((index % 2 + 1) + 8 * images[index] + np.arange(expected.size)) % 251).reshape(
+                SIZE_HW
+            )
+        assert np.array_equal(
+            read(device, mine, device.memory_at(result.labels.address)).reshape(SIZE_HW), expected
+        )
+        assert (result.cold, result.captured) == (index == 0 or not attention, True)
+    plain = hand_made(tiny_manifest, 2)
+    with pytest.raises(OptionError, match="--own-labels"):
+        device_stream(made_backend(device, plain), plain).push(frame(3), attention=False)
+
+
 def test_labels_through_dlpack_are_ordered(
     device: FakeDevice, backend: GpuBackend, manifest: Manifest, paths: int
 ) -> None:

@@ -102,13 +102,13 @@ class GatedStream:
         self._gate, self._stream = gate, stream
         self.reset, self.close = stream.reset, stream.close
 
-    def push(self, image, *, stamp_ns=None):
+    def push(self, image, **how):
         self._gate.pushed.append((threading.current_thread().name, int(image.flat[0])))
         self._gate.inside.set()
         assert self._gate.hold.wait(LIMIT_S)
         if self._gate.errors and (error := self._gate.errors.pop(0)) is not None:
             raise error
-        return self._stream.push(image, stamp_ns=stamp_ns)
+        return self._stream.push(image, **how)
 
 
 class Clock:

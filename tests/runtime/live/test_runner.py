@@ -2,13 +2,16 @@ import msgspec
 import numpy as np
 import pytest
 from tests.runtime.live.conftest import Clock, frame, picture
+from tests.runtime.test_stream import hand_made
 
+from tdnet_runtime.backends.fake import FakeBackend
 from tdnet_runtime.errors import BackendError, FrameError, OptionError
 from tdnet_runtime.live.deadline import Deadline
 from tdnet_runtime.live.events import EventLog
 from tdnet_runtime.live.gap import GapPolicy
 from tdnet_runtime.live.lane import Arrears, Waiting
 from tdnet_runtime.live.runner import StreamRunner
+from tdnet_runtime.stream import Stream
 
 MS = 1_000_000
 
@@ -19,14 +22,16 @@ class Timed:
     def __init__(self, gate, clock):
         self.gate, self.clock, self.ms, self.manifest = gate, clock, 10, gate.manifest
         self.resets = 0
+        self.pushed = []
 
     def stream(self):
         self.inner = self.gate.stream()
         return self
 
-    def push(self, image, *, stamp_ns=None):
+    def push(self, image, **how):
         self.clock.pass_ms(self.ms)
-        return self.inner.push(image, stamp_ns=stamp_ns)
+        self.pushed.append(how.get("attention", True))
+        return self.inner.push(image, **how)
 
     def reset(self):
         self.resets += 1
@@ -50,7 +55,7 @@ def engine(gate, clock):
 def runner_of(engine, clock):
     runners = []
 
-    def make(*, gap=None, deadline=None, **options):
+    def make(*, engine=engine, gap=None, deadline=None, **options):
         events = EventLog(clock=clock)
         runners.append(
             StreamRunner(
@@ -324,6 +329,65 @@ def test_modes_after_the_smaller_network_keep_it(runner_of, item, engine, gate, 
     results = run(runner, (item(i) for i in range(6)))
     assert [r.mode for r in results] == ["full"] * 2 + ["smaller"] * 2 + ["half_rate"] * 2
     assert [r.frame_index for r in results] == [0, 1, 0, 1, 2, 3]
+
+
+@pytest.fixture
+def alone(tiny_manifest, clock):
+    """alone(own=…): an engine of a bundle with graphs for labels without attention, or without them."""
+
+    class Opened:
+        def __init__(self, own):
+            self.manifest = hand_made(tiny_manifest, 2, own=own)
+
+        def stream(self):
+            session = FakeBackend(self.manifest).session()
+            return Stream(self.manifest, session, bundle_digest="d" * 64, precision="fp32")
+
+    def make(*, own=True):
+        return Timed(Opened(own), clock)
+
+    return make
+
+
+def test_no_attention_comes_and_goes_without_a_cold_start(runner_of, item, alone):
+    asked, engine = [], alone()
+    runner = runner_of(
+        engine=engine,
+        deadline=Deadline(ms=20, degrade=("no_attention", "half_rate"), misses=2, recovery=3),
+        on_mode=lambda mode, hz: asked.append((mode, hz > 0)),
+    )
+    engine.ms = 50
+    results = run(runner, (item(i) for i in range(5)))
+    engine.ms = 5
+    results += run(runner, (item(i) for i in range(5, 12)))
+    modes = ["full"] * 2 + ["no_attention"] * 2 + ["half_rate"] * 4 + ["no_attention"] * 3 + ["full"]
+    assert [r.mode for r in results] == modes
+    assert engine.pushed == [mode == "full" for mode in modes]  # each mode is on top of those before it
+    assert [r.cold for r in results] == [True, False] + [True] * 9 + [False]
+    assert [r.memory_age_ms for r in results[1:3]] == [(33.0,), ()]
+    assert asked == [("no_attention", False), ("half_rate", True), ("no_attention", False), ("full", False)]
+    assert [r.frame_index for r in results] == list(range(12))
+    assert (engine.resets, dict(runner.cold_starts)) == (0, {"start": 1})
+    with engine.gate.stream() as always:
+        expected = [always.push(picture(i)).labels for i in range(12)]
+    assert np.array_equal(results[-1].labels, expected[-1])  # recomposed from frames that went without
+    assert not np.array_equal(results[3].labels, expected[3])
+
+
+def test_no_attention_goes_on_with_the_smaller_network(runner_of, item, alone):
+    big, small, plain = alone(), alone(), alone(own=False)
+    deadline = Deadline(ms=20, degrade=("no_attention", "smaller"), misses=2, recovery=3)
+    runner = runner_of(engine=big, smaller=small, deadline=deadline)
+    big.ms, small.ms = 50, 5
+    run(runner, (item(i) for i in range(6)))
+    assert (big.pushed, small.pushed) == ([True, True, False, False], [False, False])
+    with pytest.raises(OptionError, match=r"^front: the mode 'no_attention': .*--own-labels$"):
+        runner_of(engine=plain, smaller=small, deadline=deadline)
+    with pytest.raises(OptionError, match=r"'no_attention' of the smaller network: .*--own-labels$"):
+        runner_of(engine=big, smaller=plain, deadline=deadline)
+    # The first network never goes without attention here.
+    deadline = Deadline(ms=20, degrade=("smaller", "no_attention"))
+    runner_of(engine=plain, smaller=small, deadline=deadline)
 
 
 def test_the_smaller_network_must_be_there_and_have_the_same_classes(runner_of, gate, segmenter):
