@@ -185,9 +185,7 @@ def _write_and_prove(
     if clips:
         started = perf_counter()
         wanted = [precision for precision in options.wanted_precisions if precision in INT8_PRECISIONS]
-        quantised = quantised_graphs(
-            single, contract, manifest, clips, precisions=wanted, on_progress=on_progress
-        )
+        quantised = quantised_graphs(single, contract, clips, precisions=wanted, on_progress=on_progress)
         for precision, found in quantised.items():
             graphs[precision] = sources[precision] = found.models
             if precision == "int8_fp16":

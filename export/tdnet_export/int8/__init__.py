@@ -1,4 +1,4 @@
-"""From FP32 graphs to INT8 ones by post-training quantisation, calibrated in closed loop.
+"""From FP32 graphs to INT8 ones by post-training quantisation, calibrated on the user's footage.
 
 Needs NNCF (the extra `int8`), which runs in a process of its own: see `process.py`.
 """

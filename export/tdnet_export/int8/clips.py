@@ -12,32 +12,26 @@ from tdnet_runtime.media.damage import OnDamage
 from tdnet_runtime.preprocess import Resizer
 from tdnet_runtime.sources.registry import open_source
 
-__all__ = ["CLIPS", "calibration_clips", "clip_length", "clip_starts"]
+__all__ = ["CLIPS", "calibration_clips", "clip_starts"]
 
 Frame = npt.NDArray[np.uint8]
 
 CLIPS = 8
-"""Runs of frames; each gives one sample for every graph."""
-
-
-def clip_length(paths: int) -> int:
-    """2m − 1 frames: m − 1 fill the memory, then every path runs once with all of it."""
-    return 2 * paths - 1
+"""Runs of m frames, one for each path; each gives one sample for every graph."""
 
 
 def clip_starts(frames: int, *, paths: int, clips: int = CLIPS) -> list[int]:
     """Indices at which clips begin, evenly spread and apart from each other; as many as there is room for."""
-    length = clip_length(paths)
-    count = min(clips, frames // length)
+    count = min(clips, frames // paths)
     if count <= 1:
         return [0] * count
-    return [int(index) for index in np.linspace(0, frames - length, count).round()]
+    return [int(index) for index in np.linspace(0, frames - paths, count).round()]
 
 
 def _starts(lengths: list[int], *, paths: int, clips: int) -> list[int]:
     """Indices at which clips begin in sequences one after the other, none across two, spread over all."""
     begins = np.cumsum([0, *lengths])
-    long = [index for index, frames in enumerate(lengths) if frames >= clip_length(paths)]
+    long = [index for index, frames in enumerate(lengths) if frames >= paths]
     chosen = [
         long[index] for index in np.linspace(0, len(long) - 1, min(clips, len(long))).round().astype(int)
     ]
@@ -53,7 +47,7 @@ def _starts(lengths: list[int], *, paths: int, clips: int) -> list[int]:
 def calibration_clips(
     source: str, *, paths: int, size_hw: tuple[int, int], clips: int = CLIPS
 ) -> Iterator[list[Frame]]:
-    """Clips of 2m − 1 consecutive frames, uint8 [H, W, 3] of `size_hw`.
+    """Clips of m consecutive frames, one for each path, uint8 [H, W, 3] of `size_hw`.
 
     Args:
         source: a video, a folder of images or of such folders, in the order in which a stream would see them.
@@ -71,23 +65,22 @@ def calibration_clips(
             if frame.begins:
                 lengths.append(0)
             lengths[-1] += 1
-    length = clip_length(paths)
     starts = _starts(lengths, paths=paths, clips=clips)
     if not starts:
         raise OptionError(
-            f"--calibration has {max(lengths)} frames; expected {length} consecutive ones or more, better "
-            f"{CLIPS * length} and from all places that the robot will see: {source!r}"
+            f"--calibration has {max(lengths)} frames; expected {paths} consecutive ones or more, better "
+            f"{CLIPS * paths} and from all places that the robot will see: {source!r}"
         )
     resizer = Resizer(size_hw)
     clip: list[Frame] = []
     with open_source(source, on_damage=OnDamage.FAIL) as frames:
         for index, frame in enumerate(frames):
-            if not any(start <= index < start + length for start in starts):
+            if not any(start <= index < start + paths for start in starts):
                 continue
             resizer.require((frame.image.shape[0], frame.image.shape[1]))
             image = np.empty((*size_hw, 3), dtype=np.uint8)
             resizer.put(frame.image, image)
             clip.append(image)
-            if len(clip) == length:
+            if len(clip) == paths:
                 yield clip
                 clip = []

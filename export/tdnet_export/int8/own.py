@@ -2,21 +2,9 @@
 
 from __future__ import annotations
 
-import msgspec
 import onnx
 
-from tdnet_runtime.manifest import Manifest
-
-__all__ = ["own_model", "without_own"]
-
-
-def without_own(manifest: Manifest) -> Manifest:
-    """The manifest of a bundle to be, without the paths' own graphs."""
-    return msgspec.structs.replace(
-        manifest,
-        paths=tuple(msgspec.structs.replace(path, own=None) for path in manifest.paths),
-        graphs=tuple(graph for graph in manifest.graphs if graph.name not in manifest.own_graphs),
-    )
+__all__ = ["own_model"]
 
 
 def own_model(apm: onnx.ModelProto, name: str) -> onnx.ModelProto:

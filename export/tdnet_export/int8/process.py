@@ -16,6 +16,7 @@ from pathlib import Path
 import msgspec
 import onnx
 
+from tdnet_export.int8.samples import Sample
 from tdnet_runtime.errors import ExportError
 
 __all__ = ["Job", "quantise", "tool", "unavailable"]
@@ -24,10 +25,10 @@ _PACKAGE = "nncf"
 
 
 class Job(msgspec.Struct, frozen=True):
-    """One graph: its name, files with samples, and names of the nodes that stay FP32."""
+    """One graph: its name, its samples, and names of the nodes that stay FP32."""
 
     graph: str
-    samples: list[str]
+    samples: list[Sample]
     single: list[str]
 
 
@@ -47,7 +48,7 @@ def tool() -> str:
 
 def quantise(
     models: Mapping[str, onnx.ModelProto],
-    samples: Mapping[str, Sequence[Path]],
+    samples: Mapping[str, Sequence[Sample]],
     folder: Path,
     *,
     stays_single: Callable[[str], bool],
@@ -56,7 +57,7 @@ def quantise(
 
     Args:
         models: in FP32, by name.
-        samples: files of `record_samples` for each.
+        samples: for each, in the order in which they are made; their results are written before a graph is given.
         folder: to work in.
         stays_single: of a node's name.
 
@@ -64,10 +65,11 @@ def quantise(
         ExportError: NNCF failed; the message has its last line.
     """
     jobs = []
-    for name, model in models.items():
+    for name, seen in samples.items():
+        model = models[name]
         onnx.save(model, folder / f"{name}.onnx")
         single = [node.name for node in model.graph.node if stays_single(node.name)]
-        jobs.append(Job(name, [str(sample) for sample in samples[name]], single))
+        jobs.append(Job(name, list(seen), single))
     (folder / "jobs.json").write_bytes(msgspec.json.encode(jobs))
     for name in _run(folder):
         yield name, _read(folder, name, models[name])
@@ -77,7 +79,13 @@ def _run(folder: Path) -> Iterator[str]:
     """The names of the graphs as they are done; closing it ends the process."""
     log = folder / "log.txt"
     path = os.pathsep.join(entry for entry in sys.path if entry)
-    environment = {**os.environ, "PYTHONPATH": path, "NNCF_CI": "1"}  # its own word for "no telemetry"
+    environment = {
+        **os.environ,
+        "PYTHONPATH": path,
+        "NNCF_CI": "1",  # its own word for "no telemetry"
+        # glibc's word for pages of 2 MiB: each sample's inner values are gigabytes of new memory.
+        "GLIBC_TUNABLES": f"{os.environ.get('GLIBC_TUNABLES', '')}:glibc.malloc.hugetlb=1".lstrip(":"),
+    }
     command = [sys.executable, "-W", "ignore", "-m", "tdnet_export.int8.child", str(folder), str(os.getpid())]
     with (
         log.open("wb") as said,

@@ -14,15 +14,13 @@ from tdnet_export.contract import NetworkContract
 from tdnet_export.graphs import with_outputs
 from tdnet_export.int8.check import check_int8, int8_share
 from tdnet_export.int8.islands import stays_single
-from tdnet_export.int8.own import own_model, without_own
+from tdnet_export.int8.own import own_model
 from tdnet_export.int8.process import quantise, tool
 from tdnet_export.int8.report import GraphLoss, Int8Report
-from tdnet_export.int8.samples import Calibration, record_samples
+from tdnet_export.int8.samples import Sample, place_samples
 from tdnet_export.int8.sensitivity import fit
 from tdnet_export.int8.signed import signed_model
-from tdnet_export.process_memory import give_back
-from tdnet_runtime.errors import ExportError, OptionError
-from tdnet_runtime.manifest import Manifest
+from tdnet_runtime.errors import ExportError
 from tdnet_runtime.temporary_folder import temporary_folder
 
 __all__ = ["MAX_ERROR", "MIN_SHARE", "QuantisedGraphs", "quantised_graphs"]
@@ -49,7 +47,6 @@ class QuantisedGraphs:
 def quantised_graphs(
     models: Mapping[str, onnx.ModelProto],
     contract: NetworkContract,
-    manifest: Manifest,
     clips: Sequence[Sequence[Frame]],
     *,
     precisions: Sequence[str] = ("int8",),
@@ -65,41 +62,34 @@ def quantised_graphs(
     Args:
         models: in FP32, by name.
         contract: of the graphs.
-        manifest: of the bundle to be, without members.
-        clips: consecutive frames each, uint8 [H, W, 3] of the network's size, at least one warm frame for each
-            path among them; see `calibration_clips`.
+        clips: m consecutive frames each, uint8 [H, W, 3] of the network's size; see `calibration_clips`.
         precisions: `int8`, with steps as CPUs like them; `int8_fp16`, with signed ones (the rest is FP32 still).
         max_error: of each output of a graph; groups of nodes are left in FP32 until it is held.
         on_progress: called with a stage, and how many of how many steps of it are done.
 
     Raises:
         ExportError: NNCF failed, or too little is left in INT8 to be worth it.
-        OptionError: too few frames.
+        OptionError: a clip has another number of frames.
     """
     singles, paths = models, contract.paths
-    models = {name: model for name, model in models.items() if name not in manifest.own_graphs}
-    contract, manifest = replace(contract, own_labels=False), without_own(manifest)
+    models = {name: model for name, model in models.items() if name not in {path.own for path in paths}}
+    contract = replace(contract, own_labels=False)
     with temporary_folder("tdnet-int8-") as folder:
-        stage, frames = "calibrate INT8 (frames)", sum(map(len, clips))
-        calibration = record_samples(
-            models, contract, manifest, clips, folder, on_frame=lambda done: on_progress(stage, done, frames)
-        )
-        _require_samples(calibration, paths=len(contract.paths))
-        give_back()  # for NNCF
+        samples = place_samples(contract, clips, folder)
         fitted: dict[str, dict[str, tuple[onnx.ModelProto, GraphLoss]]] = {
             precision: {} for precision in precisions
         }
         stage = "quantise"
         on_progress(stage, 0, len(models))
-        with closing(quantise(models, calibration.samples, folder, stays_single=stays_single)) as graphs:
+        with closing(quantise(models, samples, folder, stays_single=stays_single)) as graphs:
             for done, (name, found) in enumerate(graphs, start=1):
                 for precision, results in fitted.items():
                     model = found if precision == "int8" else signed_model(found)
-                    results[name] = _fitted(model, models[name], contract, calibration, max_error=max_error)
+                    results[name] = _fitted(model, models[name], contract, samples[name], max_error=max_error)
                     check_int8(results[name][0], models[name])
                 on_progress(stage, done, len(models))
     result = {
-        precision: _judged(precision, results, contract, calibration, max_error=max_error)
+        precision: _judged(precision, results, contract, clips, max_error=max_error)
         for precision, results in fitted.items()
     }
     for found in result.values():
@@ -114,7 +104,7 @@ def _judged(
     precision: str,
     fitted: Mapping[str, tuple[onnx.ModelProto, GraphLoss]],
     contract: NetworkContract,
-    calibration: Calibration,
+    clips: Sequence[Sequence[Frame]],
     *,
     max_error: float,
 ) -> QuantisedGraphs:
@@ -125,28 +115,19 @@ def _judged(
     report = Int8Report(
         schema_version=_SCHEMA_VERSION,
         tool=tool(),
-        clips=calibration.clips,
-        frames=calibration.frames,
+        clips=len(clips),
+        frames=sum(map(len, clips)),
         max_error=max_error,
         graphs=losses,
     )
     return QuantisedGraphs({name: fitted[name][0] for name in names}, report)
 
 
-def _require_samples(calibration: Calibration, *, paths: int) -> None:
-    """Raise OptionError where a graph saw nothing."""
-    if empty := [graph for graph, files in calibration.samples.items() if not files]:
-        raise OptionError(
-            f"the calibration footage has no warm frame for {', '.join(empty)}; expected "
-            f"{2 * paths - 1} consecutive frames or more"
-        )
-
-
 def _fitted(
     model: onnx.ModelProto,
     original: onnx.ModelProto,
     contract: NetworkContract,
-    calibration: Calibration,
+    samples: Sequence[Sample],
     *,
     max_error: float,
 ) -> tuple[onnx.ModelProto, GraphLoss]:
@@ -154,7 +135,6 @@ def _fitted(
     name = original.graph.name
     outputs = {value.name for value in original.graph.output}
     logits = tuple(spec for spec in contract.probes if spec.name == "logits" and "labels" in outputs)
-    samples = calibration.samples[name]
     found = fit(
         model,
         original,

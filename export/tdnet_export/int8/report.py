@@ -34,7 +34,7 @@ class Int8Report(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         schema_version: of this report.
         tool: that quantised, and its version.
-        clips: runs of consecutive frames in the calibration footage, each from a reset memory.
+        clips: runs of consecutive frames in the calibration footage, one frame for each path.
         frames: in all of them.
         max_error: that a graph was to hold.
         graphs: in the order of the bundle.

@@ -1,125 +1,99 @@
-"""What each graph gets to see in the closed loop: the samples that it is calibrated with.
+"""What each graph is calibrated with: frames for the sub-networks, and for the attention graphs what these make of them.
 
-The loop is the runtime's own, on the FP32 graphs: the memory that an attention graph is calibrated with is what
-the other sub-networks have left there, frame by frame. What only gives labels is not computed.
+A clip has one frame for each path. The sub-network of a path sees its frame; its APM reads what that makes of it, and in
+the memory what the other sub-networks make of the clip's other frames. So the memory holds neighbours of the frame, as in
+the closed loop, if not always earlier ones; and each sub-network runs once for each clip, where it is calibrated.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
-import onnx
-from onnx import helper, numpy_helper
 
-from tdnet_export.contract import NetworkContract
-from tdnet_runtime import Segmenter, Stream
-from tdnet_runtime.bundle_writer import write_bundle
-from tdnet_runtime.manifest import IMAGE, WARM, GraphSpec, Manifest, PathSpec
-from tdnet_runtime.temporary_folder import temporary_folder
+from tdnet_export.contract import GraphTensors, NetworkContract
+from tdnet_runtime.errors import OptionError
+from tdnet_runtime.manifest import IMAGE, WARM
 
-__all__ = ["Calibration", "load_sample", "record_samples"]
+__all__ = ["Sample", "Tensors", "load_tensors", "place_samples", "save_tensors"]
 
 Frame = npt.NDArray[np.uint8]
-Sample = dict[str, npt.NDArray[np.generic]]
+Tensors = dict[str, npt.NDArray[np.generic]]
+
+_MEMORY = "memory_"  # of an output that is kept as the path's slot
 
 
-class Calibration(msgspec.Struct, frozen=True):
-    """Files with one sample each by graph, and how many clips and frames they come from."""
+class Sample(msgspec.Struct, frozen=True):
+    """One run of a graph.
 
-    samples: dict[str, list[Path]]
-    clips: int
-    frames: int
+    Attributes:
+        inputs: files by the input's name. Those of an APM are there once the sub-networks ran.
+        results: files by the output's name, in FP32, written when the graph is calibrated; empty where nothing needs them.
+    """
 
-
-def load_sample(path: Path) -> Sample:
-    """A graph's inputs by name."""
-    with np.load(path) as archive:
-        return {name: archive[name] for name in archive.files}
+    inputs: dict[str, str]
+    results: dict[str, str]
 
 
-def record_samples(
-    models: Mapping[str, onnx.ModelProto],
-    contract: NetworkContract,
-    manifest: Manifest,
-    clips: Iterable[Sequence[Frame]],
-    folder: Path,
-    *,
-    on_frame: Callable[[int], None] = lambda _: None,
-) -> Calibration:
-    """Run the FP32 graphs over `clips` and write what each graph reads on warm frames to `folder`.
+def load_tensors(files: Mapping[str, str]) -> Tensors:
+    """Arrays by name."""
+    return {name: np.load(file) for name, file in files.items()}
+
+
+def save_tensors(files: Mapping[str, str], tensors: Mapping[str, npt.NDArray[np.generic]]) -> None:
+    """Those of the arrays that are named in `files`."""
+    for name, file in files.items():
+        np.save(file, tensors[name])
+
+
+def place_samples(
+    contract: NetworkContract, clips: Iterable[Sequence[Frame]], folder: Path
+) -> dict[str, list[Sample]]:
+    """A sample of each clip by graph, in an order in which graphs can run; images are written to `folder`.
 
     Args:
-        models: all graphs in FP32.
         contract: of the graphs.
-        manifest: of the bundle to be.
-        clips: consecutive frames each, uint8 [H, W, 3] of the network's size; the memory is reset before each.
-        folder: where a file for each sample goes.
-        on_frame: called with the number of frames so far.
+        clips: m consecutive frames each, uint8 [H, W, 3] of the network's size.
+        folder: where the files go.
+
+    Raises:
+        OptionError: a clip has another number of frames, or there is none.
     """
-    samples: dict[str, list[Path]] = {graph.name: [] for graph in contract.graphs}
-    count = frames = 0
-    with temporary_folder("tdnet-int8-") as scratch:
-        bundle = scratch / "fp32.plan"
-        final = {path.apm or path.subnet for path in contract.paths}
-        _write(
-            bundle,
-            manifest,
-            {name: _hollow(model) if name in final else model for name, model in models.items()},
-        )
-        with (
-            Segmenter.open(bundle, backend="onnxruntime", precision="fp32") as segmenter,
-            segmenter.stream() as stream,
-        ):
-            for clip in clips:
-                stream.reset()
-                for frame in clip:
-                    result = stream.push(frame)
-                    frames += 1
-                    if not result.cold:
-                        path = contract.paths[result.path - 1]
-                        for graph, sample in _inputs(path, manifest, stream, frame).items():
-                            file = folder / f"{graph}-{count}.npz"
-                            np.savez(file, **cast("dict[str, Any]", sample))
-                            samples[graph].append(file)
-                    on_frame(frames)
-                count += 1
-    return Calibration(samples, count, frames)
+    graphs = {graph.name: graph for graph in contract.graphs}
+    subnets = [graphs[path.subnet] for path in contract.paths]
+    apms = [graphs[path.apm] for path in contract.paths if path.apm is not None]
+    samples: dict[str, list[Sample]] = {graph.name: [] for graph in (*subnets, *apms)}
+    warm = str(folder / f"{WARM}.npy")
+    np.save(warm, np.ones(1, np.float32))
+    for number, clip in enumerate(clips):
+        if len(clip) != len(subnets):
+            raise OptionError(
+                f"clip {number} of the calibration footage has {len(clip)} frames; expected {len(subnets)}, one for each "
+                "path"
+            )
+        slots = {WARM: warm}
+        made = []
+        for index, (subnet, frame) in enumerate(zip(subnets, clip, strict=True), start=1):
+            image = str(folder / f"{subnet.name}-{IMAGE}-{number}.npy")
+            np.save(image, frame[None])
+            results = _results(subnet, number, folder) if apms else {}
+            samples[subnet.name].append(Sample({IMAGE: image}, results))
+            made.append(results)
+            slots |= {
+                f"slot{index}_{name.removeprefix(_MEMORY)}": file
+                for name, file in results.items()
+                if name.startswith(_MEMORY)
+            }
+        for apm, own in zip(apms, made, strict=bool(apms)):
+            known = own | slots
+            samples[apm.name].append(Sample({spec.name: known[spec.name] for spec in apm.inputs}, {}))
+    if not samples[subnets[0].name]:
+        raise OptionError("the calibration footage has no clip; expected one at least")
+    return samples
 
 
-def _inputs(path: PathSpec, manifest: Manifest, stream: Stream, frame: Frame) -> dict[str, Sample]:
-    """The inputs of the graphs that just ran; the path's own slot, the only one that changed, is none of them."""
-    result: dict[str, Sample] = {path.subnet: {IMAGE: frame[None]}}
-    if path.apm is not None:
-        names = [spec.name for spec in manifest.graph(path.apm).inputs]
-        result[path.apm] = {
-            name: np.ones(1, np.float32) if name == WARM else stream.tensor(name) for name in names
-        }
-    return result
-
-
-def _hollow(model: onnx.ModelProto) -> onnx.ModelProto:
-    """A graph with the model's inputs and outputs that computes nothing: all it gives is 0."""
-    nodes, shapes = [], []
-    for value in model.graph.output:
-        kind = value.type.tensor_type
-        zero = helper.make_tensor("zero", kind.elem_type, [1], [0])
-        sides = np.array([side.dim_value for side in kind.shape.dim], np.int64)
-        shapes.append(numpy_helper.from_array(sides, f"{value.name}/shape"))
-        nodes.append(helper.make_node("ConstantOfShape", [f"{value.name}/shape"], [value.name], value=zero))
-    graph = helper.make_graph(nodes, model.graph.name, model.graph.input, model.graph.output, shapes)
-    return helper.make_model(graph, opset_imports=model.opset_import, ir_version=model.ir_version)
-
-
-def _write(path: Path, manifest: Manifest, models: Mapping[str, onnx.ModelProto]) -> None:
-    def only_single(graph: GraphSpec) -> GraphSpec:
-        return msgspec.structs.replace(graph, members={"fp32": f"graphs/{graph.name}.onnx"})
-
-    graphs = tuple(map(only_single, manifest.graphs))
-    members = {f"graphs/{name}.onnx": model.SerializeToString() for name, model in models.items()}
-    bare = msgspec.structs.replace(manifest, graphs=graphs, dtypes={}, engines=(), parity={}, members={})
-    write_bundle(path, bare, members)
+def _results(graph: GraphTensors, number: int, folder: Path) -> dict[str, str]:
+    return {spec.name: str(folder / f"{graph.name}-{spec.name}-{number}.npy") for spec in graph.outputs}

@@ -1,7 +1,8 @@
 """How much INT8 changes a graph, and which of its parts are to blame.
 
-Errors are those of the arithmetic itself: ONNX Runtime runs the pairs as they stand, without fusing them, so that
-sums are exact. An engine on a processor without VNNI may saturate; that is for the closed-loop proof to see.
+Errors are those of the arithmetic itself: ONNX Runtime runs the pairs as they stand, without fusing them with what is
+between them, so that sums are exact. An engine on a processor without VNNI may saturate; that is for the closed-loop
+proof to see.
 """
 
 from __future__ import annotations
@@ -9,17 +10,19 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import onnx
+from onnx import helper
 
+from tdnet_export.int8.parts import part_from
 from tdnet_export.int8.quantisers import PAIR, partly_quantised, quantised_inputs
-from tdnet_export.int8.samples import load_sample
+from tdnet_export.int8.samples import Sample, load_tensors
 from tdnet_export.parity_checks import spread as deviation
 from tdnet_export.parity_checks import sum_of_squares
+from tdnet_export.precision_check import value_types
 from tdnet_runtime.backends.cpu_count import usable_cpus
 from tdnet_runtime.backends.no_telemetry import import_without_telemetry
 
@@ -50,7 +53,7 @@ class Fit:
 def fit(
     model: onnx.ModelProto,
     original: onnx.ModelProto,
-    samples: Sequence[Path],
+    samples: Sequence[Sample],
     *,
     max_error: float,
     shown: Callable[[onnx.ModelProto], onnx.ModelProto] = lambda model: model,
@@ -62,24 +65,21 @@ def fit(
     Args:
         model: `original` in INT8.
         original: the FP32 graph.
-        samples: files to measure on, one at least.
+        samples: to measure on, one at least; where their results were kept, FP32 does not run again.
         max_error: of every floating-point output, ‖Δ‖ / ‖FP32 − its mean‖.
         shown: gives a model the outputs to be measured, where it has none of its own.
     """
-    feeds = [load_sample(sample) for sample in samples]
-    expected = _run(shown(original), feeds)
+    feeds = [load_tensors(sample.inputs) for sample in samples]
+    kept = [load_tensors(sample.results) for sample in samples]
+    expected = kept if all(kept) else _run(shown(original), feeds)
 
-    def errors(keep: Callable[[str], bool], count: int = len(feeds)) -> dict[str, float]:
-        found = _run(shown(partly_quantised(model, original, keep=keep)), feeds[:count])
-        return output_errors(found, expected[:count])
+    def errors(keep: Callable[[str], bool]) -> dict[str, float]:
+        return output_errors(_run(shown(partly_quantised(model, original, keep=keep)), feeds), expected)
 
     found = errors(lambda _: True)
     if max(found.values()) <= max_error:
         return Fit(model, found, {}, ())
-    groups = {
-        group: max(errors(lambda node, group=group: group_of(node) == group, 1).values())  # type: ignore[misc]
-        for group in _groups(model)
-    }
+    groups = _errors_alone(shown(model), shown(original), feeds[0], expected[0])
     left: list[str] = []
     for group in sorted(groups, key=lambda group: -groups[group]):
         left.append(group)
@@ -114,11 +114,40 @@ def _distance(found: npt.NDArray[Any], expected: npt.NDArray[Any]) -> float:
     return total
 
 
-def _groups(model: onnx.ModelProto) -> list[str]:
-    """Groups with a node that reads INT8, in order."""
-    pairs = quantised_inputs(model.graph)
-    nodes = [node for node in model.graph.node if node.op_type not in PAIR and pairs.keys() & set(node.input)]
-    return list(dict.fromkeys(group_of(node.name) for node in nodes))
+def _errors_alone(
+    model: onnx.ModelProto,
+    original: onnx.ModelProto,
+    feed: Mapping[str, npt.NDArray[Any]],
+    expected: Mapping[str, npt.NDArray[Any]],
+) -> dict[str, float]:
+    """By group with a node that reads INT8, in order, the largest error of an output with nothing else in INT8.
+
+    Only what a group changes is computed for it, from values of one run in FP32.
+    """
+    pairs, types = quantised_inputs(model.graph), value_types(original)
+    nodes: dict[str, set[str]] = {}  # that read INT8, by group
+    for node in model.graph.node:
+        if node.op_type not in PAIR and pairs.keys() & set(node.input):
+            nodes.setdefault(group_of(node.name), set()).add(node.name)
+    reads = {
+        name: None
+        for names in nodes.values()
+        for name in part_from(original.graph, lambda node, names=names: node.name in names).reads  # type: ignore[misc]
+    }
+    known = {*feed, *(value.name for value in original.graph.output)}
+    plain = onnx.ModelProto()
+    plain.CopyFrom(original)
+    plain.graph.output.extend(
+        helper.make_tensor_value_info(name, *types[name]) for name in reads if name not in known
+    )
+    values = {**feed, **_run(plain, [feed])[0]}
+    errors = {}
+    for group in nodes:
+        alone = partly_quantised(model, original, keep=lambda node, group=group: group_of(node) == group)  # type: ignore[misc]
+        part = part_from(alone.graph, lambda node: node.op_type in PAIR)
+        found = _run(part.model(alone, types), [{name: values[name] for name in part.reads}])[0]
+        errors[group] = max(output_errors([{**expected, **found}], [expected]).values())
+    return errors
 
 
 def _run(model: onnx.ModelProto, feeds: Sequence[Mapping[str, npt.NDArray[Any]]]) -> Outputs:
@@ -126,7 +155,7 @@ def _run(model: onnx.ModelProto, feeds: Sequence[Mapping[str, npt.NDArray[Any]]]
     ort = import_without_telemetry("onnxruntime")
     options = ort.SessionOptions()
     options.intra_op_num_threads = usable_cpus()
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.add_session_config_entry("session.disable_quant_qdq", "1")  # all else is optimised
     options.enable_mem_pattern = False
     options.log_severity_level = 4
     session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])

@@ -41,10 +41,10 @@ def tiny_graphs(tiny_checkpoint, tiny_bundle):
 
 @pytest.fixture(scope="session")
 def tiny_clips():
-    """tiny_clips(manifest, count): clips of the rendered scene, 2m − 1 frames each."""
+    """tiny_clips(manifest, count): clips of the rendered scene, m frames each."""
 
     def make(manifest, count):
-        height, width, length = manifest.input.height, manifest.input.width, 2 * len(manifest.paths) - 1
+        height, width, length = manifest.input.height, manifest.input.width, len(manifest.paths)
         return [
             [render(30 * clip + index, height=height, width=width) for index in range(length)]
             for clip in range(count)

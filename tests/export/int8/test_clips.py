@@ -3,25 +3,21 @@
 import numpy as np
 import pytest
 
-from tdnet_export.int8.clips import CLIPS, calibration_clips, clip_length, clip_starts
+from tdnet_export.int8.clips import CLIPS, calibration_clips, clip_starts
 from tdnet_runtime.errors import MediaError, OptionError
 
 cv2 = pytest.importorskip("cv2")
 
 
-def test_a_clip_runs_every_path_once_with_a_full_memory():
-    assert [clip_length(paths) for paths in (1, 2, 4)] == [1, 3, 7]
-
-
 @pytest.mark.parametrize(
     ("frames", "paths", "clips", "starts"),
     [
-        (2, 2, 8, []),
-        (3, 2, 8, [0]),
-        (7, 2, 8, [0, 4]),
-        (30, 2, 3, [0, 14, 27]),
+        (1, 2, 8, []),
+        (2, 2, 8, [0]),
+        (5, 2, 8, [0, 3]),
+        (30, 2, 3, [0, 14, 28]),
         (1000, 4, 1, [0]),
-        (56, 4, 8, [0, 7, 14, 21, 28, 35, 42, 49]),
+        (32, 4, 8, [0, 4, 8, 12, 16, 20, 24, 28]),
     ],
 )
 def test_starts_of_hand_computed_cases(frames, paths, clips, starts):
@@ -30,12 +26,11 @@ def test_starts_of_hand_computed_cases(frames, paths, clips, starts):
 
 @pytest.mark.parametrize("paths", [1, 2, 4])
 def test_clips_never_overlap_and_never_run_out(paths):
-    length = clip_length(paths)
-    for frames in range(length, 200):
+    for frames in range(paths, 200):
         starts = clip_starts(frames, paths=paths)
-        assert len(starts) == min(CLIPS, frames // length)
-        assert (np.diff(starts) >= length).all()
-        assert starts[-1] + length <= frames
+        assert len(starts) == min(CLIPS, frames // paths)
+        assert (np.diff(starts) >= paths).all()
+        assert starts[-1] + paths <= frames
 
 
 @pytest.fixture
@@ -53,18 +48,18 @@ def footage(tmp_path):
 def test_clips_are_the_frames_at_their_starts(footage):
     clips = list(calibration_clips(footage(30), paths=2, size_hw=(3, 4), clips=3))
     assert [[int(frame[0, 0, 0]) for frame in clip] for clip in clips] == [
-        [0, 1, 2],
-        [14, 15, 16],
-        [27, 28, 29],
+        [0, 1],
+        [14, 15],
+        [28, 29],
     ]
     assert {(frame.shape, frame.dtype.name) for clip in clips for frame in clip} == {((3, 4, 3), "uint8")}
-    assert len({id(frame) for clip in clips for frame in clip}) == 9
+    assert len({id(frame) for clip in clips for frame in clip}) == 6
 
 
 def test_too_few_frames(footage):
-    source = footage(6)
+    source = footage(3)
     with pytest.raises(
-        OptionError, match=r"^--calibration has 6 frames; expected 7 consecutive ones or more, better 56"
+        OptionError, match=r"^--calibration has 3 frames; expected 4 consecutive ones or more, better 32"
     ):
         list(calibration_clips(source, paths=4, size_hw=(3, 4)))
 
@@ -77,9 +72,9 @@ def test_no_footage(tmp_path):
 @pytest.mark.parametrize(
     ("lengths", "clips", "expected"),
     [
-        ([5, 2, 4], 8, [[0, 1, 2], [7, 8, 9]]),  # no clip crosses, a short sequence has none
-        ([9, 9], 3, [[0, 1, 2], [6, 7, 8], [9, 10, 11]]),
-        ([3, 3, 3, 3, 3], 2, [[0, 1, 2], [12, 13, 14]]),
+        ([3, 1, 3], 8, [[0, 1], [4, 5]]),  # no clip crosses, a short sequence has none
+        ([6, 6], 3, [[0, 1], [4, 5], [6, 7]]),
+        ([2, 2, 2, 2, 2], 2, [[0, 1], [8, 9]]),
     ],
 )
 def test_clips_of_several_sequences(tmp_path, lengths, clips, expected):

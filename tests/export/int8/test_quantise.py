@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import onnx
+import onnxruntime as ort
 import pytest
 from onnx import numpy_helper
 
@@ -18,6 +19,7 @@ from tdnet_export.int8.check import check_int8
 from tdnet_export.int8.own import own_model
 from tdnet_export.int8.process import Job, quantise
 from tdnet_export.int8.quantisers import PAIR, quantised_inputs
+from tdnet_export.int8.samples import Sample, load_tensors, place_samples, save_tensors
 from tdnet_runtime import Segmenter
 from tdnet_runtime.bundle import write_bundle
 from tdnet_runtime.errors import ExportError, OptionError
@@ -36,7 +38,6 @@ def quantised(tiny_graphs, tiny_clips):
     found = quantised_graphs(
         models,
         contract,
-        manifest,
         tiny_clips(manifest, 3),
         max_error=0.3,  # networks a few channels wide suffer more
         on_progress=lambda *stage: shown.append(stage),
@@ -67,7 +68,7 @@ def test_graphs_are_the_fp32_ones_with_pairs(quantised, tiny_graphs):
 
 def test_the_report(quantised):
     report = quantised[0].report
-    assert (report.clips, report.frames, report.max_error) == (3, 9, 0.3)
+    assert (report.clips, report.frames, report.max_error) == (3, 6, 0.3)
     assert report.tool.startswith("nncf ")
     assert [loss.samples for loss in report.graphs] == [3] * 4
     for loss in report.graphs:
@@ -80,8 +81,27 @@ def test_the_report(quantised):
 
 def test_the_progress(quantised):
     _, shown = quantised
-    assert [done for stage, done, _ in shown if stage == "calibrate INT8 (frames)"] == list(range(1, 10))
-    assert [step[1:] for step in shown if step[0] == "quantise"] == [(done, 4) for done in range(5)]
+    assert shown == [("quantise", done, 4) for done in range(5)]
+
+
+def test_results_are_kept_where_a_graph_is_calibrated(tiny_graphs, tiny_clips, tmp_path):
+    """A sub-network's, which are what the attention graphs are calibrated with: FP32's own, for each sample."""
+    models, contract, manifest = tiny_graphs("td2-fa18")
+    samples = place_samples(contract, tiny_clips(manifest, 2), tmp_path)
+    subnets = {name: seen for name, seen in samples.items() if name.startswith("subnet")}
+    assert [name for name, _ in quantise(models, subnets, tmp_path, stays_single=lambda node: False)] == [
+        "subnet1",
+        "subnet2",
+    ]
+    for name, seen in subnets.items():
+        session = ort.InferenceSession(models[name].SerializeToString(), providers=["CPUExecutionProvider"])
+        for sample in seen:
+            names = list(sample.results)
+            wanted = session.run(names, load_tensors(sample.inputs))
+            found = load_tensors(sample.results)
+            for key, value in zip(names, wanted, strict=True):
+                assert np.allclose(found[key], value, rtol=1e-4, atol=1e-5), (name, key)
+    assert load_tensors(samples["apm2"][1].inputs)["warm"].tolist() == [1.0]
 
 
 def test_closed_loop(quantised, tiny_graphs, tmp_path):
@@ -138,7 +158,7 @@ def test_graphs_without_attention_are_cut_out_of_the_apms(
     monkeypatch.setattr(orchestrator, "MIN_SHARE", 0.0)
     clips = tiny_clips(manifest, 1)
     options = {"precisions": ("int8", "int8_fp16"), "max_error": 1e9}
-    found = quantised_graphs(models, contract, manifest, clips, **options)
+    found = quantised_graphs(models, contract, clips, **options)
     assert asked == ["subnet1", "apm1", "subnet2", "apm2"]
     for each in found.values():
         assert each.models.keys() == models.keys()
@@ -156,18 +176,23 @@ def test_graphs_without_attention_are_cut_out_of_the_apms(
         assert np.array_equal(stream.push(clips[0][0], attention=False).labels, cold)
 
 
-def test_too_few_frames(tiny_graphs):
+@pytest.mark.parametrize(
+    ("lengths", "complaint"),
+    [([2, 1], "clip 1 of the calibration footage has 1 frames; expected 2, one"), ([], "has no clip")],
+)
+def test_clips_of_another_length(tiny_graphs, lengths, complaint):
     models, contract, manifest = tiny_graphs("td2-fa18")
     frame = render(0, height=manifest.input.height, width=manifest.input.width)
-    with pytest.raises(OptionError, match=r"no warm frame for subnet1, apm1; expected 3 consecutive frames"):
-        quantised_graphs(models, contract, manifest, [[frame, frame]])
+    with pytest.raises(OptionError, match=complaint):
+        quantised_graphs(models, contract, [[frame] * length for length in lengths])
 
 
 def test_too_little_is_left(tiny_graphs, tiny_clips, monkeypatch, quantised_by_hand):
     """Where the error cannot be held, the export is refused instead of slow."""
     models, contract, manifest = tiny_graphs("td2-fa18")
 
-    def spoilt(models, *args, **options):
+    def spoilt(models, samples, *args, **options):
+        keep_results(models, samples)
         for name, model in models.items():
             yield name, quantised_by_hand(model, {_conv(model): 1000.0})
 
@@ -177,7 +202,17 @@ def test_too_little_is_left(tiny_graphs, tiny_clips, monkeypatch, quantised_by_h
         match=r"^graph 'subnet1' in INT8 is off by more than 5% unless 1 parts are not quantised, with 0% .*"
         r"Calibrate with other frames, or export with --precision fp32.$",
     ):
-        quantised_graphs(models, contract, manifest, tiny_clips(manifest, 1))
+        quantised_graphs(models, contract, tiny_clips(manifest, 1))
+
+
+def keep_results(models, samples):
+    """As NNCF's process does."""
+    for name, seen in samples.items():
+        session = ort.InferenceSession(models[name].SerializeToString(), providers=["CPUExecutionProvider"])
+        names = [output.name for output in session.get_outputs()]
+        for sample in seen:
+            found = session.run(names, load_tensors(sample.inputs))
+            save_tensors(sample.results, dict(zip(names, found, strict=True)))
 
 
 def _conv(model):
@@ -189,7 +224,8 @@ def test_what_nncf_gives_is_checked(tiny_graphs, tiny_clips, monkeypatch):
     """A constant that nothing had to touch is another one, by too little to be seen in the errors."""
     models, contract, manifest = tiny_graphs("td2-fa18")
 
-    def touched(models, *args, **options):
+    def touched(models, samples, *args, **options):
+        keep_results(models, samples)
         model = onnx.ModelProto.FromString(models["subnet1"].SerializeToString())
         (scale,) = (tensor for tensor in model.graph.initializer if tensor.name == "normalise/scale")
         scale.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(scale) * np.float32(1.001), scale.name))
@@ -199,13 +235,13 @@ def test_what_nncf_gives_is_checked(tiny_graphs, tiny_clips, monkeypatch):
     with pytest.raises(
         ExportError, match=r"is not the FP32 graph with quantisers in it: 'normalise/mul' has another"
     ):
-        quantised_graphs(models, contract, manifest, tiny_clips(manifest, 1))
+        quantised_graphs(models, contract, tiny_clips(manifest, 1))
 
 
 def test_a_quantiser_that_fails(tiny_graphs, tmp_path, capfd):
     """One line, with the last thing that it said; nothing of it on the screen."""
     model = tiny_graphs("td2-fa18")[0]["subnet1"]
-    np.savez(tmp_path / "sample.npz", picture=np.zeros(3))
+    np.save(tmp_path / "picture.npy", np.zeros(3))
     with pytest.raises(
         ExportError,
         match=r"^quantising the graphs: nncf [0-9.]+ ended with code 1: [^\n]+\. Export with --precision",
@@ -213,7 +249,7 @@ def test_a_quantiser_that_fails(tiny_graphs, tmp_path, capfd):
         list(
             quantise(
                 {"subnet1": model},
-                {"subnet1": [tmp_path / "sample.npz"]},
+                {"subnet1": [Sample({"picture": str(tmp_path / "picture.npy")}, {})]},
                 tmp_path,
                 stays_single=lambda node: False,
             )
@@ -241,13 +277,13 @@ runpy.run_module("tdnet_export.int8.child", run_name="__main__")
 def test_nobody_is_told(tiny_graphs, tmp_path):
     """Quantising opens no connection, forks nothing that could, and leaves no number of the user at home."""
     model = tiny_graphs("td2-fa18")[0]["apm1"]
-    feeds = {
-        value.name: np.ones([side.dim_value for side in value.type.tensor_type.shape.dim], np.float32)
-        for value in model.graph.input
-    }
-    np.savez(tmp_path / "sample.npz", **feeds)
+    inputs = {}
+    for value in model.graph.input:
+        inputs[value.name] = str(tmp_path / f"{value.name}.npy")
+        shape = [side.dim_value for side in value.type.tensor_type.shape.dim]
+        np.save(inputs[value.name], np.ones(shape, np.float32))
     onnx.save(model, tmp_path / "apm1.onnx")
-    jobs = [Job("apm1", [str(tmp_path / "sample.npz")], [])]
+    jobs = [Job("apm1", [Sample(inputs, {})], [])]
     (tmp_path / "jobs.json").write_bytes(msgspec.json.encode(jobs))
     home = tmp_path / "home"
     home.mkdir()

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from tdnet_export.int8.quantisers import quantised_inputs
+from tdnet_export.int8.samples import Sample
 from tdnet_export.int8.sensitivity import fit, group_of, output_errors
 from tdnet_runtime.media.scene import render
 
@@ -49,8 +50,8 @@ def original(tiny_graphs):
 @pytest.fixture
 def samples(tiny_graphs, tmp_path):
     height, width = (tiny_graphs("td4-psp18")[2].input.height, tiny_graphs("td4-psp18")[2].input.width)
-    np.savez(tmp_path / "s.npz", image=render(3, height=height, width=width)[None])
-    return [tmp_path / "s.npz"]
+    np.save(tmp_path / "image.npy", render(3, height=height, width=width)[None])
+    return [Sample({"image": str(tmp_path / "image.npy")}, {})]
 
 
 def test_a_good_graph_is_left_alone(original, quantised_by_hand, samples):
@@ -71,6 +72,31 @@ def test_the_worst_group_is_left_in_fp32(original, quantised_by_hand, samples):
     assert {pair.source for pair in quantised_inputs(found.model.graph).values() if pair.constant} == {
         f"{GOOD}/w/steps"
     }
+
+
+def test_a_group_alone_is_measured_as_in_the_whole_graph(original, quantised_by_hand, samples):
+    model = quantised_by_hand(original, {GOOD: 0.01, BAD: 1000.0})
+    found = fit(model, original, samples, max_error=0.1)
+    for node in (GOOD, BAD):
+        alone = fit(
+            quantised_by_hand(original, {node: {GOOD: 0.01, BAD: 1000.0}[node]}),
+            original,
+            samples,
+            max_error=1e9,
+        )
+        assert found.groups[group_of(node)] == pytest.approx(max(alone.errors.values()), rel=1e-3)
+
+
+def test_results_that_were_kept_are_what_is_compared_with(original, quantised_by_hand, samples, tmp_path):
+    """Wrong ones show that FP32 did not run again."""
+    kept = {}
+    for value in original.graph.output:
+        shape = [side.dim_value for side in value.type.tensor_type.shape.dim]
+        kept[value.name] = str(tmp_path / f"{value.name}.npy")
+        np.save(kept[value.name], np.random.default_rng(0).normal(1e6, 1.0, shape).astype(np.float32))
+    model = quantised_by_hand(original, {GOOD: 0.01})
+    found = fit(model, original, [Sample(samples[0].inputs, kept)], max_error=1e9)
+    assert min(found.errors.values()) > 1e5
 
 
 def test_what_cannot_be_held_leaves_nothing(original, quantised_by_hand, samples):
