@@ -153,6 +153,12 @@ def test_options_that_do_not_go_together(words, message, monkeypatch, capsys, tm
     assert message in capsys.readouterr().err
 
 
+def test_torchrun_would_begin_all_runs_in_each_rank(comparison, tmp_path, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(OptionError, match=r"--compare does not go below torchrun"):
+        comparing.compare(comparison, tmp_path / "runs", (), Console(file=StringIO()))
+
+
 def test_means_spreads_and_differences_of_a_hand_computed_case():
     assert spread([0.5]) == "50.00"
     assert spread([0.1, 0.2, 0.3]) == "20.00 ± 10.00"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from datetime import timedelta
 from pathlib import Path
@@ -13,6 +14,7 @@ from tdnet_data.opening import open_dataset
 from tdnet_eval.result_file import write_result
 from tdnet_runtime import __version__
 from tdnet_runtime.cli.interrupt import stop_on_interrupt
+from tdnet_runtime.errors import OptionError
 from tdnet_train.comparison.crew import Task, run_all
 from tdnet_train.comparison.document import document_from, write_document
 from tdnet_train.comparison.member import member_command
@@ -38,6 +40,10 @@ def compare(path: Path, out: Path, overrides: tuple[str, ...], console: Console,
     Raises:
         TdnetError: the comparison, its configuration or its data cannot be meant, or a run failed.
     """
+    if os.environ.get("WORLD_SIZE", "1") != "1":
+        raise OptionError(
+            "--compare does not go below torchrun, whose ranks would each begin all runs; give --jobs"
+        )
     comparison = read_comparison(path)
     plan = planned(path, comparison, out, overrides)
     _open_all(comparison, plan)
