@@ -73,6 +73,10 @@ $(DEMO)/live.plan: $(VENV)/.demo-live $(CHECKPOINT)
 	mkdir -p $(DEMO)
 	$(BIN)/tdnet-export --ckpt $(CHECKPOINT) --size 360x480 --out $@
 
+$(VENV)/.train: $(VENV)/.created setup.cfg constraints.txt
+	$(INSTALL) --editable '.[train]'
+	@touch $@
+
 $(VENV)/.dev: $(VENV)/.created setup.cfg constraints.txt
 	$(INSTALL) --editable '.[dev]'
 	@touch $@
@@ -87,3 +91,4 @@ $(DEMO)/bikes.mp4: $(VENV)/.created
 	@touch $@
 
 include benchmarks/bench.mk
+include models/zoo/zoo.mk

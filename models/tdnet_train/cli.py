@@ -25,6 +25,8 @@ _EPILOG = """Examples:
 
     tdnet-train --resume runs/street
 
+    tdnet-train --compare distillation.toml --out runs/comparisons --jobs 2
+
     torchrun --nproc-per-node 4 -m tdnet_train --config street.toml"""
 
 
@@ -36,11 +38,25 @@ def train(
             metavar="FILE", help="Configuration, TOML, or the public code's YAML.", show_default=False
         ),
     ] = None,
+    compare: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Train what this comparison lacks of its runs, and write its table.",
+            show_default=False,
+        ),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(
-            metavar="DIR", help="Folder of the run. [default: runs/<configuration>]", show_default=False
+            metavar="DIR",
+            help="Folder of the run, or of a comparison's. [default: runs/<configuration>, runs/comparisons]",
+            show_default=False,
         ),
+    ] = None,
+    jobs: Annotated[
+        int | None,
+        typer.Option(min=1, help="Runs of a comparison at once; they divide the CPUs.", show_default="1"),
     ] = None,
     resume: Annotated[
         Path | None,
@@ -66,16 +82,31 @@ def train(
     ] = False,
 ) -> None:
     """Train a TDNet by grouped knowledge distillation."""
-    if (config is None) == (resume is None):
-        raise OptionError("name a configuration with --config, or a run to go on with, with --resume")
+    if sum(each is not None for each in (config, resume, compare)) != 1:
+        raise OptionError(
+            "name a configuration with --config, a run to go on with, with --resume, or a comparison, with --compare"
+        )
     if resume is not None and (out is not None or overrides or dry_run):
         raise OptionError("--resume takes all from the run's folder; leave out --out, --set and --dry-run")
+    if compare is None and jobs is not None:
+        raise OptionError(
+            "--jobs goes with --compare; a single run takes run.threads and run.workers, or torchrun"
+        )
+    if compare is not None and (dry_run or tensorboard):
+        raise OptionError(
+            "--compare takes neither --dry-run nor --tensorboard; try its configuration with --config"
+        )
 
     use_private_caches()  # before what has caches is imported: PyTorch's compiler and Matplotlib
     from tdnet_train.command import go_on, start  # takes seconds: wrong options need not wait
 
     console = Console(stderr=True)
-    if resume is not None:
+    if compare is not None:
+        from tdnet_train.comparison.compare import compare as compare_all  # as above
+
+        folder = out or Path("runs") / "comparisons"
+        compare_all(compare, folder, tuple(overrides or ()), console, jobs=jobs or 1)
+    elif resume is not None:
         go_on(resume, console, tensorboard=tensorboard)
     else:
         assert config is not None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import tomli
@@ -13,7 +13,9 @@ import tomli_w
 from tdnet_runtime.errors import OptionError
 from tdnet_train.settings import TrainSettings
 
-__all__ = ["read_settings", "settings_from", "written"]
+__all__ = ["converted", "read_settings", "read_table", "settings_from", "written"]
+
+_T = TypeVar("_T")
 
 
 def read_settings(path: Path, overrides: Iterable[str] = ()) -> TrainSettings:
@@ -26,27 +28,42 @@ def read_settings(path: Path, overrides: Iterable[str] = ()) -> TrainSettings:
     Raises:
         OptionError: unreadable, not TOML, a field that there is not, or a value of another type; the message names it.
     """
+    return settings_from(read_table(path, what="configuration"), str(path), overrides)
+
+
+def read_table(path: Path, *, what: str) -> dict[str, Any]:
+    """The content of a TOML file, which is `what`.
+
+    Raises:
+        OptionError: unreadable, or not TOML.
+    """
     try:
-        content = tomli.loads(path.read_text(encoding="utf-8"))
+        return tomli.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise OptionError(
-            f"cannot read the configuration {str(path)!r}: {error.strerror or error}"
-        ) from error
+        raise OptionError(f"cannot read the {what} {str(path)!r}: {error.strerror or error}") from error
     except (tomli.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise OptionError(f"the configuration {str(path)!r} is not TOML: {error}") from error
-    return settings_from(content, str(path), overrides)
+        raise OptionError(f"the {what} {str(path)!r} is not TOML: {error}") from error
+
+
+def converted(content: dict[str, Any], kind: type[_T], *, name: str, what: str) -> _T:
+    """The `kind` of settings that `content`, as read from the file `name`, is.
+
+    Raises:
+        OptionError: a field that there is not, or a value of another type; the message names it.
+    """
+    try:
+        return msgspec.convert(content, kind)
+    except msgspec.ValidationError as error:
+        text, _, place = str(error).partition(" - at `$")
+        field = place.rstrip("`").removeprefix(".") or "the file"
+        raise OptionError(f"the {what} {name!r}: {field}: {text[:1].lower()}{text[1:]}") from error
 
 
 def settings_from(content: dict[str, Any], name: str, overrides: Iterable[str] = ()) -> TrainSettings:
     """The configuration that `content`, as read from the file `name`, is; see `read_settings`."""
     for override in overrides:
         _put(content, override)
-    try:
-        settings = msgspec.convert(content, TrainSettings)
-    except msgspec.ValidationError as error:
-        text, _, place = str(error).partition(" - at `$")
-        field = place.rstrip("`").removeprefix(".") or "the file"
-        raise OptionError(f"the configuration {name!r}: {field}: {text[:1].lower()}{text[1:]}") from error
+    settings = converted(content, TrainSettings, name=name, what="configuration")
     _check(settings, name)
     return settings
 

@@ -17,6 +17,8 @@ import tdnet_eval  # noqa: E402
 import tdnet_export  # noqa: E402
 import tdnet_train  # noqa: E402
 from tdnet_runtime import Bundle  # noqa: E402
+from tdnet_train.comparison.plan import planned  # noqa: E402
+from tdnet_train.comparison.settings import read_comparison  # noqa: E402
 from tdnet_train.config_file import read_settings  # noqa: E402
 
 PAGE = Path(__file__).parents[2] / "docs" / "training.md"
@@ -74,3 +76,12 @@ def test_the_page_says_what_the_settings_are(tmp_path):
     settings = read_settings(tmp_path / "kitchen.toml")
     for table, field in re.findall(r"`(network|loss|optimizer|run|validation)\.(\w+)", PAGE.read_text()):
         assert hasattr(getattr(settings, table), field), f"{table}.{field}"
+
+
+def test_the_pages_comparison_is_one(tmp_path):
+    kitchen, compared = re.findall(r"```toml\n(.*?)```", PAGE.read_text(), re.S)
+    (tmp_path / "kitchen.toml").write_text(kitchen)
+    (tmp_path / "pays.toml").write_text(compared)
+    plan = planned(tmp_path / "pays.toml", read_comparison(tmp_path / "pays.toml"), tmp_path / "runs")
+    assert [len(row.members) for row in plan.rows] == [1, 3, 3]
+    assert plan.rows[2].members[0].needs == (plan.rows[0].members[0].folder,)

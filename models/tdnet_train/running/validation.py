@@ -47,9 +47,10 @@ class Validation:
         self,
         weights: Mapping[str, torch.Tensor],
         *,
+        consistency: bool = False,
         on_frame: Callable[[JudgedFrame], None] = lambda frame: None,
     ) -> Evaluation:
-        """Scores of `weights`, as `ClipNetwork.weights` gives them.
+        """Scores of `weights`, as `ClipNetwork.weights` gives them; with `consistency`, of labels in time as well.
 
         Raises:
             TdnetError: an image or a label image cannot be read.
@@ -58,7 +59,8 @@ class Validation:
         return evaluate(
             lambda: TrainingStream(self._network, self._preprocessing),
             self._dataset,
-            paths=self._network.paths,
+            consistency=consistency,
+            paths=None if consistency else self._network.paths,
             on_frame=on_frame,
         )
 
