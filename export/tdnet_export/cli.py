@@ -16,6 +16,7 @@ from tdnet_export.preprocessing import parse_preprocessing
 from tdnet_export.view import StageProgress, show_rebuild, show_summary, show_verified
 from tdnet_models.preprocessing import PRESETS
 from tdnet_runtime.backends.cpu_count import usable_cpus
+from tdnet_runtime.cli.pinning import Sha256
 from tdnet_runtime.cli.size_option import parse_size
 from tdnet_runtime.errors import OptionError
 
@@ -198,6 +199,7 @@ def export(
     drop_stale: Annotated[
         bool, typer.Option("--drop-stale", help="With --rebuild: drop the other engines of these backends.")
     ] = False,
+    sha256: Sha256 = None,
 ) -> None:
     """Export a TDNet checkpoint to ONNX graphs, prove them against PyTorch, and pack one bundle."""
     precisions, backends = tuple(precision or ()), tuple(backend or ())
@@ -216,18 +218,26 @@ def export(
     if verify is not None:
         others |= {"--rebuild": rebuild, "--precision": precision, "--backend": backend}
         _refuse("--verify", others | {"--drop-stale": drop_stale or None})
-        _verify(verify, frames)
+        _verify(verify, frames, sha256)
         return
     if rebuild is not None:
         _refuse("--rebuild", others | {"--frames": frames})
         _rebuild(
-            RebuildOptions(bundle=rebuild, backends=backends, precisions=precisions, drop_stale=drop_stale)
+            RebuildOptions(
+                bundle=rebuild,
+                backends=backends,
+                precisions=precisions,
+                drop_stale=drop_stale,
+                sha256=sha256,
+            )
         )
         return
     if checkpoint is None:
         raise typer.BadParameter(
             "missing: name a checkpoint, or a bundle with --rebuild or --verify", param_hint="--ckpt"
         )
+    if sha256 is not None:
+        raise OptionError("--sha256 goes with --rebuild and --verify; without them no bundle is opened")
     if drop_stale:
         raise OptionError("--drop-stale goes with --rebuild; a new bundle has no stale engines")
     options = ExportOptions(
@@ -266,7 +276,7 @@ def _refuse(option: str, others: dict[str, object]) -> None:
         raise OptionError(f"{option} takes all from the bundle; leave out {', '.join(given)}")
 
 
-def _verify(bundle: Path, clip: str | None) -> None:
+def _verify(bundle: Path, clip: str | None, sha256: str | None) -> None:
     from tdnet_export.engines import verify
     from tdnet_export.footage import proof_frames
     from tdnet_export.parity_checks import required_frames
@@ -275,7 +285,7 @@ def _verify(bundle: Path, clip: str | None) -> None:
         return list(proof_frames(clip, required_frames(paths), size_hw=size_hw))
 
     with StageProgress(Console(stderr=True)) as progress:
-        summary = verify(bundle, frames=None if clip is None else frames, on_progress=progress)
+        summary = verify(bundle, frames=None if clip is None else frames, sha256=sha256, on_progress=progress)
     show_verified(summary, Console(highlight=False))
 
 
@@ -288,6 +298,7 @@ def _rebuild(options: RebuildOptions) -> None:
             backends=options.backends,
             precisions=options.precisions,
             keep_others=not options.drop_stale,
+            sha256=options.sha256,
             on_progress=lambda event: progress(event.stage, event.done, event.total, event.text),
         )
     show_rebuild(summary, Console(highlight=False))

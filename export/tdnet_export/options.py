@@ -173,6 +173,7 @@ class RebuildOptions:
         backends: that engines are built for; one at least.
         precisions: of the engines; none for what each backend prefers.
         drop_stale: True to drop the other engines of these backends.
+        sha256: of the file before.
 
     Raises:
         OptionError: a value that cannot be meant.
@@ -182,6 +183,7 @@ class RebuildOptions:
     backends: tuple[str, ...]
     precisions: tuple[str, ...] = ()
     drop_stale: bool = False
+    sha256: str | None = None
 
     def __post_init__(self) -> None:
         _check_names("--precision", self.precisions, PRECISIONS)

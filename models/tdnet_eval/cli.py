@@ -57,6 +57,13 @@ def evaluate(
     engine: Annotated[
         list[Path] | None, typer.Option(metavar="X.plan", help="Bundle to judge. Repeatable.")
     ] = None,
+    sha256: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="HEX",
+            help="Refuse another file in the bundle's place (sha256sum X.plan); once for each --engine, in their order.",
+        ),
+    ] = None,
     ckpt: Annotated[
         Path | None, typer.Option(help="Checkpoint to judge in PyTorch; the others are compared with it.")
     ] = None,
@@ -139,7 +146,8 @@ def evaluate(
     options = EvalOptions(
         data=data,
         split=split,
-        engines=tuple(dict.fromkeys(engine or ())),
+        engines=tuple(engine or ()) if sha256 else tuple(dict.fromkeys(engine or ())),
+        sha256s=tuple(sha256 or ()),
         ckpt=ckpt,
         backends=tuple(dict.fromkeys(backend or ("auto",))),
         precisions=tuple(dict.fromkeys(precision or ())),

@@ -32,6 +32,7 @@ class EvalOptions:
     data: str
     split: str = "val"
     engines: tuple[Path, ...] = ()
+    sha256s: tuple[str, ...] = ()
     ckpt: Path | None = None
     backends: tuple[str, ...] = ("auto",)
     precisions: tuple[str, ...] = ()
@@ -59,6 +60,11 @@ class EvalOptions:
             if path is not None and not path.is_file():
                 found = "a folder" if path.is_dir() else "nothing"
                 raise OptionError(f"{flag} needs a file, but there is {found} at {str(path)!r}")
+        if self.sha256s and len(self.sha256s) != len(self.engines):
+            raise OptionError(
+                f"--sha256 is given {len(self.sha256s)} times and --engine {len(self.engines)} times; give one for each "
+                "--engine, in their order"
+            )
         for backend in self.backends:
             _require(backend, ("auto", *BACKENDS), flag="--backend")
         for precision in self.precisions:

@@ -70,13 +70,14 @@ def open_sides(options: EvalOptions, stack: ExitStack) -> Opened:
     left_out: list[LeftOut] = []
     manifests: list[Manifest] = []
     notes: list[str] = []
-    for engine in options.engines:
+    pins = options.sha256s or (None,) * len(options.engines)
+    for engine, sha256 in zip(options.engines, pins, strict=True):
         refused: list[BackendError] = []
         asked = list(product(options.backends, options.precisions or (None,)))
         for backend, precision in asked:
             try:
                 segmenter = Segmenter.open(
-                    engine, backend=backend, precision=precision, threads=options.threads
+                    engine, backend=backend, precision=precision, threads=options.threads, sha256=sha256
                 )
             except BackendError as error:
                 refused.append(error)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import shutil
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -10,7 +11,7 @@ import pytest
 
 from tdnet_eval.options import EvalOptions
 from tdnet_eval.sides import Opened, open_sides
-from tdnet_runtime.errors import BackendError, BundleError, CheckpointError, OptionError
+from tdnet_runtime.errors import BackendError, BundleDigestError, BundleError, CheckpointError, OptionError
 
 
 def _open(stack: ExitStack, **given: Any) -> Opened:
@@ -121,3 +122,19 @@ def test_a_resampled_network_is_told(tiny_checkpoint: Callable[[str], Path]) -> 
         assert opened.notes == (
             "pytorch is an approximation: its LayerNorm maps were resampled from another size",
         )
+
+
+def test_a_pinned_bundle_is_the_one_that_is_judged(named_bundle: Path, tmp_path: Path) -> None:
+    """One digest for each bundle, in their order."""
+    other = tmp_path / "other.plan"
+    other.write_bytes(named_bundle.read_bytes() + b"\0")
+    digests = [hashlib.sha256(path.read_bytes()).hexdigest() for path in (named_bundle, other)]
+    with ExitStack() as stack:
+        opened = _open(stack, engines=(named_bundle,), sha256s=(digests[0],))
+        assert len(opened.sides) == 1
+        with pytest.raises(BundleDigestError, match=f"has SHA-256 {digests[1]}, {digests[0]} was asked for"):
+            _open(stack, engines=(named_bundle, other), sha256s=(digests[0], digests[0]))
+        with pytest.raises(
+            OptionError, match="--sha256 is given 1 times and --engine 2 times; give one for each"
+        ):
+            _open(stack, engines=(named_bundle, other), sha256s=(digests[0],))

@@ -4,8 +4,9 @@
 
 The peers are those of tests/ros2_peers (its make_venv.sh, and TDNET_PEER_KILTED and so on). The peer stamps a frame right
 before it publishes it, and takes the time when the mask of that stamp has come back to it. Without a plan labels are the
-red channel's upper bits, so that what is measured is the transport: conversion to RGB, two hops, PNG. Writes one line of
-JSON.
+red channel's upper bits, so that what is measured is the transport: conversion to RGB, two hops, PNG. With one it is
+`tdnet-run`, and no result may be older than two frame times and one inference: how many are is counted, by the median and by
+the longest inference of the run. Writes one line of JSON.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import platform
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from importlib.metadata import version
 from pathlib import Path
@@ -41,10 +43,15 @@ def started(*command: object, **environment: str) -> subprocess.Popen[str]:
     )
 
 
+def ages_ms(arrivals: dict[str, Any]) -> list[float]:
+    """From each frame's stamp to its mask's arrival."""
+    times = [value[0] if isinstance(value, list) else value for value in arrivals.values()]
+    return [(at - int(stamp)) / 1e6 for stamp, at in zip(arrivals, times, strict=True)]
+
+
 def summary(stamps: list[int], arrivals: dict[str, Any]) -> dict[str, Any]:
     """Of one topic that came back."""
-    times = [value[0] if isinstance(value, list) else value for value in arrivals.values()]
-    late_ms = [(at - int(stamp)) / 1e6 for stamp, at in zip(arrivals, times, strict=True)]
+    late_ms = ages_ms(arrivals)
     points = np.percentile(late_ms, (50, 95, 99, 100)).round(2).tolist() if late_ms else []
     names = ("p50", "p95", "p99", "max")
     return {
@@ -52,6 +59,23 @@ def summary(stamps: list[int], arrivals: dict[str, Any]) -> dict[str, Any]:
         "lost": len(stamps) - len(late_ms),
         "latency_ms": dict(zip(names, points, strict=False)),
     }
+
+
+def product_summary(run: dict[str, Any], rate: float, seen: dict[str, Any]) -> dict[str, Any]:
+    """Where each frame went in `tdnet-run`, and how many masks came later than was asked."""
+    (source,) = run["live"]["health"]["sources"].values()
+    document = {key: source[key] for key in ("received", "results", "dropped", "restarts")}
+    document["inference_ms"] = {key: round(value, 2) for key, value in run["latency_ms"].items()}
+    document["backend"] = run["backend"]["description"]
+    document["warm_up"] = seen["warm"]
+    for name in ("p50", "max"):
+        bound_ms = 2e3 / rate + run["latency_ms"][name]
+        document[f"older_than_2_frames_and_{name}"] = {
+            "bound_ms": round(bound_ms, 1),
+            "mask": sum(age > bound_ms for age in ages_ms(seen["masks"])),
+            "mask/compressed": sum(age > bound_ms for age in ages_ms(seen["packed"])),
+        }
+    return document
 
 
 def main() -> None:
@@ -86,7 +110,9 @@ def main() -> None:
             process.stdout.readline()
         if options.plan:
             run = "from tdnet_runtime.cli import run_main; run_main()"
-            command = ("-c", run, "--engine", options.plan, "--input", topics[0], "--output", topics[1])
+            report = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "run.json"
+            command = ("-c", run, "--engine", options.plan, "--backend", "onnxruntime", "--json", report)
+            command += ("--input", topics[0], "--output", topics[1])
         else:
             command = (PEERS / "segment.py", *topics)
         product = started(sys.executable, *command)
@@ -106,6 +132,7 @@ def main() -> None:
         )
         product.send_signal(signal.SIGTERM if options.plan else 0)
         said = product.communicate(None if options.plan else "\n")[0]
+        ran = json.loads(report.read_text()) if options.plan else {}
     seen = json.loads(peer.stdout.splitlines()[-1])
     document: dict[str, Any] = {
         **vars(options),
@@ -121,7 +148,9 @@ def main() -> None:
         "mask": summary(seen["sent"], seen["masks"]),
         "mask/compressed": summary(seen["sent"], seen["packed"]),
     }
-    if not options.plan:
+    if options.plan:
+        document["source"] = product_summary(ran, options.rate, seen)
+    else:
         ours = json.loads(said.splitlines()[-1])
         document["source"] = {key: ours[key] for key in ("frames", "lost", "replaced")} | {
             "warm_up": seen["warm"]

@@ -91,6 +91,8 @@ def test_a_closed_bundle_tells_no_digest(made_up_bundle: Path) -> None:
             ["--engine", "{}", "--input", "still", "--backend", "fake"],
         ),
         ("tdnet-bench", "tdnet_bench.cli:app", ["--engine", "{}", "--peer", "none", "--backend", "fake"]),
+        ("tdnet-export", "tdnet_export.cli:app", ["--rebuild", "{}", "--backend", "tensorrt-rtx"]),
+        ("tdnet-export", "tdnet_export.cli:app", ["--verify", "{}"]),
     ],
 )
 def test_each_command_refuses_in_one_line(
@@ -102,8 +104,8 @@ def test_each_command_refuses_in_one_line(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     pytest.importorskip("typer")
-    if program == "tdnet-bench":
-        pytest.importorskip("scipy")
+    for needed in {"tdnet-bench": ["scipy"], "tdnet-export": ["onnx", "tensorrt_rtx"]}.get(program, ()):
+        pytest.importorskip(needed)
     monkeypatch.chdir(made_up_bundle.parent)
     (made_up_bundle.parent / "still").mkdir()
     cv2, np = pytest.importorskip("cv2"), pytest.importorskip("numpy")

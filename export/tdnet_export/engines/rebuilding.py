@@ -55,6 +55,7 @@ def rebuild(
     precisions: Sequence[str] = (),
     options: BuildOptions | None = None,
     keep_others: bool = True,
+    sha256: str | None = None,
     on_progress: OnBuild = lambda event: None,
 ) -> RebuildSummary:
     """Build engines from the graphs of the bundle at `plan` and put them into it.
@@ -70,12 +71,13 @@ def rebuild(
             that are made for engines.
         options: of the builder; None for the defaults.
         keep_others: False to drop the bundle's other sets of these backends: other versions, devices, options.
+        sha256: of the bundle's file before; another one is refused before anything in it is parsed.
         on_progress: see `OnBuild`.
 
     Raises:
         OptionError: no backend, or not one that has engines, or a precision that engines are not built in.
         MissingExtraError: a product is not installed, or does not load.
-        BundleError: the bundle cannot be read.
+        BundleError: the bundle cannot be read, or is not the one with `sha256`.
         ExportError: TensorRT has no GPU here, the bundle has no graphs in a precision, a build failed, or the bundle
             cannot be written.
         ParityError, BackendError: engines that this machine's GPU runs compute something else, or do not run.
@@ -88,7 +90,7 @@ def rebuild(
         require_engine_precision(precision)
     for backend in dict.fromkeys(backends):
         require_builder(backend)
-    with Bundle.open(plan) as bundle:
+    with Bundle.open(plan, sha256=sha256) as bundle:
         before = identity(plan)
         target = Path(os.path.realpath(plan))
         check_writable(target)  # now, not after the builds

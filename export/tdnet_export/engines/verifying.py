@@ -45,6 +45,7 @@ def verify(
     plan: Path,
     *,
     frames: Callable[[int, tuple[int, int]], Sequence[npt.NDArray[np.uint8]]] | None = None,
+    sha256: str | None = None,
     on_progress: OnProof = lambda stage, done, total: None,
 ) -> VerifySummary:
     """Run every set of engines that fits this machine in closed loop, and put the proofs into the bundle.
@@ -54,15 +55,16 @@ def verify(
     Args:
         plan: the bundle.
         frames: gives so many frames of (H, W), uint8 [H, W, 3]; None for the rendered scene.
+        sha256: of the bundle's file before; another one is refused before anything in it is parsed.
         on_progress: see `OnProof`.
 
     Raises:
-        BundleError: the bundle cannot be read.
+        BundleError: the bundle cannot be read, or is not the one with `sha256`.
         ExportError: it has no engines, none can be run here, or it cannot be written.
         ParityError, BackendError: engines that this machine's GPU runs compute something else, or do not run.
     """
     started = perf_counter()
-    with Bundle.open(plan) as bundle:
+    with Bundle.open(plan, sha256=sha256) as bundle:
         before, target = identity(plan), Path(os.path.realpath(plan))
         check_writable(target)
         manifest = bundle.manifest
