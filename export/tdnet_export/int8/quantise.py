@@ -92,11 +92,11 @@ def quantised_graphs(
         precision: _judged(precision, results, contract, clips, max_error=max_error)
         for precision, results in fitted.items()
     }
-    for found in result.values():
+    for made in result.values():
         for path in paths:
             if path.own is not None and path.apm is not None:
-                found.models[path.own] = own_model(found.models[path.apm], path.own)
-                check_int8(found.models[path.own], singles[path.own])
+                made.models[path.own] = own_model(made.models[path.apm], path.own)
+                check_int8(made.models[path.own], singles[path.own])
     return result
 
 
