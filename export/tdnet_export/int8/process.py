@@ -16,6 +16,7 @@ from pathlib import Path
 import msgspec
 import onnx
 
+from tdnet_export.int8.parts import completed, part_until
 from tdnet_export.int8.samples import Sample
 from tdnet_runtime.errors import ExportError
 
@@ -67,6 +68,8 @@ def quantise(
     jobs = []
     for name, seen in samples.items():
         model = models[name]
+        if not seen[0].results:  # what comes after all INT8, labels above all, would run for nothing
+            model = part_until(model, lambda node: not stays_single(node.name))
         onnx.save(model, folder / f"{name}.onnx")
         single = [node.name for node in model.graph.node if stays_single(node.name)]
         jobs.append(Job(name, list(seen), single))
@@ -117,6 +120,7 @@ def _run(folder: Path) -> Iterator[str]:
 def _read(folder: Path, name: str, original: onnx.ModelProto) -> onnx.ModelProto:
     """The result, with the producer's marks and notes of the original."""
     model = onnx.load(folder / f"{name}.int8.onnx")
+    completed(model, original)
     model.ir_version = original.ir_version
     model.producer_name, model.producer_version = original.producer_name, original.producer_version
     model.ClearField("doc_string")

@@ -70,7 +70,7 @@ def fit(
         shown: gives a model the outputs to be measured, where it has none of its own.
     """
     feeds = [load_tensors(sample.inputs) for sample in samples]
-    kept = [load_tensors(sample.results) for sample in samples]
+    kept: Outputs = [load_tensors(sample.results) for sample in samples]
     expected = kept if all(kept) else _run(shown(original), feeds)
 
     def errors(keep: Callable[[str], bool]) -> dict[str, float]:
@@ -118,7 +118,7 @@ def _errors_alone(
     model: onnx.ModelProto,
     original: onnx.ModelProto,
     feed: Mapping[str, npt.NDArray[Any]],
-    expected: Mapping[str, npt.NDArray[Any]],
+    expected: dict[str, npt.NDArray[Any]],
 ) -> dict[str, float]:
     """By group with a node that reads INT8, in order, the largest error of an output with nothing else in INT8.
 

@@ -4,7 +4,7 @@ import numpy as np
 import onnxruntime as ort
 from onnx import TensorProto, helper, numpy_helper
 
-from tdnet_export.int8.parts import part_from
+from tdnet_export.int8.parts import completed, part_from, part_until
 
 FLOAT = TensorProto.FLOAT
 SHAPE = (2,)
@@ -40,3 +40,22 @@ def test_the_part_as_a_model_gives_the_outputs_that_it_makes():
     assert [output.name for output in session.get_outputs()] == ["c"]
     (found,) = session.run(None, {"x": np.float32([1, 2]), "b": np.float32([10, 20])})
     assert found.tolist() == [20, 60]
+
+
+def test_up_to_a_node():
+    """b is read by d, which is left out; c is an output already."""
+    part = part_until(graph(), lambda node: node.name == "c")
+    assert [node.name for node in part.graph.node] == ["a", "b", "c"]
+    assert [value.name for value in part.graph.output] == ["c", "b"]
+    assert [tensor.name for tensor in part.graph.initializer] == ["one"]
+    completed(part, graph())
+    assert list(part.graph.node) == list(graph().graph.node)
+    assert list(part.graph.output) == list(graph().graph.output)
+
+
+def test_up_to_no_node_is_all():
+    part = part_until(graph(), lambda node: False)
+    assert (list(part.graph.node), list(part.graph.output)) == (
+        list(graph().graph.node),
+        list(graph().graph.output),
+    )
