@@ -55,6 +55,9 @@ def run_all(tasks: Sequence[Task], *, jobs: int, stop: Callable[[], bool]) -> It
         TrainingError: one of them failed; the message has its last words.
     """
     environment = {**os.environ, "OMP_NUM_THREADS": str(max(usable_cpus() // jobs, 1))}
+    environment["PYTHONSAFEPATH"] = (
+        "1"  # a folder named like a package, where the command runs, is none of theirs
+    )
     waiting, running = list(tasks), dict[Path, tuple[Task, "subprocess.Popen[bytes]"]]()
     try:
         while (waiting or running) and not stop():
