@@ -102,11 +102,12 @@ def quantised_graphs(
         precision: _judged(precision, results, contract, calibration, max_error=max_error)
         for precision, results in fitted.items()
     }
-    for found in result.values():
+    for graphs_and_report in result.values():
         for path in paths:
             if path.own is not None and path.apm is not None:
-                found.models[path.own] = own_model(found.models[path.apm], path.own)
-                check_int8(found.models[path.own], singles[path.own])
+                cut = own_model(graphs_and_report.models[path.apm], path.own)
+                check_int8(cut, singles[path.own])
+                graphs_and_report.models[path.own] = cut
     return result
 
 
