@@ -109,9 +109,9 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[int], None]],
     calls = iter(range(1, 1 << 30))
 
     def patch(before: Callable[[int], None]) -> None:
-        def patched(self: StreamMemory, path: int, *, cold: bool) -> None:
+        def patched(self: StreamMemory, path: int, **how: bool) -> None:
             before(next(calls))
-            run(self, path, cold=cold)
+            run(self, path, **how)
 
         monkeypatch.setattr(StreamMemory, "run", patched)
 

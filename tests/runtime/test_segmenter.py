@@ -140,7 +140,7 @@ def test_closing_while_a_thread_is_inside_a_stream(
     with Segmenter.open(made_up_bundle, backend="fake") as segmenter, ThreadPoolExecutor(1) as pool:
         stream = segmenter.stream()
 
-        def run(path: int, *, cold: bool) -> None:
+        def run(path: int, **how: bool) -> None:
             inside.set()
             assert leave.wait(timeout=30)
 
@@ -269,7 +269,7 @@ def test_a_signal_handler_that_closes_in_mid_frame_is_refused(
     monkeypatch.setattr(Interrupted, "session", FakeBackend.session)
     with interrupted:
         stream = interrupted.stream()
-        monkeypatch.setattr(stream._memory, "run", lambda path, *, cold: signal.raise_signal(signal.SIGUSR1))
+        monkeypatch.setattr(stream._memory, "run", lambda path, **how: signal.raise_signal(signal.SIGUSR1))
         with pytest.raises(StreamError, match=r"^close\(\) was called while .* is inside this stream"):
             stream.push(frame())
         assert closed_bundles == []

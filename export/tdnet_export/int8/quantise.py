@@ -92,11 +92,12 @@ def quantised_graphs(
         precision: _judged(precision, results, contract, clips, max_error=max_error)
         for precision, results in fitted.items()
     }
-    for made in result.values():
+    for graphs_and_report in result.values():
         for path in paths:
             if path.own is not None and path.apm is not None:
-                made.models[path.own] = own_model(made.models[path.apm], path.own)
-                check_int8(made.models[path.own], singles[path.own])
+                cut = own_model(graphs_and_report.models[path.apm], path.own)
+                check_int8(cut, singles[path.own])
+                graphs_and_report.models[path.own] = cut
     return result
 
 
