@@ -5,6 +5,11 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("kornia", reason="the extra `train` is not installed")
 
+from tdnet_train.config_file import read_settings  # noqa: E402
+from tdnet_train.running.data import open_data  # noqa: E402
+from tdnet_train.running.ranks import joined_ranks  # noqa: E402
+from tdnet_train.running.setup import prepared  # noqa: E402
+
 TIMES = ("step_s", "memory_mib", "seconds")
 
 
@@ -37,3 +42,17 @@ def test_accumulation_goes_on_within_an_epoch(trained, tmp_path):
     whole = trained(tmp_path / "whole", *options)
     trained(tmp_path / "parts", *options, stop_at=2)
     assert curve(trained(tmp_path / "parts", *options)) == curve(whole)
+
+
+def test_all_first_weights_follow_from_the_seed(config):
+    """Those of the auxiliary heads too, whatever was drawn before."""
+    settings = read_settings(config, ["network.name=psp18", "run.seed=3"])
+
+    def weights(drawn):
+        torch.manual_seed(drawn)
+        with joined_ranks("cpu") as ranks:
+            return prepared(settings, open_data(settings), ranks).network.weights()
+
+    one, other = weights(1), weights(2)
+    assert any(name.startswith("auxlayer.") for name in one)
+    assert all(torch.equal(value, other[name]) for name, value in one.items())

@@ -20,6 +20,7 @@ from tdnet_train.networks.teacher import Teacher
 from tdnet_train.running.data import RunData
 from tdnet_train.running.precision import Precision
 from tdnet_train.running.ranks import Ranks
+from tdnet_train.running.seeds import derived_seed
 from tdnet_train.settings import LossSettings, PreprocessingSettings, TrainSettings
 from tdnet_train.starting import Taken, take_start
 
@@ -68,13 +69,15 @@ def prepared(settings: TrainSettings, data: RunData, ranks: Ranks) -> Setup:
         )
     network = fresh_network(spec, seed=run.seed)
     taken = take_start(network, settings.start)
-    clip_network = ClipNetwork(
-        network,
-        auxiliary=settings.network.auxiliary and settings.loss.auxiliary > 0,
-        memory_stride=settings.network.memory_stride,
-        propagation=settings.network.propagation,
-        dropout=settings.network.attention_dropout,
-    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derived_seed(run.seed, "auxiliary"))  # the auxiliary heads are drawn here
+        clip_network = ClipNetwork(
+            network,
+            auxiliary=settings.network.auxiliary and settings.loss.auxiliary > 0,
+            memory_stride=settings.network.memory_stride,
+            propagation=settings.network.propagation,
+            dropout=settings.network.attention_dropout,
+        )
     taken.take_auxiliary(clip_network)
     teacher = None
     if settings.teacher is not None:
