@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -22,7 +22,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from tdnet_export.parity_checks import Verdict, confidence_parity, confusion, spread, tensor_error, where
+from tdnet_export.parity_checks import Verdict, confidence_parity, confusion, tensor_error, where
+from tdnet_export.parity_oracle import Expected, Oracle, Wanted, centred
 from tdnet_export.parity_report import (
     BOUNDS,
     ConfidenceParity,
@@ -32,11 +33,9 @@ from tdnet_export.parity_report import (
     class_parity,
     path_parity,
 )
-from tdnet_models import Network, ReferenceStream
+from tdnet_models import Network
 from tdnet_models.preprocessing import IMAGENET, Preprocessing
-from tdnet_models.reference import labels_of, shares_of
-from tdnet_models.tdnet import TemporalNetwork
-from tdnet_models.variants import KEY_WIDTH
+from tdnet_models.reference import shares_of
 from tdnet_runtime import Result, Segmenter, Stream
 from tdnet_runtime.errors import ParityError
 
@@ -108,7 +107,7 @@ def prove_parity(
         ParityError: at the first frame with a tensor out of bounds; frame and tensor are named. Or after
             the last one, where all frames together are out of bounds.
     """
-    oracle = _Oracle(network, memory_stride, preprocessing, threshold)
+    oracle = Oracle(network, memory_stride, preprocessing, threshold)
     with ExitStack() as stack:
         sides, own_sides = [], []
         for case in cases:
@@ -147,79 +146,6 @@ def verdict_of(precision: str, bounds: ParityBounds, *, attention: bool = True) 
     return Verdict(bounds, diverged, "PyTorch", _ADVICES.get(precision, _ADVICE))
 
 
-@dataclass(frozen=True, slots=True)
-class _Wanted:
-    """A tensor of the oracle's, and its standard deviation: asked for once, whatever is compared with it."""
-
-    values: npt.NDArray[np.float32]
-    spread: float
-
-    @classmethod
-    def of(cls, values: npt.NDArray[np.float32]) -> _Wanted:
-        return cls(values, spread(values))
-
-
-@dataclass(frozen=True, slots=True)
-class _Expected:
-    """All that a frame must give: inner tensors by name, logits [K, H, W], labels uint8 [H, W]."""
-
-    tensors: dict[str, _Wanted]
-    logits: _Wanted
-    labels: npt.NDArray[np.uint8]
-
-
-class _Oracle:
-    """The reference stream, and what it says of each frame under the names of the graphs' tensors.
-
-    Attributes:
-        labels: how many different ones there are.
-    """
-
-    def __init__(
-        self, network: Network, memory_stride: int, preprocessing: Preprocessing, threshold: float | None
-    ) -> None:
-        # Channels last: PyTorch's convolutions on a CPU then do not turn each tensor there and back.
-        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # of which its stubs know nothing
-        self._stream = ReferenceStream(network, memory_stride=memory_stride, preprocessing=preprocessing)
-        self._threshold = threshold
-        self._slots: dict[str, _Wanted] = {}  # what the memory must hold
-        self.labels = network.spec.classes if threshold is None else 2
-
-    def push(self, frame: Frame) -> _Expected:
-        """The next frame; the tensors are valid until the one after it."""
-        logits = self._stream.push(frame)
-        return self._expected(logits, self._inner())
-
-    def alone(self, expected: _Expected) -> _Expected:
-        """What a frame that was `expected` last must give where it goes without attention: that of a cold one (spec §3)."""
-        trace, network = self._stream.trace, self._stream.network
-        assert trace is not None  # there are graphs for it
-        assert isinstance(network, TemporalNetwork)
-        inner = {name: wanted for name, wanted in expected.tensors.items() if name != "recomposed"}
-        if trace.cold:
-            return replace(expected, tensors=inner)
-        with torch.inference_mode():
-            return self._expected(network.classify(trace.path, trace.features.value)[0], inner)
-
-    def _expected(self, logits: torch.Tensor, inner: dict[str, _Wanted]) -> _Expected:
-        logits = logits.contiguous()
-        labels: npt.NDArray[np.uint8] = labels_of(logits, self._threshold).numpy()
-        return _Expected(inner, _Wanted.of(logits.numpy()), labels)
-
-    def _inner(self) -> dict[str, _Wanted]:
-        """Q, V, the memory and V'; none of a network without memory."""
-        trace = self._stream.trace
-        if trace is None:
-            return {}
-        root = KEY_WIDTH**0.5  # the graphs' queries carry the attention's 1/√d_k
-        entry = trace.features.entry
-        for leaf, tensor in (("q", entry.q / root), ("k", entry.k), ("v", entry.v)):
-            self._slots[f"slot{trace.path}_{leaf}"] = _wanted(tensor)
-        inner = {"query": _wanted(trace.features.query / root), "value": _wanted(trace.features.value)}
-        inner |= {name: self._slots[name] for name in sorted(self._slots)}
-        return inner | {"recomposed": _Wanted.of(_centred(trace.recomposed.contiguous().numpy()))}
-
-
 class _Side:
     """One stream of a case in step with the oracle."""
 
@@ -243,7 +169,7 @@ class _Side:
         self._confusion = np.zeros((labels, labels), dtype=np.int64)  # pixels [expected class, found class]
         self._frames: list[FrameParity] = []
 
-    def push(self, frame: Frame, expected: _Expected) -> None:
+    def push(self, frame: Frame, expected: Expected) -> None:
         """Give it the next frame and compare all that it makes of it; raises ParityError."""
         result = self._stream.push(frame, attention=self._attention)
         errors = {
@@ -280,7 +206,7 @@ class _Side:
             classes=class_parity(self._confusion),
         )
 
-    def _confidence(self, result: Result, expected: _Expected, error: float) -> ConfidenceParity | None:
+    def _confidence(self, result: Result, expected: Expected, error: float) -> ConfidenceParity | None:
         """Against PyTorch's share of the label that the graphs gave."""
         if result.confidence is None:
             return None
@@ -289,7 +215,7 @@ class _Side:
         off = error * expected.logits.spread
         return confidence_parity(result.confidence, shares, logits_off=off, rounding=0.75 / 255)
 
-    def _error(self, name: str, wanted: _Wanted, result: Result) -> float:
+    def _error(self, name: str, wanted: Wanted, result: Result) -> float:
         found = self._stream.tensor(name)
         if found.size != wanted.values.size:
             raise ParityError(
@@ -297,18 +223,4 @@ class _Side:
                 f"PyTorch has {list(wanted.values.shape)}. {_ADVICE}"
             )
         values = found.reshape(wanted.values.shape)
-        return tensor_error(
-            _centred(values) if name == "recomposed" else values, wanted.values, wanted.spread
-        )
-
-
-def _wanted(tensor: torch.Tensor) -> _Wanted:
-    return _Wanted.of(tensor.contiguous().numpy())
-
-
-def _centred(maps: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Maps [1, V, h, w] without each channel's mean; see the module."""
-    with np.errstate(invalid="ignore", over="ignore"):  # told by the error
-        means = maps.mean((2, 3), keepdims=True, dtype=np.float64)
-        centred: npt.NDArray[np.float32] = maps - means.astype(np.float32)
-    return centred
+        return tensor_error(centred(values) if name == "recomposed" else values, wanted.values, wanted.spread)

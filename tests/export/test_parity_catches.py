@@ -11,7 +11,7 @@ import tempfile
 import numpy as np
 import pytest
 
-from tdnet_export import apm_graph, features, graphs, identities, ops, parity, psp_graph, trunk_graph
+from tdnet_export import apm_graph, features, graphs, identities, ops, parity_oracle, psp_graph, trunk_graph
 from tdnet_export.options import ExportOptions
 from tdnet_export.pipeline import bundle_from_checkpoint
 from tdnet_export.weights import Weights
@@ -220,7 +220,7 @@ def oracle_of_another_stride(patch):
     def another(network, *, memory_stride, preprocessing):
         return ReferenceStream(network, memory_stride=memory_stride + 1, preprocessing=preprocessing)
 
-    patch.setattr(parity, "ReferenceStream", another)
+    patch.setattr(parity_oracle, "ReferenceStream", another)
 
 
 def query_scale_dropped(patch):
