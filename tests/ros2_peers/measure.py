@@ -1,12 +1,13 @@
 """Loss and latency of a robot's camera through the product and back, against nodes that are not ours.
 
     python tests/ros2_peers/measure.py kilted|jazzy|pyzeros [--frames 1800] [--size 480x640] [--plan X.plan]
+    python tests/ros2_peers/measure.py --rows RESULTS.jsonl     # of runs with a plan, as a table's rows
 
 The peers are those of tests/ros2_peers (its make_venv.sh, and TDNET_PEER_KILTED and so on). The peer stamps a frame right
 before it publishes it, and takes the time when the mask of that stamp has come back to it. Without a plan labels are the
 red channel's upper bits, so that what is measured is the transport: conversion to RGB, two hops, PNG. With one it is
-`tdnet-run`, and no result may be older than two frame times and one inference: how many are is counted, by the median and by
-the longest inference of the run. Writes one line of JSON.
+`tdnet-run`, and no result may be older than two frame times and one inference: how many are is counted, by the median
+and by the longest inference of the run. Writes one line of JSON.
 """
 
 from __future__ import annotations
@@ -78,18 +79,43 @@ def product_summary(run: dict[str, Any], rate: float, seen: dict[str, Any]) -> d
     return document
 
 
+def row(document: dict[str, Any]) -> str:
+    """One run with a plan, as docs/ros2.md has it."""
+    source, packed = document["source"], document["mask/compressed"]
+    inference, latency = source["inference_ms"], packed["latency_ms"]
+    older = [source[f"older_than_2_frames_and_{name}"] for name in ("p50", "max")]
+    dropped = ", ".join(f"{count} {why}" for why, count in source["dropped"].items()) or "none"
+    cells = (
+        f"{document['peer']}, {document['reliability']}",
+        f"{source['received'] - source['warm_up']} of {document['sent']}",
+        dropped,
+        f"{inference['p50']:.0f}, {inference['max']:.0f}",
+        f"{packed['came']} of {source['results']}",
+        f"{latency['p50']:.0f}, {latency['p99']:.0f}, {latency['max']:.0f}",
+        ", ".join(f"{each['mask/compressed']} (> {each['bound_ms']:.0f} ms)" for each in older),
+        f"{document['load'][0]} to {document['load'][1]}",
+    )
+    return f"| {' | '.join(cells)} |\n"
+
+
 def main() -> None:
     """See the module."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("peer", choices=("kilted", "jazzy", "pyzeros"))
+    parser.add_argument("peer", nargs="?", choices=("kilted", "jazzy", "pyzeros"))
     parser.add_argument("--frames", type=int, default=1800)
     parser.add_argument("--rate", type=float, default=30)
     parser.add_argument("--size", default="480x640")
     parser.add_argument("--reliability", default="best_effort")
     parser.add_argument("--plan")
+    parser.add_argument("--rows", type=Path)
     options = parser.parse_args()
+    if options.rows:
+        sys.stdout.writelines(row(json.loads(line)) for line in options.rows.read_text().splitlines())
+        return
+    if options.peer is None:
+        parser.error("name a peer")
     zenoh = options.peer == "pyzeros"
     router = f"tcp/127.0.0.1:{PORT}"
     graph = f"domain={DOMAIN}&" + (f"rmw=zenoh&router={router}" if zenoh else "rmw=dds")
@@ -135,7 +161,7 @@ def main() -> None:
         ran = json.loads(report.read_text()) if options.plan else {}
     seen = json.loads(peer.stdout.splitlines()[-1])
     document: dict[str, Any] = {
-        **vars(options),
+        **{key: value for key, value in vars(options).items() if key != "rows"},
         "plan": Path(options.plan).name if options.plan else None,
         "date": time.strftime("%Y-%m-%d", time.gmtime()),
         "package": f"eclipse-zenoh {version('eclipse-zenoh')}"

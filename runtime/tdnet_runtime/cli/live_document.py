@@ -120,13 +120,13 @@ def _sources(run: LiveRun) -> Table:
         "source",
         "results",
         "a second",
-        "age p50 p95 p99 ms",
+        "age ms\np50 p95 p99",
         "late",
         "dropped",
         "restarts",
         "state",
     ):
-        table.add_column(name, overflow="fold")
+        table.add_column(name, overflow="fold", no_wrap=name.startswith("age"))
     for name, source in run.health.sources.items():
         table.add_row(name, *_source_words(source, run.health.uptime_s))
     return table

@@ -36,7 +36,7 @@ class Reader:
     Attributes:
         state: `opening`, `running`, `stalled`, `waiting` (to open it again), `ended`, `failed` or `given_up`.
         since_ns: when it came into that state.
-        restarts: how often it was opened again.
+        restarts: how often it was opened again; attempts that failed do not count.
         error: what it ended or last died of, in words; empty where it has not.
         final_error: what it failed with or was given up for.
         last_frame_ns: when the last frame came, or it was opened; None while there is no open source.
@@ -71,7 +71,7 @@ class Reader:
         self._lock = threading.RLock()
         self._source: FrameSource | None = None
         self._opened_ns: int | None = None
-        self._stalled = False
+        self._stalled = self._begun = False
         self._enter("opening")
         self.thread = threading.Thread(target=self._run, name=f"source {name}", daemon=True)
 
@@ -146,7 +146,6 @@ class Reader:
             if self._stopping.wait(pause_s):
                 self._enter("ended")
                 return
-            self.restarts += 1
 
     def _give_up(self, state: str, why: str) -> None:
         self.error = why
@@ -181,10 +180,15 @@ class Reader:
             self._source = source
         self.live, self.description = source.live, source.description
         self._opened_ns = self.last_frame_ns = self._clock()
-        self._lane.begin(live=source.live, cold="restart" if self.restarts else "start")
+        self._lane.begin(live=source.live, cold="restart" if self._begun else "start")
         self._enter("running")
-        if self.restarts:
-            self._events.tell("source_restarted", self.name, f"opened again; {self.restarts} times so far")
+        if self._begun:
+            self.restarts += 1
+            times = "once" if self.restarts == 1 else f"{self.restarts} times"
+            self._events.tell("source_restarted", self.name, f"opened again, {times} so far")
+        elif self.error:
+            self._events.tell("source_restarted", self.name, "opened; it was absent at the start")
+        self._begun = True
         if self._stopping.is_set():
             source.stop()
 

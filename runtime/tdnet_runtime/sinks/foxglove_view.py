@@ -41,6 +41,9 @@ class FoxgloveSink(Closeable, ForkBound):
         url: `foxglove://` or `foxglove://127.0.0.1:8765`; `topic` is `/segmentation` if not given.
         network: whose labels they are.
 
+    Attributes:
+        port: that it listens at; a free one where the URL says 0.
+
     Raises:
         MediaError: the port is in use.
         OptionError: an address that cannot be meant.
@@ -53,8 +56,6 @@ class FoxgloveSink(Closeable, ForkBound):
         if match is None or int(match["port"] or 0) > 65535:
             raise OptionError(f"--output {url.text!r}: expected foxglove://HOST:PORT, or foxglove://")
         host, port = match["host"] or "127.0.0.1", int(match["port"] or 8765)
-        self._address = host, port
-        self.name = f"Foxglove server at {host}:{port}"
         self._base = url.params.get("topic", "/segmentation")
         self._colors = color_table([color for _, color in network.classes])
         self._classes = [
@@ -73,6 +74,9 @@ class FoxgloveSink(Closeable, ForkBound):
                 f"serving to Foxglove at {host}:{port}: {error}; is the port in use? Name another: "
                 f"foxglove://{host}:{port + 1}"
             ) from error
+        self.port = self._server.port
+        self._address = host, self.port
+        self.name = f"Foxglove server at {host}:{self.port}"
         self._open = True
 
     def write(self, result: LiveResult) -> None:

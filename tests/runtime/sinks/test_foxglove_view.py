@@ -3,6 +3,7 @@
 import json
 import socket
 import struct
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -54,7 +55,10 @@ def test_the_default_address(network, monkeypatch):
     from tdnet_runtime.sinks import foxglove_view
 
     opened = {}
-    monkeypatch.setattr(foxglove_view.foxglove, "start_server", lambda **options: opened.update(options))
+    server = SimpleNamespace(port=8765, stop=lambda: None)
+    monkeypatch.setattr(
+        foxglove_view.foxglove, "start_server", lambda **options: opened.update(options) or server
+    )
     open_sink("foxglove://", network)
     assert (opened["host"], opened["port"]) == ("127.0.0.1", 8765)
 

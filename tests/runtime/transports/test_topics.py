@@ -384,3 +384,68 @@ def test_another_process_labels_a_cameras_frames(graph: str, robot: Node, camera
         summary = json.loads(end(child).splitlines()[-1])
     assert summary["sizes"] == [[24, 32, 3]]
     assert summary["frames"] >= 4
+
+
+KILLED_SINK = """
+import os, sys, time
+import numpy as np, types
+from tdnet_runtime.media.frames import SourceFrame
+from tdnet_runtime.sinks.registry import open_sink
+from tdnet_runtime.sinks.sink import SinkNetwork
+labels = np.full((24, 32), int(sys.argv[2]), np.uint8)
+frame = SourceFrame(image=np.zeros((24, 32, 3), np.uint8), name="0", stamp_ns=int(sys.argv[2]), frame_id="f")
+result = types.SimpleNamespace(source="", frame=frame, labels=labels, confidence=None, stamp_ns=int(sys.argv[2]))
+with open_sink(sys.argv[1], SinkNetwork(name="n", digest="d", classes=[("road", (9, 8, 7))])) as sink:
+    while True:
+        sink.write(result)
+        time.sleep(0.02)
+"""
+
+
+@pytest.mark.usefixtures("child_path")
+def test_a_publisher_that_is_killed_and_another_one_in_its_place(graph: str, robot: Node) -> None:
+    """Every mask that is read is whole; two at once are both heard, each whole and told apart by its stamp."""
+    reader = robot.reader("/seg/mask", IMAGE)
+    url = f"ros2:///seg?{graph}"
+
+    def heard(stamps: set[int]) -> None:
+        seen: set[int] = set()
+        deadline = time.monotonic() + 2 * WAIT_S
+        while not stamps <= seen:
+            assert time.monotonic() < deadline
+            if (arrival := reader.read(0.1)) is not None:
+                mask = RawImage.from_cdr(arrival.data)
+                assert set(mask.data.tolist()) == {mask.stamp_ns}
+                seen.add(mask.stamp_ns)
+
+    with contextlib.ExitStack() as stack:
+        first, second = (start("-c", KILLED_SINK, url, number) for number in (1, 2))
+        for process in (first, second):
+            stack.callback(process.communicate)
+            stack.callback(process.kill)
+        heard({1, 2})
+        first.kill()
+        first.wait()
+        while reader.read(0.2) is not None and reader.read(0) is not None:
+            pass
+        heard({2})
+        third = start("-c", KILLED_SINK, url, 3)
+        stack.callback(third.communicate)
+        stack.callback(third.kill)
+        heard({2, 3})
+
+
+def test_a_reader_that_comes_and_goes(graph: str) -> None:
+    """Results are published whether somebody reads or not; who comes back is told of the classes again."""
+    with open_sink(f"ros2:///seg?{graph}", NETWORK) as sink:
+        for _ in range(2):
+            sink.write(result(0))
+            with node_of(graph) as reader_node:
+                masks = reader_node.reader("/seg/mask/compressed", COMPRESSED_IMAGE)
+                deadline = time.monotonic() + WAIT_S
+                while masks.read(0.05) is None:
+                    assert time.monotonic() < deadline
+                    sink.write(result(1))
+                info = reader_node.reader("/seg/label_info", LABEL_INFO, latched=True)
+                assert len(LabelInfo.from_cdr(read(info).data).classes) == 3
+        sink.write(result(2))
