@@ -46,7 +46,9 @@ def test_a_recorded_run_is_its_configurations(name):
         pytest.skip("not run yet: make zoo DATA=...")
     found, asked = read_settings(recorded), read_settings(RUNS / f"{name}.toml")
     assert len(found.loss.class_weights) == 11
-    assert replace(found, loss=replace(found.loss, class_weights="balanced")) == asked
+    if asked.loss.class_weights == "balanced":
+        found = replace(found, loss=replace(found.loss, class_weights="balanced"))
+    assert found == asked
     assert '"validation"' in (RUNS / name / "journal.jsonl").read_text()
 
 
