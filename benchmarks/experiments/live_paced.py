@@ -45,9 +45,9 @@ class Camera:
             self.ending.wait(max(began + index / self.hz - time.monotonic(), 0))
             if self.ending.is_set():
                 return
-            image, stamp_ns = self.images[index % IMAGES], round(index * 1e9 / self.hz)
+            stamp_ns = round(index * 1e9 / self.hz)
             yield SourceFrame(
-                image=image,
+                image=self.images[index % IMAGES],
                 name=str(index),
                 stamp_ns=stamp_ns,
                 arrival_ns=time.monotonic_ns() if self.live else None,
@@ -68,6 +68,10 @@ def watch(segmenter: Segmenter, camera: Camera) -> dict[str, object]:
             dropped += result.dropped
         source = live.health().sources["camera"]
     shares = (50, 95, 99, 100)
+    inference_ms, age_ms = (
+        dict(zip(map(str, shares), np.percentile(each, shares).round(2).tolist(), strict=True))
+        for each in (inferences_ms, ages_ms)
+    )
     return {
         "policy": source.policy,
         "frames": camera.count,
@@ -75,16 +79,14 @@ def watch(segmenter: Segmenter, camera: Camera) -> dict[str, object]:
         "dropped": dropped,
         "in_order": names == sorted(names),
         "fps": round(len(names) / (time.monotonic() - began), 2),
-        "inference_ms": dict(
-            zip(map(str, shares), np.percentile(inferences_ms, shares).round(2).tolist(), strict=True)
-        ),
-        "age_ms": dict(zip(map(str, shares), np.percentile(ages_ms, shares).round(2).tolist(), strict=True)),
+        "inference_ms": inference_ms,
+        "age_ms": age_ms,
         "older_than_1.5_frame_times_and_their_inference": sum(ms > 0 for ms in over_ms),
         "by_at_most_ms": round(max(0.0, *over_ms), 2),
     }
 
 
-def main(plan: str, seconds: float, hz: float | None) -> dict[str, object]:
+def main(plan: str, seconds: float = 300.0, hz: float | None = None) -> dict[str, object]:
     """Both; gives the document."""
     with Segmenter.open(plan, backend="onnxruntime") as segmenter:
         size = segmenter.manifest.input
@@ -111,10 +113,7 @@ def main(plan: str, seconds: float, hz: float | None) -> dict[str, object]:
 if __name__ == "__main__":
     if not 3 <= len(sys.argv) <= 5:
         sys.exit("usage: python benchmarks/experiments/live_paced.py X.plan OUT.json [SECONDS [HZ]]")
-    given = sys.argv[3:]
-    document = main(
-        sys.argv[1], float(given[0]) if given else 300.0, float(given[1]) if len(given) > 1 else None
-    )
+    document = main(sys.argv[1], *map(float, sys.argv[3:]))
     Path(sys.argv[2]).write_text(json.dumps(document, indent=1) + "\n")
     sys.stdout.write(json.dumps(document, indent=1) + "\n")
     live, log = document["live"], document["log"]

@@ -156,9 +156,9 @@ class Lane:
     # The worker's side, under its lock
 
     def take(self) -> Waiting:
-        """The next frame; there is one."""
+        """The next frame; there is one. A reader that waits is woken when half of the queue is free, not for each."""
         item = self._queue.popleft()
-        if self.blocked:
+        if self.blocked and len(self._queue) <= self._policy.depth // 2:
             self._room.notify()
         return item
 

@@ -72,6 +72,19 @@ def test_every_waits_for_room_and_loses_none(lane_of):
     assert not +lane.dropped
 
 
+@pytest.mark.parametrize(("depth", "rests"), [(1, 1), (2, 1), (4, 2), (5, 3)])
+def test_a_reader_that_waits_rests_until_half_of_the_queue_is_free(lane_of, depth, rests):
+    lane = lane_of(every(depth=depth), live=False)
+    woken = []
+    lane._room.notify = lambda: woken.append(len(lane))
+    offer(lane, *range(depth))
+    lane.blocked = True
+    for _ in range(rests):
+        assert not woken
+        lane.take()
+    assert woken == [depth - rests]
+
+
 def test_a_reader_that_waits_is_let_go(lane_of):
     lane = lane_of(every(depth=1), live=False)
     given = []
