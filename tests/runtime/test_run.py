@@ -93,7 +93,7 @@ def network(monkeypatch):
     class Network(FakeSegmenter):
         pass
 
-    monkeypatch.setattr("tdnet_runtime.cli.run.Segmenter", Network)
+    monkeypatch.setattr("tdnet_runtime.cli.engine.Segmenter", Network)
     return Network
 
 
