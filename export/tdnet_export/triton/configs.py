@@ -7,16 +7,13 @@ frames of several sequences together, or without batches needs an instance, with
 
 from __future__ import annotations
 
-import json
-
-import msgspec
-
 from tdnet_export.triton.config_text import Config, Word
 from tdnet_export.triton.joined_graph import FRAME, FRAME_INDEX, state_names
 from tdnet_runtime.bundle import Bundle
 from tdnet_runtime.manifest import CONFIDENCE, IMAGE, LABELS, Manifest, TensorSpec
 from tdnet_runtime.manifest_parts import LOGITS
-from tdnet_runtime.serving.parameters import BACKEND, DIGEST, MANIFEST, PRECISION, THREADS
+from tdnet_runtime.member_names import MANIFEST_NAME
+from tdnet_runtime.serving.parameters import BACKEND, MANIFEST, PRECISION, THREADS
 from tdnet_runtime.serving.python_model import READY
 
 __all__ = ["graph_config", "python_config"]
@@ -120,8 +117,7 @@ def _tensor(name: str, dtype: str, shape: tuple[int, ...]) -> Config:
 
 
 def _parameters(bundle: Bundle) -> list[Config]:
-    manifest = json.dumps(msgspec.to_builtins(bundle.manifest), separators=(",", ":"))
-    return [_parameter(MANIFEST, manifest), _parameter(DIGEST, bundle.digest)]
+    return [_parameter(MANIFEST, bundle.read(MANIFEST_NAME).decode())]
 
 
 def _parameter(key: str, value: str) -> Config:

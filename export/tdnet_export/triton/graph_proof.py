@@ -47,7 +47,7 @@ def prove_graph(
         How many frames were compared.
 
     Raises:
-        ParityError: a label, its confidence or a frame's number differs.
+        ParityError: a label, its confidence, a logit or a frame's number differs.
         BackendError: ONNX Runtime refuses the graph.
     """
     manifest = bundle.manifest
@@ -77,6 +77,8 @@ def _prove(loop: StateLoop, segmenter: Segmenter, on_frame: Callable[[int, int],
                 expected: dict[str, npt.NDArray[Any]] = {LABELS: result.labels[None]}
                 if result.confidence is not None:
                     expected[CONFIDENCE] = result.confidence[None]
+                if result.logits is not None:
+                    expected["logits"] = result.logits[None]
                 if FRAME_INDEX in found:
                     expected[FRAME_INDEX] = np.array([counted(index, paths=paths)], dtype=np.int32)
                 _compare(found, expected, index)

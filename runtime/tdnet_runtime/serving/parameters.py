@@ -8,12 +8,10 @@ from typing import Any
 from tdnet_runtime.errors import BackendError
 from tdnet_runtime.manifest import Manifest, decode_manifest
 
-__all__ = ["BACKEND", "BUNDLE", "DIGEST", "MANIFEST", "PRECISION", "THREADS", "manifest_in", "parameter"]
+__all__ = ["BACKEND", "BUNDLE", "MANIFEST", "PRECISION", "THREADS", "manifest_in", "parameter"]
 
 MANIFEST = "tdnet_manifest"
-"""The bundle's `manifest.json`, from which clients know classes, colours and sizes."""
-DIGEST = "tdnet_digest"
-"""`Bundle.digest` of it."""
+"""The bundle's `manifest.json` as it is, from which clients know classes, colours and sizes, and `Bundle.digest`."""
 BACKEND = "tdnet_backend"
 PRECISION = "tdnet_precision"
 THREADS = "tdnet_threads"
@@ -26,7 +24,7 @@ def parameter(config: Mapping[str, Any], name: str, default: str = "auto") -> st
     """The value of a parameter in a configuration as the server gives it in JSON; `default` where it has none."""
     found = config.get("parameters", {}).get(name, {})
     value = found.get("string_value", "") if isinstance(found, dict) else ""
-    return str(value).strip() or default
+    return str(value) or default
 
 
 def manifest_in(config: Mapping[str, Any]) -> Manifest:

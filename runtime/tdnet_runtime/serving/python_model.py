@@ -44,14 +44,17 @@ class TritonPythonModel:
             TdnetError: the bundle cannot be opened or is another than the configuration's, or the configuration cannot be
                 meant. The server shows the message.
         """
-        self._backend_utils = _backend_utils()
+        import triton_python_backend_utils  # there is no such package: only the server's process has it
+
+        self._backend_utils = triton_python_backend_utils
+        self._understood = False
         config = json.loads(args["model_config"])
         most, idle_s = _limits(config)
         bundle = Path(args["model_repository"]) / args["model_version"] / BUNDLE
-        precision, threads = parameter(config, PRECISION), parameter(config, THREADS)
+        precision, threads = (parameter(config, name).strip() for name in (PRECISION, THREADS))
         self._segmenter = Segmenter.open(
             bundle,
-            backend=parameter(config, BACKEND),
+            backend=parameter(config, BACKEND).strip(),
             precision=None if precision == "auto" else precision,
             threads=None if threads == "auto" else _number(threads),
         )
@@ -82,7 +85,7 @@ class TritonPythonModel:
         try:
             result = self._sequences.push(
                 request.correlation_id(),
-                None if tensor is None else _frame_in(tensor.as_numpy()),
+                None if tensor is None else self._frame_in(tensor),
                 start=bool(flags & _START),
                 end=bool(flags & _END),
             )
@@ -92,6 +95,29 @@ class TritonPythonModel:
         return utils.InferenceResponse(
             output_tensors=[utils.Tensor(name, values) for name, values in tensors.items()]
         )
+
+    def _frame_in(self, tensor: Any) -> npt.NDArray[Any]:
+        """The frame of a request's `image`, [1, H, W, 3] → [H, W, 3]; its stream looks at the rest.
+
+        Raises:
+            FrameError: another shape.
+            BackendError: the server hands over nothing in it.
+        """
+        values: npt.NDArray[Any] = tensor.as_numpy()
+        if values.ndim != 4 or values.shape[0] != 1:
+            raise FrameError(
+                f"a request's image has the shape {list(values.shape)}; expected [1, H, W, 3], uint8, RGB"
+            )
+        if not self._understood:
+            # Seen with 2.51 and NumPy 2: the right shape, all zero, without a word. DLPack has the bytes in either case.
+            if not np.array_equal(np.from_dlpack(tensor), values):
+                raise BackendError(
+                    f"this server's Python backend does not understand NumPy {np.__version__}: arrays come out empty; "
+                    "install another NumPy in its environment, such as: pip install 'numpy<2'"
+                )
+            self._understood = bool(values.any())
+        frame: npt.NDArray[Any] = values[0]
+        return frame
 
     def _tensors(self, result: Result) -> dict[str, npt.NDArray[Any]]:
         tensors: dict[str, npt.NDArray[Any]] = {
@@ -103,24 +129,6 @@ class TritonPythonModel:
         if result.logits is not None:
             tensors["logits"] = result.logits[None]
         return tensors
-
-
-def _backend_utils() -> Any:
-    """The server's own module, which hands arrays over as they are.
-
-    Raises:
-        BackendError: it hands over empty ones.
-    """
-    import triton_python_backend_utils as utils  # there is no such package: only the server's process has it
-
-    sample = np.arange(3, dtype=np.uint8)
-    if not np.array_equal(utils.Tensor("sample", sample).as_numpy(), sample):
-        # Seen with 2.51 and NumPy 2: no error, and every tensor has no bytes.
-        raise BackendError(
-            f"this server's Python backend does not understand NumPy {np.__version__}: arrays come out empty; install "
-            "another NumPy in its environment, such as: pip install 'numpy<2'"
-        )
-    return utils
 
 
 def _limits(config: Mapping[str, Any]) -> tuple[int, float]:
@@ -150,13 +158,3 @@ def _require_same(opened: Manifest, stated: Manifest, bundle: Path) -> None:
             f"config.pbtxt is of another bundle ({', '.join(other)} differ); write the model anew with tdnet-export "
             f"--triton: {str(bundle)!r}"
         )
-
-
-def _frame_in(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """The frame of a request's `image`, [1, H, W, 3] → [H, W, 3]; its stream looks at the rest."""
-    if values.ndim != 4 or values.shape[0] != 1:
-        raise FrameError(
-            f"a request's image has the shape {list(values.shape)}; expected [1, H, W, 3], uint8, RGB"
-        )
-    frame: npt.NDArray[Any] = values[0]
-    return frame

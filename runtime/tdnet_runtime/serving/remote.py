@@ -8,6 +8,7 @@ memory is here.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import secrets
 import weakref
 from collections.abc import Mapping
@@ -26,7 +27,7 @@ from tdnet_runtime.preprocess import Resizer, check_frame, check_out
 from tdnet_runtime.serving.address import TritonAddress
 from tdnet_runtime.serving.frame_count import counted
 from tdnet_runtime.serving.http_model import HttpModel, ServerRefusedError, Tensors
-from tdnet_runtime.serving.parameters import DIGEST, PRECISION, manifest_in, parameter
+from tdnet_runtime.serving.parameters import MANIFEST, PRECISION, manifest_in, parameter
 from tdnet_runtime.stream import Result
 from tdnet_runtime.turn import TakesTurns, in_turn
 
@@ -77,7 +78,7 @@ class RemoteSegmenter(Closeable, ForkBound):
         finally:
             model.close()
         self.manifest = manifest_in(config)
-        self.bundle = RemoteBundle(address, parameter(config, DIGEST, "unknown"))
+        self.bundle = RemoteBundle(address, hashlib.sha256(parameter(config, MANIFEST).encode()).hexdigest())
         self.backend = RemoteBackend(
             name="triton",
             description=f"{server} at {self._address.server}, model {self._address.model} ({config.get('backend', '?')})",
@@ -201,7 +202,7 @@ class RemoteStream(Closeable, TakesTurns):
             cold=is_cold(index, self._manifest.state.cold_frames),
             frame_index=index,
             stamp_ns=stamp_ns,
-            logits=None if logits is None else logits[0].astype(np.float32),
+            logits=None if logits is None else logits[0],
             confidence=confidence,
         )
 

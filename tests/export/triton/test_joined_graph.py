@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from tests.export.triton.conftest import Repository
 
-from tdnet_export.triton import TritonOptions, graph_proof, write_models
+from tdnet_export.triton import graph_proof
 from tdnet_export.triton.configs import graph_config
 from tdnet_export.triton.joined_graph import joined_graph
 from tdnet_export.triton.state_loop import StateLoop
@@ -156,37 +156,37 @@ def test_the_count_goes_round_without_a_cold_frame(tiny_bundle: Bundles) -> None
     assert told[4:10] == [WRAP, WRAP + 1, WRAP + 2, WRAP + 3, 4, 5]
 
 
-@pytest.fixture(scope="module")
-def half_bundle(tiny_checkpoint: Bundles, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """With FP16 graphs alone, and confidence."""
-    from tdnet_export.options import ExportOptions
-    from tdnet_export.pipeline import bundle_from_checkpoint
-
-    path = tmp_path_factory.mktemp("half") / "x.plan"
-    bundle_from_checkpoint(
-        ExportOptions(checkpoint=tiny_checkpoint("td2-fa18"), out=path, precisions=("fp16",), confidence=True)
+def test_fp16_is_proven_rounded(command, tiny_checkpoint: Bundles, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    """At the export, and with all that a bundle may give."""
+    given = (
+        "--confidence",
+        "--logits",
+        "--precision",
+        "fp16",
+        "--triton",
+        "m",
+        "--triton-backend",
+        "onnxruntime",
     )
-    return path
-
-
-def test_fp16_is_proven_rounded(half_bundle: Path, tmp_path: Path) -> None:
-    options = TritonOptions(folder=tmp_path / "m", backends=("onnxruntime",))
-    summary = write_models(half_bundle, options)
-    assert [(model.precision, model.proven_frames) for model in summary.models] == [("fp16", 10)]
+    done = command(
+        "tdnet-export", "--ckpt", tiny_checkpoint("td2-fa18"), "--out", "x.plan", *given, cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    told = " ".join(done.stdout.split())
+    assert "one graph in FP16: every label as the bundle's over 10 frames and two starts" in told
+    assert "rounded to FP16 on both sides" in told
     text = (tmp_path / "m/x-onnx/config.pbtxt").read_text()
-    assert text.count("TYPE_FP16") == 2 * 4
+    assert text.count("data_type: TYPE_FP16") == 2 * 4  # the states, twice
     assert 'name: "confidence"' in text
+    assert 'name: "logits"' in text
 
 
-def test_tensorrt_takes_the_graph(half_bundle: Path) -> None:
+def test_tensorrt_takes_the_graph(tiny_bundle: Bundles) -> None:
     """Its RTX product does, whose builder needs no GPU: conditionals, the counter, UINT8 outside of the branches."""
     pytest.importorskip("tensorrt_rtx")
+    pytest.importorskip("polygraphy")
     from tdnet_export.engines import build_engines
 
-    with Bundle.open(half_bundle) as bundle:
-        graphs = {graph.name: bundle.read(graph.members["fp16"]) for graph in bundle.manifest.graphs}
-        joined = joined_graph(bundle.manifest, graphs, precision="fp16")
-    spec, members = build_engines({"joined": joined}, backend="tensorrt-rtx", precision="fp16")
-    engine = spec.graphs["joined"]
-    assert engine.half_share > 0.9
-    assert len(members[engine.engine]) > 1000
+    graph = model_of(tiny_bundle("td2-fa18"))
+    spec, members = build_engines({"joined": graph}, backend="tensorrt-rtx", precision="fp32")
+    assert len(members[spec.graphs["joined"].engine]) > 1000

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from tdnet_runtime.bundle import Bundle
-from tdnet_runtime.serving.parameters import BACKEND, BUNDLE, DIGEST, MANIFEST
+from tdnet_runtime.serving.parameters import BACKEND, BUNDLE, MANIFEST
 from tdnet_runtime.serving.python_model import TritonPythonModel
 
 TYPES = {"uint8": "UINT8", "int32": "INT32", "float32": "FP32"}
@@ -31,6 +31,12 @@ class Tensor:
 
     def as_numpy(self) -> np.ndarray:
         return self._values
+
+    def __dlpack__(self, **options: object) -> object:
+        return self._values.copy().__dlpack__(**options)
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return 1, 0  # the CPU
 
 
 class Request:
@@ -65,8 +71,8 @@ def backend_utils(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
 def config_of(bundle: Path, **changes: Any) -> dict[str, Any]:
     """A model's configuration as a server tells it."""
     with Bundle.open(bundle) as opened:
-        manifest, digest = opened.read("manifest.json").decode(), opened.digest
-    parameters = {MANIFEST: manifest, DIGEST: digest, BACKEND: "fake"}
+        manifest = opened.read("manifest.json").decode()
+    parameters = {MANIFEST: manifest, BACKEND: "fake"}
     return {
         "name": "tiny",
         "backend": "python",
