@@ -55,6 +55,7 @@ def test_what_is_not_there_is_told_in_one_line(name: str) -> None:
     others = {
         "two_cameras.py": ("camera:0", "camera:0"),
         "log_replay.py": ("camera:0", "labels:masks"),
+        "triton_client.py": ("td2-fa18", "127.0.0.1:9"),
         "ros2_node.py": ("camera:0", "labels:masks", "3"),
     }
     done = run(name, "absent.plan", *others.get(name, ("camera:0",)))

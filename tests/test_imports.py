@@ -118,6 +118,8 @@ def python(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
         "tdnet_runtime.live",
         "tdnet_runtime.media",
         "tdnet_runtime.ros",
+        "tdnet_runtime.serving",
+        "tdnet_runtime.serving.remote",
         "tdnet_runtime.sinks",
         "tdnet_runtime.sinks.registry",
         "tdnet_runtime.sources",

@@ -13,6 +13,8 @@ from rich.console import Console
 from tdnet_export.engines import ENGINE_BACKENDS
 from tdnet_export.options import PRECISIONS, ExportOptions, RebuildOptions
 from tdnet_export.preprocessing import parse_preprocessing
+from tdnet_export.triton import TRITON_BACKENDS, TritonOptions, write_models
+from tdnet_export.triton.view import show_models
 from tdnet_export.view import StageProgress, show_rebuild, show_summary, show_verified
 from tdnet_models.preprocessing import PRESETS
 from tdnet_runtime.backends.cpu_count import usable_cpus
@@ -36,7 +38,9 @@ _EPILOG = """Examples:
 
     tdnet-export --rebuild td4.plan --backend tensorrt
 
-    tdnet-export --verify td4.plan"""
+    tdnet-export --verify td4.plan
+
+    tdnet-export --bundle td4.plan --triton model_repository"""
 
 
 @app.command(epilog=_EPILOG)
@@ -196,6 +200,39 @@ def export(
             show_default=False,
         ),
     ] = None,
+    triton: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Put the bundle into this model repository of a Triton Inference Server, made if it is not there.",
+            show_default=False,
+        ),
+    ] = None,
+    bundle: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="X.plan",
+            help="With --triton, instead of --ckpt: a bundle that there is; needs no checkpoint and no torch.",
+            show_default=False,
+        ),
+    ] = None,
+    triton_backend: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="|".join(TRITON_BACKENDS),
+            help="With --triton: the server's backend, a model for each; may be repeated. onnxruntime and tensorrt get all "
+            "paths in one graph, whose memory the server keeps. [default: python]",
+            show_default=False,
+        ),
+    ] = None,
+    triton_streams: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="With --triton: videos that are served at once; further ones wait. [default: 8]",
+            show_default=False,
+        ),
+    ] = None,
     drop_stale: Annotated[
         bool, typer.Option("--drop-stale", help="With --rebuild: drop the other engines of these backends.")
     ] = False,
@@ -215,13 +252,16 @@ def export(
     others |= {"--own-labels": own_labels or None}
     others |= {"--preprocessing": preprocessing, "--mean": mean, "--std": std, "--scale": scale}
     others |= {"--bgr": bgr or None, "--threshold": threshold}
+    serving: dict[str, object] = {"--triton": triton, "--bundle": bundle}
+    serving |= {"--triton-backend": triton_backend, "--triton-streams": triton_streams}
     if verify is not None:
+        others |= serving
         others |= {"--rebuild": rebuild, "--precision": precision, "--backend": backend}
         _refuse("--verify", others | {"--drop-stale": drop_stale or None})
         _verify(verify, frames, sha256)
         return
     if rebuild is not None:
-        _refuse("--rebuild", others | {"--frames": frames})
+        _refuse("--rebuild", others | serving | {"--frames": frames})
         _rebuild(
             RebuildOptions(
                 bundle=rebuild,
@@ -232,9 +272,20 @@ def export(
             )
         )
         return
+    served = TritonOptions.given(triton, triton_backend, triton_streams)
+    if bundle is not None:
+        others |= {"--frames": frames, "--backend": backend, "--drop-stale": drop_stale or None}
+        _refuse("--bundle", others)
+        if served is None:
+            raise OptionError(
+                "--bundle goes with --triton: name the model repository that the bundle is put into"
+            )
+        _write_models(bundle, served.with_precision(precisions))
+        return
     if checkpoint is None:
         raise typer.BadParameter(
-            "missing: name a checkpoint, or a bundle with --rebuild or --verify", param_hint="--ckpt"
+            "missing: name a checkpoint, or a bundle with --rebuild, --verify or --bundle",
+            param_hint="--ckpt",
         )
     if sha256 is not None:
         raise OptionError("--sha256 goes with --rebuild and --verify; without them no bundle is opened")
@@ -259,6 +310,8 @@ def export(
         bgr=bgr,
         threshold=threshold,
     )
+    if served is not None and out is not None:
+        served.names(out)  # now, not after the export
     import torch  # takes seconds, as does the pipeline: wrong options need not wait
 
     from tdnet_export.pipeline import bundle_from_checkpoint
@@ -268,6 +321,14 @@ def export(
     with StageProgress(Console(stderr=True)) as progress:
         summary = bundle_from_checkpoint(options, on_progress=progress)
     show_summary(summary, Console(highlight=False))
+    if served is not None:
+        _write_models(summary.path, served)
+
+
+def _write_models(bundle: Path, options: TritonOptions) -> None:
+    with StageProgress(Console(stderr=True)) as progress:
+        summary = write_models(bundle, options, on_progress=progress)
+    show_models(summary, Console(highlight=False))
 
 
 def _refuse(option: str, others: dict[str, object]) -> None:

@@ -93,7 +93,7 @@ def network(monkeypatch):
     class Network(FakeSegmenter):
         pass
 
-    monkeypatch.setattr("tdnet_runtime.cli.run.Segmenter", Network)
+    monkeypatch.setattr("tdnet_runtime.cli.engine.Segmenter", Network)
     return Network
 
 
@@ -389,7 +389,7 @@ def test_help_shows_examples_that_can_be_copied(tdnet_run, monkeypatch):
     assert code == 0
     for option in ("engine", "input", "labels", "overlay", "max-frames", "backend", "threads"):
         assert f"--{option}" in out
-    assert len(re.findall(r"^ +tdnet-run --engine \S+ --input .*$", out, re.MULTILINE)) == 3
+    assert len(re.findall(r"^ +tdnet-run --engine \S+ --input .*$", out, re.MULTILINE)) == 4
 
 
 def test_as_a_process_an_absent_bundle_is_one_line(tmp_path, clip):

@@ -42,7 +42,7 @@ def network(monkeypatch):
             self.log.append("reset")
 
     Network.log = []
-    monkeypatch.setattr("tdnet_runtime.cli.run.Segmenter", Network)
+    monkeypatch.setattr("tdnet_runtime.cli.engine.Segmenter", Network)
     return Network
 
 

@@ -37,7 +37,7 @@ def network(monkeypatch):
         def reset(self):
             self._index = 0
 
-    monkeypatch.setattr("tdnet_runtime.cli.run.Segmenter", Network)
+    monkeypatch.setattr("tdnet_runtime.cli.engine.Segmenter", Network)
     return Network
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
 
+from tdnet_runtime.cli.engine import AnySegmenter
 from tdnet_runtime.cli.live_document import live_document, show_live_run
 from tdnet_runtime.cli.live_inputs import LiveInput
 from tdnet_runtime.cli.live_run import run_live
@@ -13,7 +14,6 @@ from tdnet_runtime.cli.live_sinks import check_live_outputs
 from tdnet_runtime.cli.run_options import STDOUT, RunOptions
 from tdnet_runtime.cli.run_telling import tell_damage, tell_warning, write_summary
 from tdnet_runtime.media.frames import FrameSource
-from tdnet_runtime.segmenter import Segmenter
 from tdnet_runtime.sources.registry import is_live
 
 __all__ = ["run_live_command"]
@@ -23,7 +23,7 @@ def run_live_command(
     options: RunOptions,
     *,
     open_source: Callable[..., FrameSource],
-    open_segmenter: Callable[..., Segmenter],
+    open_segmenter: Callable[..., AnySegmenter],
 ) -> None:
     """Run, and tell of it.
 
@@ -44,15 +44,14 @@ def run_live_command(
             given = LiveInput(name, spec, open=opener, live=is_live(spec), wait=options.live.wait)
             inputs.append(stack.enter_context(given))
         check_live_outputs(options, inputs)
-        segmenter = stack.enter_context(
-            open_segmenter(
-                options.engine,
-                backend=options.backend,
-                precision=options.precision,
-                threads=options.threads,
-                sha256=options.sha256,
-            )
+        segmenter = open_segmenter(
+            options.engine,
+            backend=options.backend,
+            precision=options.precision,
+            threads=options.threads,
+            sha256=options.sha256,
         )
+        stack.enter_context(segmenter)
         run, stop = run_live(options, inputs, segmenter)
         for each in inputs:
             if each.source is not None:

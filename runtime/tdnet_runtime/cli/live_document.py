@@ -9,6 +9,7 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
+from tdnet_runtime.cli.engine import AnySegmenter
 from tdnet_runtime.cli.live_inputs import LiveInput
 from tdnet_runtime.cli.live_run import LiveRun
 from tdnet_runtime.cli.run_document import head_content, input_content, network_content, outputs_content
@@ -16,7 +17,6 @@ from tdnet_runtime.cli.run_options import RunOptions
 from tdnet_runtime.cli.run_view import approximate_remark, facts_words, network_rows, output_rows
 from tdnet_runtime.extras import one_line
 from tdnet_runtime.live.health import SourceHealth
-from tdnet_runtime.segmenter import Segmenter
 from tdnet_runtime.sources.source_url import hide_password
 
 __all__ = ["live_document", "show_live_run"]
@@ -31,7 +31,7 @@ _ENDED_BY = {
 
 
 def live_document(
-    options: RunOptions, inputs: Sequence[LiveInput], segmenter: Segmenter, run: LiveRun
+    options: RunOptions, inputs: Sequence[LiveInput], segmenter: AnySegmenter, run: LiveRun
 ) -> str:
     """JSON as of any run, with `inputs` by name, and `live` with the health at the end."""
     told = {each.label: _input_content(options, each) for each in inputs}
@@ -71,7 +71,7 @@ def _input_content(options: RunOptions, each: LiveInput) -> dict[str, object]:
 
 
 def show_live_run(
-    options: RunOptions, inputs: Sequence[LiveInput], segmenter: Segmenter, run: LiveRun
+    options: RunOptions, inputs: Sequence[LiveInput], segmenter: AnySegmenter, run: LiveRun
 ) -> None:
     """Print the summary on stdout."""
     console = Console(markup=False, highlight=False, emoji=False)
@@ -89,7 +89,7 @@ def show_live_run(
 
 
 def _rows(
-    options: RunOptions, inputs: Sequence[LiveInput], segmenter: Segmenter, run: LiveRun
+    options: RunOptions, inputs: Sequence[LiveInput], segmenter: AnySegmenter, run: LiveRun
 ) -> list[tuple[str, str]]:
     rows = []
     for each in inputs:

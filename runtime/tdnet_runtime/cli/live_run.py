@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from rich.console import Console
 
+from tdnet_runtime.cli.engine import AnySegmenter
 from tdnet_runtime.cli.frame_progress import FrameProgress
 from tdnet_runtime.cli.interrupt import StopRequest, stop_on_interrupt
 from tdnet_runtime.cli.live_inputs import LiveInput
@@ -24,7 +25,6 @@ from tdnet_runtime.live.deadline import NO_ATTENTION
 from tdnet_runtime.live.health import LiveHealth
 from tdnet_runtime.media.pipeline import RunSummary, latency_ms_of
 from tdnet_runtime.memory import require_own_labels
-from tdnet_runtime.segmenter import Segmenter
 
 __all__ = ["LiveRun", "run_live"]
 
@@ -61,7 +61,7 @@ class LiveRun:
 
 
 def run_live(
-    options: RunOptions, inputs: Sequence[LiveInput], segmenter: Segmenter
+    options: RunOptions, inputs: Sequence[LiveInput], segmenter: AnySegmenter
 ) -> tuple[LiveRun, StopRequest]:
     """Run until the inputs end, a signal comes or a limit is reached; outputs are complete on return.
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tdnet_runtime.cli.engine import AnySegmenter
 from tdnet_runtime.cli.live_inputs import LiveInput
 from tdnet_runtime.cli.run_options import LabelOrientation, RunOptions
 from tdnet_runtime.cli.run_outputs import check_outputs, label_form, sequences_of
@@ -16,7 +17,6 @@ from tdnet_runtime.live import LiveResult
 from tdnet_runtime.media.frames import SourceFrame
 from tdnet_runtime.media.overlay import OverlayWriter
 from tdnet_runtime.media.sinks import LabelWriter
-from tdnet_runtime.segmenter import Segmenter
 from tdnet_runtime.sinks.media_files import SOURCE, MediaSink
 from tdnet_runtime.sinks.registry import open_sink, sink_url
 from tdnet_runtime.sinks.sink import SinkNetwork
@@ -89,7 +89,7 @@ def check_live_outputs(options: RunOptions, inputs: Sequence[LiveInput]) -> None
 
 
 def open_live_sinks(
-    stack: ExitStack, options: RunOptions, inputs: Sequence[LiveInput], segmenter: Segmenter
+    stack: ExitStack, options: RunOptions, inputs: Sequence[LiveInput], segmenter: AnySegmenter
 ) -> list[RunSink]:
     """All that `options` ask for, closed with `stack`.
 
@@ -104,7 +104,7 @@ def open_live_sinks(
     return [RunSink(sink, most=options.max_frames, nameless=nameless) for sink in opened]
 
 
-def _files(options: RunOptions, inputs: Sequence[LiveInput], segmenter: Segmenter) -> Iterator[MediaSink]:
+def _files(options: RunOptions, inputs: Sequence[LiveInput], segmenter: AnySegmenter) -> Iterator[MediaSink]:
     """Those of `--labels`, `--colors` and `--overlay`."""
     colors = [spec.color for spec in segmenter.manifest.classes]
     sequences = sequences_of(inputs[0].source) if len(inputs) == 1 else []

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from tdnet_runtime.cli.engine import AnySegmenter, open_engine
 from tdnet_runtime.cli.frame_progress import FrameProgress
 from tdnet_runtime.cli.interrupt import StopRequest, stop_on_interrupt
 from tdnet_runtime.cli.live_command import run_live_command
@@ -32,7 +33,7 @@ from tdnet_runtime.media.camera import CameraRequest
 from tdnet_runtime.media.damage import OnDamage
 from tdnet_runtime.media.frames import FrameSource
 from tdnet_runtime.media.pipeline import RunSummary, run_video
-from tdnet_runtime.segmenter import Segmenter
+from tdnet_runtime.serving.address import is_triton
 from tdnet_runtime.sources.registry import open_source
 
 __all__ = ["app"]
@@ -45,6 +46,8 @@ _EPILOG = """Examples:
 
     tdnet-run --engine X.plan --input a=camera:0 --input b=rtsp://10.0.0.5/live
 
+    tdnet-run --engine triton://10.0.0.5/td2-fa18 --input camera:0 --labels out/
+
     tdnet-run --engine td2-fa18.plan --input "drive.mcap?topic=/camera/image_raw" --output mcap:masks.mcap"""
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
@@ -53,7 +56,14 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions
 @app.command(epilog=_EPILOG)
 def run(
     *,
-    engine: Annotated[Path, typer.Option(metavar="X.plan", help="Bundle to run.", show_default=False)],
+    engine: Annotated[
+        str,
+        typer.Option(
+            metavar="X.plan|triton://HOST[:PORT]/MODEL",
+            help="Bundle to run, or one that a Triton server serves.",
+            show_default=False,
+        ),
+    ],
     input: Annotated[
         list[str],
         typer.Option(
@@ -186,7 +196,7 @@ def run(
     Ctrl-C, SIGTERM and SIGHUP end the run after the current frame and complete the files; a second one ends it at once.
     """
     options = RunOptions(
-        engine=engine,
+        engine=engine if is_triton(engine) else Path(engine),
         inputs=parse_inputs(input),
         labels=labels,
         palette=palette,
@@ -222,13 +232,13 @@ def run(
         ),
     )
     if options.is_live:
-        run_live_command(options, open_source=open_source, open_segmenter=Segmenter.open)
+        run_live_command(options, open_source=open_source, open_segmenter=open_engine)
         return
     with open_source(
         options.input, on_damage=options.on_damage, bit_depth=options.bit_depth, camera=options.camera
     ) as source:
         check_outputs(options, source)
-        with Segmenter.open(
+        with open_engine(
             options.engine,
             backend=options.backend,
             precision=options.precision,
@@ -240,7 +250,7 @@ def run(
             stop.leave_stuck()
 
 
-def _run(options: RunOptions, source: FrameSource, segmenter: Segmenter) -> tuple[RunSummary, StopRequest]:
+def _run(options: RunOptions, source: FrameSource, segmenter: AnySegmenter) -> tuple[RunSummary, StopRequest]:
     """Run with the sinks that `options` ask for, closed on return."""
     totals = [n for n in (options.max_frames, source.frame_count) if n is not None]
     progress = FrameProgress(Console(stderr=True), total=min(totals, default=None))
@@ -264,7 +274,7 @@ def _run(options: RunOptions, source: FrameSource, segmenter: Segmenter) -> tupl
     return summary, should_stop
 
 
-def _tell(options: RunOptions, source: FrameSource, segmenter: Segmenter, summary: RunSummary) -> None:
+def _tell(options: RunOptions, source: FrameSource, segmenter: AnySegmenter, summary: RunSummary) -> None:
     tell_damage(source.damage, source.facts)
     if options.json != STDOUT:
         show_run(options, source, segmenter, summary)

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import tdnet_runtime
 from tdnet_runtime.atomic_file import atomic_file
+from tdnet_runtime.cli.engine import AnySegmenter
 from tdnet_runtime.errors import MediaError
 from tdnet_runtime.media.frames import Fact, FrameSource, reason
 from tdnet_runtime.media.pipeline import RunSummary
-from tdnet_runtime.segmenter import Segmenter
 from tdnet_runtime.sources.source_url import hide_password
 
 if TYPE_CHECKING:
@@ -33,7 +33,9 @@ _KEY = "tdnet_run"
 _SCHEMA = 1
 
 
-def run_document(options: RunOptions, source: FrameSource, segmenter: Segmenter, summary: RunSummary) -> str:
+def run_document(
+    options: RunOptions, source: FrameSource, segmenter: AnySegmenter, summary: RunSummary
+) -> str:
     """JSON, in ASCII; key `tdnet_run` is the version of its form."""
     damage = source.damage
     content = {
@@ -75,7 +77,7 @@ def input_content(spec: str, source: FrameSource, facts: Mapping[str, Fact]) -> 
     }
 
 
-def network_content(segmenter: Segmenter) -> dict[str, object]:
+def network_content(segmenter: AnySegmenter) -> dict[str, object]:
     """The network, where it lies and what runs it."""
     manifest, backend = segmenter.manifest, segmenter.backend
     return {

@@ -39,7 +39,7 @@ class RunOptions:
     """Options of `tdnet-run`.
 
     Attributes:
-        engine: the bundle.
+        engine: the bundle, or the address of a server's model.
         inputs: what each of them is, by name, see `open_source`; the name is empty for a single one without.
         labels: folder for label images; None for none.
         palette: label images get the classes' colours as a palette.
@@ -64,7 +64,7 @@ class RunOptions:
         MediaError: an output cannot be written.
     """
 
-    engine: Path
+    engine: Path | str
     inputs: Mapping[str, str]
     labels: Path | None = None
     palette: bool = False

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 from pathlib import Path
 
+from tdnet_runtime.cli.engine import AnySegmenter
 from tdnet_runtime.cli.result_outputs import ResultOutputs
 from tdnet_runtime.cli.run_options import LabelOrientation, RunOptions
 from tdnet_runtime.errors import OptionError
@@ -13,7 +14,6 @@ from tdnet_runtime.media.images import ImageFolderSource
 from tdnet_runtime.media.overlay import OverlayWriter
 from tdnet_runtime.media.pipeline import OnResult
 from tdnet_runtime.media.sinks import LabelForm, LabelWriter, Sink
-from tdnet_runtime.segmenter import Segmenter
 from tdnet_runtime.sinks.media_files import SOURCE
 from tdnet_runtime.sinks.registry import check_sink, open_sink
 from tdnet_runtime.sinks.sink import SinkNetwork
@@ -58,7 +58,7 @@ def check_outputs(options: RunOptions, source: FrameSource | None, name: str = "
 
 
 def open_sinks(
-    stack: ExitStack, options: RunOptions, source: FrameSource, segmenter: Segmenter
+    stack: ExitStack, options: RunOptions, source: FrameSource, segmenter: AnySegmenter
 ) -> list[Sink]:
     """The sinks that `options` ask for, closed with `stack`.
 
@@ -83,7 +83,7 @@ def open_sinks(
     return sinks
 
 
-def open_results(stack: ExitStack, options: RunOptions, segmenter: Segmenter) -> OnResult | None:
+def open_results(stack: ExitStack, options: RunOptions, segmenter: AnySegmenter) -> OnResult | None:
     """What hands results to the sinks of `--output`, closed with `stack`; None without any.
 
     Raises:

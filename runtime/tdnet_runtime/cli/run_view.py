@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from rich.console import Console
 from rich.table import Table
 
+from tdnet_runtime.cli.engine import AnySegmenter
 from tdnet_runtime.cli.labelling_view import labelling, preprocessing
 from tdnet_runtime.cli.run_options import LabelOrientation, RunOptions
 from tdnet_runtime.extras import one_line
 from tdnet_runtime.media.damage import DamageLog
 from tdnet_runtime.media.frames import Fact, FrameSource
 from tdnet_runtime.media.pipeline import RunSummary
-from tdnet_runtime.segmenter import Segmenter
 from tdnet_runtime.sources.source_url import hide_password
 
 __all__ = [
@@ -29,7 +29,7 @@ _SHORT_DIGEST = 12
 _EXAMPLES = 3
 
 
-def show_run(options: RunOptions, source: FrameSource, segmenter: Segmenter, summary: RunSummary) -> None:
+def show_run(options: RunOptions, source: FrameSource, segmenter: AnySegmenter, summary: RunSummary) -> None:
     """Print the summary on stdout."""
     console = Console(markup=False, highlight=False, emoji=False)
     table = Table.grid(padding=(0, 2))
@@ -41,7 +41,7 @@ def show_run(options: RunOptions, source: FrameSource, segmenter: Segmenter, sum
     approximate_remark(console, segmenter)
 
 
-def approximate_remark(console: Console, segmenter: Segmenter) -> None:
+def approximate_remark(console: Console, segmenter: AnySegmenter) -> None:
     """Say so where results are not those of the checkpoint."""
     if segmenter.manifest.size_resampled:
         console.print(
@@ -61,7 +61,7 @@ def damage_words(damage: DamageLog) -> str:
 
 
 def _rows(
-    options: RunOptions, source: FrameSource, segmenter: Segmenter, summary: RunSummary
+    options: RunOptions, source: FrameSource, segmenter: AnySegmenter, summary: RunSummary
 ) -> dict[str, str]:
     rows = {
         "input": f"{source.description}, {source.size_hw[0]}x{source.size_hw[1]} (height x width)",
@@ -92,7 +92,7 @@ def facts_words(facts: Mapping[str, Fact]) -> str:
     return f"{reader}; " + ", ".join(f"{name.replace('_', ' ')}: {value}" for name, value in told.items())
 
 
-def network_rows(segmenter: Segmenter) -> dict[str, str]:
+def network_rows(segmenter: AnySegmenter) -> dict[str, str]:
     """The network, where it lies and what runs it."""
     manifest, bundle, backend = segmenter.manifest, segmenter.bundle, segmenter.backend
     remark = "" if manifest.input.size_from == "user" else " (assumed size: see tdnet-inspect)"

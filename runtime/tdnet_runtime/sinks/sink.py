@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from tdnet_runtime.live.result import LiveResult  # for its name alone: the live layer stands on this one
     from tdnet_runtime.segmenter import Segmenter
+    from tdnet_runtime.serving.remote import RemoteSegmenter
 
 __all__ = ["LiveSink", "SinkNetwork", "topic_of"]
 
@@ -32,8 +33,8 @@ class SinkNetwork:
     classes: Sequence[tuple[str, tuple[int, int, int]]]
 
     @classmethod
-    def of(cls, segmenter: Segmenter) -> SinkNetwork:
-        """Of an open bundle."""
+    def of(cls, segmenter: Segmenter | RemoteSegmenter) -> SinkNetwork:
+        """Of an open bundle, here or on a server."""
         return cls(
             name=segmenter.manifest.network,
             digest=segmenter.bundle.digest,

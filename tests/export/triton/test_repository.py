@@ -1,0 +1,330 @@
+"""Model repositories: whole or not at all, valid by Triton's own schema, and what cannot be meant."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import pytest
+from tests.export.triton.conftest import Repository
+from tests.export.triton.model_config import read_config
+
+from tdnet_export.triton import TritonOptions, write_models
+from tdnet_export.triton import repository as repository_module
+from tdnet_export.triton.config_text import Word, config_text
+from tdnet_runtime import BundleError, ExportError, MissingExtraError, OptionError, ParityError
+from tdnet_runtime.bundle import Bundle
+from tdnet_runtime.manifest import decode_manifest
+
+NETWORKS = ("td2-fa18", "td4-psp18", "psp101")
+Bundles = Callable[[str], Path]
+
+
+def files(folder: Path) -> dict[str, str]:
+    """Digests of all files by their names below `folder`."""
+    found = (path for path in folder.rglob("*") if path.is_file())
+    return {str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest() for p in found}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_configurations_are_what_triton_knows(
+    repository: Repository, tiny_bundle: Bundles, name: str
+) -> None:
+    """No field that its schema does not have, types as there; and every state begins with zeros that have a name."""
+    with Bundle.open(tiny_bundle(name)) as bundle:
+        manifest, digest = bundle.manifest, bundle.digest
+    height, width = manifest.input.height, manifest.input.width
+    runs = read_config(repository(name) / name / "config.pbtxt")
+    assert (runs["name"], runs["backend"]) == (name, "python")
+    assert runs["input"] == [
+        {"name": "image", "data_type": "TYPE_UINT8", "dims": ["1", "-1", "-1", "3"], "optional": True}
+    ]
+    assert runs["sequence_batching"]["max_sequence_idle_microseconds"] == "3000000"
+    assert runs["sequence_batching"]["oldest"] == {"max_candidate_sequences": 2}
+    joined = read_config(repository(name) / f"{name}-onnx" / "config.pbtxt")
+    assert joined["backend"] == "onnxruntime"
+    assert joined["input"][0]["dims"] == ["1", str(height), str(width), "3"]
+    for config in (runs, joined):
+        parameters = {key: value["string_value"] for key, value in config["parameters"].items()}
+        assert decode_manifest(parameters["tdnet_manifest"].encode()) == manifest
+        assert hashlib.sha256(parameters["tdnet_manifest"].encode()).hexdigest() == digest
+    states = joined.get("sequence_batching", {}).get("state", [])
+    assert len(states) == (
+        1 + manifest.state.slots * len(manifest.state.entry) if manifest.state.slots else 0
+    )
+    for state in states:
+        (initial,) = state["initial_state"]
+        assert initial["name"]
+        assert initial["zero_data"] is True
+        assert (initial["data_type"], initial["dims"]) == (state["data_type"], state["dims"])
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_graph_has_the_configurations_tensors(repository: Repository, name: str) -> None:
+    onnx = pytest.importorskip("onnx")
+    folder = repository(name) / f"{name}-onnx"
+    config, model = read_config(folder / "config.pbtxt"), onnx.load(folder / "1" / "model.onnx")
+    onnx.checker.check_model(model, full_check=True)
+    states = config.get("sequence_batching", {}).get("state", [])
+    kinds = {"TYPE_UINT8": "UINT8", "TYPE_INT32": "INT32", "TYPE_FP32": "FLOAT"}
+
+    def stated(specs: list[dict[str, object]], key: str) -> dict[object, tuple[int, list[int]]]:
+        return {
+            spec[key]: (
+                getattr(onnx.TensorProto, kinds[str(spec["data_type"])]),
+                list(map(int, spec["dims"])),
+            )  # type: ignore[call-overload]
+            for spec in specs
+        }
+
+    for values, expected in (
+        (model.graph.input, stated(config["input"], "name") | stated(states, "input_name")),
+        (model.graph.output, stated(config["output"], "name") | stated(states, "output_name")),
+    ):
+        found = {
+            value.name: (
+                value.type.tensor_type.elem_type,
+                [side.dim_value for side in value.type.tensor_type.shape.dim],
+            )
+            for value in values
+        }
+        assert found == expected
+
+
+def test_the_same_bundle_makes_the_same_files(
+    repository: Repository, tiny_bundle: Bundles, tmp_path: Path
+) -> None:
+    options = TritonOptions(
+        folder=tmp_path / "again", backends=("python", "onnxruntime"), streams=2, idle_s=3
+    )
+    summary = write_models(tiny_bundle("td2-fa18"), options)
+    assert [model.proven_frames for model in summary.models] == [None, 10]
+    assert files(tmp_path / "again") == files(repository("td2-fa18"))
+    assert (tmp_path / "again/td2-fa18/1/bundle.plan").read_bytes() == tiny_bundle("td2-fa18").read_bytes()
+
+
+def test_models_are_added_and_none_is_replaced(tiny_bundle: Bundles, tmp_path: Path) -> None:
+    options = TritonOptions(folder=tmp_path / "models")
+    write_models(tiny_bundle("td2-fa18"), options)
+    before = files(tmp_path)
+    write_models(tiny_bundle("td4-psp18"), options)
+    assert sorted(path.name for path in options.folder.iterdir()) == ["td2-fa18", "td4-psp18"]
+    with pytest.raises(OptionError, match="has a model 'td2-fa18'"):
+        write_models(tiny_bundle("td2-fa18"), options)
+    assert before.items() <= files(tmp_path).items()
+
+
+def test_what_fails_leaves_nothing(
+    tiny_bundle: Bundles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def differs(*_: object, **__: object) -> int:
+        raise ParityError("another label")
+
+    monkeypatch.setattr(repository_module, "prove_graph", differs)
+    options = TritonOptions(folder=tmp_path / "new", backends=("python", "onnxruntime"))
+    with pytest.raises(ParityError, match="another label"):
+        write_models(tiny_bundle("td2-fa18"), options)
+    assert not options.folder.exists()
+    (tmp_path / "kept" / "other").mkdir(parents=True)
+    options = TritonOptions(folder=tmp_path / "kept", backends=("python", "onnxruntime"))
+    with pytest.raises(ParityError, match="another label"):
+        write_models(tiny_bundle("td2-fa18"), options)
+    assert [path.name for path in options.folder.iterdir()] == ["other"]
+
+
+def test_a_disk_that_is_full(tiny_bundle: Bundles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(repository_module.shutil, "copyfile", full)
+    with pytest.raises(ExportError, match="No space left on device; nothing was kept"):
+        write_models(tiny_bundle("td2-fa18"), TritonOptions(folder=tmp_path / "new"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_tensorrt_needs_tensorrt_and_says_so_first(
+    tiny_bundle: Bundles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def absent(backend: str) -> None:
+        raise MissingExtraError(f"{backend} is not installed")
+
+    monkeypatch.setattr(repository_module, "require_builder", absent)
+    options = TritonOptions(folder=tmp_path / "new", backends=("python", "tensorrt"))
+    with pytest.raises(MissingExtraError, match="tensorrt is not installed"):
+        write_models(tiny_bundle("td2-fa18"), options)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_engine_is_what_the_builder_makes_of_the_joined_graph(
+    tiny_bundle: Bundles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The builder itself needs a GPU; see tests/export/engines."""
+    given = {}
+
+    def build(graphs, *, backend, precision, on_progress):  # type: ignore[no-untyped-def]
+        given.update(graphs, backend=backend, precision=precision)
+        engine = msgspec.defstruct("Engine", [("engine", str)])("engines/x/joined.engine")
+        return msgspec.defstruct("Set", [("graphs", dict)])({"joined": engine}), {
+            "engines/x/joined.engine": b"engine"
+        }
+
+    monkeypatch.setattr(repository_module, "require_builder", lambda backend: None)
+    monkeypatch.setattr(repository_module, "build_engines", build)
+    write_models(tiny_bundle("td2-fa18"), TritonOptions(folder=tmp_path, backends=("tensorrt",)))
+    model = tmp_path / "td2-fa18-tensorrt"
+    assert (model / "1" / "model.plan").read_bytes() == b"engine"
+    assert (given["backend"], given["precision"]) == ("tensorrt", "fp32")
+    config = read_config(model / "config.pbtxt")
+    assert (config["backend"], config["default_model_filename"]) == ("tensorrt", "model.plan")
+
+
+def test_text_is_escaped() -> None:
+    text = config_text({"a": 'say "a\\b"\n', "b": Word("TYPE_X"), "c": True, "d": [{"e": 1}, {"e": -2}]})
+    assert text == 'a: "say \\"a\\\\b\\"\\n"\nb: TYPE_X\nc: true\nd {\n  e: 1\n}\nd {\n  e: -2\n}\n'
+
+
+def bad_name(folder: Path, bundle: Path) -> tuple[object, ...]:
+    named = folder / "my plan.plan"
+    named.write_bytes(bundle.read_bytes())
+    return ("--bundle", named, "--triton", folder / "repo")
+
+
+def a_file(folder: Path, bundle: Path) -> tuple[object, ...]:
+    (folder / "repo").write_text("")
+    return ("--bundle", bundle, "--triton", folder / "repo")
+
+
+def a_model(folder: Path, bundle: Path) -> tuple[object, ...]:
+    (folder / "config.pbtxt").write_text("")
+    return ("--bundle", bundle, "--triton", folder)
+
+
+def no_bundle(folder: Path, bundle: Path) -> tuple[object, ...]:
+    (folder / "x.plan").write_bytes(b"not one")
+    return ("--bundle", folder / "x.plan", "--triton", folder / "repo")
+
+
+BAD = [
+    (bad_name, "rename it"),
+    (a_file, "this is a file"),
+    (a_model, "name the folder above"),
+    (no_bundle, "x.plan"),
+    (lambda folder, bundle: ("--bundle", folder / "absent.plan", "--triton", folder / "repo"), "absent.plan"),
+    (lambda folder, bundle: ("--bundle", bundle, "--triton", folder / "a" / "b"), "does not exist"),
+    (lambda folder, bundle: ("--bundle", bundle), "--bundle goes with --triton"),
+    (lambda folder, bundle: ("--triton", folder), "name a checkpoint, or a bundle"),
+    (
+        lambda folder, bundle: ("--bundle", bundle, "--triton-backend", "python"),
+        "--triton-backend goes with --triton",
+    ),
+    (
+        lambda folder, bundle: ("--ckpt", "x.pth", "--triton-streams", 3),
+        "--triton-streams goes with --triton",
+    ),
+    (
+        lambda folder, bundle: ("--bundle", bundle, "--triton", folder, "--triton-backend", "openvino"),
+        "'openvino'; expected python, onnxruntime or tensorrt",
+    ),
+    (lambda folder, bundle: ("--bundle", bundle, "--triton", folder, "--triton-streams", 0), "1 to 1024"),
+    (
+        lambda folder, bundle: ("--bundle", bundle, "--triton", folder, "--precision", "fp16"),
+        "write it into config.pbtxt",
+    ),
+    (
+        lambda folder, bundle: (
+            *("--bundle", bundle, "--triton", folder, "--precision", "fp16"),
+            *("--triton-backend", "onnxruntime"),
+        ),
+        "the bundle has graphs in fp32",
+    ),
+    (
+        lambda folder, bundle: ("--bundle", bundle, "--triton", folder, "--size", "64x96"),
+        "takes all from the bundle; leave out --size",
+    ),
+    (
+        lambda folder, bundle: ("--rebuild", bundle, "--triton", folder, "--backend", "tensorrt"),
+        "takes all from the bundle; leave out --triton",
+    ),
+    (lambda folder, bundle: ("--verify", bundle, "--triton", folder), "leave out --triton"),
+    (lambda folder, bundle: ("--bundle", bundle, "--ckpt", "x.pth", "--triton", folder), "leave out --ckpt"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "words"), BAD)
+def test_bad_input_is_told_in_one_line(
+    command, tiny_bundle: Bundles, tmp_path: Path, arguments, words
+) -> None:  # type: ignore[no-untyped-def]
+    done = command("tdnet-export", *arguments(tmp_path, tiny_bundle("td2-fa18")), cwd=tmp_path)
+    said = " ".join(done.stderr.replace("│", " ").split())
+    assert done.returncode in (1, 2)
+    assert words in said
+    if done.returncode == 1:
+        assert done.stderr.count("\n") == 1
+    assert "Traceback" not in said
+    assert not (tmp_path / "repo" / "1").exists()
+
+
+def test_a_folder_that_may_not_be_written_to(tiny_bundle: Bundles, tmp_path: Path) -> None:
+    if os.geteuid() == 0:
+        pytest.skip("root may write anywhere")
+    tmp_path.chmod(0o500)
+    with pytest.raises(OptionError, match="nothing may be written"):
+        TritonOptions(folder=tmp_path / "repo")
+    tmp_path.chmod(0o700)
+
+
+def test_the_command_from_a_bundle(command, tiny_bundle: Bundles, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    bundle = tiny_bundle("td2-fa18")
+    done = command(
+        "tdnet-export", "--bundle", bundle, "--triton", "models", "--triton-streams", 3, cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    assert "3 at once, idle for 10 s at most" in done.stdout
+    assert "triton://127.0.0.1:8000/td2-fa18" in done.stdout
+    assert "max_candidate_sequences: 3" in (tmp_path / "models/td2-fa18/config.pbtxt").read_text()
+
+
+def test_the_command_from_a_checkpoint_refuses_before_it_exports(
+    command, tiny_checkpoint: Callable[[str], Path], tmp_path: Path
+) -> None:  # type: ignore[no-untyped-def]
+    (tmp_path / "models" / "x").mkdir(parents=True)
+    done = command(
+        *("tdnet-export", "--ckpt", tiny_checkpoint("td2-fa18"), "--out", "x.plan", "--triton", "models"),
+        cwd=tmp_path,
+    )
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "has a model 'x'" in done.stderr
+    assert not (tmp_path / "x.plan").exists()
+
+
+def test_a_bundle_needs_no_torch_and_python_models_no_onnx(tiny_bundle: Bundles, tmp_path: Path) -> None:
+    code = (
+        "import sys; sys.modules['torch'] = sys.modules['onnx'] = None\nfrom tdnet_export import main\nmain()"
+    )
+    always = ("--bundle", str(tiny_bundle("td2-fa18")), "--triton", str(tmp_path / "m"))
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-c", code, *always, *arguments], capture_output=True, text=True, timeout=300
+        )
+
+    done = run()
+    assert done.returncode == 0, done.stderr
+    done = run("--triton-backend", "onnxruntime")
+    assert done.returncode == 1
+    assert "'onnx' is not installed" in done.stderr
+    assert done.stderr.splitlines()[-1].startswith("tdnet-export: error: ")
+
+
+def test_a_changed_bundle_is_refused(tiny_bundle: Bundles, tmp_path: Path) -> None:
+    data = bytearray(tiny_bundle("td2-fa18").read_bytes())
+    data[len(data) // 2] ^= 1
+    (tmp_path / "x.plan").write_bytes(data)
+    with pytest.raises(BundleError, match="damaged or changed"):
+        write_models(tmp_path / "x.plan", TritonOptions(folder=tmp_path / "models"))
+    assert not (tmp_path / "models").exists()
