@@ -41,8 +41,8 @@ def require_own_labels(manifest: Manifest, *, asked: str) -> None:
         )
     size = f"{manifest.input.height}x{manifest.input.width}"
     raise OptionError(
-        f"{asked}: this bundle has no graphs for the labels of its sub-networks alone; export it with them: tdnet-export "
-        f"--ckpt CHECKPOINT --size {size} --own-labels"
+        f"{asked}: this bundle has no graphs for the labels of its sub-networks alone (a Triton server's models never have "
+        f"any); export it with them: tdnet-export --ckpt CHECKPOINT --size {size} --own-labels"
     )
 
 

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -58,7 +59,7 @@ class RemoteSegmenter(Closeable, ForkBound):
         address: `triton://HOST[:PORT]/MODEL`; see `TritonAddress`.
 
     Attributes:
-        manifest: of the bundle.
+        manifest: of the bundle, without the graphs for `attention=False`: the server's models always attend.
         bundle: which one.
         backend: what serves it.
 
@@ -77,7 +78,7 @@ class RemoteSegmenter(Closeable, ForkBound):
             server = model.server()
         finally:
             model.close()
-        self.manifest = manifest_in(config)
+        self.manifest = _always_attending(manifest_in(config))
         self.bundle = RemoteBundle(address, hashlib.sha256(parameter(config, MANIFEST).encode()).hexdigest())
         self.backend = RemoteBackend(
             name="triton",
@@ -262,6 +263,15 @@ class RemoteStream(Closeable, TakesTurns):
             raise StreamError(
                 f"{call}() was called on a closed stream; open a new one with segmenter.stream()"
             )
+
+
+def _always_attending(manifest: Manifest) -> Manifest:
+    own = manifest.own_graphs
+    return msgspec.structs.replace(
+        manifest,
+        paths=tuple(msgspec.structs.replace(path, own=None) for path in manifest.paths),
+        graphs=tuple(graph for graph in manifest.graphs if graph.name not in own),
+    )
 
 
 def _ending(config: Mapping[str, Any]) -> str:

@@ -13,11 +13,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tests.runtime.serving.conftest import Server
+from tests.runtime.test_stream import hand_made
 
 from tdnet_runtime import BackendError, FrameError, OptionError, Segmenter, StreamError
 from tdnet_runtime.live import LiveSegmenter
+from tdnet_runtime.manifest import Manifest
+from tdnet_runtime.memory import require_own_labels
 from tdnet_runtime.serving.address import TritonAddress, is_triton
-from tdnet_runtime.serving.remote import RemoteSegmenter, RemoteStream
+from tdnet_runtime.serving.remote import RemoteSegmenter, RemoteStream, _always_attending
 
 CANNOT = "call reset\\(\\) before the next frame"
 
@@ -349,3 +352,15 @@ def test_options_that_only_a_bundle_has(command, served: Server, tmp_path: Path,
     assert done.returncode == 1
     assert f"{option[0]} goes with a bundle here" in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("paths", [2, 4])
+def test_what_a_server_cannot_is_not_in_its_manifest(tiny_manifest: Manifest, paths: int) -> None:
+    """So that the mode without attention is refused before the first frame."""
+    manifest = hand_made(tiny_manifest, paths, own=True)
+    found = _always_attending(manifest)
+    assert manifest.own_graphs
+    assert not found.own_graphs
+    assert found == hand_made(tiny_manifest, paths)
+    with pytest.raises(OptionError, match="a Triton server's models never have"):
+        require_own_labels(found, asked="no_attention")
