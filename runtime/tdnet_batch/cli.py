@@ -20,6 +20,7 @@ from tdnet_batch.ray_session import ray_session
 from tdnet_batch.run import Crew, run_batch
 from tdnet_batch.settings import Form, Settings
 from tdnet_batch.view import show_batch, tell_failures
+from tdnet_batch.worker import BatchWorker
 from tdnet_runtime.cli.pinning import Sha256
 from tdnet_runtime.media.bit_depth import BIT_DEPTHS
 from tdnet_runtime.media.damage import OnDamage
@@ -174,4 +175,7 @@ def _crew(cluster: Cluster) -> Iterator[Crew]:
     cores = max(usable_cores(), (cluster.workers or 1) * (cluster.threads or 1))
     with ray_session(address=cluster.address, cpus=cores, dashboard=cluster.dashboard) as ray:
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-        yield Crew(nodes=nodes, open_pool=partial(RayPool, ray))
+        yield Crew(
+            nodes=nodes,
+            open_pool=lambda order, placement: RayPool(ray, partial(BatchWorker, order), placement),
+        )

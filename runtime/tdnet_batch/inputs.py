@@ -132,15 +132,17 @@ def _of_spec(spec: str, *, output: Path, others: set[str]) -> Iterator[BatchInpu
         raise OptionError(f"--input {spec!r}: the parameter 'topic' is empty; give it a value")
     name = spec[: match.start()] if match else spec
     place = place_of(name)
+    if place.is_file and _is_part(place):  # the whole recording is meant
+        name = name.rpartition("/")[0] or "."
+        place = place_of(name)
+        yield _input(
+            place, place.path, _as_written(name) or place.relative(place.path), topic, place.listing()
+        )
+        return
     listing = place.listing()
     if place.is_file:
-        single = next(iter(listing), name)
-        recording = _recording_of(single, place)
-        files = {single: listing.get(single, 0)}
-        if recording is None:
-            yield _input(place, single, _as_written(name), topic, files)
-            return
-        listing = files
+        yield _input(place, place.path, _as_written(name), topic, listing)
+        return
     kept = {path: size for path, size in listing.items() if not place.is_below(path, output)}
     for path, files in _grouped(kept, place, others):
         yield _input(place, path, place.relative(path), topic, files)
@@ -179,10 +181,9 @@ def _grouped(
                 others.add(f"{folder}/{name}")
 
 
-def _recording_of(path: str, place: Place) -> str | None:
-    """The folder of which a file is a part, where that is one recording."""
-    folder = path.rpartition("/")[0]
-    return folder if _suffix(path) in _LOGS and _is_recording(folder, place) else None
+def _is_part(place: Place) -> bool:
+    """The file is one of several that are one recording."""
+    return _suffix(place.path) in _LOGS and _is_recording(place.path.rpartition("/")[0], place)
 
 
 def _is_recording(folder: str, place: Place) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,24 +31,25 @@ class Place:
         remote: it is not this machine's.
 
     Attributes:
+        path: `name` as the file system has it.
         is_file: it is one file, named without a pattern.
     """
 
     def __init__(self, name: str, fs: Any, path: str, *, remote: bool) -> None:
         self.remote = remote
-        self._name, self._fs, self._path = name, fs, path.rstrip("/") or "/"
+        self._name, self._fs, self.path = name, fs, path.rstrip("/") or "/"
         self._names: dict[str, list[str]] = {}
-        literal = self._there(fs.exists, self._path)
-        self._pattern = bool(_MAGIC.search(self._path)) and not literal
-        self.is_file = literal and bool(self._there(fs.isfile, self._path))
+        literal = self._there(fs.exists, self.path)
+        self._pattern = bool(_MAGIC.search(self.path)) and not literal
+        self.is_file = literal and bool(self._there(fs.isfile, self.path))
         if not self._pattern and not literal:
             raise OptionError(f"--input {hide_password(name)!r}: there is nothing of that name")
         if self._pattern:
-            parts = self._path.split("/")
+            parts = self.path.split("/")
             first = next(index for index, part in enumerate(parts) if _MAGIC.search(part))
             self._root = "/".join(parts[:first])
         else:
-            self._root = self._path
+            self._root = self.path
 
     def listing(self) -> dict[str, int]:
         """Paths of all files that it means, with their sizes in bytes, without hidden ones.
@@ -56,12 +58,12 @@ class Place:
             OptionError: a folder in it cannot be read.
         """
         if self.is_file:
-            return {self._path: self._size(self._there(self._fs.info, self._path))}
+            return {self.path: self._size(self._there(self._fs.info, self.path))}
         if not self._pattern:
-            return self._below(self._path)
+            return self._below(self.path)
         found: dict[str, int] = {}
         expanded: list[str] = []
-        matches = self._there(self._fs.glob, self._path, detail=True)
+        matches = self._there(self._fs.glob, self.path, detail=True)
         for path, info in sorted(matches.items()):
             path = path.rstrip("/")
             if self._hidden(path) or any(f"{path}/".startswith(f"{folder}/") for folder in expanded):
@@ -104,8 +106,10 @@ class Place:
         return not self.remote and f"{path}/".startswith(f"{folder.absolute()}/")
 
     def _below(self, folder: str) -> dict[str, int]:
-        infos = self._there(self._fs.find, folder, detail=True, on_error="raise")
-        return {path: self._size(info) for path, info in infos.items() if not self._hidden(path)}
+        if self.remote:
+            infos = self._there(self._fs.find, folder, detail=True)
+            return {path: self._size(info) for path, info in infos.items() if not self._hidden(path)}
+        return dict(self._there(list, _files_below(folder)))
 
     def _hidden(self, path: str) -> bool:
         return any(part.startswith(".") for part in path[len(self._root) :].split("/"))
@@ -123,6 +127,27 @@ class Place:
             raise OptionError(
                 f"--input {hide_password(self._name)!r}: {_why(error)}; is it there, and may it be read?"
             ) from error
+
+
+def _files_below(folder: str) -> Iterator[tuple[str, int]]:
+    """Of this machine, links followed, each folder once; unlike fsspec's own search it says what may not be read."""
+    seen: set[str] = set()
+    waiting = [folder]
+    while waiting:
+        here = waiting.pop()
+        real = os.path.realpath(here)
+        if real in seen:
+            continue
+        seen.add(real)
+        with os.scandir(here) as entries:
+            for entry in entries:
+                if entry.name.startswith("."):
+                    continue
+                path = f"{here.rstrip('/')}/{entry.name}"
+                if entry.is_dir():
+                    waiting.append(path)
+                else:
+                    yield path, entry.stat().st_size if Path(path).exists() else 0
 
 
 def place_of(name: str) -> Place:

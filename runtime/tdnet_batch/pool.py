@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 from tdnet_batch.job import Job, Outcome
 
-__all__ = ["Answer", "Pool"]
+__all__ = ["Answer", "Pool", "Reply", "Task"]
+
+Task = TypeVar("Task")
+Reply = TypeVar("Reply")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class Answer(Generic[Task, Reply]):
     """Of a worker: `outcome` of `job`; None where the worker is gone, and `lost` says why."""
 
-    job: Job
-    outcome: Outcome | None = None
+    job: Task
+    outcome: Reply | None = None
     lost: str = ""
 
 
@@ -34,7 +37,7 @@ class Pool(AbstractContextManager["Pool"], Protocol):
     def submit(self, job: Job) -> None:
         """Give a job to a free worker."""
 
-    def wait(self, timeout_s: float) -> list[Answer]:
+    def wait(self, timeout_s: float) -> list[Answer[Job, Outcome]]:
         """What was answered, at least one where something comes in time; workers that are gone were replaced.
 
         Raises:

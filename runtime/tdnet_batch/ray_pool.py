@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, Protocol
 
 import cv2
 
-from tdnet_batch.job import Job, Order
 from tdnet_batch.placement import Placement
-from tdnet_batch.pool import Answer
-from tdnet_batch.worker import BatchWorker
+from tdnet_batch.pool import Answer, Reply, Task
 from tdnet_runtime.closeable import Closeable
 from tdnet_runtime.errors import BackendError
 from tdnet_runtime.extras import one_line
 
-__all__ = ["RayPool"]
+__all__ = ["Doing", "RayPool"]
 
 _START_LIMIT_S = 600.0
+_COLOR = re.compile("\x1b\\[[0-9;]*m")
+_TELLING = re.compile(r"(The actor is dead|The worker|Worker|[A-Za-z_.]*(Error|Exception): )")
 _FAILED_STARTS = 3  # one after the other, before any worker did anything
 
 
@@ -30,15 +32,31 @@ class _Worker:
     asked: Any = None  # the answer to come about its progress
 
 
-class _Actor(BatchWorker):
+class Doing(Protocol):
+    """What an actor holds."""
+
+    def do(self, task: Any, /) -> Any:
+        """Do one task."""
+
+    def progress(self) -> int:
+        """Frames done so far in the task at hand; from any thread."""
+
+
+class _Actor:
     """In a process of its own, which keeps to its share of the cores."""
 
-    def __init__(self, order: Order) -> None:
-        cv2.setNumThreads(order.threads or 1)
-        super().__init__(order)
+    def __init__(self, make: Callable[[], Doing], threads: int) -> None:
+        cv2.setNumThreads(threads)
+        self._doing = make()
+
+    def do(self, task: object) -> object:
+        return self._doing.do(task)
+
+    def progress(self) -> int:
+        return self._doing.progress()
 
 
-class RayPool(Closeable):
+class RayPool(Closeable, Generic[Task, Reply]):
     """See `Pool`. Actors are made anew where one is lost, on whatever node has room for it.
 
     Each has one job at a time and the driver holds no frames, so nothing piles up. A job goes to an actor that is there:
@@ -46,15 +64,15 @@ class RayPool(Closeable):
 
     Args:
         ray: the module, connected.
-        order: of the run.
+        make: what each actor holds; called in its process.
         placement: what each worker is given.
     """
 
-    def __init__(self, ray: Any, order: Order, placement: Placement) -> None:
-        self._ray, self._order, self._placement = ray, order, placement
+    def __init__(self, ray: Any, make: Callable[[], Doing], placement: Placement) -> None:
+        self._ray, self._make, self._placement = ray, make, placement
         self._starting: dict[Any, _Worker] = {}
         self._idle: list[_Worker] = []
-        self._busy: dict[Any, tuple[_Worker, Job]] = {}
+        self._busy: dict[Any, tuple[_Worker, Task]] = {}
         self._failed_starts = 0
         self._alone_since_s = time.monotonic()
         self._class = ray.remote(_Actor)
@@ -71,13 +89,13 @@ class RayPool(Closeable):
         """See `Pool`."""
         return len(self._idle) + len(self._busy)
 
-    def submit(self, job: Job) -> None:
+    def submit(self, job: Task) -> None:
         """See `Pool`."""
         worker = self._idle.pop()
         worker.frames, worker.asked = 0, None
         self._busy[worker.actor.do.remote(job)] = worker, job
 
-    def wait(self, timeout_s: float) -> list[Answer]:
+    def wait(self, timeout_s: float) -> list[Answer[Task, Reply]]:
         """See `Pool`."""
         waited_for = [*self._starting, *self._busy]
         ready, _ = self._ray.wait(waited_for, num_returns=1, timeout=timeout_s)
@@ -119,7 +137,7 @@ class RayPool(Closeable):
             max_concurrency=2,  # one for the job, one to say how far it is
             max_restarts=0,  # that is done here, since a job must be given anew
             max_task_retries=0,
-        ).remote(self._order)
+        ).remote(self._make, self._placement.threads)
         self._starting[actor.progress.remote()] = _Worker(actor)
 
     def _note_start(self, reference: Any, worker: _Worker) -> None:
@@ -137,7 +155,7 @@ class RayPool(Closeable):
         self._failed_starts = 0
         self._idle.append(worker)
 
-    def _answer(self, reference: Any, worker: _Worker, job: Job) -> Answer:
+    def _answer(self, reference: Any, worker: _Worker, job: Task) -> Answer[Task, Reply]:
         try:
             outcome = self._ray.get(reference)
         except self._ray.exceptions.RayError as error:
@@ -163,9 +181,7 @@ class RayPool(Closeable):
 
 
 def _why(error: Exception) -> str:
-    """The first line of what Ray says that says something, without its lists of identifiers."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    told = next(
-        (line for line in reversed(lines) if line.startswith(("The ", "Worker", "ModuleNotFound"))), ""
-    )
+    """The line of what Ray says that says something, without its colours and lists of identifiers."""
+    lines = [line.strip() for line in _COLOR.sub("", str(error)).splitlines() if line.strip()]
+    told = next((line for line in reversed(lines) if _TELLING.match(line)), "")
     return one_line(told or (lines[0] if lines else type(error).__name__))[:300]

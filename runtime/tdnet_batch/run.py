@@ -153,7 +153,7 @@ class _Run:
                 self._take(answer)
             self._progress.update(at_hand=pool.frames(), workers=pool.workers)
 
-    def _take(self, answer: Answer) -> None:
+    def _take(self, answer: Answer[Job, Outcome]) -> None:
         job, outcome = answer.job, answer.outcome
         if outcome is None:
             self._summary.lost += 1

@@ -19,7 +19,7 @@ pytest.importorskip("fsspec", reason="the extra ray is not installed")
 
 import msgspec
 
-from tdnet_batch.job import Job, Order
+from tdnet_batch.job import Job, Order, Outcome
 from tdnet_batch.options import BatchOptions, Cluster
 from tdnet_batch.placement import Placement
 from tdnet_batch.pool import Answer
@@ -47,7 +47,10 @@ class InlinePool(Closeable):
     """Does each job when it is waited for; `before(job)` may do it instead, and give the answer."""
 
     def __init__(
-        self, order: Order, placement: Placement, before: Callable[[Job], Answer | None] = lambda job: None
+        self,
+        order: Order,
+        placement: Placement,
+        before: Callable[[Job], Answer[Job, Outcome] | None] = lambda job: None,
     ) -> None:
         self.workers = placement.workers
         self.worker = BatchWorker(order)
@@ -63,7 +66,7 @@ class InlinePool(Closeable):
         assert self.free
         self._jobs.append(job)
 
-    def wait(self, timeout_s: float) -> list[Answer]:
+    def wait(self, timeout_s: float) -> list[Answer[Job, Outcome]]:
         job = self._jobs.popleft()
         self.done.append(job)
         return [self._before(job) or Answer(job=job, outcome=self.worker.do(job))]
@@ -131,7 +134,7 @@ class Batch:
     def __call__(
         self,
         *inputs: object,
-        before: Callable[[Job], Answer | None] = lambda job: None,
+        before: Callable[[Job], Answer[Job, Outcome] | None] = lambda job: None,
         retries: int = 2,
         workers: int = 1,
         output: Path | None = None,

@@ -333,6 +333,7 @@ def test_a_worker_that_outlives_its_driver_puts_nothing_there(batch: Batch, logs
     assert outcome.record is not None
     assert "another run has the folder now" in str(outcome.record.error)
     assert not (batch.output / "front.labels" / "record.json").exists()
+    old.close()
 
 
 def test_what_a_kill_left_is_swept_away(batch: Batch, logs: Path) -> None:
