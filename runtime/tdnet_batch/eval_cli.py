@@ -100,7 +100,9 @@ def evaluate(
             gpus=cluster.gpus,
         )
         given = dataclasses.replace(options, threads=placement.threads, json=None, markdown=None)
-        with FrameProgress(Console(stderr=True), total=None) as shown:
+        with FrameProgress(
+            Console(stderr=True), total=sum(len(sequence.frames) for sequence in dataset.sequences)
+        ) as shown:
             document = evaluate_parts(
                 given,
                 partial(_examine, ray, given, placement, retries),

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from tdnet_batch.places import Place, place_of
+from tdnet_batch.record import RECORD_FILE
 from tdnet_runtime.errors import OptionError
 from tdnet_runtime.media.frames import reason
 from tdnet_runtime.media.images import IMAGE_SUFFIXES, natural_key
@@ -140,7 +141,7 @@ def _of_spec(spec: str, *, output: Path, others: set[str]) -> Iterator[BatchInpu
         )
         return
     listing = place.listing()
-    if place.is_file:
+    if place.is_file and _suffix(place.path) not in IMAGE_SUFFIXES:
         yield _input(place, place.path, _as_written(name), topic, listing)
         return
     kept = {path: size for path, size in listing.items() if not place.is_below(path, output)}
@@ -156,7 +157,9 @@ def _grouped(
     for path, size in listing.items():
         folder, _, name = path.rpartition("/")
         folders.setdefault(folder, {})[name] = size
-    outputs = [folder for folder in folders if folder.endswith(OUTPUT_SUFFIX)]
+    outputs = [
+        folder for folder, files in folders.items() if folder.endswith(OUTPUT_SUFFIX) and RECORD_FILE in files
+    ]
     for folder, files in folders.items():
         if any(f"{folder}/".startswith(f"{done}/") for done in outputs):
             continue  # an earlier run's

@@ -136,11 +136,13 @@ class NpzFile(Output):
         if self._closed:
             return
         self._closed = True
-        self._put(_FRAMES, json.dumps(self._frames).encode())
         try:
-            self._zip.close()
-        except OSError as error:
-            raise self._failure(error) from error
+            self._put(_FRAMES, json.dumps(self._frames).encode())
+        finally:
+            try:
+                self._zip.close()
+            except OSError as error:
+                raise self._failure(error) from error
 
     def _put(self, name: str, data: bytes) -> None:
         try:

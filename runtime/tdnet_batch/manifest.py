@@ -41,7 +41,8 @@ class Manifest(Closeable):
             record = decode_record(line)
             if record is not None:
                 self.rows[record.output] = record
-        if any(line.strip() for line in lines[:-1]) and not self.rows:
+        half = not self.rows and len(lines) == 1 and lines[0].startswith(b"{")  # of a run's first row
+        if any(line.strip() for line in lines) and not self.rows and not half:
             raise MediaError(f"reading the manifest: it is no tdnet-batch's; name another --output: '{path}'")
         self._compact()
         try:

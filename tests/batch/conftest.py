@@ -10,14 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import msgspec
 import numpy as np
 import pytest
 from rich.console import Console
 from tests.runtime.conftest import made_up_bundle, tiny_manifest, tiny_members, write_tiny
-
-pytest.importorskip("fsspec", reason="the extra ray is not installed")
-
-import msgspec
 
 from tdnet_batch.job import Job, Order, Outcome
 from tdnet_batch.options import BatchOptions, Cluster

@@ -350,10 +350,13 @@ def test_what_a_kill_left_is_swept_away(batch: Batch, logs: Path) -> None:
 
 def test_a_foreign_manifest_is_refused(batch: Batch, logs: Path) -> None:
     batch.output.mkdir()
-    (batch.output / "manifest.jsonl").write_text("my own\nnotes\n")
-    with pytest.raises(MediaError, match="no tdnet-batch's; name another --output"):
-        batch(logs)
-    assert (batch.output / "manifest.jsonl").read_text() == "my own\nnotes\n"
+    for text in ("my own\nnotes\n", "one line", '{"a": 1}\n{"b": 2}\n'):
+        (batch.output / "manifest.jsonl").write_text(text)
+        with pytest.raises(MediaError, match="no tdnet-batch's; name another --output"):
+            batch(logs)
+        assert (batch.output / "manifest.jsonl").read_text() == text
+    (batch.output / "manifest.jsonl").write_text('{"input": "half a')
+    assert len(batch(logs).made) == 3
 
 
 @pytest.mark.parametrize("form", list(Form))
@@ -387,6 +390,14 @@ def test_a_label_video_keeps_time(batch: Batch, tmp_path: Path) -> None:
     (record,) = batch(source, form=Form.VIDEO).records
     with open_source(batch.output / record.output / "labels.mkv") as frames:
         assert [round(frame.stamp_ns / 1e6) for frame in frames] == [0, 100, 200, 300, 400]
+
+
+def test_what_lies_beside_images_is_not_theirs(batch: Batch, tmp_path: Path) -> None:
+    folder = make_images(tmp_path / "a")
+    batch(folder)
+    make_video(folder / "v.mkv")
+    summary = batch(folder)
+    assert [record.output for record in summary.made] == ["v.mkv.labels"]
 
 
 def test_kinds_of_jobs(batch: Batch, logs: Path) -> None:

@@ -90,11 +90,23 @@ def test_two_topics_of_a_log_are_two(logs: Path) -> None:
 
 
 def test_outputs_are_no_inputs(logs: Path) -> None:
-    for name in ("logs/out/a.mp4.labels/0.png", "logs/night/cam2.labels/0.png"):
+    for name in (
+        "logs/out/a.mp4.labels/0.png",
+        "logs/night/cam2.labels/0.png",
+        "logs/night/own.labels/0.png",
+    ):
         path = logs.parent / name
         path.parent.mkdir(parents=True)
         path.write_bytes(b"x")
-    assert outputs("logs", output=Path("logs/out")) == ALL
+    (logs / "night" / "cam2.labels" / "record.json").write_text("{}")
+    assert set(outputs("logs", output=Path("logs/out"))) == {*ALL, "night/own.labels.labels"}
+
+
+def test_an_image_that_is_named_alone_is_its_folder_or_refused(logs: Path) -> None:
+    (only,) = find_inputs(["logs/night/cam2/0.png"], output=Path("out")).inputs
+    assert only.path == str(logs / "night" / "cam2")
+    with pytest.raises(OptionError, match="1 of the 2 images"):
+        outputs("logs/night/cam10/2.png")
 
 
 def test_no_output_lies_in_another(logs: Path) -> None:
