@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from tdnet_batch.label_files import LabelFiles, read_npz
+from tdnet_batch.label_files import LabelFiles
+from tdnet_batch.npz_file import read_npz
 from tdnet_batch.record import ClassCount, Joints, Record, read_record
 from tdnet_runtime.errors import MediaError
 

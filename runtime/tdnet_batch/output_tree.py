@@ -129,11 +129,12 @@ class OutputLock(Closeable):
             raise
 
     def close(self) -> None:
-        """Let other runs have the folder; workers that live on lose it. Safe to call twice."""
+        """Let other runs have the folder; workers that live on lose it, and what they have begun. Safe to call twice."""
         if self._lock is not None:
             with contextlib.suppress(OSError):
                 if (self.tree.own / "run").read_text() == self.tree.run:
                     (self.tree.own / "run").write_text("")
+                    shutil.rmtree(self.tree.own / "partial", ignore_errors=True)
             os.close(self._lock)
             self._lock = None
 

@@ -7,6 +7,8 @@ from pathlib import Path
 import msgspec
 
 from tdnet_batch.settings import Settings
+from tdnet_runtime.errors import MediaError
+from tdnet_runtime.media.frames import reason
 
 __all__ = [
     "RECORD_FILE",
@@ -17,6 +19,7 @@ __all__ = [
     "decode_record",
     "encode_record",
     "files_in",
+    "put_record",
     "read_record",
 ]
 
@@ -134,6 +137,20 @@ def read_record(folder: Path) -> Record | None:
         return record if record is not None and record.files == files_in(folder) else None
     except OSError:
         return None
+
+
+def put_record(folder: Path, record: Record) -> Record:
+    """Put the record beside the files that it is of; gives it with these.
+
+    Raises:
+        MediaError: it cannot be written.
+    """
+    try:
+        record = msgspec.structs.replace(record, files=files_in(folder))
+        (folder / RECORD_FILE).write_bytes(encode_record(record))
+    except OSError as error:
+        raise MediaError(f"writing labels: {reason(error)}: '{folder}'") from error
+    return record
 
 
 def files_in(folder: Path) -> OutputFiles:

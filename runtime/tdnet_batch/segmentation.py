@@ -12,7 +12,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from tdnet_batch.label_files import LabelFiles, LabelledFrame, NpzFile
+from tdnet_batch.label_files import LabelFiles
+from tdnet_batch.npz_file import LabelledFrame, NpzFile
 from tdnet_batch.record import ClassCount
 from tdnet_batch.settings import Settings
 from tdnet_batch.span import SpanReader

@@ -8,22 +8,20 @@ import os
 import socket
 import time
 from datetime import datetime, timezone
-from pathlib import Path
-
-import msgspec
 
 from tdnet_batch.digest import input_sha256
 from tdnet_batch.fetching import key_of, local_copy
 from tdnet_batch.job import Job, JobKind, Order, Outcome, Plan
 from tdnet_batch.joining import join_pieces
-from tdnet_batch.label_files import NpzFile, open_label_files
-from tdnet_batch.record import RECORD_FILE, Record, encode_record, files_in, read_record
+from tdnet_batch.label_files import open_label_files
+from tdnet_batch.npz_file import NpzFile
+from tdnet_batch.record import Record, put_record, read_record
 from tdnet_batch.segmentation import open_input, segment
 from tdnet_batch.span import Span, SpanReader
 from tdnet_runtime import __version__
-from tdnet_runtime.errors import BackendError, BundleError, MediaError, MissingExtraError, TdnetError
+from tdnet_runtime.errors import BackendError, BundleError, MissingExtraError, TdnetError
 from tdnet_runtime.extras import one_line
-from tdnet_runtime.media.frames import FrameSource, reason
+from tdnet_runtime.media.frames import FrameSource
 from tdnet_runtime.segmenter import Segmenter
 from tdnet_runtime.sinks.sink import SinkNetwork
 
@@ -112,7 +110,7 @@ class BatchWorker:
                         classes=counts.classes,
                         **_told(source),
                     )
-                    return Outcome(record=_put(folder, record))
+                    return Outcome(record=put_record(folder, record))
 
     def _piece(self, job: Job, begin_s: float) -> Outcome:
         assert job.plan is not None
@@ -145,7 +143,7 @@ class BatchWorker:
                 warm_up_frames=counts.warm_up,
                 **_told(source),
             )
-            _put(folder, record)
+            put_record(folder, record)
         return Outcome(piece=True)
 
     def _join(self, job: Job, begin_s: float) -> Outcome:
@@ -173,7 +171,7 @@ class BatchWorker:
                 warning=joined.warning,
                 seconds=joined.seconds + time.perf_counter() - begin_s,
             )
-            return Outcome(record=_put(folder, record))
+            return Outcome(record=put_record(folder, record))
 
     def _network(self) -> Segmenter:
         """The network, opened once."""
@@ -239,20 +237,6 @@ def _told(source: FrameSource) -> dict[str, object]:
         "damaged": source.damage.skipped + source.damage.used,
         "warning": None if warning is None else one_line(str(warning)),
     }
-
-
-def _put(folder: Path, record: Record) -> Record:
-    """Put the record beside the files that it is of.
-
-    Raises:
-        MediaError: it cannot be written.
-    """
-    try:
-        record = msgspec.structs.replace(record, files=files_in(folder))
-        (folder / RECORD_FILE).write_bytes(encode_record(record))
-    except OSError as error:
-        raise MediaError(f"writing labels: {reason(error)}: '{folder}'") from error
-    return record
 
 
 def _is_full(error: BaseException | None) -> bool:

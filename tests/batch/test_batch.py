@@ -226,7 +226,7 @@ def test_a_video_that_ends_early_leaves_nothing(batch: Batch, tmp_path: Path) ->
     (record,) = batch(folder).failed
     assert "one stream has one size" in str(record.error)
     assert not (batch.output / "a.labels").exists()
-    assert not list((batch.output / ".tdnet-batch" / "partial").iterdir())
+    assert not (batch.output / ".tdnet-batch" / "partial").exists()
 
 
 def lose(times: int, output: str = "a.labels") -> Callable[[Job], Answer | None]:
@@ -339,13 +339,19 @@ def test_a_worker_that_outlives_its_driver_puts_nothing_there(batch: Batch, logs
 def test_what_a_kill_left_is_swept_away(batch: Batch, logs: Path) -> None:
     batch(logs / "a")
     left = batch.output / ".tdnet-batch" / "partial" / "old"
-    left.mkdir()
+    left.mkdir(parents=True)
     (left / "000.png").write_bytes(b"half")
     with (batch.output / "manifest.jsonl").open("ab") as file:
         file.write(b'{"input":"half a li')
     batch(logs)
     assert not left.exists()
     assert len(rows(batch)) == 3
+
+
+def test_what_a_stopped_worker_has_begun_goes_with_the_run(batch: Batch, logs: Path) -> None:
+    left = batch.output / ".tdnet-batch" / "partial" / "begun"
+    batch(logs, before=lambda job: left.mkdir(parents=True, exist_ok=True))
+    assert not left.exists()
 
 
 def test_a_foreign_manifest_is_refused(batch: Batch, logs: Path) -> None:
