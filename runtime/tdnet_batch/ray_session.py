@@ -27,7 +27,7 @@ _QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_DISABLE_IMPORT_WARNING": "1",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # else 2.60 warns on each start
-    "RAY_DEDUP_LOGS": "0",
+    "RAY_raylet_start_wait_time_s": "120",  # 30 are few where the machine has much else to do
 }
 _OBJECT_STORE_BYTES = 100 << 20  # nothing goes through it but records
 _PREFIX = "tdnet-ray-"
