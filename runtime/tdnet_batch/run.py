@@ -31,6 +31,7 @@ MANIFEST = "manifest.jsonl"
 """In the folder of outputs."""
 
 _LOOK_S = 0.5
+_SHOW_S = 1.0  # asking a thousand workers how far they are takes longer than an answer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,6 +145,7 @@ class _Run:
 
     def go(self, pool: Pool) -> None:
         """Until all is done."""
+        shown_s = time.monotonic()
         while self._at_work or self._schedule.waiting:
             while pool.free and (job := self._schedule.next()) is not None:
                 pool.submit(job)
@@ -151,7 +153,9 @@ class _Run:
             for answer in pool.wait(_LOOK_S):
                 self._at_work -= 1
                 self._take(answer)
-            self._progress.update(at_hand=pool.frames(), workers=pool.workers)
+            if time.monotonic() - shown_s >= _SHOW_S:
+                shown_s = time.monotonic()
+                self._progress.update(at_hand=pool.frames(), workers=pool.workers)
 
     def _take(self, answer: Answer[Job, Outcome]) -> None:
         job, outcome = answer.job, answer.outcome

@@ -22,6 +22,8 @@ pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
 _LIMIT_S = 300
 _SLOW_FRAME_S = 0.05
+CLUSTER = {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0", "RAY_raylet_start_wait_time_s": "120"}
+"""Of the processes of a cluster, and of those that speak to it."""
 
 
 @pytest.fixture
@@ -234,3 +236,37 @@ def test_an_address_that_is_no_cluster(
         "tdnet-batch: error: --address '127.0.0.1:9': nobody answers there (Connection refused)"
     )
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_node_that_leaves(
+    bundle: Path,
+    videos: Path,
+    tmp_path: Path,
+    environment: dict[str, str],
+    undisturbed: dict[str, bytes],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Two raylets of one machine: those that stay do the rest."""
+    for name, value in CLUSTER.items():
+        monkeypatch.setenv(name, value)
+    from ray.cluster_utils import Cluster
+
+    slow = {**environment, **CLUSTER, "TDNET_TEST_SLOW": "1"}
+    monkeypatch.setenv("PYTHONPATH", slow["PYTHONPATH"])  # of the workers
+    monkeypatch.setenv("TDNET_TEST_SLOW", "1")
+    output = tmp_path / "out"
+    raylets = Cluster()
+    try:
+        raylets.add_node(num_cpus=1, object_store_memory=80 << 20, include_dashboard=False)
+        second = raylets.add_node(num_cpus=1, object_store_memory=80 << 20)
+        command = [*words(bundle, videos, output), "--address", raylets.address]
+        with running(command, env=slow, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+            wait_for(2, output)
+            raylets.remove_node(second, allow_graceful=False)
+            out, err = process.communicate(timeout=_LIMIT_S)
+    finally:
+        raylets.shutdown()
+    assert process.returncode == 0, err
+    assert "1 were lost and replaced" in out
+    assert tree_of(output) == undisturbed
+    assert len(rows(output)) == 10
