@@ -13,7 +13,6 @@ import typer
 from rich.console import Console
 
 from tdnet_batch.options import BatchOptions, Cluster
-from tdnet_batch.placement import usable_cores
 from tdnet_batch.progress import BatchProgress
 from tdnet_batch.ray_pool import RayPool
 from tdnet_batch.ray_session import ray_session
@@ -21,6 +20,7 @@ from tdnet_batch.run import Crew, run_batch
 from tdnet_batch.settings import Form, Settings
 from tdnet_batch.view import show_batch, tell_failures
 from tdnet_batch.worker import BatchWorker
+from tdnet_runtime.backends.cpu_count import usable_cpus
 from tdnet_runtime.cli.pinning import Sha256
 from tdnet_runtime.media.bit_depth import BIT_DEPTHS
 from tdnet_runtime.media.damage import OnDamage
@@ -172,7 +172,7 @@ def batch(
 @contextmanager
 def _crew(cluster: Cluster) -> Iterator[Crew]:
     """Actors of Ray."""
-    cores = max(usable_cores(), (cluster.workers or 1) * (cluster.threads or 1))
+    cores = max(usable_cpus(), (cluster.workers or 1) * (cluster.threads or 1))
     with ray_session(address=cluster.address, cpus=cores, dashboard=cluster.dashboard) as ray:
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
         yield Crew(

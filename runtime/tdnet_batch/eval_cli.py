@@ -13,7 +13,7 @@ from rich.console import Console
 
 from tdnet_batch.evaluation import Examiner, Part, evaluate_parts, examine_all
 from tdnet_batch.options import Cluster
-from tdnet_batch.placement import Placement, place_workers, usable_cores
+from tdnet_batch.placement import Placement, place_workers
 from tdnet_batch.ray_pool import RayPool
 from tdnet_batch.ray_session import ray_session
 from tdnet_data.opening import open_dataset
@@ -22,6 +22,7 @@ from tdnet_eval.document import write_document
 from tdnet_eval.options import EvalOptions
 from tdnet_eval.report import markdown_from_document, report_from_document
 from tdnet_eval.result_file import write_result
+from tdnet_runtime.backends.cpu_count import usable_cpus
 from tdnet_runtime.cli.frame_progress import FrameProgress
 
 __all__ = ["app"]
@@ -88,7 +89,7 @@ def evaluate(
     dataset = open_dataset(
         settings_from_option(data), split
     )  # what is wrong with it is said before Ray starts
-    cores = max(usable_cores(), (workers or 1) * (threads or 1))
+    cores = max(usable_cpus(), (workers or 1) * (threads or 1))
     with ray_session(address=address, cpus=cores, dashboard=False) as ray:
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
         placement = place_workers(

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tdnet_runtime.errors import OptionError
 
-__all__ = ["GPU_BACKENDS", "Placement", "place_workers", "usable_cores"]
+__all__ = ["GPU_BACKENDS", "Placement", "place_workers"]
 
 GPU_BACKENDS = ("tensorrt", "tensorrt-rtx", "cuda")
 
@@ -20,11 +19,6 @@ class Placement:
     workers: int
     threads: int
     gpus: float = 0.0
-
-
-def usable_cores() -> int:
-    """Of this machine, for this process."""
-    return len(os.sched_getaffinity(0))
 
 
 def place_workers(

@@ -26,13 +26,13 @@ from tdnet_batch.inputs import find_inputs
 from tdnet_batch.job import Job, JobKind, Order
 from tdnet_batch.options import BatchOptions, Cluster
 from tdnet_batch.output_tree import OutputLock
-from tdnet_batch.placement import usable_cores
 from tdnet_batch.progress import BatchProgress
 from tdnet_batch.ray_pool import RayPool
 from tdnet_batch.ray_session import ray_session
 from tdnet_batch.run import Crew, run_batch
 from tdnet_batch.settings import Settings
 from tdnet_batch.worker import BatchWorker
+from tdnet_runtime.backends.cpu_count import usable_cpus
 from tdnet_runtime.bundle import Bundle
 
 Figures = dict[str, float]
@@ -72,7 +72,7 @@ def plain(given: argparse.Namespace, folder: Path) -> Figures:
         digest = bundle.digest
     with OutputLock(folder) as lock:
         order = Order(
-            engine=str(given.engine.absolute()), sha256=None, bundle=digest, threads=usable_cores(),
+            engine=str(given.engine.absolute()), sha256=None, bundle=digest, threads=usable_cpus(),
             settings=Settings(backend=given.backend), tree=lock.tree,
         )  # fmt: skip
         worker = BatchWorker(order)
@@ -97,7 +97,7 @@ def placed(given: argparse.Namespace, folder: Path, workers: int, threads: int) 
 
     @contextlib.contextmanager
     def crew() -> Iterator[Crew]:
-        with ray_session(address=None, cpus=max(usable_cores(), workers * threads), dashboard=False) as ray:
+        with ray_session(address=None, cpus=max(usable_cpus(), workers * threads), dashboard=False) as ray:
             yield Crew(
                 nodes=[node["Resources"] for node in ray.nodes() if node["Alive"]],
                 open_pool=lambda order, placement: RayPool(ray, partial(BatchWorker, order), placement),
@@ -157,7 +157,7 @@ def main() -> None:
     }
     document = {
         "engine": given.engine.name,
-        "cores": usable_cores(),
+        "cores": usable_cpus(),
         "measured": measured,
         "times_the_plain_loop": ratios,
     }
