@@ -52,6 +52,7 @@ def _auto_is_onnxruntime_on_a_cpu():
 
 
 PROGRAMS = {
+    "tdnet-batch": "tdnet_batch:main",
     "tdnet-export": "tdnet_export:main",
     "tdnet-run": "tdnet_runtime.cli:run_main",
     "tdnet-inspect": "tdnet_runtime.cli:inspect_main",

@@ -20,6 +20,7 @@ from tdnet_runtime.extras import BRINGS
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = {
+    "tdnet_batch": "runtime",
     "tdnet_data": "models",
     "tdnet_eval": "models",
     "tdnet_models": "models",
@@ -52,8 +53,11 @@ OPTIONAL = (
     "foxglove",
     "zenoh",
     "cyclonedds",
+    "ray",
+    "fsspec",
 )
 FIRST_MISSING = {
+    "tdnet-batch": "ray",
     "tdnet-export": "export",
     "tdnet-bench": "bench",
     "tdnet-eval": "eval",

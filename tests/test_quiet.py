@@ -3,6 +3,7 @@
 import ast
 import configparser
 import importlib.util
+import socket
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -49,13 +50,14 @@ class Given:
 
 @dataclass(frozen=True)
 class Case:
-    """One command line; see `watched`."""
+    """One command line; see `watched`. Processes of one that is `several` speak to each other, on this machine."""
 
     name: str
     script: str
     arguments: Callable[[Given], list[object]]
     needs: tuple[str, ...] = ()
     slow: bool = False
+    several: bool = False
 
 
 CASES = (
@@ -135,6 +137,25 @@ CASES = (
             *("--data", given.data, "--split", "val", "--pictures", "pictures", "--json", "eval.json"),
         ],
         needs=("matplotlib", "onnxruntime"),
+    ),
+    Case(
+        "batch",
+        "tdnet-batch",
+        lambda given: [
+            *(
+                "--engine",
+                given.bundle,
+                "--backend",
+                "onnxruntime",
+                "--input",
+                given.images,
+                "--output",
+                "labels",
+            ),
+        ],
+        needs=("ray", "fsspec", "onnxruntime"),
+        slow=True,
+        several=True,
     ),
     Case(
         "train",
@@ -230,7 +251,18 @@ def test_a_command_asks_nobody_and_leaves_nothing(case: Case, library, given, tm
     command = started(case.script, case.arguments(given))
     seen = watched(library, tmp_path / "watched", command, allowed=allowed)
     assert seen.done.returncode == 0, seen.done.stderr
-    assert (seen.asked, seen.astray, seen.left) == ([], [], [])
+    asked = [host for host in seen.asked if not (case.several and of_this_machine(host))]
+    astray = [path for path in seen.astray if not (case.several and path.startswith("/tmp/tdnet-ray-"))]
+    assert (asked, astray, seen.left) == ([], [], [])
+
+
+def of_this_machine(host: str) -> bool:
+    """An address or name, with a port or without, that leads nowhere else: a socket can be bound to it."""
+    try:
+        socket.create_server((host.rpartition(":")[0] or host, 0)).close()
+    except OSError:
+        return False
+    return True
 
 
 REPORTING = {"onnxruntime", "openvino", "nncf"}

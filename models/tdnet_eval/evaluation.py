@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeAlias
@@ -99,6 +99,7 @@ def evaluate_together(
     consistency: bool = False,
     paths: int | None = None,
     begin: int = 0,
+    sequences: Collection[int] | None = None,
     on_frame: Callable[[JudgedFrame], None] = lambda frame: None,
 ) -> dict[str, Evaluation]:
     """Stream a data set in order through all sides at once, reset at each sequence.
@@ -114,10 +115,11 @@ def evaluate_together(
         paths: m of the networks, to pass over the frames that no labelled frame's memory of m−1 frames needs: all scores
             against label images stay what they are (spec §3). None to run every frame.
         begin: index of the frame that each sequence begins with, so that another sub-network runs on each.
+        sequences: indices of those to run, of which the sum over all is the whole; None for all.
         on_frame: called after each frame.
 
     Raises:
-        OptionError: no frame has a label image.
+        OptionError: no frame of the data set has a label image.
         MediaError: a frame cannot be read, or changes size within a sequence, or its label image does not fit it.
         BackendError: an engine failed, or gave labels that are no class.
     """
@@ -141,7 +143,7 @@ def evaluate_together(
     with ExitStack() as stack:
         opened = {name: stack.enter_context(open_stream()) for name, open_stream in streams.items()}
         for number, sequence in enumerate(dataset.sequences):
-            for run in runs[number]:
+            for run in runs[number] if sequences is None or number in sequences else ():
                 for stream in opened.values():
                     stream.reset()
                 size_hw: tuple[int, ...] | None = None

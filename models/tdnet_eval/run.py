@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, NamedTuple
@@ -20,6 +20,9 @@ from tdnet_eval.document import (
     FrameRecord,
     FrameScore,
     GapRecord,
+    LeftOut,
+    SideInfo,
+    SideScores,
     gap_record,
     scores_from_evaluation,
 )
@@ -37,7 +40,7 @@ if TYPE_CHECKING:
 
     from tdnet_data.dataset import DataSet
 
-__all__ = ["Phase", "Run", "run_evaluation"]
+__all__ = ["Phase", "Run", "document_of", "record_of", "run_evaluation"]
 
 Phase = Callable[[int | None], "AbstractContextManager[Callable[[int], None]]"]
 """Opens a phase of so many frames for display; the function that it gives is told how many are done."""
@@ -74,7 +77,46 @@ def run_evaluation(options: EvalOptions, *, phase: Phase) -> Run:
         if every_path is None:
             remarks += streaming.unjudged(found)
         gaps = streaming.gaps(cut) if options.gaps or cut is not None else {}
-    document = Document(
+    document = document_of(
+        options,
+        dataset,
+        started_at=started_at,
+        sides={side.name: side.info for side in opened.sides},
+        reference=opened.reference,
+        left_out=opened.left_out,
+        notes=(*opened.notes, *remarks),
+        scores={
+            name: scores_from_evaluation(
+                each, every_path=None if every_path is None else dict(every_path.of(name))
+            )
+            for name, each in found.items()
+        },
+        gaps=gaps,
+        records=streaming.records,
+    )
+    return Run(
+        document=document,
+        confusions={name: each.overall.confusion for name, each in found.items()},
+        worst=streaming.worst,
+        class_colors=dataset.classes.colors,
+    )
+
+
+def document_of(
+    options: EvalOptions,
+    dataset: DataSet,
+    *,
+    started_at: str,
+    sides: dict[str, SideInfo],
+    reference: str | None,
+    left_out: tuple[LeftOut, ...],
+    notes: tuple[str, ...],
+    scores: dict[str, SideScores],
+    records: Iterable[FrameRecord],
+    gaps: dict[str, tuple[GapRecord, ...]] | None = None,
+) -> Document:
+    """What was found, with what it was found by."""
+    return Document(
         schema_version=SCHEMA_VERSION,
         kind=KIND,
         version=__version__,
@@ -87,26 +129,15 @@ def run_evaluation(options: EvalOptions, *, phase: Phase) -> Run:
             classes=dataset.classes.names,
             sequences=tuple(sequence.name for sequence in dataset.sequences),
         ),
-        sides={side.name: side.info for side in opened.sides},
-        reference=opened.reference,
+        sides=sides,
+        reference=reference,
         quick=options.quick,
-        left_out=opened.left_out,
-        notes=(*opened.notes, *remarks),
-        scores={
-            name: scores_from_evaluation(
-                each, every_path=None if every_path is None else dict(every_path.of(name))
-            )
-            for name, each in found.items()
-        },
-        gaps=gaps,
+        left_out=left_out,
+        notes=notes,
+        scores=scores,
+        gaps=gaps or {},
         definitions=DEFINITIONS,
-        records=tuple(streaming.records),
-    )
-    return Run(
-        document=document,
-        confusions={name: each.overall.confusion for name, each in found.items()},
-        worst=streaming.worst,
-        class_colors=dataset.classes.colors,
+        records=tuple(records),
     )
 
 
@@ -125,7 +156,7 @@ class _Streaming:
         """The data set in order, once."""
 
         def on_frame(frame: JudgedFrame) -> None:
-            self.records.append(self._record(frame))
+            self.records.append(record_of(frame, self._data))
             if self.worst.count:
                 self.worst.add(frame)
 
@@ -197,20 +228,22 @@ class _Streaming:
                 on_frame=counted,
             )
 
-    def _record(self, frame: JudgedFrame) -> FrameRecord:
-        return FrameRecord(
-            sequence=self._data.sequences[frame.sequence].name,
-            place=frame.place,
-            name=frame.name,
-            sides={
-                side: FrameScore(
-                    path=frame.paths[side],
-                    cold=frame.cold[side],
-                    miou=None if judged.confusion is None else judged.confusion.miou,
-                    pixel_accuracy=None if judged.confusion is None else judged.confusion.pixel_accuracy,
-                    agreement=judged.agreement,
-                    temporal_consistency=judged.temporal_consistency,
-                )
-                for side, judged in frame.judgements.items()
-            },
-        )
+
+def record_of(frame: JudgedFrame, dataset: DataSet) -> FrameRecord:
+    """A frame's scores."""
+    return FrameRecord(
+        sequence=dataset.sequences[frame.sequence].name,
+        place=frame.place,
+        name=frame.name,
+        sides={
+            side: FrameScore(
+                path=frame.paths[side],
+                cold=frame.cold[side],
+                miou=None if judged.confusion is None else judged.confusion.miou,
+                pixel_accuracy=None if judged.confusion is None else judged.confusion.pixel_accuracy,
+                agreement=judged.agreement,
+                temporal_consistency=judged.temporal_consistency,
+            )
+            for side, judged in frame.judgements.items()
+        },
+    )

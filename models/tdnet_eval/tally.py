@@ -130,6 +130,14 @@ class Evaluation:
     by_path: dict[int, Tally] = field(default_factory=dict)
     cold: Tally | None = None
 
+    def __add__(self, other: Evaluation) -> Evaluation:
+        """Of both's frames, of the same classes."""
+        by_path = dict(self.by_path)
+        for path, tally in other.by_path.items():
+            by_path[path] = by_path[path] + tally if path in by_path else tally
+        colds = [each for each in (self.cold, other.cold) if each is not None]
+        return Evaluation(self.classes, dict(sorted(by_path.items())), self._sum(colds) if colds else None)
+
     @property
     def warm(self) -> Tally:
         """All warm frames together."""

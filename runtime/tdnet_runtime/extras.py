@@ -32,6 +32,7 @@ BRINGS = {
     "export": _CPU | _CLI | {"torch", "onnx"},
     "foxglove": _CLI | {"foxglove"},
     "mcap": _CLI | {"mcap", "zstandard", "lz4"},
+    "ray": _CPU | _CLI | {"ray", "fsspec"},
     "rerun": _CLI | {"rerun"},
     "bench": _CPU | _CLI | {"psutil", "scipy", "onnx", "jinja2", "matplotlib"},
     "train": _CPU | _CLI | {"torch", "kornia", "matplotlib", "yaml", "tomli", "tomli_w"},

@@ -1,0 +1,69 @@
+"""An input as a file or folder of the machine that reads it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from tdnet_batch.inputs import BatchInput
+from tdnet_batch.places import file_system
+from tdnet_runtime.errors import MediaError, TdnetError
+from tdnet_runtime.extras import one_line
+from tdnet_runtime.sources.source_url import hide_password
+from tdnet_runtime.temporary_folder import temporary_folder
+
+__all__ = ["key_of", "local_copy"]
+
+
+def key_of(video: BatchInput) -> str | None:
+    """What its file system says of it (size, time, checksum), in one word; None for a file or folder of this machine.
+
+    Raises:
+        MediaError: it is not there any more, or the file system does not answer.
+    """
+    if not video.remote:
+        return None
+    with _answers(video):
+        fs, path = file_system(video.path)
+        if not fs.isdir(path):
+            return str(fs.ukey(path))
+        return " ".join(str(fs.ukey(each)) for each in sorted(fs.find(path, maxdepth=1)))
+
+
+@contextlib.contextmanager
+def local_copy(video: BatchInput) -> Iterator[Path]:
+    """The path of an input; what lies elsewhere is fetched into a temporary folder (`TMPDIR`), and goes with the block.
+
+    Raises:
+        MediaError: it cannot be fetched.
+    """
+    if not video.remote:
+        yield Path(video.path)
+        return
+    with contextlib.ExitStack() as stack:
+        try:
+            folder = stack.enter_context(temporary_folder("tdnet-batch-"))
+        except OSError as error:
+            raise MediaError(f"fetching {video.shown!r}: {error.strerror or error}") from error
+        with _answers(video):
+            fs, path = file_system(video.path)
+            copy = folder / (path.rstrip("/").rpartition("/")[2] or "input")
+            if fs.isdir(path):
+                copy.mkdir()
+                for each in fs.find(path, maxdepth=1):
+                    fs.get_file(each, str(copy / each.rpartition("/")[2]))
+            else:
+                fs.get_file(path, str(copy))
+        yield copy
+
+
+@contextlib.contextmanager
+def _answers(video: BatchInput) -> Iterator[None]:
+    try:
+        yield
+    except TdnetError:
+        raise
+    except Exception as error:  # each kind of file system has its own
+        why = one_line(str(error)) or type(error).__name__
+        raise MediaError(f"fetching {hide_password(video.shown)!r}: {why}") from error

@@ -1,0 +1,198 @@
+"""Where inputs lie: this machine's folders, or a file system of another kind that fsspec reaches."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import fsspec.core
+
+from tdnet_runtime.errors import MissingExtraError, OptionError, TdnetError
+from tdnet_runtime.extras import one_line
+from tdnet_runtime.media.frames import reason
+from tdnet_runtime.sources.source_url import hide_password
+
+__all__ = ["Place", "file_system", "place_of"]
+
+_MAGIC = re.compile(r"[*?\[]")
+
+
+class Place:
+    """What one `--input` names, on its file system.
+
+    Args:
+        name: a path or an address, with a pattern or without.
+        fs: the file system.
+        path: `name` as the file system has it.
+        remote: it is not this machine's.
+
+    Attributes:
+        path: `name` as the file system has it.
+        is_file: it is one file, named without a pattern.
+    """
+
+    def __init__(self, name: str, fs: Any, path: str, *, remote: bool) -> None:
+        self.remote = remote
+        self._name, self._fs, self.path = name, fs, path.rstrip("/") or "/"
+        self._names: dict[str, list[str]] = {}
+        literal = self._there(fs.exists, self.path)
+        self._pattern = bool(_MAGIC.search(self.path)) and not literal
+        self.is_file = literal and bool(self._there(fs.isfile, self.path))
+        if not self._pattern and not literal:
+            raise OptionError(f"--input {hide_password(name)!r}: there is nothing of that name")
+        if self._pattern:
+            parts = self.path.split("/")
+            first = next(index for index, part in enumerate(parts) if _MAGIC.search(part))
+            self._root = "/".join(parts[:first])
+        else:
+            self._root = self.path
+
+    def listing(self) -> dict[str, int]:
+        """Paths of all files that it means, with their sizes in bytes, without hidden ones.
+
+        Raises:
+            OptionError: a folder in it cannot be read.
+        """
+        if self.is_file:
+            return {self.path: self._size(self._there(self._fs.info, self.path))}
+        if not self._pattern:
+            return self._below(self.path)
+        found: dict[str, int] = {}
+        expanded: list[str] = []
+        matches = self._there(self._fs.glob, self.path, detail=True)
+        for path, info in sorted(matches.items()):
+            path = path.rstrip("/")
+            if self._hidden(path) or any(f"{path}/".startswith(f"{folder}/") for folder in expanded):
+                continue
+            if info["type"] == "directory" or self._there(self._fs.isdir, path):
+                found |= self._below(path)
+                expanded.append(path)
+            else:
+                found[path] = self._size(info)
+        return found
+
+    def names_in(self, folder: str) -> list[str]:
+        """Names of the files in a folder."""
+        if folder not in self._names:
+            entries = self._there(self._fs.ls, folder or "/", detail=True)
+            self._names[folder] = [
+                entry["name"].rstrip("/").rpartition("/")[2]
+                for entry in entries
+                if entry["type"] != "directory"
+            ]
+        return self._names[folder]
+
+    def relative(self, path: str) -> str:
+        """Its name below what was named; a folder that was named itself keeps its own."""
+        below = path[len(self._root) :].strip("/") if path.startswith(self._root) else path.strip("/")
+        return below or path.rstrip("/").rpartition("/")[2] or "root"
+
+    def shown(self, path: str) -> str:
+        """For the manifest and messages: below what the user wrote."""
+        if self.remote:
+            return self.address(path)
+        return os.path.relpath(path) if not Path(self._name).is_absolute() else path
+
+    def address(self, path: str) -> str:
+        """With the scheme, as fsspec takes it."""
+        return str(self._fs.unstrip_protocol(path))
+
+    def is_below(self, path: str, folder: Path) -> bool:
+        """It lies in a folder of this machine."""
+        return not self.remote and f"{path}/".startswith(f"{folder.absolute()}/")
+
+    def _below(self, folder: str) -> dict[str, int]:
+        if self.remote:
+            infos = self._there(self._fs.find, folder, detail=True)
+            return {path: self._size(info) for path, info in infos.items() if not self._hidden(path)}
+        return dict(self._there(list, _files_below(folder)))
+
+    def _hidden(self, path: str) -> bool:
+        return any(part.startswith(".") for part in path[len(self._root) :].split("/"))
+
+    def _size(self, info: Any) -> int:
+        return int(info.get("size") or 0)
+
+    def _there(self, call: Any, *arguments: Any, **options: Any) -> Any:
+        """What the file system answers; whatever it raises as one line."""
+        try:
+            return call(*arguments, **options)
+        except TdnetError:
+            raise
+        except Exception as error:  # each kind of file system has its own
+            raise OptionError(
+                f"--input {hide_password(self._name)!r}: {_why(error)}; is it there, and may it be read?"
+            ) from error
+
+
+def _files_below(folder: str) -> Iterator[tuple[str, int]]:
+    """Of this machine, links followed, each folder once; unlike fsspec's own search it says what may not be read."""
+    seen: set[str] = set()
+    waiting = [folder]
+    while waiting:
+        here = waiting.pop()
+        real = os.path.realpath(here)
+        if real in seen:
+            continue
+        seen.add(real)
+        with os.scandir(here) as entries:
+            for entry in entries:
+                if entry.name.startswith("."):
+                    continue
+                path = f"{here.rstrip('/')}/{entry.name}"
+                if entry.is_dir():
+                    waiting.append(path)
+                else:
+                    yield path, entry.stat().st_size if Path(path).exists() else 0
+
+
+def place_of(name: str) -> Place:
+    """Where `name` leads.
+
+    Raises:
+        OptionError: nowhere, or to something that is no file.
+        MissingExtraError: a package is missing for such addresses.
+    """
+    if "://" not in name or os.path.lexists(name):
+        if not name.strip():
+            raise OptionError(f"--input {name!r} names nothing; is a variable unset?")
+        return Place(name, fsspec.filesystem("file"), str(Path(name).absolute()), remote=False)
+    fs, path = file_system(name)
+    return Place(name, fs, path, remote=True)
+
+
+def file_system(address: str) -> tuple[Any, str]:
+    """The file system of an address, and the path on it.
+
+    Raises:
+        OptionError: fsspec does not know such addresses, or the file system refuses.
+        MissingExtraError: it needs a package that is not installed.
+    """
+    shown = hide_password(address)
+    scheme = address.partition("://")[0]
+    if scheme in ("rtsp", "rtsps", "udp", "ros2", "camera"):
+        raise OptionError(
+            f"--input {shown!r}: cameras and topics have no end; tdnet-run segments them, tdnet-batch files"
+        )
+    try:
+        fs, path = fsspec.core.url_to_fs(address)
+    except ImportError as error:
+        raise MissingExtraError(
+            f"--input {shown!r}: fsspec needs another package for {scheme}://: {one_line(str(error))}"
+        ) from error
+    except ValueError as error:
+        raise OptionError(
+            f"--input {shown!r}: addresses of the kind {scheme}:// are not known to fsspec {fsspec.__version__}"
+        ) from error
+    except Exception as error:
+        raise OptionError(f"--input {shown!r}: {_why(error)}") from error
+    return fs, str(path)
+
+
+def _why(error: Exception) -> str:
+    text = one_line(reason(error)) if isinstance(error, OSError) else one_line(f"{error}")
+    return text or type(error).__name__

@@ -1,0 +1,96 @@
+"""How far a run over many inputs is: a bar in a terminal, else a line now and then."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn
+
+from tdnet_runtime.closeable import Closeable
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+__all__ = ["BatchProgress", "duration"]
+
+_LINE_EVERY_S = 5.0
+
+
+class BatchProgress(Closeable):
+    """Shows inputs done, frames per second over all workers and the time left; a context manager.
+
+    The time left is that of the bytes of the inputs that are not done, at the pace of those that were done in this run.
+
+    Args:
+        console: to show it on.
+        inputs: how many there are, of so many bytes in all.
+    """
+
+    def __init__(self, console: Console, *, inputs: int, size_bytes: int) -> None:
+        self._console, self._inputs, self._bytes = console, inputs, max(size_bytes, 1)
+        self._done = self._done_bytes = self._frames = self._skipped_bytes = 0
+        self._bar: Progress | None = None
+        if console.is_terminal:
+            self._bar = Progress(
+                TextColumn("segmenting"),
+                BarColumn(),
+                TextColumn("{task.fields[told]}"),
+                console=console,
+                transient=True,
+            )
+            self._task = self._bar.add_task("", total=self._bytes, told="")
+
+    def __enter__(self) -> Self:
+        self._begin_s = self._line_s = time.monotonic()
+        if self._bar is not None:
+            self._bar.start()
+        return self
+
+    def close(self) -> None:
+        """Take the bar off the terminal."""
+        if self._bar is not None:
+            self._bar.stop()
+
+    def finished(self, *, size_bytes: int, frames: int, skipped: bool) -> None:
+        """One input is done, has failed, or was done before."""
+        self._done += 1
+        self._done_bytes += size_bytes
+        if skipped:
+            self._skipped_bytes += size_bytes
+        else:
+            self._frames += frames
+
+    def update(self, *, at_hand: int, workers: int) -> None:
+        """Show it, with so many frames segmented in the jobs at hand."""
+        now_s = time.monotonic()
+        told = self._told(now_s - self._begin_s, at_hand=at_hand, workers=workers)
+        if self._bar is not None:
+            self._bar.update(self._task, completed=self._done_bytes, told=told)
+        elif now_s - self._line_s >= _LINE_EVERY_S:
+            self._line_s = now_s
+            self._console.print(told, soft_wrap=True)
+
+    def _told(self, passed_s: float, *, at_hand: int, workers: int) -> str:
+        frames = self._frames + at_hand
+        told = (
+            f"{self._done} of {self._inputs} inputs, {frames} frames, {frames / max(passed_s, 1e-9):.1f} frames/s, "
+            f"{workers} worker{'s' * (workers != 1)}"
+        )
+        worked_bytes = self._done_bytes - self._skipped_bytes
+        if worked_bytes and self._frames:
+            # Jobs at hand count by their frames, at the bytes a frame of those that are done.
+            worked = worked_bytes + at_hand * worked_bytes / self._frames
+            left = max(self._bytes - self._skipped_bytes - worked, 0)
+            told += f", {duration(left * passed_s / worked)} left"
+        return told
+
+
+def duration(seconds: float) -> str:
+    """`75` → `1 min 15 s`."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
