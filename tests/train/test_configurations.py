@@ -138,7 +138,7 @@ def test_what_cannot_be_meant_is_refused_in_one_line(override, config, tmp_path,
         ((), "name a configuration with --config"),
         (
             ("--config", "a.toml", "--resume", "b"),
-            "name a configuration with --config, or a run to go on with",
+            "name a configuration with --config, a run to go on with",
         ),
         (("--resume", "b", "--set", "run.batch=1"), "--resume takes all from the run's folder"),
         (("--resume", "no-such"), "there is no run in that folder"),
