@@ -61,7 +61,8 @@ class LogSource(Closeable):
                 topics = [topic for file in self._files for topic in file.topics]
                 self._topic = choose_topic(topics, url.params.get("topic"))
             except MediaError as error:
-                raise MediaError(f"opening the log: {error}: '{path}'") from None
+                cut = "".join(f"; the log is {file.cut}" for file in self._files if file.cut)
+                raise MediaError(f"opening the log: {error}{cut}: '{path}'") from None
             self.description = f"topic {self._topic.name!r} of the log '{path}'"
             self.frame_count: int | None = self._topic.count
             frames = self._read()
