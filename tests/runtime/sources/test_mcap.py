@@ -242,7 +242,7 @@ ZSTD = b"\x28\xb5\x2f\xfd"
 def test_damage_that_leaves_no_topic_is_told(tmp_path):
     path = write_mcap(tmp_path / "a.mcap", camera(), end=False, compression=CompressionType.ZSTD)
     with pytest.raises(
-        MediaError, match=r"no topic '/cam' in it; topics: none; the log is damaged at byte 44 of \d+ \("
+        MediaError, match=r"no topic '/cam' in it; topics: none; the log: damaged at byte 44 of \d+ \("
     ):
         read(f"{edited(path, path.read_bytes().index(ZSTD))}?topic=/cam")
 
@@ -455,6 +455,16 @@ def test_stamps(tmp_path, header, expected, warning):
         assert warning in source.facts["warning"]
         assert source.facts["stamps"] == "time of recording"
         assert got[3] - got[2] == STEP  # of recording
+
+
+def test_messages_of_one_time_that_differ_are_all_given(tmp_path):
+    """As of a clock that stands still, or of a camera's simulation that began again."""
+    content = [(S, raw(index, stamp=S)) for index in (0, 1, 1, 2)]
+    frames, source = read(write_mcap(tmp_path / "a.mcap", {"/cam": (IMAGE_TYPE, "cdr", content)}))
+    assert len(frames) == 3
+    for index, frame in enumerate(frames):
+        np.testing.assert_array_equal(frame.image, picture(index))
+    assert source.facts["messages_held_twice"] == 1
 
 
 def test_messages_held_twice_are_given_once(tmp_path):
