@@ -90,7 +90,7 @@ class McapScan:
             return at == self._file.size
         kind, length = RECORD_HEAD.unpack(head)
         fits = at + RECORD_HEAD.size + length <= self._file.size and length == _LAST.get(kind, length)
-        return kind > 0 and fits
+        return bool(kind > 0 and fits)
 
     def _end(self, cut: str) -> None:
         self._index = {}  # which may be whole or not
