@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import math
 from collections.abc import Iterator
 from fractions import Fraction
-from itertools import chain, count, islice
+from itertools import chain, islice
 from operator import sub
 from pathlib import Path
 from statistics import median_low
@@ -155,7 +156,16 @@ def frame_rate(stream: VideoStream, ahead: list[Packet[VideoStream]]) -> Fractio
             return min(agreeing, key=lambda rate: abs(rate - seen))
     # The simplest rate that the clock's ticks do not contradict.
     slack = mean / span
-    return next(rate for rate in map(mean.limit_denominator, count(1)) if abs(rate - mean) <= slack)
+    return mean.limit_denominator(_least_denominator(mean - slack, mean + slack))
+
+
+def _least_denominator(low: Fraction, high: Fraction) -> int:
+    """Of the fractions from `low` to `high`, both at least 0; by continued fractions, since damaged times make it huge."""
+    before, last = 1, 0  # denominators of the convergents
+    while (whole := math.ceil(low)) > high:
+        before, last = last, (whole - 1) * last + before
+        low, high = 1 / (high - whole + 1), 1 / (low - whole + 1)
+    return whole * last + before
 
 
 def expected_frames(container: InputContainer, stream: VideoStream, fps: Fraction | None) -> int | None:
