@@ -43,7 +43,8 @@ def test_camera_loop(tiny_bundle: Callable[[str], Path], camera: Path) -> None:
 def test_two_cameras(tiny_bundle: Callable[[str], Path], camera: Path) -> None:
     pytest.importorskip("onnxruntime")
     done = run("two_cameras.py", tiny_bundle("td2-fa18"), camera, camera)
-    assert (done.returncode, done.stderr) == (0, "")
+    told = [line for line in done.stderr.splitlines() if ":front: is in mode " not in line]  # a busy machine
+    assert (done.returncode, told) == (0, [])
     front, rear = done.stdout.splitlines()
     assert front.startswith("front: ended, mode ")
     assert rear.startswith("rear: ended, mode full, ")

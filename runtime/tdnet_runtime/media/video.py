@@ -28,6 +28,7 @@ from tdnet_runtime.media.video_file import (
     best_stream,
     expected_frames,
     frame_rate,
+    listed_packets,
     look_ahead,
     open_container,
     promised_end_s,
@@ -35,6 +36,7 @@ from tdnet_runtime.media.video_file import (
 
 __all__ = ["VideoSource"]
 
+_REMEDY = "copy it again, or go on with what came"
 _TOLERANCE_S = Fraction(1, 4)  # by which headers overstate the length of whole files
 
 
@@ -62,6 +64,7 @@ class VideoSource(Closeable, ForkBound):
         self._path = path
         self._given = 0
         self._asked_to_stop = False
+        self._packets = 0
         self._end = 0  # of the last packet so far, in the stream's ticks
         self._decoding_times = array("q")
         self._ended_early = False  # by the container's reader
@@ -71,6 +74,7 @@ class VideoSource(Closeable, ForkBound):
         self._container = open_container(path)
         try:
             self._stream = stream = best_stream(self._container, path)
+            self._promised_s = promised_end_s(stream, self._container.format.name)
             self._lacks_times = self._container.format.name == "avi"  # FFmpeg counts its chunks instead
             self._decoder = PacketDecoder(
                 stream,
@@ -182,17 +186,25 @@ class VideoSource(Closeable, ForkBound):
             raise self._stopped(f"{reason(error)}; the file is damaged or cut short") from error
         except MediaError as error:
             raise self._stopped(str(error)) from error
-        end_s = self._end * (self._stream.time_base or 0)
-        missing_s = promised_end_s(self._stream, self._container.format.name) - end_s
+        missing_s = self._promised_s - self._end * (self._stream.time_base or 0)
         half_s = 0 if self.fps is None else 1 / (2 * self.fps)
         if missing_s > (half_s if self._ended_early else _TOLERANCE_S):
             raise self._stopped(
-                f"the file is cut short, {float(missing_s):.1f} s before the end that it claims"
+                f"the file is cut short, {float(missing_s):.1f} s before the end that it claims; {_REMEDY}"
+            )
+        listed = listed_packets(self._container, self._stream)
+        if self._packets < listed:
+            raise self._stopped(
+                f"{self._packets} of the {listed} pictures that its index lists are there; "
+                f"the file is damaged or cut short; {_REMEDY}"
             )
 
     def _noted(self, packet: Packet[VideoStream]) -> Packet[VideoStream]:
         self._ended_early |= not packet.size and packet.opaque is not None
-        if packet.pts is not None:
+        self._packets += packet.size > 0
+        late_s = (packet.pts or 0) * (self._stream.time_base or 0) - self._promised_s
+        # A time far behind the end that is promised is damage, and tells nothing of what came.
+        if packet.pts is not None and (late_s <= _TOLERANCE_S or not self._promised_s):
             self._end = max(self._end, packet.pts + (packet.duration or 0))
         if packet.size and packet.dts is not None and not packet.is_discard:
             self._decoding_times.append(packet.dts)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import math
 from collections.abc import Iterator
 from fractions import Fraction
-from itertools import chain, count, islice
+from itertools import chain, islice
 from operator import sub
 from pathlib import Path
 from statistics import median_low
@@ -22,7 +24,15 @@ from tdnet_runtime.errors import MediaError
 from tdnet_runtime.media.decoder_messages import first_error
 from tdnet_runtime.media.frames import reason
 
-__all__ = ["best_stream", "expected_frames", "frame_rate", "look_ahead", "open_container", "promised_end_s"]
+__all__ = [
+    "best_stream",
+    "expected_frames",
+    "frame_rate",
+    "listed_packets",
+    "look_ahead",
+    "open_container",
+    "promised_end_s",
+]
 
 _OLDEST_PYAV = 17
 _LOOK_AHEAD_PACKETS = 48
@@ -49,7 +59,7 @@ def open_container(path: Path) -> InputContainer:
             f"file:{path}", mode="r", options={"protocol_whitelist": "file"}, metadata_errors="replace"
         )
     except (av.error.FFmpegError, OSError) as error:
-        if isinstance(error, OSError):
+        if isinstance(error, OSError) and error.errno != errno.EIO:  # which FFmpeg says of a file's early end
             raise MediaError(f"opening the video: {reason(error)}: '{path}'") from error
         raise MediaError(
             f"opening the video: not a video that FFmpeg can read, or cut short before its index "
@@ -69,13 +79,16 @@ def best_stream(container: InputContainer, path: Path) -> VideoStream:
     """
     stream = container.streams.best("video")
     if not isinstance(stream, VideoStream) or stream.disposition & Disposition.attached_pic:
-        kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "nothing"
+        kinds = ", ".join(sorted({stream.type for stream in container.streams}))
+        if not kinds:
+            raise MediaError(
+                f"opening the video: no stream is left in it, so its header is damaged or cut short: '{path}'"
+            )
         cover = " but a cover" if stream is not None else ""
         raise MediaError(f"opening the video: it holds {kinds}, but no pictures{cover}: '{path}'")
     if stream.codec_context is None:
         raise MediaError(
-            f"opening the video: this PyAV has no decoder for its pictures (codec tag {stream.codec_tag!r}): "
-            f"'{path}'"
+            f"opening the video: this PyAV has no decoder for its pictures, or its header is damaged: '{path}'"
         )
     return stream
 
@@ -143,7 +156,16 @@ def frame_rate(stream: VideoStream, ahead: list[Packet[VideoStream]]) -> Fractio
             return min(agreeing, key=lambda rate: abs(rate - seen))
     # The simplest rate that the clock's ticks do not contradict.
     slack = mean / span
-    return next(rate for rate in map(mean.limit_denominator, count(1)) if abs(rate - mean) <= slack)
+    return mean.limit_denominator(_least_denominator(mean - slack, mean + slack))
+
+
+def _least_denominator(low: Fraction, high: Fraction) -> int:
+    """Of the fractions from `low` to `high`, both at least 0; by continued fractions, since damaged times make it huge."""
+    before, last = 1, 0  # denominators of the convergents
+    while (whole := math.ceil(low)) > high:
+        before, last = last, (whole - 1) * last + before
+        low, high = 1 / (high - whole + 1), 1 / (low - whole + 1)
+    return whole * last + before
 
 
 def expected_frames(container: InputContainer, stream: VideoStream, fps: Fraction | None) -> int | None:
@@ -180,3 +202,14 @@ def promised_end_s(stream: VideoStream, format_name: str) -> Fraction:
     if format_name == "avi" and stream.frames and stream.average_rate:
         return stream.frames / stream.average_rate
     return Fraction(0)
+
+
+def listed_packets(container: InputContainer, stream: VideoStream) -> int:
+    """Packets of the stream that the file's own index lists, fragments' included as far as they were read.
+
+    0 where there is no index, or one that FFmpeg makes up, or whose entries its parsers may join.
+    """
+    intra_only = stream.codec_context.codec.intra_only
+    if "mov" not in container.format.name and not (container.format.name == "avi" and intra_only):
+        return 0
+    return sum(entry.size > 0 for entry in stream.index_entries)

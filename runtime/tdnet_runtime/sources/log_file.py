@@ -9,7 +9,13 @@ from dataclasses import dataclass
 from itertools import count
 from typing import NamedTuple, Protocol
 
-__all__ = ["Block", "LogFile", "LogMessage", "LogTopic", "in_time_order"]
+from tdnet_runtime.errors import MediaError
+
+__all__ = ["Block", "DamagedLogError", "LogFile", "LogMessage", "LogTopic", "in_time_order"]
+
+
+class DamagedLogError(MediaError):
+    """Nothing can be read of a file: it is damaged, cut short before its first message, or no log at all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tdnet_runtime.errors import MediaError
 from tdnet_runtime.media.frames import reason
-from tdnet_runtime.sources.log_file import LogFile
+from tdnet_runtime.sources.log_file import DamagedLogError, LogFile
 
 __all__ = ["is_log", "open_log"]
 
@@ -41,7 +41,8 @@ def open_log(path: Path) -> tuple[list[LogFile], list[str]]:
     """The files of a log in the order of recording, and what is to be warned of.
 
     A rosbag2 folder's own list decides on the order where there is one; files that it does not list, as after a
-    power cut, come behind. Without a list the order is that of the names' numbers.
+    power cut, come behind. Without a list the order is that of the names' numbers. Parts of which nothing can be read
+    are left out as long as another can.
 
     Raises:
         MediaError: there is nothing, or nothing that is read here.
@@ -63,12 +64,19 @@ def open_log(path: Path) -> tuple[list[LogFile], list[str]]:
     if not order:
         raise MediaError(f"opening the log: no part of it (.mcap, .db3) is there: '{path}'")
     files: list[LogFile] = []
+    damage: DamagedLogError | None = None
     try:
         for part in order:
-            if part.stat().st_size or len(order) == 1:
-                files.append(_open_file(part))
-            else:
+            if not part.stat().st_size and len(order) > 1:
                 warnings.append(f"'{part.name}' is empty")
+                continue
+            try:
+                files.append(_open_file(part))
+            except DamagedLogError as error:
+                damage = damage or error
+                warnings.append(f"'{part.name}' is damaged and left out")
+        if damage is not None and not files:
+            raise damage
     except BaseException:
         for file in files:
             file.close()
@@ -95,7 +103,9 @@ def _open_file(path: Path) -> LogFile:
         raise MediaError(
             f"opening the log: the file is compressed as a whole; unpack it first: {_PACKED[kind]} '{path}'"
         )
-    raise MediaError(f"opening the log: neither MCAP nor a rosbag2 file, by what it begins with: '{path}'")
+    raise DamagedLogError(
+        f"opening the log: neither MCAP nor a rosbag2 file, by what it begins with: '{path}'"
+    )
 
 
 def _kind(path: Path) -> str | None:

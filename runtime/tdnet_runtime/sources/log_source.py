@@ -22,6 +22,7 @@ from tdnet_runtime.sources.source_url import SourceUrl
 __all__ = ["LogSource"]
 
 _HOPELESS = 10  # messages that cannot be used, before the first one that can
+_TRACE_BYTES = 256  # of a message, spread over it, by which one that is held twice is known
 _HELD_BACK = 64  # more than any decoder holds back
 
 
@@ -61,7 +62,7 @@ class LogSource(Closeable):
                 topics = [topic for file in self._files for topic in file.topics]
                 self._topic = choose_topic(topics, url.params.get("topic"))
             except MediaError as error:
-                raise MediaError(f"opening the log: {error}: '{path}'") from None
+                raise MediaError(f"opening the log: {error}{self._cut_words()}: '{path}'") from None
             self.description = f"topic {self._topic.name!r} of the log '{path}'"
             self.frame_count: int | None = self._topic.count
             frames = self._read()
@@ -70,7 +71,7 @@ class LogSource(Closeable):
                 why = "there is no picture in it that can be used"
                 if self._pictures.is_video and not self.damage.skipped:
                     why = "there is no key frame in it, without which its video cannot be decoded"
-                raise self._hopeless(why)
+                raise self._hopeless(why + self._cut_words())
         except BaseException:
             self.close()
             raise
@@ -130,7 +131,9 @@ class LogSource(Closeable):
         """All frames, of whatever size."""
         missing = MissingFrames()
         number = -1
-        at_this_time: set[int] = set()  # headers' stamps of the messages recorded at one time
+        at_this_time: set[tuple[int, bytes]] = (
+            set()
+        )  # headers' stamps and traces of the messages recorded at one time
         log_time_ns: int | None = None
         for message in in_time_order(
             block for file in self._files for block in file.blocks(self._topic.name)
@@ -146,11 +149,13 @@ class LogSource(Closeable):
             if message.log_time_ns != log_time_ns:
                 at_this_time.clear()
                 log_time_ns = message.log_time_ns
-            if picture.stamp_ns in at_this_time:
+            data = message.data or b""
+            trace = picture.stamp_ns, data[:: max(1, len(data) // _TRACE_BYTES)]
+            if trace in at_this_time:
                 self._twice += 1
                 number -= 1
                 continue
-            at_this_time.add(picture.stamp_ns)
+            at_this_time.add(trace)
             stamp_ns = self._times.next(picture.stamp_ns, message.log_time_ns)
             count = missing.before(stamp_ns, message.sequence)
             self._lost += count
@@ -198,6 +203,12 @@ class LogSource(Closeable):
         if not self._began and self.damage.skipped >= _HOPELESS:
             raise self._hopeless(f"its first {_HOPELESS} pictures cannot be used")
         return False
+
+    def _cut_words(self) -> str:
+        """What else may be to blame, behind an error."""
+        return "".join(
+            f"; the log: {told}" for told in [*self._warnings, *(file.cut for file in self._files)] if told
+        )
 
     def _hopeless(self, why: str) -> MediaError:
         examples = f" ({self.damage.examples[0]})" if self.damage.examples else ""

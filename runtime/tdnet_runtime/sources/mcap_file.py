@@ -8,9 +8,8 @@ from pathlib import Path
 
 import tdnet_runtime
 from tdnet_runtime.closeable import Closeable
-from tdnet_runtime.errors import MediaError
 from tdnet_runtime.sources.file_bytes import FileBytes
-from tdnet_runtime.sources.log_file import Block, LogMessage, LogTopic
+from tdnet_runtime.sources.log_file import Block, DamagedLogError, LogMessage, LogTopic
 from tdnet_runtime.sources.mcap_contents import McapContents, MessagePlace
 from tdnet_runtime.sources.mcap_index import indexed
 from tdnet_runtime.sources.mcap_records import (
@@ -46,7 +45,7 @@ class McapFile(Closeable):
         self._file = FileBytes(path)
         try:
             if self._file.read(0, len(MAGIC)) != MAGIC:
-                raise MediaError(f"opening the log: it does not begin as an MCAP file does: '{path}'")
+                raise DamagedLogError(f"opening the log: it does not begin as an MCAP file does: '{path}'")
             self._contents: McapContents = indexed(self._file) or McapScan(self._file).contents
         except BaseException:
             self.close()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zlib
+
 from tdnet_runtime.sources.file_bytes import FileBytes
 from tdnet_runtime.sources.mcap_contents import McapContents, MessagePlace
 from tdnet_runtime.sources.mcap_records import (
@@ -32,11 +34,15 @@ def indexed(file: FileBytes) -> McapContents | None:
     start = int.from_bytes(tail[RECORD_HEAD.size : RECORD_HEAD.size + 8], "little")
     if RECORD_HEAD.unpack_from(tail) != (Op.FOOTER, _FOOTER_BYTES) or not len(MAGIC) <= start < file.size:
         return None
+    summary = file.read(start, file.size - start - len(MAGIC))
+    crc = int.from_bytes(summary[-4:], "little")
+    if crc and crc != zlib.crc32(summary[:-4]):
+        return None
     contents = McapContents()
     chunks: list[ChunkIndex] = []
     stated: int | None = None
     try:
-        for kind, data in records_in(memoryview(file.read(start, file.size - start - len(MAGIC)))):
+        for kind, data in records_in(memoryview(summary)):
             if kind == Op.CHUNK_INDEX:
                 chunks.append(ChunkIndex.read(bytes(data)))
             elif kind == Op.STATISTICS:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tdnet_runtime.closeable import Closeable
 from tdnet_runtime.errors import MediaError
-from tdnet_runtime.sources.log_file import Block, LogMessage, LogTopic
+from tdnet_runtime.sources.log_file import Block, DamagedLogError, LogMessage, LogTopic
 
 __all__ = ["SqliteBag"]
 
@@ -49,7 +49,7 @@ class SqliteBag(Closeable):
                 self._note_cut(error)
         except (sqlite3.Error, ValueError, TypeError) as error:
             self.close()
-            raise MediaError(
+            raise DamagedLogError(
                 f"opening the log: an SQLite file, but no rosbag2 that can be read ({error}): '{path}'"
             ) from error
 

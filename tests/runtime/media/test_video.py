@@ -1,3 +1,4 @@
+import re
 from fractions import Fraction
 
 import av
@@ -134,6 +135,52 @@ def test_cut_short_gives_what_decodes_and_then_says_so(tmp_path, draw, encode, s
     assert f"reading the video stopped after {len(frames)} frames" in message
     assert "cut short" in message
     assert message.endswith(f"'{path}'")
+
+
+def test_a_damaged_time_does_not_hide_a_cut(tmp_path, draw, encode):
+    """A frame that claims to come after the file's end says nothing of the frames that are gone."""
+    path = encode(
+        tmp_path / "clip.mp4",
+        [draw(i) for i in range(60)],
+        codec="libx264",
+        options=FAST_START | {"use_editlist": "0"},
+    )
+    data = bytearray(path.read_bytes())
+    data[data.index(b"ctts") + 12 + 8 * 10 + 5] = 0xFF  # the 11th entry's offset
+    path.write_bytes(data[: len(data) - 400])
+    frames, message = read(path)
+    assert 10 < len(frames) < 58
+    assert "the file is cut short, " in message
+    assert "copy it again, or go on with what came" in message
+
+
+def test_a_cut_in_the_last_fragment(tmp_path, draw, encode):
+    """Such files say nothing of their length."""
+    options = {"movflags": "frag_keyframe+empty_moov+skip_trailer"}
+    path = encode(tmp_path / "clip.mp4", [draw(i) for i in range(20)], options=options)
+    assert (len(read(path)[0]), read(path)[1]) == (20, None)
+    path.write_bytes(path.read_bytes()[:-30])
+    frames, message = read(path)
+    assert len(frames) < 20
+    assert re.search(
+        r"1\d of the 20 pictures that its index lists are there; the file is damaged or cut short", message
+    )
+
+
+def test_a_codec_that_nobody_knows(tmp_path, draw, encode):
+    path = encode(tmp_path / "clip.mp4", [draw(0)], codec="libx264")
+    path.write_bytes(path.read_bytes().replace(b"avc1", b"zzzz"))
+    with pytest.raises(MediaError, match="no decoder for its pictures, or its header is damaged"):
+        VideoSource(path)
+
+
+def test_a_header_without_streams(tmp_path, draw, encode):
+    path = encode(tmp_path / "clip.mkv", [draw(0)])
+    data = bytearray(path.read_bytes())
+    data[data.rindex(b"\x16\x54\xae\x6b")] = 0x15  # the tracks' own name; the first is in a table
+    path.write_bytes(data)
+    with pytest.raises(MediaError, match="no stream is left in it, so its header is damaged or cut short"):
+        VideoSource(path)
 
 
 def test_a_container_without_pictures(tmp_path):

@@ -63,6 +63,17 @@ def test_packets_in_decoding_order_and_some_missing_at_the_end_of_the_look():
     assert frame_rate(stream_of(Fraction(1000)), packets(times, more=True)) == 25
 
 
+@pytest.mark.parametrize("last", [2**40 + 1, 2**62 - 3])
+def test_a_damaged_time_does_not_keep_us_looking_for_a_rate(last):
+    rate = frame_rate(stream_of(), packets([0, 40, 80, last]))
+    assert rate == pytest.approx(3000 / last)
+
+
+def test_the_simplest_rate_that_the_ticks_allow():
+    assert frame_rate(stream_of(), packets([0, 33, 67, 100])) == 30
+    assert frame_rate(stream_of(), packets([0, 80, 160, 240])) == Fraction(25, 2)
+
+
 def test_a_rate_without_time_stamps():
     assert frame_rate(stream_of(Fraction(24)), packets([None, None])) == 24
     assert frame_rate(stream_of(), packets([0])) is None

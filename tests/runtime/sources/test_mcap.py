@@ -1,6 +1,7 @@
 """MCAP logs: whole, cut, without an index, of whatever order and compression, damaged."""
 
 import itertools
+import re
 from pathlib import Path
 
 import numpy as np
@@ -212,6 +213,58 @@ def test_a_damaged_chunk_in_the_midst_is_counted_and_told_of(tmp_path):
         read(path, on_damage=OnDamage.FAIL)
 
 
+def edited(path, place, change=0xFF):
+    """The file with one byte changed."""
+    data = bytearray(path.read_bytes())
+    data[place] ^= change
+    path.write_bytes(data)
+    return path
+
+
+@pytest.mark.parametrize("compression", [CompressionType.NONE, CompressionType.LZ4])
+def test_damage_in_the_chunk_that_names_the_topics(tmp_path, compression):
+    """Never ended, so nothing else names them."""
+    content = camera(make=lambda index: raw(index, image=noise(index)))
+    path = write_mcap(tmp_path / "a.mcap", content, end=False, chunk_size=150_000, compression=compression)
+    frames, source = read(edited(path, 150_000))
+    assert stamps(frames) == [2, 3, 4, 5]
+    assert "damaged at byte 44 of" in source.facts["warning"]
+    assert "it was never ended" in source.facts["warning"]
+
+
+def noise(index):
+    return np.random.default_rng(index).integers(0, 255, (160, 160, 3), dtype=np.uint8)
+
+
+ZSTD = b"\x28\xb5\x2f\xfd"
+
+
+def test_damage_that_leaves_no_topic_is_told(tmp_path):
+    path = write_mcap(tmp_path / "a.mcap", camera(), end=False, compression=CompressionType.ZSTD)
+    with pytest.raises(
+        MediaError, match=r"no topic '/cam' in it; topics: none; the log: damaged at byte 44 of \d+ \("
+    ):
+        read(f"{edited(path, path.read_bytes().index(ZSTD))}?topic=/cam")
+
+
+@pytest.mark.parametrize(("byte", "change"), [(0, 6), (1, 1), (1, 2), (1, 4), (1, 32), (4, 1)])
+def test_reading_goes_on_behind_a_record_whose_head_is_damaged(tmp_path, byte, change):
+    path = write_mcap(tmp_path / "a.mcap", camera(), end=False, chunk_size=1)
+    data = path.read_bytes()
+    begin = data.rfind(b"\x06", 0, data.find(picture(2).tobytes()) - 80)
+    frames, source = read(edited(path, begin + byte, change))
+    assert [stamp for stamp in stamps(frames) if stamp != 2] == [0, 1, 3, 4, 5]
+    assert re.search(
+        rf"damaged between bytes \d+ and \d+ of {len(data)};.* it was never", source.facts["warning"]
+    )
+
+
+@pytest.mark.parametrize("back", [60, 140, 300, 500])
+def test_an_index_that_is_damaged_is_not_believed(tmp_path, back):
+    path = write_mcap(tmp_path / "a.mcap", camera(), chunk_size=1)
+    assert stamps(read(edited(path, path.stat().st_size - back))[0]) == list(range(6))
+
+
 # Which topic
 
 
@@ -402,6 +455,16 @@ def test_stamps(tmp_path, header, expected, warning):
         assert warning in source.facts["warning"]
         assert source.facts["stamps"] == "time of recording"
         assert got[3] - got[2] == STEP  # of recording
+
+
+def test_messages_of_one_time_that_differ_are_all_given(tmp_path):
+    """As of a clock that stands still, or of a camera's simulation that began again."""
+    content = [(S, raw(index, stamp=S)) for index in (0, 1, 1, 2)]
+    frames, source = read(write_mcap(tmp_path / "a.mcap", {"/cam": (IMAGE_TYPE, "cdr", content)}))
+    assert len(frames) == 3
+    for index, frame in enumerate(frames):
+        np.testing.assert_array_equal(frame.image, picture(index))
+    assert source.facts["messages_held_twice"] == 1
 
 
 def test_messages_held_twice_are_given_once(tmp_path):

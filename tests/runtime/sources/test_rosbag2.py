@@ -104,6 +104,35 @@ def test_a_last_part_that_was_cut_short(folder):
     assert "'d_10.mcap' is empty" in source.facts["warning"]
 
 
+def without_tables(path):
+    """As a recorder leaves it that was killed while it opened the next part."""
+    with sqlite3.connect(path) as file:
+        file.execute("CREATE TABLE schema(schema_version INTEGER)")
+    file.close()
+
+
+@pytest.mark.parametrize(
+    ("name", "spoil"),
+    [
+        ("d_10.mcap", lambda path: path.write_bytes(path.read_bytes()[:5])),
+        ("d_10.db3", lambda path: path.write_bytes(path.read_bytes()[:100])),
+        ("d_10.db3", lambda path: path.write_bytes(bytes(4096))),
+        ("d_10.db3", without_tables),
+    ],
+)
+def test_a_part_of_which_nothing_can_be_read(folder, name, spoil):
+    path = folder([*NAMES[:2], name])
+    (path / name).unlink() if spoil is without_tables else None
+    spoil(path / name)
+    frames, source = read(path)
+    assert frames == list(range(6))
+    assert f"'{name}' is damaged and left out" in source.facts["warning"]
+    for whole in NAMES[:2]:
+        (path / whole).unlink()
+    with pytest.raises(MediaError, match=r"no rosbag2 that can be read|neither MCAP nor a rosbag2 file"):
+        open_source(f"rosbag2:{path}")
+
+
 def test_parts_that_overlap_give_each_message_once(tmp_path):
     for index, first in enumerate((0, 2, 4)):
         write_mcap(tmp_path / f"d_{index}.mcap", part(first, 4))
@@ -153,6 +182,11 @@ def test_a_cut_file_gives_what_is_there(tmp_path):
         given.append(len(frames))
     assert given == sorted(given)
     assert given[0] > 10
+    path.write_bytes(data[: 5 * 4096])
+    with pytest.raises(
+        MediaError, match=r"no picture in it that can be used; the log: cut short or damaged \("
+    ):
+        read(path)
     assert given[-1] > 30
 
 
