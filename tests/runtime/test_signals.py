@@ -110,7 +110,8 @@ def closed(overlay):
 
 
 command.open_source = lambda *arguments, **options: Source()
-real_open, command.Segmenter.open = command.Segmenter.open, opened
+from tdnet_runtime import Segmenter
+real_open, Segmenter.open = Segmenter.open, opened
 from tdnet_runtime.stream import Stream
 real_push, Stream.push = Stream.push, pushed
 real_close, OverlayWriter.close = OverlayWriter.close, closed
