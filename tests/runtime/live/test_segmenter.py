@@ -105,7 +105,9 @@ def test_turns_are_fair_whatever_the_rates_are(gate):
         gate.inside.wait(LIMIT_S)  # the film's first
         camera.put(frame(0, image=picture(2)))
         eventually(lambda: live.health().sources["camera"].queue_depth == 1)
-        eventually(lambda: live.health().sources["film"].queue_depth >= 3)  # a full one is filled up again at half
+        eventually(
+            lambda: live.health().sources["film"].queue_depth >= 3
+        )  # a full one is filled up again at half
         gate.hold.set()
         order = [next(results).source for _ in range(4)]
         camera.stop()
