@@ -1,24 +1,15 @@
-"""How far a run over many inputs is: a bar in a terminal, else a line now and then."""
+"""How far a run over many inputs is."""
 
 from __future__ import annotations
 
-import time
-from typing import TYPE_CHECKING
-
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn
 
-from tdnet_runtime.closeable import Closeable
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
+from tdnet_runtime.cli.progress_line import ProgressLine
 
 __all__ = ["BatchProgress", "duration"]
 
-_LINE_EVERY_S = 5.0
 
-
-class BatchProgress(Closeable):
+class BatchProgress(ProgressLine):
     """Shows inputs done, frames per second over all workers and the time left; a context manager.
 
     The time left is that of the bytes of the inputs that are not done, at the pace of those that were done in this run.
@@ -29,29 +20,9 @@ class BatchProgress(Closeable):
     """
 
     def __init__(self, console: Console, *, inputs: int, size_bytes: int) -> None:
-        self._console, self._inputs, self._bytes = console, inputs, max(size_bytes, 1)
+        self._inputs, self._bytes = inputs, max(size_bytes, 1)
         self._done = self._done_bytes = self._frames = self._skipped_bytes = 0
-        self._bar: Progress | None = None
-        if console.is_terminal:
-            self._bar = Progress(
-                TextColumn("segmenting"),
-                BarColumn(),
-                TextColumn("{task.fields[told]}"),
-                console=console,
-                transient=True,
-            )
-            self._task = self._bar.add_task("", total=self._bytes, told="")
-
-    def __enter__(self) -> Self:
-        self._begin_s = self._line_s = time.monotonic()
-        if self._bar is not None:
-            self._bar.start()
-        return self
-
-    def close(self) -> None:
-        """Take the bar off the terminal."""
-        if self._bar is not None:
-            self._bar.stop()
+        super().__init__(console, total=self._bytes)
 
     def finished(self, *, size_bytes: int, frames: int, skipped: bool) -> None:
         """One input is done, has failed, or was done before."""
@@ -64,18 +35,14 @@ class BatchProgress(Closeable):
 
     def update(self, *, at_hand: int, workers: int) -> None:
         """Show it, with so many frames segmented in the jobs at hand."""
-        now_s = time.monotonic()
-        told = self._told(now_s - self._begin_s, at_hand=at_hand, workers=workers)
-        if self._bar is not None:
-            self._bar.update(self._task, completed=self._done_bytes, told=told)
-        elif now_s - self._line_s >= _LINE_EVERY_S:
-            self._line_s = now_s
-            self._console.print(told, soft_wrap=True)
+        passed_s = self.passed_s()
+        told = self._told(passed_s, at_hand=at_hand, workers=workers)
+        self.show(told, passed_s=passed_s, completed=self._done_bytes)
 
     def _told(self, passed_s: float, *, at_hand: int, workers: int) -> str:
         frames = self._frames + at_hand
         told = (
-            f"{self._done} of {self._inputs} inputs, {frames} frames, {frames / max(passed_s, 1e-9):.1f} frames/s, "
+            f"{self._done} of {self._inputs} inputs, {frames} frames, {frames / passed_s:.1f} frames/s, "
             f"{workers} worker{'s' * (workers != 1)}"
         )
         worked_bytes = self._done_bytes - self._skipped_bytes
