@@ -21,8 +21,8 @@ from tdnet_batch.settings import Form, Settings
 from tdnet_batch.view import show_batch, tell_failures
 from tdnet_batch.worker import BatchWorker
 from tdnet_runtime.backends.cpu_count import usable_cpus
+from tdnet_runtime.cli.bit_depth_option import BitDepth
 from tdnet_runtime.cli.pinning import Sha256
-from tdnet_runtime.media.bit_depth import BIT_DEPTHS
 from tdnet_runtime.media.damage import OnDamage
 
 __all__ = ["LEFT_OUT", "app", "command"]
@@ -96,14 +96,7 @@ def batch(
             help="Damaged frames: leave out and count, fail the input, or use what was decoded of them."
         ),
     ] = OnDamage.SKIP,
-    bit_depth: Annotated[
-        int | None,
-        typer.Option(
-            min=BIT_DEPTHS[0],
-            max=BIT_DEPTHS[-1],
-            help="Of images of 16 bits whose samples use fewer; detected if not given.",
-        ),
-    ] = None,
+    bit_depth: BitDepth = None,
     backend: Annotated[str, typer.Option(help="Inference engine; auto is the best one present.")] = "auto",
     precision: Annotated[
         str | None,

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from tdnet_runtime.cli.bit_depth_option import BitDepth
 from tdnet_runtime.cli.engine import AnySegmenter, open_engine
 from tdnet_runtime.cli.frame_progress import FrameProgress
 from tdnet_runtime.cli.interrupt import StopRequest, stop_on_interrupt
@@ -28,7 +29,6 @@ from tdnet_runtime.cli.run_outputs import check_outputs, open_results, open_sink
 from tdnet_runtime.cli.run_telling import tell_damage, write_summary
 from tdnet_runtime.cli.run_view import show_run
 from tdnet_runtime.cli.size_option import parse_size
-from tdnet_runtime.media.bit_depth import BIT_DEPTHS
 from tdnet_runtime.media.camera import CameraRequest
 from tdnet_runtime.media.damage import OnDamage
 from tdnet_runtime.media.frames import FrameSource
@@ -120,14 +120,7 @@ def run(
         OnDamage,
         typer.Option(help="Damaged frames: leave out and count, end there, or use what was decoded of them."),
     ] = OnDamage.SKIP,
-    bit_depth: Annotated[
-        int | None,
-        typer.Option(
-            min=BIT_DEPTHS[0],
-            max=BIT_DEPTHS[-1],
-            help="Of images of 16 bits whose samples use fewer; detected if not given.",
-        ),
-    ] = None,
+    bit_depth: BitDepth = None,
     camera_size: Annotated[
         str | None, typer.Option(metavar="HxW", help="Ask the camera for it, height first.")
     ] = None,
