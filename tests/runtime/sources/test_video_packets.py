@@ -31,7 +31,7 @@ def video(format, count=20):
     """Packets of `count` frames, a key frame every fifth, as (is a key frame, bytes); made once."""
     if format not in MADE:
         codec, options = CODECS[format]
-        # In a thread that ends: SVT-AV1 makes the one that opens it real-time where it may (root), and what that one starts.
+        # In a thread that ends: SVT-AV1 makes the one that opens it real-time where it may, and what that one starts.
         with ThreadPoolExecutor(1) as pool:
             MADE[format] = pool.submit(packets, codec, 20, gop=GOP, options=options).result()
     return MADE[format][:count]
