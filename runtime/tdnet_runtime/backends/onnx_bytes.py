@@ -1,7 +1,7 @@
 """ONNX graphs as their bytes: nodes and constants read, changed and written again, without the package `onnx`.
 
-What is not asked for is carried along as it stands. Field numbers are those of `onnx.proto3`; a graph is what
-`tdnet-export` writes: no subgraphs, no external data.
+What is not asked for is carried along as it stands, but for notes on the types of inner values, which may change.
+Field numbers are those of `onnx.proto3`; a graph is what `tdnet-export` writes: no subgraphs, no external data.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ __all__ = ["Node", "OnnxGraph"]
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _MODEL_GRAPH = 7
-_GRAPH_NODE, _GRAPH_CONSTANT, _GRAPH_OUTPUT = 1, 5, 12
+_GRAPH_NODE, _GRAPH_CONSTANT, _GRAPH_OUTPUT, _GRAPH_NOTE = 1, 5, 12, 13
 _VALUE_NAME = 1
 _NODE_INPUT, _NODE_OUTPUT, _NODE_NAME, _NODE_KIND, _NODE_ATTRIBUTE = 1, 2, 3, 4, 5
 _TENSOR_SIDE, _TENSOR_TYPE, _TENSOR_FLOATS, _TENSOR_INTS, _TENSOR_LONGS, _TENSOR_NAME, _TENSOR_RAW = (
@@ -86,7 +86,7 @@ class OnnxGraph:
                 self.nodes.append(_node(value))
             elif number == _GRAPH_CONSTANT:
                 self._constants[_name(value, _TENSOR_NAME)] = value
-            else:
+            elif number != _GRAPH_NOTE:
                 self._rest.append((number, wire, value))
                 if number == _GRAPH_OUTPUT:
                     outputs.append(_name(value, _VALUE_NAME))

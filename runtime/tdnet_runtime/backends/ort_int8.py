@@ -105,14 +105,25 @@ def _pooled_before_steps(graph: OnnxGraph) -> None:
         node for node in graph.nodes if node.kind == "MaxPool" and node.outputs[0] not in graph.outputs
     ]:
         restore = makers.get(pool.inputs[0])
-        quantise = makers.get(restore.inputs[0]) if restore is not None and restore.kind in _STEPS else None
-        if restore is None or quantise is None or quantise.kind not in _STEPS:
+        quantise = makers.get(restore.inputs[0]) if restore is not None else None
+        if restore is None or quantise is None or not _made_in_float(quantise.inputs[0], makers):
             continue
         if readers[restore.outputs[0]] == [pool] and readers[quantise.outputs[0]] == [restore]:
             pool.inputs[0], quantise.inputs[0] = quantise.inputs[0], restore.outputs[0]
             pool.outputs[0], restore.outputs[0] = restore.outputs[0], pool.outputs[0]
             graph.nodes.remove(pool)
             graph.nodes.insert(graph.nodes.index(quantise), pool)
+
+
+def _made_in_float(value: str, makers: dict[str, Node]) -> bool:
+    """True for the result of a convolution that reads no steps, and of its activation."""
+    maker = makers.get(value)
+    while maker is not None and maker.kind in ("Relu", "LeakyRelu"):
+        maker = makers.get(maker.inputs[0])
+    if maker is None or maker.kind != "Conv":
+        return False
+    source = makers.get(maker.inputs[0])
+    return source is None or source.kind != "DequantizeLinear"
 
 
 def _picks_in_steps(graph: OnnxGraph) -> None:

@@ -181,7 +181,8 @@ def _found(graph: OnnxGraph, image: TensorSpec) -> _Stem | None:
     readers, chain, value = graph.readers(), [], image.name
     for kind in ("Cast", "Transpose", "Sub", "Mul", "Conv", "Relu", "QuantizeLinear", "DequantizeLinear"):
         read_by = readers.get(value, [])
-        if len(read_by) != 1 or read_by[0].kind != kind or read_by[0].inputs[0] != value:
+        alone = len(read_by) == 1 and value not in graph.outputs
+        if not alone or read_by[0].kind != kind or read_by[0].inputs[0] != value:
             return None
         node = read_by[0]
         chain.append(node)
