@@ -6,6 +6,7 @@ with zero points of 0, which other engines want. So, without another result:
 
 * a LeakyRelu whose result is read in UINT8 steps from 0 alone is a Relu: what it lets through is cut off;
 * INT8 steps become UINT8 ones around 128;
+* what several nodes read in the same steps is quantised once;
 * what MaxPool and Slice take out of steps is in the same steps, and MaxPool comes before them where the rest is float.
 
 And with another rounding of the first convolution's weights alone: see `ort_stem`.
@@ -47,6 +48,7 @@ def int8_form(data: bytes, inputs: Sequence[TensorSpec], *, exact: bool) -> byte
         ValueError: it is no graph of this project's.
     """
     graph = OnnxGraph(data)
+    _steps_once(graph)
     _leaks_cut(graph)
     _steps_around_the_middle(graph, exact=exact)
     image = next((spec for spec in inputs if spec.name == IMAGE), None)
@@ -54,6 +56,28 @@ def int8_form(data: bytes, inputs: Sequence[TensorSpec], *, exact: bool) -> byte
         _pooled_before_steps(graph)
     _picks_in_steps(graph)
     return graph.serialised()
+
+
+def _steps_once(graph: OnnxGraph) -> None:
+    first: dict[tuple[object, ...], str] = {}
+    instead: dict[str, str] = {}
+    nodes = []
+    for node in graph.nodes:
+        node.inputs[:] = [instead.get(name, name) for name in node.inputs]
+        if node.kind in _STEPS and node.outputs[0] not in graph.outputs:
+            held = [graph.constant(name) for name in node.inputs[1:]]
+            same = (
+                node.kind,
+                node.inputs[0],
+                str(node.attributes),
+                *(None if each is None else (each.dtype, each.shape, each.tobytes()) for each in held),
+            )
+            if None not in same and same in first:
+                instead[node.outputs[0]] = first[same]
+                continue
+            first[same] = node.outputs[0]
+        nodes.append(node)
+    graph.nodes = nodes
 
 
 def _leaks_cut(graph: OnnxGraph) -> None:

@@ -100,7 +100,7 @@ def _between_steps(graph):
     found = set()
     for node in graph.node:
         if node.op_type == "Conv" and {*node.input[:2]} <= pairs.keys():
-            reader = readers[node.output[0]] if node.output[0] in readers else node
+            reader = readers.get(node.output[0], node)
             if reader.op_type in ("Relu", "LeakyRelu"):
                 reader = readers[reader.output[0]]
             if reader.op_type == "QuantizeLinear":

@@ -175,6 +175,27 @@ def test_no_product_reads_steps_around_128_where_its_sums_may_saturate():
     assert exact["leaky/q"].input[2] == "leaky/zero"
 
 
+def test_what_is_read_twice_in_the_same_steps_is_quantised_once():
+    """Steps of another size are others, and what the graph gives is given."""
+    toy = Toy()
+    pairs = [toy.steps("x", scale, np.int8(0)) for scale in (0.25,)]
+    for name, scale in (("second", 0.25), ("third", 0.5)):
+        rest = [
+            toy.hold(f"{name}/scale", np.float32(scale).reshape(())),
+            toy.hold(f"{name}/zero", np.int8(0).reshape(())),
+        ]
+        steps = toy.add("QuantizeLinear", "x", *rest, name=f"{name}/q")
+        pairs.append(toy.add("DequantizeLinear", steps, *rest, name=f"{name}/dq"))
+    toy.add("Sum", *pairs, name="y")
+    model = toy.model([("x", TensorProto.FLOAT, [1, 2, 3, 4])], ["y"])
+    data = formed(model)
+    found = [node.name for node in onnx.load_model_from_string(data).graph.node]
+    assert found == ["x/q", "x/dq", "third/q", "third/dq", "y"]
+    assert np.array_equal(
+        as_it_stands(data, feeds(model)), as_it_stands(model.SerializeToString(), feeds(model))
+    )
+
+
 def test_a_leaky_relu_whose_negative_results_are_read_stays():
     model = block()
     del model.graph.value_info[:]
