@@ -1,9 +1,9 @@
 """The first convolution of an INT8 graph on the picture's own bytes.
 
-In bundles it is FP32: the pixels are normalised before it, each channel in its own way, which no steps can say. Here
-the normalisation is in the weights and the bias. Pixels are read as they are, with no rounding; weights are rounded to 8
-bits for each output channel. Around the picture there are pixels of the mean colour (in whole steps), where the FP32
-convolution has zeros.
+In bundles it reads pixels that are normalised, each channel in its own way, and rounded again to steps, or FP32 where
+that costs too much. Here the normalisation is in the weights and the bias. Pixels are read as they are, with no
+rounding; weights are rounded to 8 bits for each output channel. Around the picture there are pixels of the mean colour
+(in whole steps), where the FP32 convolution has zeros.
 
 A convolution of three channels would spend its time on gathering: so it reads blocks of four pixels as one place of
 twelve channels, and gives all their results as channels of one place. In memory nothing moves for that.
@@ -25,6 +25,10 @@ __all__ = ["stem_in_steps", "steps_of"]
 _BLOCK = 4  # pixels
 _LARGEST_STEP = 127
 _BIAS_STEPS = 2.0**24  # a bias is rounded to 32 bits in steps of the weights' scale
+_STEPS = ("QuantizeLinear", "DequantizeLinear")
+_CHAINS = tuple(
+    ("Cast", "Transpose", "Sub", "Mul", *pixels, "Conv", "Relu", *_STEPS) for pixels in ((), _STEPS)
+)
 _CHANNELS_LAST, _CHANNELS_FIRST = [0, 2, 3, 1], [0, 3, 1, 2]
 
 
@@ -41,8 +45,8 @@ def stem_in_steps(graph: OnnxGraph, image: TensorSpec) -> bool:
     """Let the first convolution read `image`'s bytes, if the graph begins as the exporter writes it.
 
     Args:
-        graph: with Cast, Transpose, Sub, Mul, Conv, Relu, QuantizeLinear and DequantizeLinear one after the other;
-            left as it is where it has another beginning, or a mean colour that no pixel has.
+        graph: with the nodes of one of `_CHAINS`, one after the other, at its beginning; left as it is where it has
+            another one, or a mean colour that no pixel has.
         image: uint8 [1, H, W, 3].
 
     Returns:
@@ -178,29 +182,37 @@ class _Plan:
 
 
 def _found(graph: OnnxGraph, image: TensorSpec) -> _Stem | None:
-    readers, chain, value = graph.readers(), [], image.name
-    for kind in ("Cast", "Transpose", "Sub", "Mul", "Conv", "Relu", "QuantizeLinear", "DequantizeLinear"):
-        read_by = readers.get(value, [])
-        alone = len(read_by) == 1 and value not in graph.outputs
-        if not alone or read_by[0].kind != kind or read_by[0].inputs[0] != value:
-            return None
-        node = read_by[0]
+    readers, makers, value = graph.readers(), graph.makers(), image.name
+    chain: list[Node] = []
+    while len(readers.get(value, [])) == 1 and value not in graph.outputs:
+        (node,) = readers[value]
+        if node.inputs[0] != value or tuple(each.kind for each in chain) in _CHAINS:
+            break
         chain.append(node)
         value = node.outputs[0]
-    _, _, subtract, multiply, conv, _, quantise, _ = chain
-    held = [graph.constant(name) for name in (subtract.inputs[1], multiply.inputs[1], *conv.inputs[1:3])]
-    zero = graph.constant(quantise.inputs[2])
-    if len(conv.inputs) != 3 or any(each is None for each in held) or zero is None or zero.any():
+    if tuple(node.kind for node in chain) not in _CHAINS:
         return None
-    mean, factor, weight, bias = (np.asarray(each, np.float64) for each in held)
+    _, _, subtract, multiply, *_, conv, _, quantise, _ = chain
+    maker = makers.get(conv.inputs[1])
+    weight = graph.constant(conv.inputs[1]) if maker is None else _restored(graph, maker)
+    held = [graph.constant(name) for name in (subtract.inputs[1], multiply.inputs[1], conv.inputs[-1])]
+    zero = graph.constant(quantise.inputs[2])
+    if (
+        len(conv.inputs) != 3
+        or weight is None
+        or any(each is None for each in held)
+        or zero is None
+        or zero.any()
+    ):
+        return None
+    mean, factor, bias = (np.asarray(each, np.float64) for each in held)
     strides, pads = conv.attributes.get("strides"), conv.attributes.get("pads")
     plain = conv.attributes.get("dilations", [1, 1]) == [1, 1] and conv.attributes.get("group", 1) == 1
-    if (
-        not plain
-        or not isinstance(strides, list)
-        or not isinstance(pads, list)
-        or len({*strides}) != 1
-        or len({*pads}) != 1
+    if not (
+        plain
+        and isinstance(strides, list)
+        and isinstance(pads, list)
+        and len({*strides}) == len({*pads}) == 1
     ):
         return None
     if (
@@ -212,14 +224,24 @@ def _found(graph: OnnxGraph, image: TensorSpec) -> _Stem | None:
     ):
         return None
     return _Stem(
-        tuple(chain[:4]),
-        (chain[4], chain[5], chain[6], chain[7]),
+        tuple(chain[:-4]),
+        (chain[-4], chain[-3], chain[-2], chain[-1]),
         mean.reshape(3),
-        weight * factor.reshape(1, 3, 1, 1),
+        np.asarray(weight, np.float64) * factor.reshape(1, 3, 1, 1),
         bias,
         strides[0],
         pads[0],
     )
+
+
+def _restored(graph: OnnxGraph, node: Node) -> npt.NDArray[Any] | None:
+    """The weights that a DequantizeLinear gives, [O, …], if that is what the node is."""
+    held = [graph.constant(name) for name in node.inputs]
+    if node.kind != "DequantizeLinear" or any(each is None for each in held):
+        return None
+    steps, scales, zeros = (np.asarray(each, np.float64) for each in held)
+    shape = (-1, *[1] * (steps.ndim - 1))
+    return (steps - zeros.reshape(shape)) * scales.reshape(shape)
 
 
 def _plan(stem: _Stem, image: TensorSpec) -> _Plan | None:

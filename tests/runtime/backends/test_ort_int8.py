@@ -82,18 +82,20 @@ def block():
     return toy.model([("x", TensorProto.FLOAT, [1, 8, 12, 10])], ["y"])
 
 
-def beginning(height, width, *, kernel=7, mean=MEAN, channels=8):
-    """A picture, normalised; the first convolution, a pool and another convolution."""
+def beginning(height, width, *, kernel=7, mean=MEAN, channels=8, stepped=False):
+    """A picture, normalised (`stepped`: in steps then); the first convolution, a pool and another convolution."""
     toy = Toy()
     x = toy.add("Cast", "image", name="cast", to=TensorProto.FLOAT)
     x = toy.add("Transpose", x, name="transpose", perm=[0, 3, 1, 2])
     x = toy.add("Sub", x, toy.hold("mean", np.float32(mean).reshape(1, 3, 1, 1)), name="sub")
     x = toy.add("Mul", x, toy.hold("factor", np.ones((1, 3, 1, 1), np.float32)), name="mul")
+    if stepped:
+        x = toy.steps(x, 4.0, np.int8(0))
     conv = toy.conv(
         x,
         "stem",
         (channels, 3, kernel, kernel),
-        weights=False,
+        weights=stepped,
         strides=[2, 2],
         pads=[kernel // 2] * 4,
         dilations=[1, 1],
@@ -225,6 +227,16 @@ def test_the_first_convolution_on_bytes(height, width, kernel, tmp_path):
     )
     off = np.abs(session.run(None, values)[0] - as_it_stands(data, values))
     assert off.max() <= 8.0  # one step, where sums lie between two
+
+
+def test_a_first_convolution_that_reads_steps(tmp_path):
+    """Of the normalised pixels: their rounding is left out, and the weights are the same."""
+    plain, stepped = beginning(18, 19), beginning(18, 19, stepped=True)
+    values = feeds(plain)
+    wanted = as_it_stands(plain.SerializeToString(), values)
+    assert not np.array_equal(as_it_stands(stepped.SerializeToString(), values), wanted)
+    assert np.array_equal(as_it_stands(formed(stepped), values), wanted)
+    assert kinds(formed(stepped), tmp_path)["QLinearConv"] == 2
 
 
 def test_weights_are_rounded_for_each_channel():
