@@ -86,11 +86,10 @@ def test_every_convolution_between_steps_is_int8_in_onnxruntime(quantised, tiny_
                 _between_steps(onnx.load_model_from_string(data).graph),
                 kinds.count("QLinearConv"),
             )
-        assert made["own"] == len(names["own"]) > made["plain"]
-        expected = (
-            {"trunk/stem/conv", "trunk/layer1/0/conv1/conv"} if "subnet" in graph.name else {"head/conv/conv"}
-        )
-        assert expected <= names["own"]
+        first = {"trunk/stem/conv"} if graph.name.startswith("subnet") else set()  # it reads bytes
+        inner = "trunk/layer1/0/conv1/conv" if first else "head/conv/conv"
+        assert inner in names["own"]
+        assert made["own"] == len(names["own"] | first) > made["plain"]
 
 
 def _between_steps(graph):
