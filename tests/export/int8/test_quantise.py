@@ -190,7 +190,8 @@ def test_graphs_without_attention_are_cut_out_of_the_apms(
     manifest = msgspec.structs.replace(manifest, paths=contract.paths, graphs=graphs, parity={}, members={})
     asked = []
 
-    def by_hand(models, *args, **options):
+    def by_hand(models, samples, *args, **options):
+        keep_results(models, samples)
         asked.extend(models)
         for name, model in models.items():
             yield name, quantised_by_hand(model, {_conv(model): 0.1})
