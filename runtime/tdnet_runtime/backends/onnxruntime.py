@@ -7,6 +7,7 @@ How it is set up, and why (figures: docs/adr/0004, benchmarks/experiments/ort_se
   forbids the application's own sessions in the same process;
 * all sessions share one arena and plan no blocks of their own: their scratch memory is then the
   largest one's, not the sum;
+* INT8 graphs are brought into the form that its kernels want (`ort_int8`);
 * all tensors are bound once, when a stream opens; a frame allocates nothing here.
 """
 
@@ -14,19 +15,22 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from tdnet_runtime.backends.base import Binding, Buffer, Program, Session
+from tdnet_runtime.backends.cpu_flags import sums_int8_exactly
 from tdnet_runtime.backends.graph_precision import graph_precision, no_graphs, unsound_optimizers
 from tdnet_runtime.backends.host import HostBuffer
 from tdnet_runtime.backends.no_telemetry import import_without_telemetry
+from tdnet_runtime.backends.ort_int8 import UNWANTED_OPTIMIZERS, int8_form
 from tdnet_runtime.backends.ort_session import new_session
 from tdnet_runtime.backends.ort_tensors import check_tensors
 from tdnet_runtime.backends.thread_supply import require_threads, thread_count
 from tdnet_runtime.bundle import Bundle
 from tdnet_runtime.errors import BackendError
 from tdnet_runtime.forks import ForkBound
-from tdnet_runtime.manifest import TensorSpec
+from tdnet_runtime.manifest import GraphSpec, TensorSpec
 
 __all__ = [
     "PREFERRED",
@@ -42,6 +46,7 @@ __all__ = [
 PREFERRED = ("fp32",)
 """FP16 graphs are slower on a CPU than FP32 ones, and are never run unasked."""
 
+_CPUINFO = Path("/proc/cpuinfo")
 _ENTRIES = {"session.intra_op.allow_spinning": "0", "session.use_env_allocators": "1"}
 _arena_lock = threading.Lock()
 _arena_registered = False
@@ -184,6 +189,21 @@ def _bound_call(session: Any, binding: Any) -> Callable[[], None]:
     return lambda: session.run_with_iobinding(binding)
 
 
+def _int8_graph(graph: GraphSpec, data: bytes) -> bytes:
+    """The graph in the form that this processor's kernels want."""
+    try:
+        return int8_form(data, graph.inputs, exact=_sums_int8_exactly())
+    except ValueError as error:
+        raise BackendError(f"graph {graph.name!r} in INT8 cannot be read: {error}. Export again.") from error
+
+
+def _sums_int8_exactly() -> bool:
+    try:
+        return sums_int8_exactly(_CPUINFO.read_text()) is True
+    except OSError:
+        return False
+
+
 class OnnxRuntimeBackend(ForkBound):
     """All graphs of a bundle in ONNX Runtime sessions on the CPU.
 
@@ -210,10 +230,10 @@ class OnnxRuntimeBackend(ForkBound):
         options = session_options(ort, threads)
         self._sessions: dict[str, Any] = {}
         for graph in graphs:
-            data = bundle.read(graph.members[precision])
-            self._sessions[graph.name] = load_graph(
-                ort, graph.name, data, options, without=unsound_optimizers(precision)
-            )
+            data, without = bundle.read(graph.members[precision]), unsound_optimizers(precision)
+            if precision == "int8":
+                data, without = _int8_graph(graph, data), [*without, *UNWANTED_OPTIMIZERS]
+            self._sessions[graph.name] = load_graph(ort, graph.name, data, options, without=without)
             del data  # not to be held while the next one is read
             check_tensors(graph.name, self._sessions[graph.name], (*graph.inputs, *graph.outputs))
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from tdnet_runtime.backends.base import Binding, Buffer, Program, Session
-from tdnet_runtime.backends.cpu_flags import cpu_flags
+from tdnet_runtime.backends.cpu_flags import sums_int8_exactly
 from tdnet_runtime.backends.graph_precision import IN_BF16, graph_precision, graphs_of, no_graphs
 from tdnet_runtime.backends.host import HostBuffer
 from tdnet_runtime.backends.no_telemetry import import_without_telemetry
@@ -41,8 +41,6 @@ PREFERRED = ("fp32", "int8")
 
 _DEVICE = "CPU"
 _CPUINFO = Path("/proc/cpuinfo")
-_X86 = "fpu"  # every x86 processor names it, no other one
-_EXACT = {"avx512_vnni", "avx_vnni", "amx_int8"}  # x86's instructions whose INT8 sums do not saturate
 _COMPILING = 2
 _DTYPES = {"u8": "uint8", "f16": "float16", "f32": "float32"}
 
@@ -104,12 +102,11 @@ def _no_bf16(precision: str) -> str | None:
 
 
 def _saturates() -> bool:
-    """True on an x86 processor that lacks all of `_EXACT`; False where the system does not tell."""
+    """True on an x86 processor whose INT8 sums are not exact; False where the system does not tell."""
     try:
-        flags = cpu_flags(_CPUINFO.read_text())
+        return sums_int8_exactly(_CPUINFO.read_text()) is False
     except OSError:
         return False
-    return _X86 in flags and not _EXACT & flags
 
 
 @contextmanager
