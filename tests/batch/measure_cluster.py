@@ -14,7 +14,6 @@ import contextlib
 import json
 import os
 import resource
-import socket
 import tempfile
 import time
 from collections.abc import Iterator
@@ -30,13 +29,6 @@ from tdnet_batch.ray_pool import RayPool
 from tdnet_batch.record import Record, put_record, read_record
 from tdnet_batch.run import BatchSummary, Crew, run_batch
 from tdnet_batch.settings import Settings
-
-PORTS = ("metrics_agent_port", "metrics_export_port", "runtime_env_agent_port", "dashboard_agent_listen_port")
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
 
 
 class Sleeper:
@@ -97,7 +89,7 @@ def main() -> None:
     os.environ |= {
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_AUTH_MODE": "disabled",
-        "RAY_raylet_start_wait_time_s": "120",
+        "RAY_raylet_start_wait_time_s": "60",
         "RAY_worker_register_timeout_seconds": "300",
     }
     import ray
@@ -106,10 +98,8 @@ def main() -> None:
     per_node = -(-given.workers // given.nodes)
     raylets = Raylets()
     for _ in range(given.nodes):
-        # Ports that are given are not waited for, which a busy machine takes too long for.
-        ports = {name: free_port() for name in PORTS}
         options = {"num_cpus": per_node, "object_store_memory": 80 << 20, "include_dashboard": False}
-        raylets.add_node(**options, no_monitor=True, **ports)
+        raylets.add_node(**options, no_monitor=True)
     ray.init(address=raylets.address, log_to_driver=False)
     try:
         with tempfile.TemporaryDirectory() as name:
