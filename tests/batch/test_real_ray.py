@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,8 @@ import pytest
 from tests.batch.conftest import make_images, make_video, tree_of
 from tests.batch.test_evaluation import rounded
 from tests.evaluation.conftest import drives, named_bundle
-from tests.guard import running
+from tests.guard import children as processes
+from tests.guard import end, running
 
 from tdnet_runtime import Segmenter
 from tdnet_runtime.media.png import encoded_png
@@ -32,6 +35,7 @@ pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
 _LIMIT_S = 1500
 """After which something hangs; on an idle machine each wait is one of seconds."""
+_STARTS = 5
 _HOLD_AT = 30
 """Frames of one process: in the midst of its second video."""
 CLUSTER = {
@@ -147,15 +151,19 @@ def cluster_of_one_node() -> Any:
     """Begun anew where a raylet has ended itself, since one of its agents took more than 15 s to come up."""
     from ray.cluster_utils import Cluster
 
-    for start in range(5):
-        raylets = Cluster()
-        try:
-            raylets.add_node(**NODE)
-            return raylets
-        except Exception:  # Ray raises bare ones
-            raylets.shutdown()
-            if start == 4:
-                raise
+    for start in range(1, _STARTS + 1):
+        raylets, before = Cluster(), processes()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ResourceWarning)  # of what Ray has begun and lets go of
+            try:
+                raylets.add_node(**NODE)
+                return raylets
+            except Exception:  # Ray raises bare ones
+                raylets.shutdown()
+                end(processes() - before)
+                if start == _STARTS:
+                    raise
+            gc.collect()
     raise AssertionError
 
 
