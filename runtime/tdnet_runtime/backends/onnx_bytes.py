@@ -1,7 +1,7 @@
 """ONNX graphs as their bytes: nodes and constants read, changed and written again, without the package `onnx`.
 
-What is not asked for is carried along as it stands. Field numbers are those of `onnx.proto3`; a graph is what
-`tdnet-export` writes: no subgraphs, no external data.
+What is not asked for is carried along as it stands, but for notes on the types of inner values, which may change.
+Field numbers are those of `onnx.proto3`; a graph is what `tdnet-export` writes: no subgraphs, no external data.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ __all__ = ["Node", "OnnxGraph"]
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _MODEL_GRAPH = 7
-_GRAPH_NODE, _GRAPH_CONSTANT, _GRAPH_OUTPUT = 1, 5, 12
+_GRAPH_NODE, _GRAPH_CONSTANT, _GRAPH_OUTPUT, _GRAPH_NOTE = 1, 5, 12, 13
 _VALUE_NAME = 1
 _NODE_INPUT, _NODE_OUTPUT, _NODE_NAME, _NODE_KIND, _NODE_ATTRIBUTE = 1, 2, 3, 4, 5
 _TENSOR_SIDE, _TENSOR_TYPE, _TENSOR_FLOATS, _TENSOR_INTS, _TENSOR_LONGS, _TENSOR_NAME, _TENSOR_RAW = (
@@ -33,11 +33,9 @@ _ATTRIBUTE_NAME, _ATTRIBUTE_INT, _ATTRIBUTE_TEXT, _ATTRIBUTE_INTS, _ATTRIBUTE_KI
 _KIND_INT, _KIND_TEXT, _KIND_INTS = 2, 3, 7
 _DTYPES = {1: "<f4", 2: "u1", 3: "i1", 6: "<i4", 7: "<i8"}
 
+Attribute = int | str | list[int]
 Field = tuple[int, int, Any]
 """Number, wire type, and the integer or the bytes."""
-
-
-Attribute = int | str | list[int]
 
 
 @dataclass(slots=True)
@@ -89,7 +87,7 @@ class OnnxGraph:
                 self.nodes.append(_node(value))
             elif number == _GRAPH_CONSTANT:
                 self._constants[_name(value, _TENSOR_NAME)] = value
-            else:
+            elif number != _GRAPH_NOTE:
                 self._rest.append((number, wire, value))
                 if number == _GRAPH_OUTPUT:
                     outputs.append(_name(value, _VALUE_NAME))
@@ -137,14 +135,12 @@ class OnnxGraph:
         return {name: node for node in self.nodes for name in node.outputs}
 
     def serialised(self) -> bytes:
-        """The model with the nodes as they are now, and those constants that they read."""
-        needed = {name for node in self.nodes for name in node.inputs}
+        """The model with the nodes and constants as they are now."""
         parts: list[Any] = []
         for node in self.nodes:
             parts += _prefixed(_GRAPH_NODE, _node_bytes(node))
-        for name, data in self._constants.items():
-            if name in needed:
-                parts += _prefixed(_GRAPH_CONSTANT, data)
+        for data in self._constants.values():
+            parts += _prefixed(_GRAPH_CONSTANT, data)
         for each in self._rest:
             parts += _written(each)
         size = sum(map(len, parts))
