@@ -29,10 +29,11 @@ _TENSOR_SIDE, _TENSOR_TYPE, _TENSOR_FLOATS, _TENSOR_INTS, _TENSOR_LONGS, _TENSOR
     8,
     9,
 )
-_ATTRIBUTE_NAME, _ATTRIBUTE_INT, _ATTRIBUTE_INTS, _ATTRIBUTE_KIND = 1, 3, 8, 20
-_KIND_INT, _KIND_INTS = 2, 7
+_ATTRIBUTE_NAME, _ATTRIBUTE_INT, _ATTRIBUTE_TEXT, _ATTRIBUTE_INTS, _ATTRIBUTE_KIND = 1, 3, 4, 8, 20
+_KIND_INT, _KIND_TEXT, _KIND_INTS = 2, 3, 7
 _DTYPES = {1: "<f4", 2: "u1", 3: "i1", 6: "<i4", 7: "<i8"}
 
+Attribute = int | str | list[int]
 Field = tuple[int, int, Any]
 """Number, wire type, and the integer or the bytes."""
 
@@ -46,7 +47,7 @@ class Node:
         inputs: names of values; "" for one left out.
         outputs: names of values.
         name: its own.
-        attributes: integers and lists of integers, by name; changing them changes nothing where `carried` is set.
+        attributes: integers, texts and lists of integers, by name; changing them changes nothing where `carried` is set.
         carried: fields that are written as they were read; of a node that was made here, none.
     """
 
@@ -54,7 +55,7 @@ class Node:
     inputs: list[str]
     outputs: list[str]
     name: str
-    attributes: dict[str, int | list[int]] = field(default_factory=dict)
+    attributes: dict[str, Attribute] = field(default_factory=dict)
     carried: list[Field] | None = None
 
 
@@ -110,6 +111,16 @@ class OnnxGraph:
             ]
         )
         return name
+
+    def replace_output(self, name: str, by: str) -> None:
+        """Give the value `by` instead of the output `name`; its type is left for whoever loads the model to infer."""
+        self._rest = [
+            each
+            for each in self._rest
+            if not (each[0] == _GRAPH_OUTPUT and _name(each[2], _VALUE_NAME) == name)
+        ]
+        self._rest.append((_GRAPH_OUTPUT, _BYTES, _lengthed(_VALUE_NAME, by.encode())))
+        self.outputs = self.outputs - {name} | {by}
 
     def readers(self) -> dict[str, list[Node]]:
         """By the name of a value: the nodes that read it."""
@@ -175,7 +186,7 @@ def _read_varint(data: Any, place: int) -> tuple[int, int]:
 
 def _node(data: Any) -> Node:
     found: dict[int, list[str]] = {_NODE_INPUT: [], _NODE_OUTPUT: [], _NODE_NAME: [], _NODE_KIND: []}
-    attributes: dict[str, int | list[int]] = {}
+    attributes: dict[str, Attribute] = {}
     carried: list[Field] = []
     for number, wire, value in _fields(data):
         if number in found:
@@ -194,7 +205,7 @@ def _node(data: Any) -> Node:
     )
 
 
-def _attribute(data: Any) -> dict[str, int | list[int]]:
+def _attribute(data: Any) -> dict[str, Attribute]:
     fields = list(_fields(data))
     kind = next((value for number, _, value in fields if number == _ATTRIBUTE_KIND), None)
     name = _name(data, _ATTRIBUTE_NAME)
@@ -202,6 +213,8 @@ def _attribute(data: Any) -> dict[str, int | list[int]]:
         return {name: _integers(fields, _ATTRIBUTE_INTS)}
     if kind == _KIND_INT:
         return {name: next((_signed(v) for number, _, v in fields if number == _ATTRIBUTE_INT), 0)}
+    if kind == _KIND_TEXT:
+        return {name: _name(data, _ATTRIBUTE_TEXT)}
     return {}
 
 
@@ -255,6 +268,8 @@ def _node_bytes(node: Node) -> bytes:
         attribute = _lengthed(_ATTRIBUTE_NAME, name.encode())
         if isinstance(value, int):
             attribute += _number(_ATTRIBUTE_INT, value) + _number(_ATTRIBUTE_KIND, _KIND_INT)
+        elif isinstance(value, str):
+            attribute += _lengthed(_ATTRIBUTE_TEXT, value.encode()) + _number(_ATTRIBUTE_KIND, _KIND_TEXT)
         else:
             attribute += b"".join(_number(_ATTRIBUTE_INTS, each) for each in value)
             attribute += _number(_ATTRIBUTE_KIND, _KIND_INTS)

@@ -8,6 +8,7 @@ How it is set up, and why (figures: docs/adr/0004, benchmarks/experiments/ort_se
 * all sessions share one arena and plan no blocks of their own: their scratch memory is then the
   largest one's, not the sum;
 * INT8 graphs are brought into the form that its kernels want (`ort_int8`);
+* labels are made of the graphs' scores in NumPy (`label_tail`), which is several times as fast;
 * all tensors are bound once, when a stream opens; a frame allocates nothing here.
 """
 
@@ -22,10 +23,12 @@ from tdnet_runtime.backends.base import Binding, Buffer, Program, Session
 from tdnet_runtime.backends.cpu_flags import sums_int8_exactly
 from tdnet_runtime.backends.graph_precision import graph_precision, no_graphs, unsound_optimizers
 from tdnet_runtime.backends.host import HostBuffer
+from tdnet_runtime.backends.label_cut import SCORES, CutGraph, cut_labels
+from tdnet_runtime.backends.label_tail import LabelTails
 from tdnet_runtime.backends.no_telemetry import import_without_telemetry
 from tdnet_runtime.backends.ort_int8 import UNWANTED_OPTIMIZERS, int8_form
 from tdnet_runtime.backends.ort_session import new_session
-from tdnet_runtime.backends.ort_tensors import check_tensors
+from tdnet_runtime.backends.ort_tensors import DTYPES, check_tensors
 from tdnet_runtime.backends.thread_supply import require_threads, thread_count
 from tdnet_runtime.bundle import Bundle
 from tdnet_runtime.errors import BackendError
@@ -156,11 +159,13 @@ class HostSession:
     Args:
         sessions: of ONNX Runtime, by graph; the backend's own.
         ort: the module `onnxruntime`.
+        scores: see `LabelTails`.
     """
 
-    def __init__(self, sessions: dict[str, Any], ort: Any) -> None:
+    def __init__(self, sessions: dict[str, Any], ort: Any, scores: Mapping[str, TensorSpec]) -> None:
         self._sessions = sessions
         self._ort = ort
+        self._tails = LabelTails(scores)
 
     def allocate(self, spec: TensorSpec, *, host_visible: bool = False) -> Buffer:
         """See `Session.allocate`; all memory is the host's."""
@@ -172,12 +177,13 @@ class HostSession:
         for graph, tensors in bindings:
             session = self._sessions[graph]
             binding = session.io_binding()
+            tensors, finish = self._tails.bound(graph, tensors)
             outputs = {output.name for output in session.get_outputs()}
             for name, buffer in tensors.items():
                 value = self._ort.OrtValue.ortvalue_from_numpy(buffer.host)  # shares the array's memory
                 bind = binding.bind_ortvalue_output if name in outputs else binding.bind_ortvalue_input
                 bind(name, value)
-            calls.append((graph, _bound_call(session, binding)))
+            calls.append((graph, _bound_call(session, binding, finish)))
         return BoundGraphs(calls)
 
     def close(self) -> None:
@@ -185,8 +191,18 @@ class HostSession:
         self._sessions = {}
 
 
-def _bound_call(session: Any, binding: Any) -> Callable[[], None]:
-    return lambda: session.run_with_iobinding(binding)
+def _bound_call(session: Any, binding: Any, finish: Callable[[], None]) -> Callable[[], None]:
+    def call() -> None:
+        session.run_with_iobinding(binding)
+        finish()
+
+    return call
+
+
+def _scores(graph: str, cut: CutGraph, session: Any) -> TensorSpec:
+    """What a cut graph's session says of its scores."""
+    (found,) = (output for output in session.get_outputs() if output.name == SCORES)
+    return cut.scores(graph, DTYPES.get(found.type, found.type), found.shape)
 
 
 def _int8_graph(graph: GraphSpec, data: bytes) -> bytes:
@@ -229,18 +245,28 @@ class OnnxRuntimeBackend(ForkBound):
         )
         options = session_options(ort, threads)
         self._sessions: dict[str, Any] = {}
+        self._scores: dict[str, TensorSpec] = {}
         for graph in graphs:
-            data, without = bundle.read(graph.members[precision]), unsound_optimizers(precision)
+            cut, without = (
+                cut_labels(graph, bundle.read(graph.members[precision])),
+                unsound_optimizers(precision),
+            )
+            data = cut.data
             if precision == "int8":
                 data, without = _int8_graph(graph, data), [*without, *UNWANTED_OPTIMIZERS]
-            self._sessions[graph.name] = load_graph(ort, graph.name, data, options, without=without)
-            del data  # not to be held while the next one is read
-            check_tensors(graph.name, self._sessions[graph.name], (*graph.inputs, *graph.outputs))
+            session = load_graph(ort, graph.name, data, options, without=without)
+            self._sessions[graph.name] = session
+            tensors = (*graph.inputs, *cut.outputs)
+            if cut.labels is not None:
+                self._scores[graph.name] = _scores(graph.name, cut, session)
+                tensors = (*tensors, self._scores[graph.name])
+            del cut, data  # not to be held while the next one is read
+            check_tensors(graph.name, session, tensors)
 
     def session(self) -> Session:
         """See `Backend.session`."""
         self.require_own_process("session()")
-        return HostSession(self._sessions, self._ort)
+        return HostSession(self._sessions, self._ort, self._scores)
 
     def close(self) -> None:
         """See `Backend.close`."""

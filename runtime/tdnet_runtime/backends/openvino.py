@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,8 @@ from tdnet_runtime.backends.base import Binding, Buffer, Program, Session
 from tdnet_runtime.backends.cpu_flags import sums_int8_exactly
 from tdnet_runtime.backends.graph_precision import IN_BF16, graph_precision, graphs_of, no_graphs
 from tdnet_runtime.backends.host import HostBuffer
+from tdnet_runtime.backends.label_cut import SCORES, CutGraph, cut_labels
+from tdnet_runtime.backends.label_tail import LabelTails
 from tdnet_runtime.backends.no_telemetry import import_without_telemetry
 from tdnet_runtime.backends.thread_supply import require_threads, thread_count
 from tdnet_runtime.bundle import Bundle
@@ -120,22 +122,24 @@ def _checked(doing: str) -> Iterator[None]:
 class SetGraphs:
     """Graphs in order, each with a request whose tensors never change."""
 
-    def __init__(self, requests: list[tuple[str, Any]]) -> None:
+    def __init__(self, requests: list[tuple[str, Any, Callable[[], None]]]) -> None:
         self._requests = requests
 
     def run(self) -> None:
         """See `Program.run`."""
-        for graph, request in self._requests:
+        for graph, request, finish in self._requests:
             with _checked(f"OpenVINO failed in graph {graph!r}"):
                 request.infer(share_outputs=True)  # the result, which would be a copy, is not used
+                finish()
 
 
 class OpenVinoSession:
     """Buffers and requests of one stream."""
 
-    def __init__(self, compiled: dict[str, Any], tensor: Any) -> None:
+    def __init__(self, compiled: dict[str, Any], tensor: Any, scores: Mapping[str, TensorSpec]) -> None:
         self._compiled = compiled
         self._tensor = tensor
+        self._tails = LabelTails(scores)
 
     def allocate(self, spec: TensorSpec, *, host_visible: bool = False) -> Buffer:
         """See `Session.allocate`; all memory is the host's."""
@@ -148,12 +152,13 @@ class OpenVinoSession:
             with _checked(f"setting the tensors of graph {graph!r}"):
                 compiled = self._compiled[graph]
                 request = compiled.create_infer_request()
+                tensors, finish = self._tails.bound(graph, tensors)
                 for port in (*compiled.inputs, *compiled.outputs):
                     # A Cast from bool to uint8 vanishes (2026.4): its port then has both values' names, in any order.
                     (name,) = port.get_names() & tensors.keys()
                     array = tensors[name].host
                     request.set_tensor(port, self._tensor(array, shared_memory=True))
-            requests.append((graph, request))
+            requests.append((graph, request, finish))
         return SetGraphs(requests)
 
     def close(self) -> None:
@@ -182,15 +187,18 @@ class OpenVinoBackend(ForkBound):
         _require_threads(threads, graphs=len(bundle.manifest.graphs))
         core = self._openvino.Core()
         options = _options(precision=precision, threads=threads)
-        self._compiled = {
-            graph.name: _compiled(core, graph, bundle.read(graph.members[graphs]), options)
-            for graph in bundle.manifest.at(graphs).graphs
-        }
+        self._compiled: dict[str, Any] = {}
+        self._scores: dict[str, TensorSpec] = {}
+        for graph in bundle.manifest.at(graphs).graphs:
+            cut = cut_labels(graph, bundle.read(graph.members[graphs]))
+            self._compiled[graph.name] = _compiled(core, graph, cut, options)
+            if cut.labels is not None:
+                self._scores[graph.name] = _scores(graph.name, cut, self._compiled[graph.name])
 
     def session(self) -> Session:
         """See `Backend.session`."""
         self.require_own_process("session()")
-        return OpenVinoSession(self._compiled, self._openvino.Tensor)
+        return OpenVinoSession(self._compiled, self._openvino.Tensor, self._scores)
 
     def close(self) -> None:
         """See `Backend.close`."""
@@ -218,25 +226,35 @@ def _options(*, precision: str, threads: int) -> dict[str, Any]:
     }
 
 
-def _compiled(core: Any, graph: GraphSpec, data: bytes, options: dict[str, Any]) -> Any:
+def _compiled(core: Any, graph: GraphSpec, cut: CutGraph, options: dict[str, Any]) -> Any:
     with _checked(f"OpenVINO cannot load graph {graph.name!r}"):
-        model = core.read_model(data)
-    _check_tensors(graph, model)
+        model = core.read_model(cut.data)
+    _check_tensors(graph, cut, model)
     with _checked(f"OpenVINO cannot load graph {graph.name!r}"):
         return core.compile_model(model, _DEVICE, options)
 
 
-def _check_tensors(graph: GraphSpec, model: Any) -> None:
+def _scores(graph: str, cut: CutGraph, model: Any) -> TensorSpec:
+    """What OpenVINO says of a cut graph's scores."""
+    dtype, sides = _described(model.output(SCORES))
+    return cut.scores(graph, dtype, sides)
+
+
+def _described(port: Any) -> tuple[str, Any]:
+    """Its dtype, and its shape: a list of its sides where they are fixed."""
+    kind, shape = port.get_element_type().get_type_name(), port.get_partial_shape()
+    return _DTYPES.get(kind, kind), list(port.get_shape()) if shape.is_static else str(shape)
+
+
+def _check_tensors(graph: GraphSpec, cut: CutGraph, model: Any) -> None:
     """The graph's own inputs and outputs must be the manifest's: names, shapes and dtypes.
 
     OpenVINO leaves out inputs that nothing reads; there is nothing to be set then.
     """
-    found = {}
-    for port in (*model.inputs, *model.outputs):
-        kind, shape = port.get_element_type().get_type_name(), port.get_partial_shape()
-        sides = list(port.get_shape()) if shape.is_static else str(shape)
-        found[port.get_any_name()] = (_DTYPES.get(kind, kind), sides)
-    tensors = (*(t for t in graph.inputs if t.name in found), *graph.outputs)
+    found = {port.get_any_name(): _described(port) for port in (*model.inputs, *model.outputs)}
+    tensors = (*(t for t in graph.inputs if t.name in found), *cut.outputs)
+    if cut.labels is not None:
+        tensors = (*tensors, _scores(graph.name, cut, model))
     stated = {tensor.name: (tensor.dtype, list(tensor.shape)) for tensor in tensors}
     if stated != found:
         names = sorted(name for name in stated.keys() | found.keys() if stated.get(name) != found.get(name))
