@@ -7,7 +7,8 @@ How it is set up, and why (figures: docs/adr/0004, benchmarks/experiments/ort_se
   forbids the application's own sessions in the same process;
 * all sessions share one arena and plan no blocks of their own: their scratch memory is then the
   largest one's, not the sum;
-* INT8 graphs are brought into the form that its kernels want (`ort_int8`);
+* INT8 graphs are brought into the form that its kernels want (`ort_int8`), and attention is taken apart where it
+  has many scores (`ort_attention`);
 * all tensors are bound once, when a stream opens; a frame allocates nothing here.
 """
 
@@ -23,6 +24,8 @@ from tdnet_runtime.backends.cpu_flags import sums_int8_exactly
 from tdnet_runtime.backends.graph_precision import graph_precision, no_graphs, unsound_optimizers
 from tdnet_runtime.backends.host import HostBuffer
 from tdnet_runtime.backends.no_telemetry import import_without_telemetry
+from tdnet_runtime.backends.onnx_bytes import OnnxGraph
+from tdnet_runtime.backends.ort_attention import attention_in_parts, has_large_scores
 from tdnet_runtime.backends.ort_int8 import UNWANTED_OPTIMIZERS, int8_form
 from tdnet_runtime.backends.ort_session import new_session
 from tdnet_runtime.backends.ort_tensors import check_tensors
@@ -189,12 +192,22 @@ def _bound_call(session: Any, binding: Any) -> Callable[[], None]:
     return lambda: session.run_with_iobinding(binding)
 
 
-def _int8_graph(graph: GraphSpec, data: bytes) -> bytes:
-    """The graph in the form that this processor's kernels want."""
+def _own_form(graph: GraphSpec, data: bytes, precision: str) -> tuple[bytes, list[str]]:
+    """The graph in the form that this processor's kernels want, and optimizers that must not touch it."""
+    without = unsound_optimizers(precision)
     try:
-        return int8_form(data, graph.inputs, exact=_sums_int8_exactly())
+        if precision == "int8":
+            data = int8_form(data, graph.inputs, exact=_sums_int8_exactly())
+            without += UNWANTED_OPTIMIZERS
+        elif has_large_scores(graph.inputs):
+            form = OnnxGraph(data)
+            attention_in_parts(form, graph.inputs)
+            data = form.serialised()
     except ValueError as error:
-        raise BackendError(f"graph {graph.name!r} in INT8 cannot be read: {error}. Export again.") from error
+        raise BackendError(
+            f"graph {graph.name!r} in {precision} cannot be read: {error}. Export again."
+        ) from error
+    return data, without
 
 
 def _sums_int8_exactly() -> bool:
@@ -230,9 +243,7 @@ class OnnxRuntimeBackend(ForkBound):
         options = session_options(ort, threads)
         self._sessions: dict[str, Any] = {}
         for graph in graphs:
-            data, without = bundle.read(graph.members[precision]), unsound_optimizers(precision)
-            if precision == "int8":
-                data, without = _int8_graph(graph, data), [*without, *UNWANTED_OPTIMIZERS]
+            data, without = _own_form(graph, bundle.read(graph.members[precision]), precision)
             self._sessions[graph.name] = load_graph(ort, graph.name, data, options, without=without)
             del data  # not to be held while the next one is read
             check_tensors(graph.name, self._sessions[graph.name], (*graph.inputs, *graph.outputs))

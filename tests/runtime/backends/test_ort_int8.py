@@ -316,9 +316,9 @@ def test_which_processors_sum_exactly(cpuinfo, exact, tmp_path, monkeypatch):
     graph = GraphSpec(
         name="toy", inputs=(spec,), outputs=(msgspec.structs.replace(spec, name="y"),), members={}
     )
-    backend._int8_graph(graph, b"")  # no such file
+    backend._own_form(graph, b"", "int8")  # no such file
     (tmp_path / "cpuinfo").write_text(cpuinfo)
-    backend._int8_graph(graph, b"")
+    backend._own_form(graph, b"", "int8")
     assert asked == [False, exact is True]
 
 
@@ -327,5 +327,5 @@ def test_a_graph_that_is_none():
     graph = GraphSpec(
         name="toy", inputs=(spec,), outputs=(msgspec.structs.replace(spec, name="y"),), members={}
     )
-    with pytest.raises(BackendError, match=r"^graph 'toy' in INT8 cannot be read: .* Export again\.$"):
-        backend._int8_graph(graph, b"\x3a\x05ab")
+    with pytest.raises(BackendError, match=r"^graph 'toy' in int8 cannot be read: .* Export again\.$"):
+        backend._own_form(graph, b"\x3a\x05ab", "int8")
