@@ -16,24 +16,20 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from tdnet_runtime.backends.base import Binding, Buffer, Program, Session
-from tdnet_runtime.backends.cpu_flags import sums_int8_exactly
-from tdnet_runtime.backends.graph_precision import graph_precision, no_graphs, unsound_optimizers
+from tdnet_runtime.backends.graph_precision import graph_precision, no_graphs
 from tdnet_runtime.backends.host import HostBuffer
 from tdnet_runtime.backends.no_telemetry import import_without_telemetry
-from tdnet_runtime.backends.onnx_bytes import OnnxGraph
-from tdnet_runtime.backends.ort_attention import attention_in_parts, has_large_scores
-from tdnet_runtime.backends.ort_int8 import UNWANTED_OPTIMIZERS, int8_form
+from tdnet_runtime.backends.ort_form import own_form
 from tdnet_runtime.backends.ort_session import new_session
 from tdnet_runtime.backends.ort_tensors import check_tensors
 from tdnet_runtime.backends.thread_supply import require_threads, thread_count
 from tdnet_runtime.bundle import Bundle
 from tdnet_runtime.errors import BackendError
 from tdnet_runtime.forks import ForkBound
-from tdnet_runtime.manifest import GraphSpec, TensorSpec
+from tdnet_runtime.manifest import TensorSpec
 
 __all__ = [
     "PREFERRED",
@@ -49,7 +45,6 @@ __all__ = [
 PREFERRED = ("fp32",)
 """FP16 graphs are slower on a CPU than FP32 ones, and are never run unasked."""
 
-_CPUINFO = Path("/proc/cpuinfo")
 _ENTRIES = {"session.intra_op.allow_spinning": "0", "session.use_env_allocators": "1"}
 _arena_lock = threading.Lock()
 _arena_registered = False
@@ -192,31 +187,6 @@ def _bound_call(session: Any, binding: Any) -> Callable[[], None]:
     return lambda: session.run_with_iobinding(binding)
 
 
-def _own_form(graph: GraphSpec, data: bytes, precision: str) -> tuple[bytes, list[str]]:
-    """The graph in the form that this processor's kernels want, and optimizers that must not touch it."""
-    without = unsound_optimizers(precision)
-    try:
-        if precision == "int8":
-            data = int8_form(data, graph.inputs, exact=_sums_int8_exactly())
-            without += UNWANTED_OPTIMIZERS
-        elif has_large_scores(graph.inputs):
-            form = OnnxGraph(data)
-            attention_in_parts(form, graph.inputs)
-            data = form.serialised()
-    except ValueError as error:
-        raise BackendError(
-            f"graph {graph.name!r} in {precision} cannot be read: {error}. Export again."
-        ) from error
-    return data, without
-
-
-def _sums_int8_exactly() -> bool:
-    try:
-        return sums_int8_exactly(_CPUINFO.read_text()) is True
-    except OSError:
-        return False
-
-
 class OnnxRuntimeBackend(ForkBound):
     """All graphs of a bundle in ONNX Runtime sessions on the CPU.
 
@@ -243,7 +213,7 @@ class OnnxRuntimeBackend(ForkBound):
         options = session_options(ort, threads)
         self._sessions: dict[str, Any] = {}
         for graph in graphs:
-            data, without = _own_form(graph, bundle.read(graph.members[precision]), precision)
+            data, without = own_form(graph, bundle.read(graph.members[precision]), precision)
             self._sessions[graph.name] = load_graph(ort, graph.name, data, options, without=without)
             del data  # not to be held while the next one is read
             check_tensors(graph.name, self._sessions[graph.name], (*graph.inputs, *graph.outputs))

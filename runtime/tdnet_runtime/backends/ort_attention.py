@@ -65,7 +65,7 @@ def _columns(value: str, shapes: dict[str, tuple[int, ...]], makers: dict[str, N
 def _parts(
     graph: OnnxGraph, scores: Node, softmax: Node, mix: Node, *, queries: int, keys: int
 ) -> list[Node]:
-    count = -(-queries * keys // _LARGEST_SCORES)
+    count = -(-queries // max(1, _LARGEST_SCORES // keys))
     each = -(-queries // count)
     sizes = [min(each, queries - start) for start in range(0, queries, each)]
     name = scores.name

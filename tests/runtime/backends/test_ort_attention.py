@@ -6,8 +6,7 @@ import onnxruntime as ort
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from tdnet_runtime.backends import onnxruntime as backend
-from tdnet_runtime.backends import ort_attention
+from tdnet_runtime.backends import ort_attention, ort_form
 from tdnet_runtime.backends.ort_attention import has_large_scores
 from tdnet_runtime.manifest import GraphSpec, TensorSpec
 
@@ -70,7 +69,7 @@ def run(data):
 def test_the_values_are_the_same(largest, parts, monkeypatch):
     """The slot's own attention, of fewer scores, is taken apart where it has too many as well."""
     monkeypatch.setattr(ort_attention, "_LARGEST_SCORES", largest)
-    data, without = backend._own_form(GRAPH, model().SerializeToString(), "fp32")
+    data, without = ort_form.own_form(GRAPH, model().SerializeToString(), "fp32")
     assert without == []
     found = onnx.load_model_from_string(data)
     onnx.checker.check_model(found, full_check=True)
@@ -87,7 +86,7 @@ def test_the_values_are_the_same(largest, parts, monkeypatch):
 
 def test_shares_that_are_read_elsewhere_stay(monkeypatch):
     monkeypatch.setattr(ort_attention, "_LARGEST_SCORES", 200)
-    data, _ = backend._own_form(GRAPH, model(seen=True).SerializeToString(), "fp32")
+    data, _ = ort_form.own_form(GRAPH, model(seen=True).SerializeToString(), "fp32")
     names = {node.name for node in onnx.load_model_from_string(data).graph.node}
     assert {"hop2/scores", "hop2/shares", "hop2/mix"} <= names
 
@@ -103,4 +102,4 @@ def test_which_graphs_have_large_scores():
 
 def test_small_graphs_are_not_read():
     """As a bundle has it, whatever it is."""
-    assert backend._own_form(GRAPH, b"no graph", "fp32") == (b"no graph", [])
+    assert ort_form.own_form(GRAPH, b"no graph", "fp32") == (b"no graph", [])
