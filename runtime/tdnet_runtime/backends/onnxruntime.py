@@ -7,7 +7,8 @@ How it is set up, and why (figures: docs/adr/0004, benchmarks/experiments/ort_se
   forbids the application's own sessions in the same process;
 * all sessions share one arena and plan no blocks of their own: their scratch memory is then the
   largest one's, not the sum;
-* INT8 graphs are brought into the form that its kernels want (`ort_int8`);
+* INT8 graphs are brought into the form that its kernels want (`ort_int8`), and attention is taken apart where it
+  has many scores (`ort_attention`);
 * labels are made of the graphs' scores in NumPy (`label_tail`), which is several times as fast;
 * all tensors are bound once, when a stream opens; a frame allocates nothing here.
 """
@@ -16,24 +17,22 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from tdnet_runtime.backends.base import Binding, Buffer, Program, Session
-from tdnet_runtime.backends.cpu_flags import sums_int8_exactly
-from tdnet_runtime.backends.graph_precision import graph_precision, no_graphs, unsound_optimizers
+from tdnet_runtime.backends.graph_precision import graph_precision, no_graphs
 from tdnet_runtime.backends.host import HostBuffer
 from tdnet_runtime.backends.label_cut import SCORES, CutGraph, cut_labels
 from tdnet_runtime.backends.label_tail import LabelTails
 from tdnet_runtime.backends.no_telemetry import import_without_telemetry
-from tdnet_runtime.backends.ort_int8 import UNWANTED_OPTIMIZERS, int8_form
+from tdnet_runtime.backends.ort_form import own_form
 from tdnet_runtime.backends.ort_session import new_session
 from tdnet_runtime.backends.ort_tensors import DTYPES, check_tensors
 from tdnet_runtime.backends.thread_supply import require_threads, thread_count
 from tdnet_runtime.bundle import Bundle
 from tdnet_runtime.errors import BackendError
 from tdnet_runtime.forks import ForkBound
-from tdnet_runtime.manifest import GraphSpec, TensorSpec
+from tdnet_runtime.manifest import TensorSpec
 
 __all__ = [
     "PREFERRED",
@@ -49,7 +48,6 @@ __all__ = [
 PREFERRED = ("fp32",)
 """FP16 graphs are slower on a CPU than FP32 ones, and are never run unasked."""
 
-_CPUINFO = Path("/proc/cpuinfo")
 _ENTRIES = {"session.intra_op.allow_spinning": "0", "session.use_env_allocators": "1"}
 _arena_lock = threading.Lock()
 _arena_registered = False
@@ -205,21 +203,6 @@ def _scores(graph: str, cut: CutGraph, session: Any) -> TensorSpec:
     return cut.scores(graph, DTYPES.get(found.type, found.type), found.shape)
 
 
-def _int8_graph(graph: GraphSpec, data: bytes) -> bytes:
-    """The graph in the form that this processor's kernels want."""
-    try:
-        return int8_form(data, graph.inputs, exact=_sums_int8_exactly())
-    except ValueError as error:
-        raise BackendError(f"graph {graph.name!r} in INT8 cannot be read: {error}. Export again.") from error
-
-
-def _sums_int8_exactly() -> bool:
-    try:
-        return sums_int8_exactly(_CPUINFO.read_text()) is True
-    except OSError:
-        return False
-
-
 class OnnxRuntimeBackend(ForkBound):
     """All graphs of a bundle in ONNX Runtime sessions on the CPU.
 
@@ -247,13 +230,8 @@ class OnnxRuntimeBackend(ForkBound):
         self._sessions: dict[str, Any] = {}
         self._scores: dict[str, TensorSpec] = {}
         for graph in graphs:
-            cut, without = (
-                cut_labels(graph, bundle.read(graph.members[precision])),
-                unsound_optimizers(precision),
-            )
-            data = cut.data
-            if precision == "int8":
-                data, without = _int8_graph(graph, data), [*without, *UNWANTED_OPTIMIZERS]
+            cut = cut_labels(graph, bundle.read(graph.members[precision]))
+            data, without = own_form(graph, cut.data, precision)
             session = load_graph(ort, graph.name, data, options, without=without)
             self._sessions[graph.name] = session
             tensors = (*graph.inputs, *cut.outputs)

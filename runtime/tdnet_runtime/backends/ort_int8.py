@@ -9,7 +9,8 @@ with zero points of 0, which other engines want. So, without another result:
 * what several nodes read in the same steps is quantised once;
 * what MaxPool and Slice take out of steps is in the same steps, and MaxPool comes before them where the rest is float.
 
-And with another rounding of the first convolution's weights alone: see `ort_stem`.
+Attention is taken apart, see `ort_attention`. And with another rounding of the first convolution's weights alone: see
+`ort_stem`.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from tdnet_runtime.backends.onnx_bytes import Node, OnnxGraph
+from tdnet_runtime.backends.ort_attention import attention_in_parts
 from tdnet_runtime.backends.ort_stem import stem_in_steps, steps_of
 from tdnet_runtime.manifest import IMAGE, TensorSpec
 
@@ -55,6 +57,7 @@ def int8_form(data: bytes, inputs: Sequence[TensorSpec], *, exact: bool) -> byte
     if not (exact and image is not None and stem_in_steps(graph, image)):
         _pooled_before_steps(graph)
     _picks_in_steps(graph)
+    attention_in_parts(graph, inputs)
     return graph.serialised()
 
 

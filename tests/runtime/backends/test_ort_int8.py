@@ -10,6 +10,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from tdnet_runtime.backends import onnxruntime as backend
+from tdnet_runtime.backends import ort_form
 from tdnet_runtime.backends.cpu_flags import sums_int8_exactly
 from tdnet_runtime.backends.ort_int8 import UNWANTED_OPTIMIZERS, int8_form
 from tdnet_runtime.errors import BackendError
@@ -310,15 +311,15 @@ def test_a_first_convolution_that_stays_float(mean, exact, tmp_path):
 def test_which_processors_sum_exactly(cpuinfo, exact, tmp_path, monkeypatch):
     assert sums_int8_exactly(cpuinfo) is exact
     asked = []
-    monkeypatch.setattr(backend, "_CPUINFO", tmp_path / "cpuinfo")
-    monkeypatch.setattr(backend, "int8_form", lambda data, inputs, *, exact: asked.append(exact) or data)
+    monkeypatch.setattr(ort_form, "_CPUINFO", tmp_path / "cpuinfo")
+    monkeypatch.setattr(ort_form, "int8_form", lambda data, inputs, *, exact: asked.append(exact) or data)
     spec = TensorSpec(name="x", shape=(1,), dtype="float32")
     graph = GraphSpec(
         name="toy", inputs=(spec,), outputs=(msgspec.structs.replace(spec, name="y"),), members={}
     )
-    backend._int8_graph(graph, b"")  # no such file
+    ort_form.own_form(graph, b"", "int8")  # no such file
     (tmp_path / "cpuinfo").write_text(cpuinfo)
-    backend._int8_graph(graph, b"")
+    ort_form.own_form(graph, b"", "int8")
     assert asked == [False, exact is True]
 
 
@@ -327,5 +328,5 @@ def test_a_graph_that_is_none():
     graph = GraphSpec(
         name="toy", inputs=(spec,), outputs=(msgspec.structs.replace(spec, name="y"),), members={}
     )
-    with pytest.raises(BackendError, match=r"^graph 'toy' in INT8 cannot be read: .* Export again\.$"):
-        backend._int8_graph(graph, b"\x3a\x05ab")
+    with pytest.raises(BackendError, match=r"^graph 'toy' in int8 cannot be read: .* Export again\.$"):
+        ort_form.own_form(graph, b"\x3a\x05ab", "int8")
