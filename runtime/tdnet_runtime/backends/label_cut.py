@@ -98,23 +98,29 @@ def _rename(model: OnnxGraph, value: str, name: str) -> None:
 
 
 def _end(model: OnnxGraph, labels: TensorSpec) -> tuple[list[Node], int] | None:
-    """Resize, ArgMax and Casts that make the labels of scores, and K; None where others do, or where others need theirs."""
+    """Resize, ArgMax and Casts that make the labels of scores, and K; None where others do, or where others need theirs.
+
+    Bundles of before TensorRT 10.3's rules were known have one Cast.
+    """
     makers, readers = model.makers(), model.readers()
     end: list[Node] = []
     value = LABELS
-    for kind in ("Cast", "Cast", "ArgMax", "Resize"):
+    for kinds in (("Cast",), ("Cast", "ArgMax"), ("ArgMax", "Resize"), ("Resize",)):
+        if end and end[0].kind == "Resize":
+            break
         node = makers.get(value)
-        if node is None or node.kind != kind or readers.get(value, []) != end[:1]:
+        if node is None or node.kind not in kinds or readers.get(value, []) != end[:1]:
             return None
         end.insert(0, node)
         value = node.inputs[0]
-    resize, argmax, exact, last = end
-    if {value, argmax.outputs[0], exact.outputs[0]} & model.outputs or value not in makers:
+    resize, argmax, *casts = end
+    inner = {value, argmax.outputs[0], casts[0].outputs[0]} - {LABELS}
+    if resize.kind != "Resize" or inner & model.outputs or value not in makers:
         return None
     if SCORES in makers or SCORES in readers:
         return None
-    asked = (resize.attributes, argmax.attributes, last.attributes)
-    if asked != (_RESIZE, _ARGMAX, {"to": _UINT8}) or exact.attributes["to"] not in _FLOATS:
+    asked = (resize.attributes, argmax.attributes, casts[-1].attributes)
+    if asked != (_RESIZE, _ARGMAX, {"to": _UINT8}) or casts[0].attributes["to"] not in (*_FLOATS, _UINT8):
         return None
     sizes = (
         model.constant(resize.inputs[3])

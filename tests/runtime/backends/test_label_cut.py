@@ -93,6 +93,17 @@ def test_upsampled_scores_are_given_where_they_are_asked_for(model: bytes) -> No
     assert np.array_equal(expected, found)
 
 
+def test_the_end_of_older_bundles(model: bytes) -> None:
+    """One Cast."""
+
+    def edit(graph: onnx.GraphProto) -> None:
+        graph.node.pop(3)
+        graph.node[3].input[0] = "best"
+
+    cut = cut_labels(spec(LABELS), edited(model, edit))
+    assert (kinds(cut.data), outputs(cut.data)) == (["Conv"], ["scores"])
+
+
 def test_a_graph_without_labels(model: bytes) -> None:
     whole = cut_labels(spec(LOGITS), model)
     assert (whole.data is model, whole.outputs, whole.labels) == (True, (LOGITS,), None)
@@ -140,6 +151,12 @@ EDITS: dict[str, Callable[[onnx.GraphProto], object]] = {
     "the name is taken": lambda g: rename(g, "value", "scores"),
     "scores are an input": lambda g: (g.node.pop(0), rename(g, "value", "head/classes")),
     "another name": lambda g: rename(g, "labels", "mask"),
+    "three Casts": lambda g: (
+        rename(g, "labels", "again"),
+        g.node.append(helper.make_node("Cast", ["again"], ["labels"], to=TensorProto.UINT8)),
+        setattr(g.output[0], "name", "labels"),
+    ),
+    "no ArgMax": lambda g: (g.node.pop(2), g.node[2].input.__setitem__(0, "logits")),
     "no nodes": lambda g: g.ClearField("node"),
 }
 
