@@ -48,7 +48,7 @@ class LabelTail:
         self.scores = HostBuffer(spec)
         _, classes, h, w = spec.shape
         self._rows, self._columns = AlignedAxis(h, size_hw[0]), AlignedAxis(w, size_hw[1])
-        self._row_length = size_hw[1]
+        self._line_starts = self._rows.pixel * np.int32(size_hw[1])  # of each row of pixels, as `pixel` is
         # One more row and column, like the last ones: each score is the corner of a cell.
         self._padded: _Floats = np.empty((classes, h + 1, w + 1), np.float32)
         self._best: _Floats = np.empty((h + 1, w + 1), np.float32)
@@ -59,7 +59,8 @@ class LabelTail:
         self._cells = max(1, min(_STEP // area, h * w))
         self._cell_rows = max(1, self._cells * self._columns.longest // size_hw[1])
         size = max(self._cells * area, self._cell_rows * self._rows.longest * size_hw[1])
-        self._scratch = _Scratch(classes, self._cells, size)
+        edge_rows = (self._cell_rows + 1) * size_hw[1]
+        self._scratch = _Scratch(classes, self._cells, size, edge_rows)
 
     def write(self, labels: _Bytes) -> None:
         """The class of the largest upsampled score of each pixel, the first one of several: [1, H, W], C-contiguous."""
@@ -128,7 +129,7 @@ class LabelTail:
             _put_class(found[..., :count], better.view(np.uint8), which.astype(np.uint8))
         pixels = _shaped(scratch.pixels, found.shape)
         np.add(
-            self._rows.pixel.take(row, axis=1)[:, None] * self._row_length,
+            self._line_starts.take(row, axis=1)[:, None],
             self._columns.pixel.take(column, axis=1),
             out=pixels,
         )
@@ -142,19 +143,29 @@ class LabelTail:
             end = min(row + self._cell_rows, len(starts) - 1)
             pixels = slice(starts[row], starts[end])
             cells, down = self._rows.cell[pixels] - row, self._rows.shares[pixels, None]
-            corners = self._padded[:, row : end + 1]
-            edges = corners.take(columns.cell, axis=2)  # [K, rows of cells and one more, W]
-            edges += (corners.take(columns.cell + 1, axis=2) - edges) * columns.shares
             found = out[pixels]
             found.fill(0)
             best, values = _shaped(scratch.best, found.shape), _shaped(scratch.values, found.shape)
-            better = _shaped(scratch.better, found.shape)
+            better, lines = _shaped(scratch.better, found.shape), _shaped(scratch.lines, found.shape)
+            rows = end - row
+            edges, right = (
+                _shaped(memory, (rows + 1, len(columns.cell))) for memory in (scratch.edges, scratch.right)
+            )
             for index in range(classes):
-                top = edges[index, :-1]
-                target = values if index else best
-                np.take(edges[index, 1:] - top, cells, axis=0, out=target, mode="clip")
+                corners = self._padded[index, row : end + 1]
+                np.take(
+                    corners, columns.cell, axis=1, out=edges, mode="clip"
+                )  # [rows of cells and one more, W]
+                np.take(corners, columns.next_cell, axis=1, out=right, mode="clip")
+                right -= edges
+                right *= columns.shares
+                edges += right
+                drops, target = right[:rows], values if index else best
+                np.subtract(edges[1:], edges[:-1], out=drops)
+                np.take(drops, cells, axis=0, out=target, mode="clip")
                 target *= down
-                target += top.take(cells, axis=0)
+                np.take(edges, cells, axis=0, out=lines, mode="clip")
+                target += lines
                 if index:
                     np.greater(values, best, out=better)
                     np.maximum(values, best, out=best)
@@ -225,12 +236,15 @@ def _nothing() -> None:
 class _Scratch:
     """Memory for so many pixels and cells at once: new arrays for each step would be new pages for each step."""
 
-    def __init__(self, classes: int, cells: int, size: int) -> None:
+    def __init__(self, classes: int, cells: int, size: int, edges: int) -> None:
         self.best = np.empty(size, np.float32)
         self.values = np.empty(size, np.float32)
         self.better = np.empty(size, np.bool_)
         self.found = np.empty(size, np.uint8)
+        self.edges = np.empty(edges, np.float32)
+        self.right = np.empty(edges, np.float32)
         self.pixels = np.empty(size, np.intp)
+        self.lines = self.pixels.view(np.float32)[:size]  # which is needed where those are not
         self.corners = np.empty((classes, cells), np.float32)
         self.above = np.empty((classes, cells), np.bool_)
         self.wanted = np.empty((classes, cells), np.bool_)
