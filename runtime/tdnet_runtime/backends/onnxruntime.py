@@ -10,7 +10,8 @@ How it is set up, and why (figures: docs/adr/0004, benchmarks/experiments/ort_se
 * INT8 graphs are brought into the form that its kernels want (`ort_int8`), and attention is taken apart where it
   has many scores (`ort_attention`);
 * labels are made of the graphs' scores in NumPy (`label_tail`), which is several times as fast;
-* all tensors are bound once, when a stream opens; a frame allocates nothing here.
+* all tensors are bound once, when a stream opens; a frame allocates nothing here but
+  what comes and goes while labels are made.
 """
 
 from __future__ import annotations
@@ -230,9 +231,9 @@ class OnnxRuntimeBackend(ForkBound):
         self._sessions: dict[str, Any] = {}
         self._scores: dict[str, TensorSpec] = {}
         for graph in graphs:
-            cut = cut_labels(graph, bundle.read(graph.members[precision]))
-            data, without = own_form(graph, cut.data, precision)
-            session = load_graph(ort, graph.name, data, options, without=without)
+            data, without = own_form(graph, bundle.read(graph.members[precision]), precision)
+            cut = cut_labels(graph, data)
+            session = load_graph(ort, graph.name, cut.data, options, without=without)
             self._sessions[graph.name] = session
             tensors = (*graph.inputs, *cut.outputs)
             if cut.labels is not None:

@@ -7,7 +7,7 @@ How it is set up, and why (figures: docs/cpu.md):
 * one stream and all threads for each graph, since one frame is in flight;
 * threads are not pinned to cores: two segmenters with one thread each would share a core;
 * all tensors are set once, when a stream opens, and are the stream's own arrays: the graphs exchange the memory
-  without copies, and a frame allocates nothing here;
+  without copies, and a frame allocates nothing here but what comes and goes while labels are made;
 * compiled models are not cached in files: 0.3 s are not worth the space of the weights once more.
 """
 
