@@ -63,7 +63,7 @@ def test_what_is_read(raw):
     graph = OnnxGraph(a_model(raw=raw).SerializeToString())
     conv, leaky, clip = graph.nodes
     assert (conv.kind, conv.inputs, conv.outputs, conv.name) == ("Conv", ["x", "w"], ["conv"], "a/conv")
-    assert conv.attributes == {"pads": [1, 1, 1, 1], "group": 1}
+    assert conv.attributes == {"auto_pad": "NOTSET", "pads": [1, 1, 1, 1], "group": 1}
     assert (leaky.attributes, clip.inputs) == ({}, ["y", "", "one"])
     assert graph.outputs == {"z"}
     for name, values in VALUES.items():
