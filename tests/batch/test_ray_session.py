@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -51,6 +52,9 @@ class FakeRay(ModuleType):
         if self._error is not None and self._failures:
             self._failures -= 1
             self.left.append(subprocess.Popen(["sh", "-c", f"sleep 600 # {self.folder}"]))
+            line = Path(f"/proc/{self.left[-1].pid}/cmdline")
+            while os.fsencode(self.folder) not in line.read_bytes():  # Popen is back before the kernel shows it
+                time.sleep(0.001)
             raise self._error
 
     def shutdown(self) -> None:
