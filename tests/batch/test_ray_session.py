@@ -53,7 +53,9 @@ class FakeRay(ModuleType):
             self._failures -= 1
             self.left.append(subprocess.Popen(["sh", "-c", f"sleep 600 # {self.folder}"]))
             line = Path(f"/proc/{self.left[-1].pid}/cmdline")
-            while os.fsencode(self.folder) not in line.read_bytes():  # Popen is back before the kernel shows it
+            while (
+                os.fsencode(self.folder) not in line.read_bytes()
+            ):  # Popen is back before the kernel shows it
                 time.sleep(0.001)
             raise self._error
 
