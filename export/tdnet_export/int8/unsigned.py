@@ -20,7 +20,7 @@ def unsigned_model(model: onnx.ModelProto, original: onnx.ModelProto) -> onnx.Mo
     Of what is negative a hundredth is left, one of the 127 steps at most: cutting it off costs less than steps of
     half the size gain. It makes the LeakyReLU a ReLU, which engines compute with the convolution before it, and
     small numbers of what is small, whose products do not saturate in 16 bits. (V of the demo's network is off by 3.4 %
-    instead of 3.8 %.)
+    instead of 3.9 %.)
 
     Args:
         model: `original` with symmetric pairs; not changed.
