@@ -1,7 +1,7 @@
 """INT8 graphs in the form that ONNX Runtime's CPU kernels want, made when a session opens.
 
-Its products in 8 bits (1.32, x86) read and write UINT8: a convolution with steps of both kinds runs in float, one whose
-steps are all INT8 takes ten times as long, and one before a LeakyRelu runs in float. In bundles steps are INT8 or UINT8
+Its products in 8 bits (1.32, x86) want UINT8: a convolution whose Relu is read in INT8 steps runs in float, as does one
+before a LeakyRelu, and one whose steps are all INT8 takes ten times as long. In bundles steps are INT8 or UINT8
 with zero points of 0, which other engines want. So, without another result:
 
 * a LeakyRelu whose result is read in UINT8 steps from 0 alone is a Relu: what it lets through is cut off;
