@@ -6,16 +6,27 @@ Field numbers are those of `onnx.proto3`; a graph is what `tdnet-export` writes:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from tdnet_runtime.protobuf_wire import (
+    BYTES,
+    Field,
+    bytes_field,
+    fields,
+    number_field,
+    numbers,
+    prefixed,
+    signed,
+    varint,
+    written,
+)
+
 __all__ = ["Node", "OnnxGraph"]
 
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _MODEL_GRAPH = 7
 _GRAPH_NODE, _GRAPH_CONSTANT, _GRAPH_OUTPUT, _GRAPH_NOTE = 1, 5, 12, 13
 _VALUE_NAME = 1
@@ -34,8 +45,6 @@ _KIND_INT, _KIND_TEXT, _KIND_INTS = 2, 3, 7
 _DTYPES = {1: "<f4", 2: "u1", 3: "i1", 6: "<i4", 7: "<i8"}
 
 Attribute = int | str | list[int]
-Field = tuple[int, int, Any]
-"""Number, wire type, and the integer or the bytes."""
 
 
 @dataclass(slots=True)
@@ -74,7 +83,7 @@ class OnnxGraph:
     """
 
     def __init__(self, data: bytes) -> None:
-        self._model = list(_fields(memoryview(data)))
+        self._model = list(fields(memoryview(data)))
         graphs = [value for number, _, value in self._model if number == _MODEL_GRAPH]
         if len(graphs) != 1:
             raise ValueError(f"a model has {len(graphs)} graphs, expected 1")
@@ -82,7 +91,7 @@ class OnnxGraph:
         self._constants: dict[str, Any] = {}
         outputs = []
         self._rest: list[Field] = []
-        for number, wire, value in _fields(graphs[0]):
+        for number, wire, value in fields(graphs[0]):
             if number == _GRAPH_NODE:
                 self.nodes.append(_node(value))
             elif number == _GRAPH_CONSTANT:
@@ -101,13 +110,13 @@ class OnnxGraph:
     def add_constant(self, name: str, values: npt.NDArray[Any]) -> str:
         """Add a constant, float32, uint8, int8, int32 or int64; returns its name, which no other may have."""
         kind = next(kind for kind, dtype in _DTYPES.items() if np.dtype(dtype) == values.dtype)
-        sides = b"".join(_varint(side) for side in values.shape)
+        sides = b"".join(varint(side) for side in values.shape)
         self._constants[name] = b"".join(
             [
-                _lengthed(_TENSOR_SIDE, sides),
-                _number(_TENSOR_TYPE, kind),
-                _lengthed(_TENSOR_NAME, name.encode()),
-                _lengthed(_TENSOR_RAW, values.astype(values.dtype.newbyteorder("<")).tobytes()),
+                bytes_field(_TENSOR_SIDE, sides),
+                number_field(_TENSOR_TYPE, kind),
+                bytes_field(_TENSOR_NAME, name.encode()),
+                bytes_field(_TENSOR_RAW, values.astype(values.dtype.newbyteorder("<")).tobytes()),
             ]
         )
         return name
@@ -119,7 +128,7 @@ class OnnxGraph:
             for each in self._rest
             if not (each[0] == _GRAPH_OUTPUT and _name(each[2], _VALUE_NAME) == name)
         ]
-        self._rest.append((_GRAPH_OUTPUT, _BYTES, _lengthed(_VALUE_NAME, by.encode())))
+        self._rest.append((_GRAPH_OUTPUT, BYTES, bytes_field(_VALUE_NAME, by.encode())))
         self.outputs = self.outputs - {name} | {by}
 
     def readers(self) -> dict[str, list[Node]]:
@@ -138,57 +147,22 @@ class OnnxGraph:
         """The model with the nodes and constants as they are now."""
         parts: list[Any] = []
         for node in self.nodes:
-            parts += _prefixed(_GRAPH_NODE, _node_bytes(node))
+            parts += prefixed(_GRAPH_NODE, [_node_bytes(node)])
         for data in self._constants.values():
-            parts += _prefixed(_GRAPH_CONSTANT, data)
+            parts += prefixed(_GRAPH_CONSTANT, [data])
         for each in self._rest:
-            parts += _written(each)
-        size = sum(map(len, parts))
+            parts += written(each)
         model: list[Any] = []
-        for number, wire, value in self._model:
-            if number == _MODEL_GRAPH:
-                model += [_varint(number << 3 | _BYTES), _varint(size), *parts]
-            else:
-                model += _written((number, wire, value))
+        for each in self._model:
+            model += prefixed(_MODEL_GRAPH, parts) if each[0] == _MODEL_GRAPH else written(each)
         return b"".join(model)
-
-
-def _fields(data: Any) -> Iterator[Field]:
-    place, size = 0, len(data)
-    while place < size:
-        key, place = _read_varint(data, place)
-        wire, value = key & 7, 0
-        if wire == _VARINT:
-            value, place = _read_varint(data, place)
-            yield key >> 3, wire, value
-            continue
-        length = {_FIXED64: 8, _FIXED32: 4}.get(wire)
-        if wire == _BYTES:
-            length, place = _read_varint(data, place)
-        if length is None or place + length > size:
-            raise ValueError(f"a field of the model is damaged: {key >> 3}")
-        yield key >> 3, wire, data[place : place + length]
-        place += length
-
-
-def _read_varint(data: Any, place: int) -> tuple[int, int]:
-    value = 0
-    for shift in range(0, 70, 7):
-        if place >= len(data):
-            break
-        byte = data[place]
-        place += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, place
-    raise ValueError("a number of the model is damaged")
 
 
 def _node(data: Any) -> Node:
     found: dict[int, list[str]] = {_NODE_INPUT: [], _NODE_OUTPUT: [], _NODE_NAME: [], _NODE_KIND: []}
     attributes: dict[str, Attribute] = {}
     carried: list[Field] = []
-    for number, wire, value in _fields(data):
+    for number, wire, value in fields(data):
         if number in found:
             found[number].append(str(value, "utf-8"))
             continue
@@ -206,101 +180,60 @@ def _node(data: Any) -> Node:
 
 
 def _attribute(data: Any) -> dict[str, Attribute]:
-    fields = list(_fields(data))
-    kind = next((value for number, _, value in fields if number == _ATTRIBUTE_KIND), None)
+    found = list(fields(data))
+    kind = next((value for number, _, value in found if number == _ATTRIBUTE_KIND), None)
     name = _name(data, _ATTRIBUTE_NAME)
     if kind == _KIND_INTS:
-        return {name: _integers(fields, _ATTRIBUTE_INTS)}
+        return {name: _integers(found, _ATTRIBUTE_INTS)}
     if kind == _KIND_INT:
-        return {name: next((_signed(v) for number, _, v in fields if number == _ATTRIBUTE_INT), 0)}
+        return {name: next((signed(v) for number, _, v in found if number == _ATTRIBUTE_INT), 0)}
     if kind == _KIND_TEXT:
         return {name: _name(data, _ATTRIBUTE_TEXT)}
     return {}
 
 
-def _integers(fields: Iterable[Field], wanted: int) -> list[int]:
-    """A repeated integer, packed or not."""
-    result = []
-    for number, wire, value in fields:
-        if number == wanted and wire == _VARINT:
-            result.append(_signed(value))
-        elif number == wanted:
-            place = 0
-            while place < len(value):
-                each, place = _read_varint(value, place)
-                result.append(_signed(each))
-    return result
-
-
-def _signed(value: int) -> int:
-    return value - (1 << 64) if value >> 63 else value
+def _integers(found: list[Field], wanted: int) -> list[int]:
+    return [value for each in found if each[0] == wanted for value in numbers(each)]
 
 
 def _name(data: Any, wanted: int) -> str:
-    return next((str(value, "utf-8") for number, _, value in _fields(data) if number == wanted), "")
+    return next((str(value, "utf-8") for number, _, value in fields(data) if number == wanted), "")
 
 
 def _array(data: Any) -> npt.NDArray[Any]:
-    fields = list(_fields(data))
-    kind = next((value for number, _, value in fields if number == _TENSOR_TYPE), None)
+    found = list(fields(data))
+    kind = next((value for number, _, value in found if number == _TENSOR_TYPE), None)
     if kind not in _DTYPES:
         raise ValueError(f"a constant has the type {kind}, expected one of {sorted(_DTYPES)}")
-    raw = [value for number, _, value in fields if number == _TENSOR_RAW]
+    raw = [value for number, _, value in found if number == _TENSOR_RAW]
     if raw:
         values = np.frombuffer(raw[0], _DTYPES[kind])
     elif kind == 1:
-        stored = b"".join(value for number, _, value in fields if number == _TENSOR_FLOATS)
+        stored = b"".join(value for number, _, value in found if number == _TENSOR_FLOATS)
         values = np.frombuffer(stored, _DTYPES[kind])
     else:
         wanted = _TENSOR_LONGS if kind == 7 else _TENSOR_INTS
-        values = np.array(_integers(fields, wanted), np.int64).astype(_DTYPES[kind])
-    return values.reshape(_integers(fields, _TENSOR_SIDE))
+        values = np.array(_integers(found, wanted), np.int64).astype(_DTYPES[kind])
+    return values.reshape(_integers(found, _TENSOR_SIDE))
 
 
 def _node_bytes(node: Node) -> bytes:
-    parts = [_lengthed(_NODE_INPUT, name.encode()) for name in node.inputs]
-    parts += [_lengthed(_NODE_OUTPUT, name.encode()) for name in node.outputs]
-    parts += [_lengthed(_NODE_NAME, node.name.encode()), _lengthed(_NODE_KIND, node.kind.encode())]
+    parts = [bytes_field(_NODE_INPUT, name.encode()) for name in node.inputs]
+    parts += [bytes_field(_NODE_OUTPUT, name.encode()) for name in node.outputs]
+    parts += [bytes_field(_NODE_NAME, node.name.encode()), bytes_field(_NODE_KIND, node.kind.encode())]
     if node.carried is not None:
-        parts += [part for each in node.carried for part in _written(each)]
+        parts += [part for each in node.carried for part in written(each)]
         return b"".join(parts)
     for name, value in node.attributes.items():
-        attribute = _lengthed(_ATTRIBUTE_NAME, name.encode())
+        attribute = bytes_field(_ATTRIBUTE_NAME, name.encode())
         if isinstance(value, int):
-            attribute += _number(_ATTRIBUTE_INT, value) + _number(_ATTRIBUTE_KIND, _KIND_INT)
+            attribute += number_field(_ATTRIBUTE_INT, value) + number_field(_ATTRIBUTE_KIND, _KIND_INT)
         elif isinstance(value, str):
-            attribute += _lengthed(_ATTRIBUTE_TEXT, value.encode()) + _number(_ATTRIBUTE_KIND, _KIND_TEXT)
+            attribute += bytes_field(_ATTRIBUTE_TEXT, value.encode()) + number_field(
+                _ATTRIBUTE_KIND, _KIND_TEXT
+            )
         else:
-            attribute += b"".join(_number(_ATTRIBUTE_INTS, each) for each in value)
-            attribute += _number(_ATTRIBUTE_KIND, _KIND_INTS)
-        parts.append(_lengthed(_NODE_ATTRIBUTE, attribute))
+            attribute += b"".join(number_field(_ATTRIBUTE_INTS, each) for each in value)
+            attribute += number_field(_ATTRIBUTE_KIND, _KIND_INTS)
+        parts.append(bytes_field(_NODE_ATTRIBUTE, attribute))
     return b"".join(parts)
-
-
-def _varint(value: int) -> bytes:
-    value &= (1 << 64) - 1
-    result = bytearray()
-    while value > 0x7F:
-        result.append(value & 0x7F | 0x80)
-        value >>= 7
-    result.append(value)
-    return bytes(result)
-
-
-def _number(number: int, value: int) -> bytes:
-    return _varint(number << 3 | _VARINT) + _varint(value)
-
-
-def _lengthed(number: int, data: bytes) -> bytes:
-    return b"".join(_prefixed(number, data))
-
-
-def _prefixed(number: int, data: Any) -> list[Any]:
-    return [_varint(number << 3 | _BYTES), _varint(len(data)), data]
-
-
-def _written(each: Field) -> list[Any]:
-    number, wire, value = each
-    if wire == _VARINT:
-        return [_number(number, value)]
-    return _prefixed(number, value) if wire == _BYTES else [_varint(number << 3 | wire), value]

@@ -110,11 +110,11 @@ def test_what_is_changed_and_added():
         (b"", "a model has 0 graphs, expected 1"),
         (b"\x08\x08", "a model has 0 graphs, expected 1"),
         (b"\x3a\x00\x3a\x00", "a model has 2 graphs, expected 1"),
-        (b"\x3a\x05ab", "a field of the model is damaged: 7"),
-        (b"\x3a\x04\x0a\x7fab", "a field of the model is damaged: 1"),
-        (b"\x0b", "a field of the model is damaged: 1"),  # a group, which ONNX has none of
-        (b"\xff" * 11, "a number of the model is damaged"),
-        (b"\x08", "a number of the model is damaged"),
+        (b"\x3a\x05ab", "it is cut short: 5 bytes are due at byte 2, it has 4"),
+        (b"\x3a\x04\x0a\x7fab", "it is cut short: 127 bytes are due at byte 2, it has 4"),
+        (b"\x0b", "a field of wire type 3 at byte 1"),  # a group, which ONNX has none of
+        (b"\xff" * 11, "the number at byte 0 has no end"),
+        (b"\x08", "the number at byte 1 has no end"),
     ],
 )
 def test_what_is_no_model(data, message):
