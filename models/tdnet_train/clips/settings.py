@@ -34,6 +34,7 @@ class ClipSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
         brightness: factors are drawn from 1 − it to 1 + it.
         contrast: see `brightness`.
         saturation: see `brightness`.
+        white_balance: the same for a gain of R, of G and of B, each drawn for itself.
     """
 
     stage: Literal["still", "video"] = "video"
@@ -50,6 +51,7 @@ class ClipSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     brightness: Share = 0.3
     contrast: Share = 0.3
     saturation: Share = 0.3
+    white_balance: Share = 0.0
 
     def __post_init__(self) -> None:
         if self.gap_min > self.gap_max:

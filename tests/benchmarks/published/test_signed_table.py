@@ -13,7 +13,7 @@ from tdnet_eval.document import read_document
 from tdnet_eval.result_file import write_document
 
 COMMITTED = Path(__file__).parents[3] / RESULTS
-NAME = "evaluation-td2-fa18-w32-camvid-int8-val.json"
+NAME = "evaluation-td2-fa18-w32-camvid-precisions-val.json"
 
 
 def test_the_committed_document_lists_the_graphs_for_engines_beside_the_others() -> None:
