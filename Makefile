@@ -11,7 +11,7 @@ PYTEST_ARGS ?=
 GPU_VENV := .venv-gpu
 GPU_CHECK_ARGS ?=
 
-.PHONY: demo demo-live test test-slow check lint type gpu-check clean
+.PHONY: demo demo-live demo-batch test test-slow check lint type gpu-check clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.demo $(DEMO)/bikes.mp4
@@ -24,11 +24,19 @@ demo: $(VENV)/.demo $(DEMO)/bikes.mp4
 	@echo "bundle is $(DEMO)/td2-fa18.plan (tdnet-inspect shows it), the figures are in $(DEMO)/bench.json."
 
 # Half a minute of two cameras on the loopback; see docs/live.md.
-demo-live: $(VENV)/.demo-live $(DEMO)/bikes.mp4 $(DEMO)/live.plan
-	$(BIN)/python examples/live_demo/demo.py $(DEMO)/live.plan $(DEMO)/bikes.mp4 $(DEMO)/live
+demo-live: $(VENV)/.demo-live $(DEMO)/bikes.mp4 $(DEMO)/network.plan
+	$(BIN)/python examples/live_demo/demo.py $(DEMO)/network.plan $(DEMO)/bikes.mp4 $(DEMO)/live
 	@echo
 	@echo "Done. Open $(DEMO)/live/overlay-front.mp4 in a browser, $(DEMO)/live/masks.mcap in Foxglove and"
 	@echo "$(DEMO)/live/masks.rrd in Rerun ($(BIN)/rerun FILE); the metrics are in $(DEMO)/live/metrics.txt."
+
+# Ten videos on two workers. Kill it in the middle, and call it again: it goes on. See docs/scale.md.
+demo-batch: $(VENV)/.demo-batch $(DEMO)/bikes.mp4 $(DEMO)/network.plan
+	mkdir -p $(DEMO)/videos
+	for n in 0 1 2 3 4 5 6 7 8 9; do cp $(DEMO)/bikes.mp4 $(DEMO)/videos/drive$$n.mp4 || exit 1; done
+	$(BIN)/tdnet-batch --engine $(DEMO)/network.plan --input '$(DEMO)/videos/**' --output $(DEMO)/batch --workers 2
+	@echo
+	@echo "Done. The masks are in $(DEMO)/batch, and what became of each video in $(DEMO)/batch/manifest.jsonl."
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest $(PYTEST_JOBS) $(PYTEST_ARGS)
@@ -69,7 +77,11 @@ $(VENV)/.demo-live: $(VENV)/.created setup.cfg constraints.txt
 	$(INSTALL) --editable '.[demo-live]'
 	@touch $@
 
-$(DEMO)/live.plan: $(VENV)/.demo-live $(CHECKPOINT)
+$(VENV)/.demo-batch: $(VENV)/.demo
+	$(INSTALL) --editable '.[demo,ray]'
+	@touch $@
+
+$(DEMO)/network.plan: $(VENV)/.demo $(CHECKPOINT)
 	mkdir -p $(DEMO)
 	$(BIN)/tdnet-export --ckpt $(CHECKPOINT) --size 360x480 --out $@
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,7 +14,7 @@ import tomli_w
 from tdnet_runtime.errors import OptionError
 from tdnet_train.settings import TrainSettings
 
-__all__ = ["converted", "read_settings", "read_table", "settings_from", "written"]
+__all__ = ["converted", "digest", "read_settings", "read_table", "settings_from", "written"]
 
 _T = TypeVar("_T")
 
@@ -71,6 +72,23 @@ def settings_from(content: dict[str, Any], name: str, overrides: Iterable[str] =
 def written(settings: TrainSettings) -> bytes:
     """The whole configuration as TOML, defaults included; fields that are not set are left out."""
     return tomli_w.dumps(_without_none(msgspec.to_builtins(settings))).encode()
+
+
+def digest(settings: TrainSettings) -> str:
+    """Eight characters that follow from all that is not a default: fields that come later leave them as they are."""
+    return hashlib.sha256(msgspec.json.encode(_asked(settings), order="deterministic")).hexdigest()[:8]
+
+
+def _asked(value: Any) -> Any:
+    if isinstance(value, msgspec.Struct):
+        fields = {field.name: field for field in msgspec.structs.fields(value)}
+        found = {name: getattr(value, name) for name in fields}
+        return {name: _asked(inner) for name, inner in found.items() if inner != _default(fields[name])}
+    return [_asked(inner) for inner in value] if isinstance(value, (list, tuple)) else value
+
+
+def _default(field: msgspec.structs.FieldInfo) -> Any:
+    return field.default if field.default_factory is msgspec.NODEFAULT else field.default_factory()
 
 
 def _without_none(value: Any) -> Any:

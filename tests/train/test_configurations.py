@@ -1,5 +1,6 @@
 """Configurations: read, set on the command line, printed, and refused in one line."""
 
+import re
 import sys
 
 import pytest
@@ -10,7 +11,7 @@ yaml = pytest.importorskip("yaml")
 
 from tdnet_runtime.errors import OptionError, TdnetError  # noqa: E402
 from tdnet_train import main  # noqa: E402
-from tdnet_train.config_file import read_settings, written  # noqa: E402
+from tdnet_train.config_file import digest, read_settings, written  # noqa: E402
 from tdnet_train.public_yaml import read_public_yaml  # noqa: E402
 
 PUBLIC = {
@@ -68,6 +69,17 @@ def test_what_is_written_reads_back(config):
     again.write_bytes(written(settings))
     assert read_settings(again) == settings
     assert b"momentum" in written(settings)  # defaults are printed too
+
+
+def test_a_digest_is_of_what_is_asked_for(config):
+    """A field's default is as good as the field left out, so that fields to come change no name."""
+    plain = read_settings(config)
+    assert re.fullmatch(r"[0-9a-f]{8}", digest(plain))
+    assert digest(read_settings(config, ["optimizer.momentum=0.9", "stages.0.clips.noise=0.0"])) == digest(
+        plain
+    )
+    others = ["run.seed=5", "stages.0.clips.noise=3.0", "network.size=[96, 128]", "optimizer.momentum=0.8"]
+    assert len({digest(plain), *(digest(read_settings(config, [other])) for other in others)}) == 5
 
 
 def test_fields_are_set_on_the_command_line(config):

@@ -18,6 +18,7 @@ from tdnet_train.clips.colors import drawn_factors, normalised
 from tdnet_train.clips.geometry import drawn_map, drawn_motion
 from tdnet_train.clips.order import Order
 from tdnet_train.clips.places import drawn_places
+from tdnet_train.clips.sensor import drawn_sensor, seen_by
 from tdnet_train.clips.settings import ClipSettings
 from tdnet_train.clips.warp import warped_frames, warped_labels
 
@@ -138,13 +139,14 @@ class Batches:
         map_ = drawn_map(rng, self._settings, frame_hw=frame_hw, size_hw=self._size_hw)
         motion = drawn_motion(rng, self._settings)
         factors = drawn_factors(rng, self._settings)
+        sensor = drawn_sensor(rng, self._settings)
         distinct = list(dict.fromkeys(places))
         maps = [
             map_ @ motion.before(place.steps, frame_hw=frame_hw) if place.steps else map_
             for place in distinct
         ]
         warped = warped_frames([images[place.frame] for place in distinct], maps, size_hw=self._size_hw)
-        made = normalised(warped, factors, self._preprocessing)
+        made = normalised(seen_by(sensor, warped), factors, self._preprocessing)
         for target, place in zip(frames_out, places, strict=True):
             target.copy_(made[distinct.index(place)])
         labels_out.copy_(warped_labels(truth, map_, size_hw=self._size_hw))

@@ -1,11 +1,14 @@
-"""Brightness, contrast and saturation as one affine map of colours, and the network's normalisation after it.
+"""White balance, brightness, contrast and saturation as one affine map of colours, and the normalisation after it.
 
-The three are kornia's `adjust_brightness_accumulative`, `adjust_contrast_with_mean_subtraction` and
-`adjust_saturation_with_gray_subtraction` (PIL's operations, as in the public training code), in this order, but for what
-these cut off at black and white in between: one pass instead of a dozen, and one mean for all frames of a clip.
+White balance is a gain for each channel. The others are kornia's `adjust_brightness_accumulative`,
+`adjust_contrast_with_mean_subtraction` and `adjust_saturation_with_gray_subtraction` (PIL's operations, as in the public
+training code), in this order, but for what these cut off at black and white in between: one pass instead of a dozen, and
+one mean for all frames of a clip.
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +18,7 @@ import torch.nn.functional as F
 from tdnet_models.preprocessing import Preprocessing
 from tdnet_train.clips.settings import ClipSettings
 
-__all__ = ["color_map", "drawn_factors", "normalised"]
+__all__ = ["Factors", "color_map", "drawn_factors", "normalised"]
 
 _GRAY = np.array([0.299, 0.587, 0.114])
 
@@ -23,36 +26,51 @@ ColorMap = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]
 """A [3, 3] and b [3] of A·x + b, on R, G, B from 0 to 255."""
 
 
-def drawn_factors(rng: np.random.Generator, settings: ClipSettings) -> tuple[float, float, float]:
-    """Of brightness, contrast and saturation."""
-    most = (settings.brightness, settings.contrast, settings.saturation)
-    brightness, contrast, saturation = (
-        float(1 + share * much) for share, much in zip(rng.uniform(-1, 1, size=3), most, strict=True)
-    )
-    return brightness, contrast, saturation
+class Factors(NamedTuple):
+    """What a clip's colours are changed by; 1 changes nothing.
+
+    Attributes:
+        brightness: of all channels.
+        contrast: of the distance from the mean grey.
+        saturation: of the distance from the pixel's own grey.
+        gains: of R, G and B, before the others.
+    """
+
+    brightness: float = 1.0
+    contrast: float = 1.0
+    saturation: float = 1.0
+    gains: tuple[float, float, float] = (1.0, 1.0, 1.0)
 
 
-def color_map(factors: tuple[float, float, float], *, mean_rgb: npt.NDArray[np.float64]) -> ColorMap:
-    """The three factors as one map.
+def drawn_factors(rng: np.random.Generator, settings: ClipSettings) -> Factors:
+    """Within the settings' limits."""
+    most = np.array((settings.brightness, settings.contrast, settings.saturation))
+    brightness, contrast, saturation = (1 + rng.uniform(-1, 1, size=3) * most).tolist()
+    if not settings.white_balance:
+        return Factors(brightness, contrast, saturation)
+    red, green, blue = (1 + rng.uniform(-1, 1, size=3) * settings.white_balance).tolist()
+    return Factors(brightness, contrast, saturation, (red, green, blue))
+
+
+def color_map(factors: Factors, *, mean_rgb: npt.NDArray[np.float64]) -> ColorMap:
+    """All factors as one map.
 
     Args:
-        factors: of brightness, contrast and saturation; 1 changes nothing.
+        factors: that change the colours.
         mean_rgb: [3], 0 to 255, of the pixels.
     """
-    brightness, contrast, saturation = factors
-    gray_mean = brightness * float(_GRAY @ mean_rgb)
+    brightness, contrast, saturation, gains = factors
+    gray_mean = brightness * float(_GRAY @ (gains * mean_rgb))
     blend = saturation * np.eye(3) + (1 - saturation) * np.tile(_GRAY, (3, 1))
-    return blend * (brightness * contrast), blend @ np.full(3, (1 - contrast) * gray_mean)
+    return blend * gains * (brightness * contrast), blend @ np.full(3, (1 - contrast) * gray_mean)
 
 
-def normalised(
-    frames: torch.Tensor, factors: tuple[float, float, float], preprocessing: Preprocessing
-) -> torch.Tensor:
+def normalised(frames: torch.Tensor, factors: Factors, preprocessing: Preprocessing) -> torch.Tensor:
     """Frames with their colours changed, cut off at black and white, as the network takes them.
 
     Args:
         frames: float32 [N, 3, H, W], R, G, B from 0 to 255; contrast is about the last one's mean grey.
-        factors: of brightness, contrast and saturation.
+        factors: that change the colours.
         preprocessing: of the network.
 
     Returns:

@@ -34,6 +34,10 @@ class ClipSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
         brightness: factors are drawn from 1 − it to 1 + it.
         contrast: see `brightness`.
         saturation: see `brightness`.
+        white_balance: the same for a gain of R, of G and of B, each drawn for itself.
+        shading: light that is uneven over the frame, by gains up to 1 + it and down to 1 / (1 + it).
+        blur_px: largest standard deviation of a Gaussian, in pixels of the network's input.
+        noise: largest standard deviation of noise, of 255.
     """
 
     stage: Literal["still", "video"] = "video"
@@ -50,6 +54,10 @@ class ClipSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     brightness: Share = 0.3
     contrast: Share = 0.3
     saturation: Share = 0.3
+    white_balance: Share = 0.0
+    shading: Share = 0.0
+    blur_px: Annotated[float, msgspec.Meta(ge=0, le=20)] = 0.0
+    noise: Annotated[float, msgspec.Meta(ge=0, le=255)] = 0.0
 
     def __post_init__(self) -> None:
         if self.gap_min > self.gap_max:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from pathlib import Path
 
 from tdnet_runtime.errors import OptionError
 from tdnet_train.comparison.settings import ComparisonSettings, HelperSettings, VariantSettings
-from tdnet_train.config_file import read_settings, written
+from tdnet_train.config_file import digest, read_settings
 from tdnet_train.running.folder import RunFolder
 from tdnet_train.settings import TrainSettings
 
@@ -144,8 +143,7 @@ def _row(
             settings = read_settings(config, (*overrides, *filled, f"run.seed={seed}"))
         except OptionError as error:
             raise OptionError(f"the variant {variant.label!r}: {error}") from error
-        digest = hashlib.sha256(written(settings)).hexdigest()[:8]
-        folder = out / f"{settings.network.name}-seed{seed}-{digest}"
+        folder = out / f"{settings.network.name}-seed{seed}-{digest(settings)}"
         members.append(Member(settings=settings, folder=folder, seed=seed, needs=tuple(needs.values())))
     stride = variant.memory_stride if isinstance(variant, VariantSettings) else None
     return Row(

@@ -12,7 +12,7 @@ import torch
 from kornia import enhance
 
 from tdnet_models.preprocessing import IMAGENET, PRESETS
-from tdnet_train.clips.colors import drawn_factors, normalised
+from tdnet_train.clips.colors import Factors, drawn_factors, normalised
 from tdnet_train.clips.geometry import drawn_map, drawn_motion
 from tdnet_train.clips.settings import ClipSettings
 from tdnet_train.clips.warp import warped_frames, warped_labels
@@ -143,26 +143,25 @@ def test_without_chance_colours_are_normalised_as_the_network_wants_them():
         channels = frames if preset.color_order == "RGB" else frames.flip(1)
         mean, std = (torch.tensor(values)[:, None, None] for values in (preset.mean, preset.std))
         expected = (channels * preset.scale - mean) / std
-        torch.testing.assert_close(
-            normalised(frames, (1.0, 1.0, 1.0), preset), expected, atol=1e-5, rtol=1e-6
-        )
+        torch.testing.assert_close(normalised(frames, Factors(), preset), expected, atol=1e-5, rtol=1e-6)
 
 
+@pytest.mark.parametrize("gains", [(1.0, 1.0, 1.0), (1.1, 0.95, 0.8)])
 @pytest.mark.parametrize("factors", [(1.2, 0.8, 1.3), (0.7, 1.3, 0.6), (1.0, 1.0, 0.0), (1.0, 1.4, 1.0)])
-def test_colours_are_kornias(factors):
+def test_colours_are_kornias(factors, gains):
     """On greys and colours of the middle, of which nothing is cut off on the way."""
     frame = torch.from_numpy(picture((6, 8))).permute(2, 0, 1)[None].float() / 255 * 0.3 + 0.35
     brightness, contrast, saturation = factors
-    expected = enhance.adjust_brightness_accumulative(frame, brightness)
+    expected = enhance.adjust_brightness_accumulative(frame * torch.tensor(gains)[:, None, None], brightness)
     expected = enhance.adjust_contrast_with_mean_subtraction(expected, contrast)
     expected = enhance.adjust_saturation_with_gray_subtraction(expected, saturation)
-    found = normalised(frame * 255, factors, PRESETS["unit"])
+    found = normalised(frame * 255, Factors(*factors, gains), PRESETS["unit"])
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
 
 
 def test_colours_end_at_black_and_white():
     frames = torch.tensor([[0.0, 255.0], [128.0, 3.0]]).expand(1, 3, 2, 2)
-    found = normalised(frames, (1.9, 1.9, 1.0), PRESETS["unit"])
+    found = normalised(frames, Factors(1.9, 1.9), PRESETS["unit"])
     assert found.min() == 0
     assert found.max() == 1
 
@@ -171,16 +170,23 @@ def test_all_frames_of_a_clip_get_the_same_colours():
     frames = torch.from_numpy(np.stack([picture((6, 8), seed) // (1 + seed) for seed in range(2)]))
     frames = frames.permute(0, 3, 1, 2).float()
     twice = frames.repeat(2, 1, 1, 1)
-    found = normalised(twice, (1.1, 0.8, 1.2), IMAGENET)
+    found = normalised(twice, Factors(1.1, 0.8, 1.2), IMAGENET)
     torch.testing.assert_close(found[:2], found[2:])
     # a grey of 100 in a dark frame comes out as one in a bright frame
     frames[:, :, 0, 0] = 100
-    found = normalised(frames, (1.1, 0.8, 1.2), IMAGENET)
+    found = normalised(frames, Factors(1.1, 0.8, 1.2), IMAGENET)
     torch.testing.assert_close(found[0, :, 0, 0], found[1, :, 0, 0])
 
 
 def test_factors_stay_within_their_limits():
-    settings = ClipSettings(brightness=0.1, contrast=0.2, saturation=0.5)
-    found = np.array([drawn_factors(rng(seed), settings) for seed in range(200)])
-    assert np.all(np.abs(found - 1) <= [0.1, 0.2, 0.5])
-    assert np.all(np.abs(found - 1).max(0) > [0.09, 0.18, 0.45])
+    settings = ClipSettings(brightness=0.1, contrast=0.2, saturation=0.5, white_balance=0.3)
+    found = [drawn_factors(rng(seed), settings) for seed in range(200)]
+    off = np.abs(np.array([(*factors[:3], *factors.gains) for factors in found]) - 1)
+    assert np.all(off <= [0.1, 0.2, 0.5, 0.3, 0.3, 0.3])
+    assert np.all(off.max(0) > [0.09, 0.18, 0.45, 0.27, 0.27, 0.27])
+
+
+def test_without_white_balance_the_other_factors_are_the_same():
+    with_it, without = (drawn_factors(rng(3), ClipSettings(white_balance=share)) for share in (0.2, 0.0))
+    assert with_it[:3] == without[:3]
+    assert without.gains == (1.0, 1.0, 1.0)
