@@ -20,6 +20,7 @@ import pytest
 from tdnet_runtime import (
     BackendError,
     Bundle,
+    BundleDigestError,
     BundleError,
     FrameError,
     OptionError,
@@ -81,6 +82,28 @@ def test_bad_options(made_up_bundle: Path, closed_bundles: list[Bundle], options
 def test_a_bundle_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match=r"^there is no such bundle"):
         Segmenter.open(tmp_path / "absent.plan")
+
+
+@pytest.mark.parametrize("member", ["graphs/fp32/subnet2.onnx", "reports/parity-fp32.json"])
+@pytest.mark.parametrize("options", [{"backend": "fake"}, {"backend": "none such"}, {"threads": 0}], ids=str)
+def test_a_damaged_bundle_is_never_handed_out(
+    made_up_bundle: Path,
+    tiny_members: dict[str, bytes],
+    closed_bundles: list[Bundle],
+    monkeypatch: pytest.MonkeyPatch,
+    member: str,
+    options: dict,
+) -> None:
+    """Whatever the engine reads of it, and whatever else is wrong."""
+    closed: list[str] = []
+    monkeypatch.setattr(FakeBackend, "close", lambda self: closed.append(self.name))
+    data = bytearray(made_up_bundle.read_bytes())
+    data[data.index(tiny_members[member])] ^= 1
+    made_up_bundle.write_bytes(data)
+    with pytest.raises(BundleDigestError, match=f"^member '{member}' has SHA-256"):
+        Segmenter.open(made_up_bundle, **options)
+    assert len(closed_bundles) == 1
+    assert closed == ["fake"] * (options == {"backend": "fake"})
 
 
 @pytest.fixture

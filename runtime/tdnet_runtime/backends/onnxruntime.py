@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tdnet_runtime.backends.base import Binding, Buffer, Program, Session
+from tdnet_runtime.backends.graph_loader import GraphLoader
 from tdnet_runtime.backends.graph_precision import graph_precision, no_graphs, unsound_optimizers
 from tdnet_runtime.backends.host import HostBuffer
 from tdnet_runtime.backends.no_telemetry import import_without_telemetry
@@ -26,7 +27,7 @@ from tdnet_runtime.backends.thread_supply import require_threads, thread_count
 from tdnet_runtime.bundle import Bundle
 from tdnet_runtime.errors import BackendError
 from tdnet_runtime.forks import ForkBound
-from tdnet_runtime.manifest import TensorSpec
+from tdnet_runtime.manifest import GraphSpec, TensorSpec
 
 __all__ = [
     "PREFERRED",
@@ -201,21 +202,20 @@ class OnnxRuntimeBackend(ForkBound):
         self._ort = ort
         self.precision = precision
         self.description = f"ONNX Runtime {ort.__version__}, CPU, {threads} thread(s), {self.precision}"
-        graphs = bundle.manifest.at(precision).graphs
+        graphs, options = len(bundle.manifest.graphs), session_options(ort, threads)
+
+        def load(graph: GraphSpec, data: bytes) -> Any:
+            session = load_graph(ort, graph.name, data, options, without=unsound_optimizers(precision))
+            check_tensors(graph.name, session, (*graph.inputs, *graph.outputs))
+            return session
+
+        loader = GraphLoader(bundle, precision, load, threads=threads)
         require_threads(
-            (threads - 1) * len(graphs),
+            (threads - 1) * graphs + loader.helpers,
             engine="ONNX Runtime",
-            purpose=f"{threads - 1} beside the caller's for each of {len(graphs)} graphs",
+            purpose=f"{threads - 1} beside the caller's for each of {graphs} graphs, {loader.helpers} to load them",
         )
-        options = session_options(ort, threads)
-        self._sessions: dict[str, Any] = {}
-        for graph in graphs:
-            data = bundle.read(graph.members[precision])
-            self._sessions[graph.name] = load_graph(
-                ort, graph.name, data, options, without=unsound_optimizers(precision)
-            )
-            del data  # not to be held while the next one is read
-            check_tensors(graph.name, self._sessions[graph.name], (*graph.inputs, *graph.outputs))
+        self._sessions: dict[str, Any] = loader.run()
 
     def session(self) -> Session:
         """See `Backend.session`."""

@@ -22,6 +22,7 @@ from typing import Any
 
 from tdnet_runtime.backends.base import Binding, Buffer, Program, Session
 from tdnet_runtime.backends.cpu_flags import cpu_flags
+from tdnet_runtime.backends.graph_loader import GraphLoader
 from tdnet_runtime.backends.graph_precision import IN_BF16, graph_precision, graphs_of, no_graphs
 from tdnet_runtime.backends.host import HostBuffer
 from tdnet_runtime.backends.no_telemetry import import_without_telemetry
@@ -182,13 +183,15 @@ class OpenVinoBackend(ForkBound):
         self.precision = precision
         version = self._openvino.get_version().split("-")[0]
         self.description = f"OpenVINO {version}, CPU, {threads} thread(s), {precision}"
-        _require_threads(threads, graphs=len(bundle.manifest.graphs))
         core = self._openvino.Core()
         options = _options(precision=precision, threads=threads)
-        self._compiled = {
-            graph.name: _compiled(core, graph, bundle.read(graph.members[graphs]), options)
-            for graph in bundle.manifest.at(graphs).graphs
-        }
+
+        def load(graph: GraphSpec, data: bytes) -> Any:
+            return _compiled(core, graph, data, options)
+
+        loader = GraphLoader(bundle, graphs, load, threads=threads)
+        _require_threads(threads, graphs=len(bundle.manifest.graphs), helpers=loader.helpers)
+        self._compiled: dict[str, Any] = loader.run()
 
     def session(self) -> Session:
         """See `Backend.session`."""
@@ -201,13 +204,13 @@ class OpenVinoBackend(ForkBound):
             self._compiled = {}
 
 
-def _require_threads(threads: int, *, graphs: int) -> None:
+def _require_threads(threads: int, *, graphs: int, helpers: int) -> None:
     """One pool computes, of no more threads than the machine has cores; each graph has two that hand work over."""
-    pool = min(threads, os.cpu_count() or 1)
+    pool, compiling = min(threads, os.cpu_count() or 1), _COMPILING * (1 + helpers) + helpers
     require_threads(
-        pool + 2 * graphs + _COMPILING,
+        pool + 2 * graphs + compiling,
         engine="OpenVINO",
-        purpose=f"{pool} that compute, two for each of {graphs} graphs, {_COMPILING} while they are compiled",
+        purpose=f"{pool} that compute, two for each of {graphs} graphs, {compiling} while they are compiled",
     )
 
 
