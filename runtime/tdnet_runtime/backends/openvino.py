@@ -8,6 +8,7 @@ How it is set up, and why (figures: docs/cpu.md):
 * threads are not pinned to cores: two segmenters with one thread each would share a core;
 * all tensors are set once, when a stream opens, and are the stream's own arrays: the graphs exchange the memory
   without copies, and a frame allocates nothing here;
+* two threads compile graphs, each on one core; no more, since each holds copies of a graph's weights meanwhile;
 * compiled models are not cached in files: 0.3 s are not worth the space of the weights once more.
 """
 
@@ -15,7 +16,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -122,24 +123,39 @@ def _checked(doing: str) -> Iterator[None]:
 
 
 class SetGraphs:
-    """Graphs in order, each with a request whose tensors never change."""
+    """Graphs in order, each with a request whose tensors never change.
 
-    def __init__(self, requests: list[tuple[str, Any]]) -> None:
+    Args:
+        requests: by the graph's name.
+        done: what is called after each request, with its graph's name.
+    """
+
+    def __init__(self, requests: list[tuple[str, Any]], done: Callable[[str], None] | None) -> None:
         self._requests = requests
+        self._done = done
 
     def run(self) -> None:
         """See `Program.run`."""
         for graph, request in self._requests:
             with _checked(f"OpenVINO failed in graph {graph!r}"):
                 request.infer(share_outputs=True)  # the result, which would be a copy, is not used
+                if self._done is not None:
+                    self._done(graph)
 
 
 class OpenVinoSession:
-    """Buffers and requests of one stream."""
+    """Buffers and requests of one stream.
 
-    def __init__(self, compiled: dict[str, Any], tensor: Any) -> None:
+    Args:
+        compiled: models, by graph; the backend's own.
+        tensor: the class `openvino.Tensor`.
+        share_scratch: see `OpenVinoBackend`.
+    """
+
+    def __init__(self, compiled: dict[str, Any], tensor: Any, *, share_scratch: bool) -> None:
         self._compiled = compiled
         self._tensor = tensor
+        self._share_scratch = share_scratch
 
     def allocate(self, spec: TensorSpec, *, host_visible: bool = False) -> Buffer:
         """See `Session.allocate`; all memory is the host's."""
@@ -158,7 +174,10 @@ class OpenVinoSession:
                     array = tensors[name].host
                     request.set_tensor(port, self._tensor(array, shared_memory=True))
             requests.append((graph, request))
-        return SetGraphs(requests)
+        return SetGraphs(requests, self._release_scratch if self._share_scratch else None)
+
+    def _release_scratch(self, graph: str) -> None:
+        self._compiled[graph].release_memory()  # waits while another stream runs it
 
     def close(self) -> None:
         """See `Session.close`."""
@@ -173,6 +192,11 @@ class OpenVinoBackend(ForkBound):
         graphs: precision of the graphs to load.
         precision: that they are computed in: that of the graphs, or a key of `IN_BF16`.
         threads: of each graph.
+
+    Attributes:
+        share_scratch: streams that are opened from now on give back the memory that a graph computes in when it is done, so
+            that the next one gets it: much less memory, the same results, and where blocks are large a slower frame
+            (docs/cpu.md). False at first.
     """
 
     fork_error = BackendError
@@ -181,6 +205,7 @@ class OpenVinoBackend(ForkBound):
     def __init__(self, bundle: Bundle, *, graphs: str, precision: str, threads: int) -> None:
         self._openvino = import_without_telemetry("openvino")
         self.precision = precision
+        self.share_scratch = False
         version = self._openvino.get_version().split("-")[0]
         self.description = f"OpenVINO {version}, CPU, {threads} thread(s), {precision}"
         core = self._openvino.Core()
@@ -196,7 +221,7 @@ class OpenVinoBackend(ForkBound):
     def session(self) -> Session:
         """See `Backend.session`."""
         self.require_own_process("session()")
-        return OpenVinoSession(self._compiled, self._openvino.Tensor)
+        return OpenVinoSession(self._compiled, self._openvino.Tensor, share_scratch=self.share_scratch)
 
     def close(self) -> None:
         """See `Backend.close`."""

@@ -40,7 +40,7 @@ def damaged(path: Path, content: bytes) -> Path:
     return path
 
 
-@pytest.mark.parametrize(("threads", "helpers"), [(1, 0), (2, 1), (3, 2), (64, 3)])
+@pytest.mark.parametrize(("threads", "helpers"), [(1, 0), (2, 1), (3, 1), (64, 1)])
 def test_each_graph_once_and_in_order(
     bundle: Bundle, tiny_members: dict[str, bytes], threads: int, helpers: int
 ) -> None:
@@ -98,7 +98,7 @@ def test_the_first_graphs_error(bundle: Bundle, threads: int, error: type[BaseEx
 
     with pytest.raises(error, match=r"^of apm1$"):
         load_all(bundle, load, threads=threads)
-    assert threads > 2 or "apm2" not in begun
+    assert "apm2" not in begun
     assert threads > 1 or begun == ["subnet1", "apm1"]
 
 

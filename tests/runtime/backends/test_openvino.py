@@ -7,6 +7,7 @@ import subprocess
 import sys
 import weakref
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from types import SimpleNamespace
@@ -25,7 +26,7 @@ from tdnet_runtime.bundle import Bundle, write_bundle
 from tdnet_runtime.errors import BackendError
 from tdnet_runtime.media.scene import render
 from tdnet_runtime.segmenter import Segmenter
-from tdnet_runtime.stream import StreamState
+from tdnet_runtime.stream import Stream, StreamState
 
 if reason := openvino.unavailable():
     pytest.skip(reason, allow_module_level=True)
@@ -89,6 +90,46 @@ def test_graphs_work_in_the_streams_own_arrays(law_bundle: Path) -> None:
     assert all(buffer.host is arrays[name] for name, buffer in buffers.items())
     session.close()
     backend.close()
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_each_graph_gives_its_scratch_memory_back_where_asked(
+    law_bundle: Path, monkeypatch: pytest.MonkeyPatch, shared: bool
+) -> None:
+    """From the next stream on, after each graph; the law holds."""
+    released: list[str] = []
+    release = openvino.OpenVinoSession._release_scratch
+    monkeypatch.setattr(
+        openvino.OpenVinoSession,
+        "_release_scratch",
+        lambda self, graph: (released.append(graph), release(self, graph)),
+    )
+    with opened(law_bundle) as segmenter, segmenter.stream() as before:
+        assert segmenter.backend.share_scratch is False
+        segmenter.backend.share_scratch = shared
+        with segmenter.stream() as stream:
+            for other in (before, stream):
+                found = [int(other.push(frame(value)).labels[0, 0]) for value in (0, 64, 128, 192, 32)]
+                assert found == [1, 3, 3, 3, 3]
+                assert other is stream or not released
+    assert released == (["subnet1", "apm1", "subnet2", "apm2"] * 2 + ["subnet1", "apm1"]) * shared
+
+
+def test_shared_scratch_memory_changes_nothing(tiny_bundle: Callable[[str], Path]) -> None:
+    """Two streams in two threads, one of which takes the memory away that the other one computes in."""
+    with opened(tiny_bundle("td4-psp18"), threads=2) as segmenter:
+        size = segmenter.manifest.input
+        images = [render(index, height=size.height, width=size.width) for index in range(9)]
+
+        def run(stream: Stream) -> tuple[list[bytes], dict[str, bytes]]:
+            with stream:
+                labels = [stream.push(image).labels.tobytes() for image in images]
+                return labels, {name: slot.tobytes() for name, slot in stream.snapshot().slots.items()}
+
+        expected = run(segmenter.stream())
+        segmenter.backend.share_scratch = True
+        with ThreadPoolExecutor(2) as pool:
+            assert list(pool.map(run, [segmenter.stream(), segmenter.stream()])) == [expected] * 2
 
 
 @pytest.mark.parametrize("name", ["td2-psp50", "td4-psp18", "td2-fa18", "psp101"])
