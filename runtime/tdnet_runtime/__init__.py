@@ -74,4 +74,5 @@ if not TYPE_CHECKING:  # which would take any name for one that is here
         """What only GPUs need, imported where it is asked for: a robot waits for its first mask."""
         if name not in _OF_GPUS:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        return getattr(importlib.import_module(f"{__name__}.{_OF_GPUS[name]}"), name)
+        globals()[name] = value = getattr(importlib.import_module(f"{__name__}.{_OF_GPUS[name]}"), name)
+        return value

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import threading
 import weakref
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Literal, overload
 
 from tdnet_runtime.backends import open_backend
@@ -71,7 +70,7 @@ class Segmenter(Closeable, ForkBound):
             BackendError: the engine is absent or cannot load the graphs, or there are none of that precision.
             OptionError: no backend or precision of that name, a thread count below 1, or no digest.
         """
-        with contextlib.ExitStack() as undo:
+        with ExitStack() as undo:
             bundle = undo.enter_context(Bundle.open_unread(path, sha256=sha256))
             try:
                 opened = open_backend(backend, bundle, precision=precision, threads=threads)
