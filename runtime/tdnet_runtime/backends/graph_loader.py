@@ -60,7 +60,7 @@ class GraphLoader(Generic[Loaded]):
                 met. No other graph is begun after the first error, and no thread is left running.
         """
         helpers = [
-            threading.Thread(target=self._work, name="tdnet-graph-loader") for _ in range(self.helpers)
+            threading.Thread(target=self._help, name="tdnet-graph-loader") for _ in range(self.helpers)
         ]
         started: list[threading.Thread] = []
         try:
@@ -96,17 +96,24 @@ class GraphLoader(Generic[Loaded]):
         """One thread's share: graphs while there are some, then members that no graph is in."""
         index = len(self._graphs)
         try:
-            with starting_engine():
-                while self._waiting and not self._errors:
-                    try:
-                        index, graph = self._waiting.popleft()
-                    except IndexError:
-                        break  # another thread was faster
-                    data = self._bundle.read(graph.members[self._precision])
-                    self._loaded[graph.name] = self._load(graph, data)
-                    del data  # not to be held while the next one is read
-                index = len(self._graphs)
-                if not self._errors:
-                    self._bundle.verify()
+            while self._waiting and not self._errors:
+                try:
+                    index, graph = self._waiting.popleft()
+                except IndexError:
+                    break  # another thread was faster
+                data = self._bundle.read(graph.members[self._precision])
+                self._loaded[graph.name] = self._load(graph, data)
+                del data  # not to be held while the next one is read
+            index = len(self._graphs)
+            if not self._errors:
+                self._bundle.verify()
         except BaseException as error:
             self._errors.setdefault(index, error)
+
+    def _help(self) -> None:
+        """As `_work`, in a thread of which forks are to know as of the caller's (see `open_backend`)."""
+        try:
+            with starting_engine():
+                self._work()
+        except BackendError as error:  # forked meanwhile
+            self._errors.setdefault(len(self._graphs), error)
