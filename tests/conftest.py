@@ -152,6 +152,22 @@ def tiny_state(name):
     return _recipe().make_state_dict(shapes)
 
 
+def sigmoid_state(name):
+    """The tiny network with one logit: that of a class over another's, which both win somewhere in the scene."""
+    heads = (
+        "conv_out.weight",
+        ".conv5.4.weight",
+        ".conv5.4.bias",
+        "head.conv5.5.weight",
+        "head.conv5.5.bias",
+    )
+    best = 3 if name == "psp101" else 1
+    return {
+        key: value[best : best + 1] - value[:1] if key.startswith("head") and key.endswith(heads) else value
+        for key, value in tiny_state(name).items()
+    }
+
+
 @pytest.fixture(scope="session")
 def tiny_checkpoint(tmp_path_factory):
     """tiny_checkpoint(name): the file of a tiny network, made once."""

@@ -23,6 +23,7 @@ from tdnet_batch.worker import BatchWorker
 from tdnet_runtime.backends.cpu_count import usable_cpus
 from tdnet_runtime.cli.bit_depth_option import BitDepth
 from tdnet_runtime.cli.pinning import Sha256
+from tdnet_runtime.errors import OptionError
 from tdnet_runtime.media.damage import OnDamage
 
 __all__ = ["LEFT_OUT", "app", "command"]
@@ -59,7 +60,9 @@ def command() -> None:
 @app.command(epilog=_EPILOG)
 def batch(
     *,
-    engine: Annotated[Path, typer.Option(metavar="X.plan", help="Bundle to run.", show_default=False)],
+    engine: Annotated[
+        list[Path], typer.Option(metavar="X.plan", help="Bundle to run; one.", show_default=False)
+    ],
     input: Annotated[
         list[str],
         typer.Option(
@@ -136,7 +139,7 @@ def batch(
     On this machine's cores and GPUs, or on a cluster of Ray. Killed and started again, it goes on.
     """
     options = BatchOptions(
-        engine=engine,
+        engine=_only(engine),
         inputs=tuple(input),
         output=output,
         settings=Settings(
@@ -160,6 +163,16 @@ def batch(
     for line in tell_failures(summary):
         typer.echo(f"tdnet-batch: {line}", err=True)
     raise typer.Exit(LEFT_OUT if summary.failed else 0)
+
+
+def _only(engines: list[Path]) -> Path:
+    """Two would be taken for the last one, or for a mixture."""
+    if len(engines) > 1:
+        raise OptionError(
+            f"--engine is given {len(engines)} times, and one run is of one bundle; run each into its own --output, or "
+            "compare them by tdnet-batch eval"
+        )
+    return engines[0]
 
 
 @contextmanager

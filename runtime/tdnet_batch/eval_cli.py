@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
+import msgspec
 import typer
 from rich.console import Console
 
@@ -85,9 +86,9 @@ def evaluate(
         markdown=markdown,
     )
     cluster = Cluster(address=address, workers=workers, threads=threads, gpus=gpus)
-    dataset = open_dataset(
-        settings_from_option(data), split
-    )  # what is wrong with it is said before Ray starts
+    settings = settings_from_option(data)
+    settings = msgspec.structs.replace(settings, root=str(Path(settings.root).expanduser().absolute()))
+    dataset = open_dataset(settings, split)  # what is wrong is said before Ray starts
     cores = max(usable_cpus(), (workers or 1) * (threads or 1))
     with ray_session(address=address, cpus=cores, dashboard=False) as ray:
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
@@ -105,7 +106,7 @@ def evaluate(
         ) as shown:
             document = evaluate_parts(
                 given,
-                partial(_examine, ray, given, placement, retries),
+                partial(_examine, ray, partial(Examiner, given, settings), placement, retries),
                 on_part=lambda done, of: shown.update(done),
             )
     if json is not None:
@@ -119,8 +120,8 @@ def evaluate(
 
 
 def _examine(
-    ray: Any, options: EvalOptions, placement: Placement, retries: int, numbers: Iterable[int]
+    ray: Any, make: Callable[[], Examiner], placement: Placement, retries: int, numbers: Iterable[int]
 ) -> Iterator[Part]:
     """One sequence to each worker that is free."""
-    with RayPool[int, Part](ray, partial(Examiner, options), placement) as pool:
+    with RayPool[int, Part](ray, make, placement) as pool:
         yield from examine_all(pool, numbers, retries=retries)

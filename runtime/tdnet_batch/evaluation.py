@@ -12,6 +12,7 @@ from typing import Protocol
 from tdnet_batch.pool import Answer
 from tdnet_data.dataset import DataSet
 from tdnet_data.opening import open_dataset
+from tdnet_data.settings import DataSettings
 from tdnet_eval.class_names import check_classes
 from tdnet_eval.data_option import settings_from_option
 from tdnet_eval.document import Document, FrameRecord, LeftOut, SideInfo, scores_from_evaluation
@@ -54,11 +55,12 @@ class Examiner(Closeable):
     """A data set and all sides, opened with the first sequence that is asked for.
 
     Args:
-        options: of the evaluation; the paths in it lead to the same files on all workers.
+        options: of the evaluation; its bundles have the same paths on all workers.
+        data: what its `data` names, and likewise.
     """
 
-    def __init__(self, options: EvalOptions) -> None:
-        self._options = options
+    def __init__(self, options: EvalOptions, data: DataSettings) -> None:
+        self._options, self._data = options, data
         self._stack = ExitStack()
         self._opened: tuple[DataSet, Sides] | None = None
         self._frames = 0
@@ -103,7 +105,7 @@ class Examiner(Closeable):
 
     def _open(self) -> tuple[DataSet, Sides]:
         if self._opened is None:
-            dataset = open_dataset(settings_from_option(self._options.data), self._options.split)
+            dataset = open_dataset(self._data, self._options.split)
             opened = open_sides(self._options, self._stack)
             self._streams = {side.name: side.open_stream for side in opened.sides}
             remarks = [each for side in opened.sides if (each := check_classes(side, dataset)) is not None]

@@ -19,6 +19,7 @@ from tdnet_runtime.sources.source_url import hide_password
 __all__ = ["Place", "file_system", "place_of"]
 
 _MAGIC = re.compile(r"[*?\[]")
+_OWN = "file://"
 
 
 class Place:
@@ -157,7 +158,8 @@ def place_of(name: str) -> Place:
         OptionError: nowhere, or to something that is no file.
         MissingExtraError: a package is missing for such addresses.
     """
-    if "://" not in name or os.path.lexists(name):
+    if "://" not in name or name.startswith(_OWN) or os.path.lexists(name):
+        name = name.removeprefix(_OWN)
         if not name.strip():
             raise OptionError(f"--input {name!r} names nothing; is a variable unset?")
         return Place(name, fsspec.filesystem("file"), str(Path(name).absolute()), remote=False)

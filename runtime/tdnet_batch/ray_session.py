@@ -11,6 +11,7 @@ import signal
 import socket
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -27,8 +28,14 @@ _QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_DISABLE_IMPORT_WARNING": "1",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # else 2.60 warns on each start
-    "RAY_raylet_start_wait_time_s": "120",  # 30 are few where the machine has much else to do
+    # Its limits are few where the machine has much else to do; those that cannot be set are why it is started again.
+    "RAY_raylet_start_wait_time_s": "60",
+    "RAY_gcs_server_port_wait_time_s": "120",
+    "RAY_agent_register_timeout_ms": "120000",
+    "RAY_worker_register_timeout_seconds": "300",
 }
+_STARTS = 3
+_IN_TIME_S = 10.0  # what fails sooner did not run out of time
 _OBJECT_STORE_BYTES = 100 << 20  # nothing goes through it but records
 _PREFIX = "tdnet-ray-"
 _LONGEST_TEMPORARY = 40  # bytes; Ray's sockets lie 62 deeper, and a socket's path ends at 107
@@ -60,27 +67,57 @@ def ray_session(*, address: str | None, cpus: int, dashboard: bool) -> Iterator[
         yield ray
         return
     with contextlib.ExitStack() as stack:
-        options: dict[str, Any] = {"log_to_driver": False, "configure_logging": False}
         if address is None:
-            folder = stack.enter_context(_short_temporary_folder())
-            options |= {
-                "address": "local",  # whatever RAY_ADDRESS says
-                "num_cpus": cpus,
-                "object_store_memory": _OBJECT_STORE_BYTES,
-                "include_dashboard": dashboard,
-                "_temp_dir": str(folder),
-                "_node_ip_address": "127.0.0.1",
-            }
+            _start(ray, stack, cpus=cpus, dashboard=dashboard)
         else:
             _check_address(address)
-            options["address"] = address
-        stack.callback(ray.shutdown)
-        try:
-            with _own_signals():
-                ray.init(**options)
-        except Exception as error:  # Ray raises bare ones, too
-            raise _not_started(error, address) from error
+            stack.callback(ray.shutdown)
+            try:
+                _connect(ray, address=address)
+            except Exception as error:  # Ray raises bare ones, too
+                raise _not_started(error, address) from error
         yield ray
+
+
+def _start(ray: Any, stack: contextlib.ExitStack, *, cpus: int, dashboard: bool) -> None:
+    """Start one until `stack` ends; again where it ran out of time: what it reads is in memory by then.
+
+    Raises:
+        BackendError: Ray does not start.
+    """
+    for start in range(1, _STARTS + 1):
+        folder = stack.enter_context(_short_temporary_folder())
+        stack.callback(ray.shutdown)
+        begin_s = time.monotonic()
+        try:
+            _connect(
+                ray,
+                address="local",  # whatever RAY_ADDRESS says
+                num_cpus=cpus,
+                object_store_memory=_OBJECT_STORE_BYTES,
+                include_dashboard=dashboard,
+                _temp_dir=str(folder),
+                _node_ip_address="127.0.0.1",
+            )
+            return
+        except Exception as error:
+            ray.shutdown()
+            _kill_started(folder)
+            if start == _STARTS or time.monotonic() - begin_s < _IN_TIME_S:
+                raise _not_started(error, None) from error
+
+
+def _connect(ray: Any, **options: Any) -> None:
+    with _own_signals():
+        ray.init(log_to_driver=False, configure_logging=False, **options)
+
+
+def _kill_started(folder: Path) -> None:
+    """The processes of a session that did not start, which Ray leaves to themselves until this process ends."""
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            if os.fsencode(folder) in path.read_bytes() and path.parent.name != str(os.getpid()):
+                os.kill(int(path.parent.name), signal.SIGKILL)
 
 
 def _check_version(version: str) -> None:
@@ -123,8 +160,8 @@ def _not_started(error: Exception, address: str | None) -> Exception:
             "versions of Ray and Python, or leave --address out"
         )
     return BackendError(
-        f"Ray did not start: {why}; a machine with much else to do may take longer than Ray waits: start it again, or "
-        "start Ray first (ray start --head) and name it: --address auto"
+        f"Ray did not start: {why}; a machine with much else to do may take longer than Ray waits: start it when there is "
+        "less, or start Ray first (ray start --head) and name it: --address auto"
     )
 
 

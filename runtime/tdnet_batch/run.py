@@ -55,6 +55,7 @@ class BatchSummary:
         passed_over: files that are no videos.
         placement: of the workers.
         lost: workers that were lost.
+        others: outputs there of inputs that this run was not given, and of another bundle or other settings.
         wall_s: from the first job to the last answer.
     """
 
@@ -63,6 +64,7 @@ class BatchSummary:
     passed_over: int = 0
     placement: Placement
     lost: int = 0
+    others: int = 0
     wall_s: float = 0.0
 
     @property
@@ -120,6 +122,7 @@ def run_batch(
         begin_s = time.monotonic()
         _Run(options, order, found.inputs, manifest=manifest, progress=shown, summary=summary).go(pool)
         summary.wall_s = time.monotonic() - begin_s
+        summary.others = _others(manifest, summary, order)
     summary.records.sort(key=lambda record: record.output)
     return summary
 
@@ -195,6 +198,15 @@ class _Run:
             attempts=job.attempt,
             error=f"{job.attempt} workers were lost with it, the last one: {why}",
         )
+
+
+def _others(manifest: Manifest, summary: BatchSummary, order: Order) -> int:
+    mine = {record.output for record in summary.records}
+    return sum(
+        record.done and (record.bundle, record.settings) != (order.bundle, order.settings)
+        for output, record in manifest.rows.items()
+        if output not in mine and order.tree.at(output).exists()
+    )
 
 
 def _remove_pieces(tree: OutputTree, output: str) -> None:

@@ -36,6 +36,11 @@ def tell_failures(summary: BatchSummary) -> list[str]:
         lines.append(f"and {len(failed) - _MOST_FAILURES} more inputs failed; see {MANIFEST}")
     warned = [record for record in summary.made if record.warning]
     lines += [f"warning: {record.input}: {record.warning}" for record in warned[:_MOST_FAILURES]]
+    if summary.others:
+        lines.append(
+            f"warning: {summary.others} outputs there are of another bundle or other settings, and their inputs were not "
+            f"named: the folder is mixed; {MANIFEST} tells which"
+        )
     return [one_line(line) for line in lines]
 
 

@@ -9,11 +9,13 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from io import BufferedReader
 from pathlib import Path
 
 from tdnet_runtime.atomic_file import atomic_file
+from tdnet_runtime.bundle_bytes import bytes_at, last_change, sha256_at
 from tdnet_runtime.bundle_writer import write_bundle
 from tdnet_runtime.bundle_zip import data_offset, open_file, read_directory, read_manifest
 from tdnet_runtime.closeable import Closeable
@@ -24,7 +26,6 @@ from tdnet_runtime.member_names import MANIFEST_NAME
 
 __all__ = ["Bundle", "extract", "write_bundle"]
 
-_CHUNK_BYTES = 1 << 20
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -94,12 +95,19 @@ class Bundle(Closeable, ForkBound):
         expected = None if sha256 is None else _checked_sha256(sha256)
         file = open_file(path)
         try:
-            if expected is not None and (found := _file_sha256(file)) != expected:
+            begun = last_change(file)
+            if expected is not None and (found := sha256_at(file, 0)) != expected:
                 raise BundleDigestError(
                     f"the file has SHA-256 {found}, {expected} was asked for (of the whole file, as sha256sum prints "
                     f"it): it is another bundle, or damaged; nothing in it was read: {str(path)!r}"
                 )
-            return cls._unread_bundle(path, file)
+            bundle = cls._unread_bundle(path, file)
+            if expected is not None and last_change(file) != begun:  # its manifest may be another file's
+                raise BundleDigestError(
+                    f"the file was written to after its SHA-256 was found and before its manifest was read; open it when "
+                    f"it is whole, and put bundles in place by renaming: {str(path)!r}"
+                )
+            return bundle
         except OSError as error:
             file.close()
             raise BundleError(
@@ -148,19 +156,11 @@ class Bundle(Closeable, ForkBound):
             BundleDigestError: a member is not what the manifest says.
             BundleError: the file cannot be read any more.
         """
-        chunk = memoryview(bytearray(_CHUNK_BYTES))
         for member in sorted(self._unread, key=self._offsets.__getitem__):
-            try:
-                self._unread.remove(member)
-            except KeyError:
-                continue  # another thread has it
-            try:
-                self._check_digest(member, self._digest(member, chunk))
-            except BaseException as error:
-                self._unread.add(member)
-                if isinstance(error, OSError):
-                    raise self._unreadable(f"reading member {member!r} failed", error) from error
-                raise
+            if member in self._unread:  # still: another thread may have begun it
+                with self._comparing(member):
+                    size = self.manifest.members[member].size
+                    self._check_digest(member, sha256_at(self._file, self._offsets[member], size))
 
     def read(self, member: str) -> bytes:
         """The bytes of `member`, or of `manifest.json`.
@@ -183,12 +183,9 @@ class Bundle(Closeable, ForkBound):
         if spec is None:
             members = _some(sorted(self.manifest.members))
             raise BundleError(f"the bundle has no member {member!r}, only {members}: {str(self.path)!r}")
-        try:
-            data = self._bytes(member, spec.size)
-        except OSError as error:
-            raise self._unreadable(f"reading member {member!r} failed", error) from error
-        self._check_digest(member, hashlib.sha256(data).hexdigest())
-        self._unread.discard(member)
+        with self._comparing(member):
+            data = bytes_at(self._file, self._offsets[member], spec.size)
+            self._check_digest(member, hashlib.sha256(data).hexdigest())
         return data
 
     def file_sha256(self) -> str:
@@ -201,7 +198,7 @@ class Bundle(Closeable, ForkBound):
         if self._file.closed:
             raise BundleError(f"file_sha256(): the bundle is closed; ask before: {str(self.path)!r}")
         try:
-            return _file_sha256(self._file)
+            return sha256_at(self._file, 0)
         except OSError as error:
             raise self._unreadable("reading the bundle failed", error) from error
 
@@ -210,20 +207,17 @@ class Bundle(Closeable, ForkBound):
         if not self.stranded:
             self._file.close()
 
-    def _bytes(self, member: str, left: int) -> bytes:
-        parts, offset = [], self._offsets[member]
-        while left and (part := os.pread(self._file.fileno(), left, offset)):  # 2 GiB at most
-            parts.append(part)
-            left, offset = left - len(part), offset + len(part)
-        return b"".join(parts)
-
-    def _digest(self, member: str, chunk: memoryview) -> str:
-        digest = hashlib.sha256()
-        left, offset = self.manifest.members[member].size, self._offsets[member]
-        while left and (count := os.preadv(self._file.fileno(), [chunk[:left]], offset)):
-            digest.update(chunk[:count])
-            left, offset = left - count, offset + count
-        return digest.hexdigest()
+    @contextmanager
+    def _comparing(self, member: str) -> Iterator[None]:
+        """From here on no other thread begins with it; where it fails, it is still to be compared."""
+        try:
+            self._unread.discard(member)
+            yield
+        except BaseException as error:
+            self._unread.add(member)
+            if isinstance(error, OSError):
+                raise self._unreadable(f"reading member {member!r} failed", error) from error
+            raise
 
     def _unreadable(self, doing: str, error: OSError) -> BundleError:
         return BundleError(f"{doing}: {error.strerror or error}: {str(self.path)!r}")
@@ -283,15 +277,6 @@ def _checked_sha256(text: str) -> str:
             f"sha256 is {text!r}; expected the 64 hexadecimal digits that sha256sum prints for the bundle's file"
         )
     return digest
-
-
-def _file_sha256(file: BufferedReader) -> str:
-    """Of all bytes of `file`."""
-    digest, chunk, offset = hashlib.sha256(), memoryview(bytearray(_CHUNK_BYTES)), 0
-    while count := os.preadv(file.fileno(), [chunk], offset):
-        digest.update(chunk[:count])
-        offset += count
-    return digest.hexdigest()
 
 
 def _some(names: list[str]) -> str:

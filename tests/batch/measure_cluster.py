@@ -89,7 +89,8 @@ def main() -> None:
     os.environ |= {
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_AUTH_MODE": "disabled",
-        "RAY_raylet_start_wait_time_s": "120",
+        "RAY_raylet_start_wait_time_s": "60",
+        "RAY_worker_register_timeout_seconds": "300",
     }
     import ray
     from ray.cluster_utils import Cluster as Raylets
@@ -97,7 +98,8 @@ def main() -> None:
     per_node = -(-given.workers // given.nodes)
     raylets = Raylets()
     for _ in range(given.nodes):
-        raylets.add_node(num_cpus=per_node, object_store_memory=80 << 20, include_dashboard=False)
+        options = {"num_cpus": per_node, "object_store_memory": 80 << 20, "include_dashboard": False}
+        raylets.add_node(**options, no_monitor=True)
     ray.init(address=raylets.address, log_to_driver=False)
     try:
         with tempfile.TemporaryDirectory() as name:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from tdnet_batch.job import Job, JobKind, Outcome
 from tdnet_batch.pool import Answer
 from tdnet_batch.record import read_record
 from tdnet_batch.settings import Form
+from tdnet_batch.view import tell_failures
 from tdnet_runtime import Segmenter
 from tdnet_runtime.errors import BackendError, MediaError
 from tdnet_runtime.sources.registry import open_source
@@ -66,6 +68,29 @@ def test_labels_are_those_of_the_plain_loop_and_of_tdnet_run(
         done = command("tdnet-run", *arguments, "--labels", tmp_path / "run" / source)
         assert done.returncode == 0, done.stderr
         assert labels_in(tmp_path / "run" / source) == labels_in(batch.output / record.output)
+
+
+def test_labels_of_logs_are_those_of_tdnet_run(batch: Batch, tmp_path: Path, command: Callable) -> None:
+    """An MCAP of two topics, and the two parts of a recording of rosbag2."""
+    pytest.importorskip("mcap")
+    from tests.runtime.sources.logs import camera, raw, write_db3, write_mcap
+
+    root = tmp_path / "in"
+    (root / "bag").mkdir(parents=True)
+    write_mcap(root / "a.mcap", camera(5) | {"/rear": camera(4, first=9)["/cam"]})
+    write_db3(root / "bag" / "bag_0.db3", camera(3, make=raw))
+    write_db3(root / "bag" / "bag_1.db3", camera(3, first=3, make=raw))
+    summary = batch(f"{root}/*.mcap?topic=/rear", f"{root}/*.mcap?topic=/cam", root / "bag")
+    assert [(record.output, record.error, record.frames) for record in summary.records] == [
+        ("a.mcap@cam.labels", None, 5), ("a.mcap@rear.labels", None, 4), ("bag.labels", None, 6),
+    ]  # fmt: skip
+    for record, source in zip(
+        summary.records, ("a.mcap?topic=/cam", "a.mcap?topic=/rear", "bag"), strict=True
+    ):
+        arguments = ("--engine", batch.engine, "--backend", "fake", "--input", root / source)
+        done = command("tdnet-run", *arguments, "--labels", tmp_path / "run" / record.output)
+        assert done.returncode == 0, done.stderr
+        assert labels_in(tmp_path / "run" / record.output) == labels_in(batch.output / record.output)
 
 
 def test_naive_forms_differ(batch: Batch, tmp_path: Path) -> None:
@@ -196,6 +221,23 @@ def test_another_bundle_or_other_settings_are_done_again(
     assert len(batch(logs / "a", form=Form.NPZ).skipped) == 1
     write_bundle(batch.engine, tiny_manifest, tiny_members)
     assert len(batch(logs / "a", form=Form.NPZ).made) == 1
+
+
+def test_a_mixture_of_bundles_is_told(batch: Batch, logs: Path, tiny_manifest, tiny_members) -> None:
+    from tdnet_runtime.bundle import write_bundle
+
+    batch(logs)
+    assert batch(logs / "a", output=batch.output).others == 0
+    write_bundle(batch.engine, tiny_manifest, tiny_members)
+    summary = batch(logs / "a")
+    assert summary.others == 2
+    assert tell_failures(summary) == [
+        "warning: 2 outputs there are of another bundle or other settings, and their inputs were not named: the folder is "
+        "mixed; manifest.jsonl tells which"
+    ]
+    shutil.rmtree(batch.output / "b")
+    assert batch(logs / "a").others == 0
+    assert not tell_failures(batch(logs))
 
 
 def test_the_record_lets_a_lost_manifest_be_made_anew(batch: Batch, logs: Path) -> None:

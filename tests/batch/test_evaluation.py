@@ -14,6 +14,7 @@ pytest.importorskip("torch")
 
 from tdnet_batch.evaluation import Examiner, Part, evaluate_parts, examine_all
 from tdnet_batch.pool import Answer
+from tdnet_eval.data_option import settings_from_option
 from tdnet_eval.document import Document
 from tdnet_eval.options import EvalOptions
 from tdnet_eval.run import run_evaluation
@@ -59,7 +60,7 @@ def test_it_is_the_document_of_tdnet_eval(options: Callable[..., EvalOptions], q
 
     def examine(numbers: Iterable[int]) -> Iterator[Part]:
         for number in reversed(list(numbers)):
-            with Examiner(asked) as examiner:  # each on a worker of its own
+            with Examiner(asked, settings_from_option(asked.data)) as examiner:  # each on a worker of its own
                 yield examiner.do(number)
                 assert examiner.progress() > 0
 

@@ -39,7 +39,9 @@ ALL = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("spec", ["logs", "logs/", "logs/**", "./logs", "{root}", "{root}/**", "@list.txt"])
+@pytest.mark.parametrize(
+    "spec", ["logs", "logs/", "logs/**", "./logs", "{root}", "{root}/**", "file://{root}", "@list.txt"]
+)
 def test_all_ways_to_name_a_folder_are_one(logs: Path, spec: str) -> None:
     Path("list.txt").write_text("# tonight\n\n  logs/ \r\n")
     assert outputs(spec.format(root=logs)) == ALL

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,6 +22,7 @@ def given(bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict
         raise AssertionError("Ray was to be started")
 
     monkeypatch.setattr("tdnet_batch.cli.ray_session", unreached)
+    monkeypatch.setitem(sys.modules, "s3fs", None)  # where it is installed, too
     make_images(tmp_path / "in" / "a")
     (tmp_path / "file").write_text("x")
     (tmp_path / "torn.plan").write_bytes(bundle.read_bytes()[:200])
@@ -32,6 +34,8 @@ def given(bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict
     ("changed", "code", "told"),
     [
         ({"--input": "gs-less://bucket/x"}, 1, "addresses of the kind gs-less:// are not known to fsspec"),
+        ({"--input": "s3://bucket/x"}, 1, "fsspec needs another package for s3://: Install s3fs"),
+        ({"--input": "file:///nothing"}, 1, "there is nothing of that name"),
         ({"--input": "memory://bucket/x"}, 1, "'memory://bucket/x': there is nothing of that name"),
         ({"--input": "in/*.mp4"}, 1, "no video, log or folder of images is there"),
         ({"--input": "nothing"}, 1, "'nothing': there is nothing of that name"),
@@ -73,6 +77,16 @@ def test_bad_input(
         assert done.stderr.startswith("tdnet-batch: error: ")
         assert done.stderr.count("\n") == 1
     assert told in done.stderr
+
+
+def test_two_bundles(given: dict[str, object], tmp_path: Path, command: Callable) -> None:
+    words = [word for pair in given.items() for word in pair]
+    done = command("tdnet-batch", *words, "--engine", tmp_path / "other.plan", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(
+        "tdnet-batch: error: --engine is given 2 times, and one run is of one bundle"
+    )
+    assert done.stderr.count("\n") == 1
 
 
 def test_no_option_at_all(command: Callable) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import signal
 import socket
+import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -26,12 +29,17 @@ class FakeRay(ModuleType):
     """Takes note of what it is asked, and does to signals what the real one does."""
 
     def __init__(
-        self, version: str = "2.60.0", error: Exception | None = None, connected: bool = False
+        self,
+        version: str = "2.60.0",
+        error: Exception | None = None,
+        connected: bool = False,
+        failures: int = 99,
     ) -> None:
         super().__init__("ray")
         self.__version__ = version
         self.calls: list[tuple[str, Any]] = []
-        self._error, self._connected = error, connected
+        self.left: list[subprocess.Popen[bytes]] = []
+        self._error, self._connected, self._failures = error, connected, failures
 
     def is_initialized(self) -> bool:
         return self._connected
@@ -41,7 +49,14 @@ class FakeRay(ModuleType):
         self.calls.append(("init", options))
         self.folder = Path(options.get("_temp_dir", "."))
         self.environment = {name: os.environ.get(name) for name in NAMES}
-        if self._error is not None:
+        if self._error is not None and self._failures:
+            self._failures -= 1
+            self.left.append(subprocess.Popen(["sh", "-c", f"sleep 600 # {self.folder}"]))
+            line = Path(f"/proc/{self.left[-1].pid}/cmdline")
+            while (
+                os.fsencode(self.folder) not in line.read_bytes()
+            ):  # Popen is back before the kernel shows it
+                time.sleep(0.001)
             raise self._error
 
     def shutdown(self) -> None:
@@ -172,9 +187,33 @@ def test_a_ray_that_does_not_start(fake: Any) -> None:
     with pytest.raises(BackendError, match="Ray did not start: The current node timed out") as caught:
         session().__enter__()
     assert "\n" not in str(caught.value)
-    assert ray.calls[-1][0] == "shutdown"
+    assert [call for call, _ in ray.calls] == [
+        "init",
+        "shutdown",
+        "shutdown",
+    ]  # soon: it was not for lack of time
     assert not ray.folder.exists()
     assert signal.getsignal(signal.SIGTERM) is before
+    assert [process.wait() for process in ray.left] == [-signal.SIGKILL]  # which Ray would have left
+
+
+@pytest.mark.parametrize(("failures", "begun"), [(1, 2), (2, 3), (3, 3)])
+def test_a_ray_that_runs_out_of_time_is_started_again(
+    fake: Any, monkeypatch: pytest.MonkeyPatch, failures: int, begun: int
+) -> None:
+    monkeypatch.setattr("tdnet_batch.ray_session._IN_TIME_S", 0.0)
+    ray = fake(error=Exception("The current node timed out during startup."), failures=failures)
+    with contextlib.ExitStack() as stack:
+        if failures < 3:
+            assert stack.enter_context(session()) is ray
+            assert ray.folder.exists()
+        else:
+            with pytest.raises(BackendError, match="Ray did not start: The current node timed out"):
+                stack.enter_context(session())
+    folders = [options["_temp_dir"] for call, options in ray.calls if call == "init"]
+    assert len(set(folders)) == len(folders) == begun
+    assert not any(map(os.path.exists, folders))
+    assert [process.wait() for process in ray.left] == [-signal.SIGKILL] * failures
 
 
 @pytest.mark.parametrize(
@@ -201,6 +240,9 @@ def test_a_cluster_of_another_version(fake: Any) -> None:
         with pytest.raises(OptionError, match="Ray does not connect: Version mismatch; start a cluster"):
             session(address).__enter__()
     assert ray.calls[0][1] == {"address": address, "log_to_driver": False, "configure_logging": False}
+    for process in ray.left:
+        process.kill()
+        process.wait()
 
 
 @pytest.mark.parametrize(

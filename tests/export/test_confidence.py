@@ -7,9 +7,8 @@ import onnx
 import pytest
 import torch
 from rich.console import Console
-from tests.conftest import tiny_state
+from tests.conftest import sigmoid_state, tiny_state
 from tests.export.engines.conftest import BUILDS
-from tests.export.test_sigmoid_head import sigmoid_state
 
 from tdnet_export import confidence_graph
 from tdnet_export.engines import build_engines
@@ -36,21 +35,7 @@ NETWORKS = [
 
 
 @pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory):
-    """checkpoint(name, threshold): the file, made once."""
-    folder = tmp_path_factory.mktemp("weights")
-
-    def make(name, threshold=None):
-        path = folder / f"{name}-{'softmax' if threshold is None else 'sigmoid'}.pth"
-        if not path.exists():
-            torch.save(tiny_state(name) if threshold is None else sigmoid_state(name), path)
-        return path
-
-    return make
-
-
-@pytest.fixture(scope="module")
-def exported(checkpoint, tmp_path_factory):
+def exported(checkpoint_of, tmp_path_factory):
     """exported(name, threshold): the summary of an export with confidence in FP32 and FP16, made once."""
     folder, done = tmp_path_factory.mktemp("confident"), {}
 
@@ -58,7 +43,7 @@ def exported(checkpoint, tmp_path_factory):
         if (name, threshold) not in done:
             done[name, threshold] = bundle_from_checkpoint(
                 ExportOptions(
-                    checkpoint=checkpoint(name, threshold),
+                    checkpoint=checkpoint_of(name, threshold),
                     out=folder / f"{name}-{threshold}.plan",
                     size_hw=SIZE.get(name),
                     precisions=("fp32", "fp16"),
@@ -87,12 +72,12 @@ def steps_off(result, logits, threshold):
 
 @pytest.mark.parametrize(("name", "threshold"), NETWORKS)
 @pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
-def test_it_is_pytorchs_share_of_the_label(backend, name, threshold, exported, checkpoint):
+def test_it_is_pytorchs_share_of_the_label(backend, name, threshold, exported, checkpoint_of):
     """In FP32 within one step, cold frames too; in FP16, which a CPU computes in FP32, hardly more."""
     if backend == "openvino":
         pytest.importorskip("openvino")
     summary = exported(name, threshold)
-    network = load_checkpoint(checkpoint(name, threshold), size=SIZE.get(name))
+    network = load_checkpoint(checkpoint_of(name, threshold), size=SIZE.get(name))
     height, width = network.spec.input_size
     for precision, worst, mean in (("fp32", 1.0, 0.5), ("fp16", 40.0, 2.0)):
         oracle = ReferenceStream(network)
@@ -246,12 +231,12 @@ def _of_the_other_class(patch):
 @pytest.mark.parametrize(
     ("plant", "threshold"), [(_full_is_250, None), (_cut_off, None), (_of_the_other_class, 0.5)]
 )
-def test_a_planted_fault_is_caught(plant, threshold, checkpoint, tmp_path, monkeypatch):
+def test_a_planted_fault_is_caught(plant, threshold, checkpoint_of, tmp_path, monkeypatch):
     plant(monkeypatch)
     with pytest.raises(ParityError, match=r"frame 0 .* is the first whose confidence differs: by 0\.\d+ of"):
         bundle_from_checkpoint(
             ExportOptions(
-                checkpoint=checkpoint("td2-fa18", threshold), out=tmp_path / "a.plan", confidence=True
+                checkpoint=checkpoint_of("td2-fa18", threshold), out=tmp_path / "a.plan", confidence=True
             )
         )
     assert list(tmp_path.iterdir()) == []

@@ -5,11 +5,8 @@ import io
 import numpy as np
 import onnx
 import pytest
-import torch
 from rich.console import Console
-from tests.conftest import tiny_state
 from tests.export.engines.conftest import BUILDS
-from tests.export.test_sigmoid_head import sigmoid_state
 
 from tdnet_export import graphs
 from tdnet_export.engines import build_engines
@@ -31,21 +28,7 @@ NETWORKS = [("td4-psp18", None), ("td2-fa18", 0.7)]
 
 
 @pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory):
-    """checkpoint(name, threshold): the file, made once."""
-    folder = tmp_path_factory.mktemp("weights")
-
-    def make(name, threshold=None):
-        path = folder / f"{name}-{threshold}.pth"
-        if not path.exists():
-            torch.save(tiny_state(name) if threshold is None else sigmoid_state(name), path)
-        return path
-
-    return make
-
-
-@pytest.fixture(scope="module")
-def exported(checkpoint, tmp_path_factory):
+def exported(checkpoint_of, tmp_path_factory):
     """exported(name, threshold): the summary of an export with all that labels may have, in FP32 and FP16, made once."""
     folder, done = tmp_path_factory.mktemp("alone"), {}
 
@@ -53,7 +36,7 @@ def exported(checkpoint, tmp_path_factory):
         if name not in done:
             done[name] = bundle_from_checkpoint(
                 ExportOptions(
-                    checkpoint=checkpoint(name, threshold),
+                    checkpoint=checkpoint_of(name, threshold),
                     out=folder / f"{name}.plan",
                     precisions=("fp32", "fp16"),
                     threshold=threshold,
@@ -87,13 +70,13 @@ def all_of(result):
 @pytest.mark.parametrize(("name", "threshold"), NETWORKS)
 @pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
 def test_only_these_frames_differ_and_their_labels_are_a_cold_frames(
-    backend, name, threshold, exported, checkpoint
+    backend, name, threshold, exported, checkpoint_of
 ):
     """To the bit those of the cold frames, in each precision; PyTorch's in FP32 on all paths."""
     if backend == "openvino":
         pytest.importorskip("openvino")
     summary = exported(name, threshold)
-    network, paths = load_checkpoint(checkpoint(name, threshold)), len(summary.manifest.paths)
+    network, paths = load_checkpoint(checkpoint_of(name, threshold)), len(summary.manifest.paths)
     frames = frames_of(summary, 2 * paths + 3)
     for precision in ("fp32", "fp16"):
         oracle = ReferenceStream(network)
@@ -172,9 +155,9 @@ def test_a_bundle_without_them_is_as_before_and_says_how_to_get_them(exported, t
         assert "export with --own-labels" in text.getvalue()
 
 
-def test_a_network_without_memory_has_none(checkpoint, tmp_path):
+def test_a_network_without_memory_has_none(checkpoint_of, tmp_path):
     options = ExportOptions(
-        checkpoint=checkpoint("psp101"), out=tmp_path / "a.plan", size_hw=(49, 65), own_labels=True
+        checkpoint=checkpoint_of("psp101"), out=tmp_path / "a.plan", size_hw=(49, 65), own_labels=True
     )
     with pytest.raises(OptionError, match=r"--own-labels goes with networks that remember frames; .*psp101"):
         bundle_from_checkpoint(options)
@@ -212,9 +195,9 @@ def _not_remembered(patch):
         (_not_remembered, r"frame 0 \(path 1, cold\) .* in the tensor 'slot1_k'"),
     ],
 )
-def test_a_planted_fault_is_caught(plant, where, checkpoint, tmp_path, monkeypatch):
+def test_a_planted_fault_is_caught(plant, where, checkpoint_of, tmp_path, monkeypatch):
     plant(monkeypatch)
-    options = ExportOptions(checkpoint=checkpoint("td2-fa18"), out=tmp_path / "a.plan", own_labels=True)
+    options = ExportOptions(checkpoint=checkpoint_of("td2-fa18"), out=tmp_path / "a.plan", own_labels=True)
     with pytest.raises(ParityError, match=rf"^without attention the exported graphs do not .*: {where}"):
         bundle_from_checkpoint(options)
     assert list(tmp_path.iterdir()) == []

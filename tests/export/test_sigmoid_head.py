@@ -9,7 +9,7 @@ import onnx
 import pytest
 import torch
 from rich.console import Console
-from tests.conftest import tiny_state
+from tests.conftest import sigmoid_state, tiny_state
 
 from tdnet_export import apm_graph
 from tdnet_export.options import ExportOptions
@@ -24,34 +24,10 @@ from tdnet_runtime.media.scene import render
 
 NAMES = ["td2-fa18", "td4-psp18", "psp101"]
 SIZE = {"psp101": (49, 65)}
-HEADS = ("conv_out.weight", ".conv5.4.weight", ".conv5.4.bias", "head.conv5.5.weight", "head.conv5.5.bias")
-
-
-def sigmoid_state(name):
-    """The tiny network with one logit: that of a class over another's, which both win somewhere in the scene."""
-    best = 3 if name == "psp101" else 1
-    return {
-        key: value[best : best + 1] - value[:1] if key.startswith("head") and key.endswith(HEADS) else value
-        for key, value in tiny_state(name).items()
-    }
 
 
 @pytest.fixture(scope="module")
-def sigmoid_checkpoint(tmp_path_factory):
-    """sigmoid_checkpoint(name): the file of a tiny network of one class, made once."""
-    folder = tmp_path_factory.mktemp("sigmoid")
-
-    def make(name):
-        path = folder / f"{name}.pth"
-        if not path.exists():
-            torch.save(sigmoid_state(name), path)
-        return path
-
-    return make
-
-
-@pytest.fixture(scope="module")
-def exported(sigmoid_checkpoint, tmp_path_factory):
+def exported(checkpoint_of, tmp_path_factory):
     """exported(name, threshold): the summary of an export in FP32 and FP16 with logits, made once."""
     folder, done = tmp_path_factory.mktemp("thresholds"), {}
 
@@ -59,7 +35,7 @@ def exported(sigmoid_checkpoint, tmp_path_factory):
         if (name, threshold) not in done:
             done[name, threshold] = bundle_from_checkpoint(
                 ExportOptions(
-                    checkpoint=sigmoid_checkpoint(name),
+                    checkpoint=checkpoint_of(name, threshold=0.5),
                     out=folder / f"{name}-{threshold}.plan",
                     size_hw=SIZE.get(name),
                     precisions=("fp32", "fp16"),
@@ -75,12 +51,10 @@ def exported(sigmoid_checkpoint, tmp_path_factory):
 @pytest.mark.parametrize("threshold", [None, 0.7])
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
-def test_labels_are_the_threshold_of_the_upsampled_logit(
-    backend, name, threshold, exported, sigmoid_checkpoint
-):
+def test_labels_are_the_threshold_of_the_upsampled_logit(backend, name, threshold, exported, checkpoint_of):
     if backend == "openvino":
         pytest.importorskip("openvino")
-    network = load_checkpoint(sigmoid_checkpoint(name), size=SIZE.get(name))
+    network = load_checkpoint(checkpoint_of(name, threshold=0.5), size=SIZE.get(name))
     stream, seen = ReferenceStream(network), []
     height, width = network.spec.input_size
     with Segmenter.open(exported(name, threshold).path, backend=backend, precision="fp32") as segmenter:
@@ -120,12 +94,12 @@ def test_the_graph_compares_after_upsampling_and_costs_no_more(exported):
             assert kinds[kinds.index("Greater") + 1] == "Cast"
 
 
-def test_a_wrong_threshold_in_the_graph_is_caught(sigmoid_checkpoint, tmp_path, monkeypatch):
+def test_a_wrong_threshold_in_the_graph_is_caught(checkpoint_of, tmp_path, monkeypatch):
     right = apm_graph.logit
     monkeypatch.setattr(apm_graph, "logit", lambda probability: right(probability) + 0.1)
     with pytest.raises(ParityError, match=r"frame 0 .* is the first whose labels differ"):
         bundle_from_checkpoint(
-            ExportOptions(checkpoint=sigmoid_checkpoint("td2-fa18"), out=tmp_path / "a.plan")
+            ExportOptions(checkpoint=checkpoint_of("td2-fa18", threshold=0.5), out=tmp_path / "a.plan")
         )
     assert list(tmp_path.iterdir()) == []
 

@@ -468,6 +468,43 @@ def test_a_disk_that_fails_while_it_is_verified(
             bundle.verify()
 
 
+def test_a_bundle_that_is_replaced_while_it_is_opened(
+    made_up_bundle: Path, tiny_manifest: Manifest, tiny_members: Mapping[str, bytes]
+) -> None:
+    """By renaming, as it should be: what was opened stays whole."""
+    other = made_up_bundle.with_name("other.plan")
+    write_bundle(other, tiny_manifest, {**tiny_members, GRAPH: b"another" * 5})
+    with Bundle.open(made_up_bundle) as before, Bundle.open_unread(made_up_bundle) as bundle:
+        other.replace(made_up_bundle)
+        bundle.verify()
+        assert (bundle.digest, bundle.read(GRAPH)) == (before.digest, tiny_members[GRAPH])
+
+
+def test_a_bundle_that_is_written_over_after_its_digest_was_found(
+    made_up_bundle: Path,
+    tiny_manifest: Manifest,
+    tiny_members: Mapping[str, bytes],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It is as sound as the one that was asked for, and another one."""
+    other = made_up_bundle.with_name("other.plan")
+    write_bundle(other, tiny_manifest, {**tiny_members, GRAPH: b"another" * 5})
+    asked = hashlib.sha256(made_up_bundle.read_bytes()).hexdigest()
+    os.utime(made_up_bundle, (1e9, 1e9))
+    find = bundle_module.sha256_at
+
+    def found(*arguments: object) -> str:
+        digest = find(*arguments)
+        made_up_bundle.write_bytes(other.read_bytes())
+        return digest
+
+    monkeypatch.setattr(bundle_module, "sha256_at", found)
+    with pytest.raises(
+        BundleDigestError, match=r"^the file was written to after its SHA-256 was found and before"
+    ):
+        Bundle.open(made_up_bundle, sha256=asked)
+
+
 # The manifest.
 
 

@@ -24,6 +24,7 @@ PARENT = """
 import os, signal, sys, threading, time, warnings
 import numpy
 from tdnet_runtime import Bundle, Segmenter, StreamError, TdnetError
+from tdnet_runtime.backends.cpu_count import usable_cpus
 warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12's, of fork() in a process with threads
 PLAN, BACKEND, FOLDER = sys.argv[1:4]
 
@@ -66,7 +67,7 @@ def frame_of(segmenter):
 
 
 def opened(**options):
-    return Segmenter.open(PLAN, backend=BACKEND, threads=2, **options)
+    return Segmenter.open(PLAN, backend=BACKEND, threads=min(2, usable_cpus()), **options)
 
 
 def own_bundle_works():

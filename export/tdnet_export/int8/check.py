@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, numpy_helper
 
-from tdnet_export.int8.islands import stays_single
+from tdnet_export.int8.islands import single_weights, stays_single
 from tdnet_export.int8.quantisers import PAIR, Quantised, quantised_inputs
 from tdnet_export.precision_check import ValueType, value_types
 from tdnet_runtime.errors import ExportError
@@ -138,3 +138,5 @@ def _islands(model: onnx.ModelProto) -> Iterator[str]:
     for node in model.graph.node:
         if node.op_type not in PAIR and stays_single(node.name) and set(node.input) & pairs.keys():
             yield f"{node.name!r} reads INT8 and must not"
+        elif single_weights(node.name) and set(node.input[1:]) & pairs.keys():
+            yield f"{node.name!r} has weights in INT8 and must not"

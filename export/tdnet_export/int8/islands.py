@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tdnet_export.precision import Island
 
-__all__ = ["INT8_ISLANDS", "stays_single"]
+__all__ = ["INT8_ISLANDS", "single_weights", "stays_single"]
 
 INT8_ISLANDS: tuple[Island, ...] = (
     Island(r"normalise/.*", "the pixels are 8-bit numbers already; another scale would round them once more"),
@@ -29,12 +29,22 @@ INT8_ISLANDS: tuple[Island, ...] = (
     Island(
         r"recomposed|layer_norm/.*", "mean and variance over all positions, of what the attention changes"
     ),
-    Island(r"(.*/)?classes/conv", "its result is compared, class by class; it is next to no work"),
     Island(r"upsample|argmax|plane|above|to_float|to_uint8", "no sums"),
     Island(r"confidence/.*", "shares of classes, most of which are smaller than one step of INT8"),
+)
+
+_CLASSES = Island(
+    r"(.*/)?classes/conv",
+    "its results are compared, class by class, and it is next to no work; but that what it reads is in steps lets "
+    "engines compute the convolution before it in INT8 from end to end",
 )
 
 
 def stays_single(node: str) -> bool:
     """True where the node of that name stays FP32."""
     return any(island.covers(node) for island in INT8_ISLANDS)
+
+
+def single_weights(node: str) -> bool:
+    """True where the node of that name has FP32 weights; in graphs for TensorRT it stays FP32 altogether."""
+    return _CLASSES.covers(node)

@@ -13,13 +13,15 @@ import onnx
 from tdnet_export.contract import NetworkContract
 from tdnet_export.graphs import with_outputs
 from tdnet_export.int8.check import check_int8, int8_share
-from tdnet_export.int8.islands import stays_single
+from tdnet_export.int8.islands import single_weights, stays_single
 from tdnet_export.int8.own import own_model
 from tdnet_export.int8.process import quantise, tool
+from tdnet_export.int8.quantisers import partly_quantised
 from tdnet_export.int8.report import GraphLoss, Int8Report
 from tdnet_export.int8.samples import Sample, place_samples
 from tdnet_export.int8.sensitivity import fit
 from tdnet_export.int8.signed import signed_model
+from tdnet_export.int8.unsigned import unsigned_model
 from tdnet_runtime.errors import ExportError
 from tdnet_runtime.temporary_folder import temporary_folder
 
@@ -84,7 +86,7 @@ def quantised_graphs(
         with closing(quantise(models, samples, folder, stays_single=stays_single)) as graphs:
             for done, (name, found) in enumerate(graphs, start=1):
                 for precision, results in fitted.items():
-                    model = found if precision == "int8" else signed_model(found)
+                    model = _stepped(found, models[name], precision)
                     results[name] = _fitted(model, models[name], contract, samples[name], max_error=max_error)
                     check_int8(results[name][0], models[name])
                 on_progress(stage, done, len(models))
@@ -99,6 +101,13 @@ def quantised_graphs(
                 check_int8(cut, singles[path.own])
                 graphs_and_report.models[path.own] = cut
     return result
+
+
+def _stepped(model: onnx.ModelProto, original: onnx.ModelProto, precision: str) -> onnx.ModelProto:
+    """What NNCF made, with the steps of a precision."""
+    if precision == "int8":
+        return unsigned_model(model, original)
+    return signed_model(partly_quantised(model, original, keep=lambda node: not single_weights(node)))
 
 
 def _judged(

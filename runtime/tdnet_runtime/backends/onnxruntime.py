@@ -7,7 +7,11 @@ How it is set up, and why (figures: docs/adr/0004, benchmarks/experiments/ort_se
   forbids the application's own sessions in the same process;
 * all sessions share one arena and plan no blocks of their own: their scratch memory is then the
   largest one's, not the sum;
-* all tensors are bound once, when a stream opens; a frame allocates nothing here.
+* INT8 graphs are brought into the form that its kernels want (`ort_int8`), and attention is taken apart where it
+  has many scores (`ort_attention`);
+* labels are made of the graphs' scores in NumPy (`label_tail`), which is several times as fast;
+* all tensors are bound once, when a stream opens; a frame allocates nothing here but
+  what comes and goes while labels are made.
 """
 
 from __future__ import annotations
@@ -18,11 +22,14 @@ from typing import Any
 
 from tdnet_runtime.backends.base import Binding, Buffer, Program, Session
 from tdnet_runtime.backends.graph_loader import GraphLoader
-from tdnet_runtime.backends.graph_precision import graph_precision, no_graphs, unsound_optimizers
+from tdnet_runtime.backends.graph_precision import graph_precision, no_graphs
 from tdnet_runtime.backends.host import HostBuffer
+from tdnet_runtime.backends.label_cut import SCORES, CutGraph, cut_labels
+from tdnet_runtime.backends.label_tail import LabelTails
 from tdnet_runtime.backends.no_telemetry import import_without_telemetry
+from tdnet_runtime.backends.ort_form import own_form
 from tdnet_runtime.backends.ort_session import new_session
-from tdnet_runtime.backends.ort_tensors import check_tensors
+from tdnet_runtime.backends.ort_tensors import DTYPES, check_tensors
 from tdnet_runtime.backends.thread_supply import require_threads, thread_count
 from tdnet_runtime.bundle import Bundle
 from tdnet_runtime.errors import BackendError
@@ -152,11 +159,13 @@ class HostSession:
     Args:
         sessions: of ONNX Runtime, by graph; the backend's own.
         ort: the module `onnxruntime`.
+        scores: see `LabelTails`.
     """
 
-    def __init__(self, sessions: dict[str, Any], ort: Any) -> None:
+    def __init__(self, sessions: dict[str, Any], ort: Any, scores: Mapping[str, TensorSpec]) -> None:
         self._sessions = sessions
         self._ort = ort
+        self._tails = LabelTails(scores)
 
     def allocate(self, spec: TensorSpec, *, host_visible: bool = False) -> Buffer:
         """See `Session.allocate`; all memory is the host's."""
@@ -168,12 +177,13 @@ class HostSession:
         for graph, tensors in bindings:
             session = self._sessions[graph]
             binding = session.io_binding()
+            tensors, finish = self._tails.bound(graph, tensors)
             outputs = {output.name for output in session.get_outputs()}
             for name, buffer in tensors.items():
                 value = self._ort.OrtValue.ortvalue_from_numpy(buffer.host)  # shares the array's memory
                 bind = binding.bind_ortvalue_output if name in outputs else binding.bind_ortvalue_input
                 bind(name, value)
-            calls.append((graph, _bound_call(session, binding)))
+            calls.append((graph, _bound_call(session, binding, finish)))
         return BoundGraphs(calls)
 
     def close(self) -> None:
@@ -181,8 +191,18 @@ class HostSession:
         self._sessions = {}
 
 
-def _bound_call(session: Any, binding: Any) -> Callable[[], None]:
-    return lambda: session.run_with_iobinding(binding)
+def _bound_call(session: Any, binding: Any, finish: Callable[[], None]) -> Callable[[], None]:
+    def call() -> None:
+        session.run_with_iobinding(binding)
+        finish()
+
+    return call
+
+
+def _scores(graph: str, cut: CutGraph, session: Any) -> TensorSpec:
+    """What a cut graph's session says of its scores."""
+    (found,) = (output for output in session.get_outputs() if output.name == SCORES)
+    return cut.scores(graph, DTYPES.get(found.type, found.type), found.shape)
 
 
 class OnnxRuntimeBackend(ForkBound):
@@ -203,10 +223,18 @@ class OnnxRuntimeBackend(ForkBound):
         self.precision = precision
         self.description = f"ONNX Runtime {ort.__version__}, CPU, {threads} thread(s), {self.precision}"
         graphs, options = len(bundle.manifest.graphs), session_options(ort, threads)
+        self._scores: dict[str, TensorSpec] = {}
 
-        def load(graph: GraphSpec, data: bytes) -> Any:
-            session = load_graph(ort, graph.name, data, options, without=unsound_optimizers(precision))
-            check_tensors(graph.name, session, (*graph.inputs, *graph.outputs))
+        def load(graph: GraphSpec, read: Callable[[], bytes]) -> Any:
+            data, without = own_form(graph, read(), precision)
+            cut = cut_labels(graph, data)
+            del data  # not to be held beside the cut one while the session is made
+            session = load_graph(ort, graph.name, cut.data, options, without=without)
+            tensors = (*graph.inputs, *cut.outputs)
+            if cut.labels is not None:
+                self._scores[graph.name] = _scores(graph.name, cut, session)
+                tensors = (*tensors, self._scores[graph.name])
+            check_tensors(graph.name, session, tensors)
             return session
 
         loader = GraphLoader(bundle, precision, load, threads=threads)
@@ -220,7 +248,7 @@ class OnnxRuntimeBackend(ForkBound):
     def session(self) -> Session:
         """See `Backend.session`."""
         self.require_own_process("session()")
-        return HostSession(self._sessions, self._ort)
+        return HostSession(self._sessions, self._ort, self._scores)
 
     def close(self) -> None:
         """See `Backend.close`."""

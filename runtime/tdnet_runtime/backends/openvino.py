@@ -7,7 +7,7 @@ How it is set up, and why (figures: docs/cpu.md):
 * one stream and all threads for each graph, since one frame is in flight;
 * threads are not pinned to cores: two segmenters with one thread each would share a core;
 * all tensors are set once, when a stream opens, and are the stream's own arrays: the graphs exchange the memory
-  without copies, and a frame allocates nothing here;
+  without copies, and a frame allocates nothing here but what comes and goes while labels are made;
 * two threads compile graphs, each on one core; no more, since each holds copies of a graph's weights meanwhile;
 * compiled models are not cached in files: 0.3 s are not worth the space of the weights once more.
 """
@@ -16,17 +16,18 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tdnet_runtime.backends.base import Binding, Buffer, Program, Session
-from tdnet_runtime.backends.cpu_flags import cpu_flags
+from tdnet_runtime.backends.base import Session
+from tdnet_runtime.backends.cpu_flags import sums_int8_exactly
 from tdnet_runtime.backends.graph_loader import GraphLoader
 from tdnet_runtime.backends.graph_precision import IN_BF16, graph_precision, graphs_of, no_graphs
-from tdnet_runtime.backends.host import HostBuffer
+from tdnet_runtime.backends.label_cut import SCORES, CutGraph, cut_labels
 from tdnet_runtime.backends.no_telemetry import import_without_telemetry
+from tdnet_runtime.backends.openvino_core import DEVICE, new_core
+from tdnet_runtime.backends.openvino_session import OpenVinoSession, checked
 from tdnet_runtime.backends.thread_supply import require_threads, thread_count
 from tdnet_runtime.bundle import Bundle
 from tdnet_runtime.errors import BackendError
@@ -41,10 +42,7 @@ logger = logging.getLogger(__name__)
 PREFERRED = ("fp32", "int8")
 """INT8 graphs are run unasked only where a bundle has no FP32 ones: they cost accuracy."""
 
-_DEVICE = "CPU"
 _CPUINFO = Path("/proc/cpuinfo")
-_X86 = "fpu"  # every x86 processor names it, no other one
-_EXACT = {"avx512_vnni", "avx_vnni", "amx_int8"}  # x86's instructions whose INT8 sums do not saturate
 _COMPILING = 2
 _DTYPES = {"u8": "uint8", "f16": "float16", "f32": "float32"}
 
@@ -93,95 +91,24 @@ def open_bundle(bundle: Bundle, *, precision: str | None, threads: int | None) -
 
 
 def _no_bf16(precision: str) -> str | None:
-    core = import_without_telemetry("openvino").Core()
-    able = core.get_property(_DEVICE, "OPTIMIZATION_CAPABILITIES")
+    core = new_core()
+    able = core.get_property(DEVICE, "OPTIMIZATION_CAPABILITIES")
     if "BF16" in able:
         return None
     graphs = IN_BF16[precision]
     return (
         f"{precision} needs a processor with AVX-512 BF16 or AMX, which "
-        f"{core.get_property(_DEVICE, 'FULL_DEVICE_NAME')!r} is not (OpenVINO would compute in FP32 there); ask for "
+        f"{core.get_property(DEVICE, 'FULL_DEVICE_NAME')!r} is not (OpenVINO would compute in FP32 there); ask for "
         f"{graphs} (precision={graphs!r}, --precision {graphs})"
     )
 
 
 def _saturates() -> bool:
-    """True on an x86 processor that lacks all of `_EXACT`; False where the system does not tell."""
+    """True on an x86 processor whose INT8 sums are not exact; False where the system does not tell."""
     try:
-        flags = cpu_flags(_CPUINFO.read_text())
+        return sums_int8_exactly(_CPUINFO.read_text()) is False
     except OSError:
         return False
-    return _X86 in flags and not _EXACT & flags
-
-
-@contextmanager
-def _checked(doing: str) -> Iterator[None]:
-    try:
-        yield
-    except Exception as error:  # OpenVINO raises RuntimeError and pybind11's own
-        raise BackendError(f"{doing}: {' '.join(str(error).split())}") from error  # it breaks its lines
-
-
-class SetGraphs:
-    """Graphs in order, each with a request whose tensors never change.
-
-    Args:
-        requests: by the graph's name.
-        done: what is called after each request, with its graph's name.
-    """
-
-    def __init__(self, requests: list[tuple[str, Any]], done: Callable[[str], None] | None) -> None:
-        self._requests = requests
-        self._done = done
-
-    def run(self) -> None:
-        """See `Program.run`."""
-        for graph, request in self._requests:
-            with _checked(f"OpenVINO failed in graph {graph!r}"):
-                request.infer(share_outputs=True)  # the result, which would be a copy, is not used
-                if self._done is not None:
-                    self._done(graph)
-
-
-class OpenVinoSession:
-    """Buffers and requests of one stream.
-
-    Args:
-        compiled: models, by graph; the backend's own.
-        tensor: the class `openvino.Tensor`.
-        share_scratch: see `OpenVinoBackend`.
-    """
-
-    def __init__(self, compiled: dict[str, Any], tensor: Any, *, share_scratch: bool) -> None:
-        self._compiled = compiled
-        self._tensor = tensor
-        self._share_scratch = share_scratch
-
-    def allocate(self, spec: TensorSpec, *, host_visible: bool = False) -> Buffer:
-        """See `Session.allocate`; all memory is the host's."""
-        return HostBuffer(spec)
-
-    def prepare(self, bindings: Sequence[Binding]) -> Program:
-        """See `Session.prepare`."""
-        requests = []
-        for graph, tensors in bindings:
-            with _checked(f"setting the tensors of graph {graph!r}"):
-                compiled = self._compiled[graph]
-                request = compiled.create_infer_request()
-                for port in (*compiled.inputs, *compiled.outputs):
-                    # A Cast from bool to uint8 vanishes (2026.4): its port then has both values' names, in any order.
-                    (name,) = port.get_names() & tensors.keys()
-                    array = tensors[name].host
-                    request.set_tensor(port, self._tensor(array, shared_memory=True))
-            requests.append((graph, request))
-        return SetGraphs(requests, self._release_scratch if self._share_scratch else None)
-
-    def _release_scratch(self, graph: str) -> None:
-        self._compiled[graph].release_memory()  # waits while another stream runs it
-
-    def close(self) -> None:
-        """See `Session.close`."""
-        self._compiled = {}
 
 
 class OpenVinoBackend(ForkBound):
@@ -208,20 +135,27 @@ class OpenVinoBackend(ForkBound):
         self.share_scratch = False
         version = self._openvino.get_version().split("-")[0]
         self.description = f"OpenVINO {version}, CPU, {threads} thread(s), {precision}"
-        core = self._openvino.Core()
         options = _options(precision=precision, threads=threads)
+        self._scores: dict[str, TensorSpec] = {}
 
-        def load(graph: GraphSpec, data: bytes) -> Any:
-            return _compiled(core, graph, data, options)
+        def load(graph: GraphSpec, read: Callable[[], bytes]) -> Any:
+            cut = cut_labels(graph, read())
+            compiled = _compiled(core, graph, cut, options)
+            if cut.labels is not None:
+                self._scores[graph.name] = _scores(graph.name, cut, compiled)
+            return compiled
 
         loader = GraphLoader(bundle, graphs, load, threads=threads)
         _require_threads(threads, graphs=len(bundle.manifest.graphs), helpers=loader.helpers)
+        core = new_core()
         self._compiled: dict[str, Any] = loader.run()
 
     def session(self) -> Session:
         """See `Backend.session`."""
         self.require_own_process("session()")
-        return OpenVinoSession(self._compiled, self._openvino.Tensor, share_scratch=self.share_scratch)
+        return OpenVinoSession(
+            self._compiled, self._openvino.Tensor, self._scores, share_scratch=self.share_scratch
+        )
 
     def close(self) -> None:
         """See `Backend.close`."""
@@ -249,25 +183,35 @@ def _options(*, precision: str, threads: int) -> dict[str, Any]:
     }
 
 
-def _compiled(core: Any, graph: GraphSpec, data: bytes, options: dict[str, Any]) -> Any:
-    with _checked(f"OpenVINO cannot load graph {graph.name!r}"):
-        model = core.read_model(data)
-    _check_tensors(graph, model)
-    with _checked(f"OpenVINO cannot load graph {graph.name!r}"):
-        return core.compile_model(model, _DEVICE, options)
+def _compiled(core: Any, graph: GraphSpec, cut: CutGraph, options: dict[str, Any]) -> Any:
+    with checked(f"OpenVINO cannot load graph {graph.name!r}"):
+        model = core.read_model(cut.data)
+    _check_tensors(graph, cut, model)
+    with checked(f"OpenVINO cannot load graph {graph.name!r}"):
+        return core.compile_model(model, DEVICE, options)
 
 
-def _check_tensors(graph: GraphSpec, model: Any) -> None:
+def _scores(graph: str, cut: CutGraph, model: Any) -> TensorSpec:
+    """What OpenVINO says of a cut graph's scores."""
+    dtype, sides = _described(model.output(SCORES))
+    return cut.scores(graph, dtype, sides)
+
+
+def _described(port: Any) -> tuple[str, Any]:
+    """Its dtype, and its shape: a list of its sides where they are fixed."""
+    kind, shape = port.get_element_type().get_type_name(), port.get_partial_shape()
+    return _DTYPES.get(kind, kind), list(port.get_shape()) if shape.is_static else str(shape)
+
+
+def _check_tensors(graph: GraphSpec, cut: CutGraph, model: Any) -> None:
     """The graph's own inputs and outputs must be the manifest's: names, shapes and dtypes.
 
     OpenVINO leaves out inputs that nothing reads; there is nothing to be set then.
     """
-    found = {}
-    for port in (*model.inputs, *model.outputs):
-        kind, shape = port.get_element_type().get_type_name(), port.get_partial_shape()
-        sides = list(port.get_shape()) if shape.is_static else str(shape)
-        found[port.get_any_name()] = (_DTYPES.get(kind, kind), sides)
-    tensors = (*(t for t in graph.inputs if t.name in found), *graph.outputs)
+    found = {port.get_any_name(): _described(port) for port in (*model.inputs, *model.outputs)}
+    tensors = (*(t for t in graph.inputs if t.name in found), *cut.outputs)
+    if cut.labels is not None:
+        tensors = (*tensors, _scores(graph.name, cut, model))
     stated = {tensor.name: (tensor.dtype, list(tensor.shape)) for tensor in tensors}
     if stated != found:
         names = sorted(name for name in stated.keys() | found.keys() if stated.get(name) != found.get(name))

@@ -7,7 +7,10 @@ from typing import Any
 from tdnet_runtime.errors import BackendError
 from tdnet_runtime.manifest import TensorSpec
 
-__all__ = ["check_tensors"]
+__all__ = ["DTYPES", "check_tensors"]
+
+DTYPES = {"tensor(uint8)": "uint8", "tensor(float16)": "float16", "tensor(float)": "float32"}
+"""By ONNX Runtime's name for a type: NumPy's."""
 
 
 def check_tensors(graph: str, session: Any, specs: tuple[TensorSpec, ...]) -> None:
@@ -16,7 +19,7 @@ def check_tensors(graph: str, session: Any, specs: tuple[TensorSpec, ...]) -> No
     Raises:
         BackendError: they differ; the message names each tensor.
     """
-    kinds = {"uint8": "tensor(uint8)", "float16": "tensor(float16)", "float32": "tensor(float)"}
+    kinds = {dtype: kind for kind, dtype in DTYPES.items()}
     stated = {spec.name: (kinds[spec.dtype], list(spec.shape)) for spec in specs}
     found = {
         value.name: (value.type, value.shape) for value in (*session.get_inputs(), *session.get_outputs())

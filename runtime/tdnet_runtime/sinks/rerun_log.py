@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import rerun
+import rerun_bindings
 
 from tdnet_runtime.closeable import Output
 from tdnet_runtime.errors import MediaError, OptionError
@@ -66,6 +67,13 @@ class _RerunSink(Output, ForkBound):
         self._stamps = DayStamps()
         self._thread: int | None = None
         self._recording: Any = None
+        self._stream: Any = None
+
+    def _let_go(self) -> None:
+        """End the recording and its two threads, which Rerun would keep until the process ends (0.41)."""
+        self._recording.disconnect()
+        self._recording = self._stream = None
+        rerun_bindings.flush_and_cleanup_orphaned_recordings()
 
     def _log(self, result: LiveResult) -> None:
         """Hand one result to Rerun."""
@@ -119,7 +127,6 @@ class RerunFileSink(_RerunSink):
             raise OptionError(f"--output {url.text!r}: end the name of a Rerun file in .rrd")
         check_own(self._path, self.name, marks=_MARKS)
         self._file: AppendFile | None = None
-        self._stream: Any = None
         self._written = self._readable = self._whole_bytes = 0
         self._flushed = 0.0
         self._ended = False
@@ -142,7 +149,7 @@ class RerunFileSink(_RerunSink):
             return
         self._flush()
         self._ended = True
-        self._recording.disconnect()
+        self._let_go()
         if self._index():
             self._file.close()
             self._check()
@@ -208,7 +215,7 @@ class RerunFileSink(_RerunSink):
     def _end(self) -> None:
         assert self._file is not None
         self._ended = True
-        self._recording.disconnect()
+        self._let_go()
         self._file.cut(self._whole_bytes)
 
 
@@ -252,6 +259,5 @@ class RerunServerSink(_RerunSink):
         if self._server.running:
             with contextlib.suppress(RuntimeError):
                 self._recording.flush(timeout_sec=_FLUSH_S)
-        self._recording.disconnect()
-        self._recording = None
+        self._let_go()
         self._server.close()

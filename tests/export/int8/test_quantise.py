@@ -21,6 +21,8 @@ from tdnet_export.int8.process import Job, quantise
 from tdnet_export.int8.quantisers import PAIR, quantised_inputs
 from tdnet_export.int8.samples import Sample, load_tensors, place_samples, save_tensors
 from tdnet_runtime import Segmenter
+from tdnet_runtime.backends.onnxruntime import load_graph, session_options
+from tdnet_runtime.backends.ort_int8 import UNWANTED_OPTIMIZERS, int8_form
 from tdnet_runtime.bundle import write_bundle
 from tdnet_runtime.errors import ExportError, OptionError
 from tdnet_runtime.manifest import GraphSpec
@@ -64,6 +66,45 @@ def test_graphs_are_the_fp32_ones_with_pairs(quantised, tiny_graphs):
         told = [node.name for node in model.graph.node if node.doc_string or node.metadata_props]
         assert told == []
         assert model.doc_string == ""
+
+
+def test_every_convolution_between_steps_is_int8_in_onnxruntime(quantised, tiny_graphs, tmp_path):
+    """From end to end, the first one on the picture's bytes and those before a LeakyReLU; without the form, few are."""
+    manifest = tiny_graphs("td2-fa18")[2]
+    options = session_options(ort, 1)
+    options.optimized_model_filepath = str(tmp_path / "optimised.onnx")
+    for graph in manifest.graphs:
+        model = quantised[0].models[graph.name]
+        names, made = {}, {}
+        for form, data, without in (
+            ("plain", model.SerializeToString(), ()),
+            ("own", int8_form(model.SerializeToString(), graph.inputs, exact=True), UNWANTED_OPTIMIZERS),
+        ):
+            load_graph(ort, graph.name, data, options, without=without)
+            kinds = [node.op_type for node in onnx.load(tmp_path / "optimised.onnx").graph.node]
+            names[form], made[form] = (
+                _between_steps(onnx.load_model_from_string(data).graph),
+                kinds.count("QLinearConv"),
+            )
+        first = {"trunk/stem/conv"} if graph.name.startswith("subnet") else set()  # it reads bytes
+        inner = "trunk/layer1/0/conv1/conv" if first else "head/conv/conv"
+        assert inner in names["own"]
+        assert made["own"] == len(names["own"] | first) > made["plain"]
+
+
+def _between_steps(graph):
+    """Convolutions that read steps, and whose results become steps, by way of an activation or not."""
+    pairs = quantised_inputs(graph)
+    readers = {name: node for node in graph.node for name in node.input}
+    found = set()
+    for node in graph.node:
+        if node.op_type == "Conv" and {*node.input[:2]} <= pairs.keys():
+            reader = readers.get(node.output[0], node)
+            if reader.op_type in ("Relu", "LeakyRelu"):
+                reader = readers[reader.output[0]]
+            if reader.op_type == "QuantizeLinear":
+                found.add(node.name)
+    return found
 
 
 def test_the_report(quantised):
@@ -149,7 +190,8 @@ def test_graphs_without_attention_are_cut_out_of_the_apms(
     manifest = msgspec.structs.replace(manifest, paths=contract.paths, graphs=graphs, parity={}, members={})
     asked = []
 
-    def by_hand(models, *args, **options):
+    def by_hand(models, samples, *args, **options):
+        keep_results(models, samples)
         asked.extend(models)
         for name, model in models.items():
             yield name, quantised_by_hand(model, {_conv(model): 0.1})

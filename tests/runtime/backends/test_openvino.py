@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import signal
 import subprocess
 import sys
 import weakref
@@ -22,6 +23,8 @@ from tests.runtime.backends.graph_edits import SPOILED, edited, half_warm, renam
 from tdnet_runtime.backends import openvino
 from tdnet_runtime.backends.cpu_count import usable_cpus
 from tdnet_runtime.backends.no_telemetry import import_without_telemetry
+from tdnet_runtime.backends.openvino_core import new_core
+from tdnet_runtime.backends.openvino_session import OpenVinoSession
 from tdnet_runtime.bundle import Bundle, write_bundle
 from tdnet_runtime.errors import BackendError
 from tdnet_runtime.media.scene import render
@@ -32,7 +35,7 @@ if reason := openvino.unavailable():
     pytest.skip(reason, allow_module_level=True)
 
 ov = import_without_telemetry("openvino")
-CAPABILITIES = ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+CAPABILITIES = new_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 WriteLaw = Callable[..., Path]
 
 
@@ -98,9 +101,9 @@ def test_each_graph_gives_its_scratch_memory_back_where_asked(
 ) -> None:
     """From the next stream on, after each graph; the law holds."""
     released: list[str] = []
-    release = openvino.OpenVinoSession._release_scratch
+    release = OpenVinoSession._release_scratch
     monkeypatch.setattr(
-        openvino.OpenVinoSession,
+        OpenVinoSession,
         "_release_scratch",
         lambda self, graph: (released.append(graph), release(self, graph)),
     )
@@ -302,7 +305,7 @@ def test_bf16_where_the_processor_has_none(
     core = SimpleNamespace(
         get_property=lambda device, name: ["FP32", "INT8"] if name.startswith("OPT") else "Some CPU"
     )
-    monkeypatch.setattr(openvino, "import_without_telemetry", lambda name: SimpleNamespace(Core=lambda: core))
+    monkeypatch.setattr(openvino, "new_core", lambda: core)
     with Bundle.open(in_precisions(write_law(), law_graphs, ("fp32", "int8"))) as bundle:
         reason = openvino.unsuited(bundle, precision=asked)
     assert reason is not None
@@ -429,6 +432,51 @@ def test_closing_releases_the_weights(law_bundle: Path, compiled: list[weakref.r
     gc.collect()
     assert [model() for model in compiled] == [None] * 4
     assert stream.state is StreamState.CLOSED
+
+
+_SIGNALS = """
+import signal, sys, threading
+from tdnet_runtime.backends import openvino
+from tdnet_runtime.bundle import Bundle
+
+def opened():
+    with Bundle.open(sys.argv[1]) as bundle:
+        return openvino.open_bundle(bundle, precision=None, threads=None)
+
+def in_a_thread(call):
+    thread = threading.Thread(target=call)
+    thread.start()
+    thread.join()
+
+for end in ("first to last", "last to first", "in a thread"):
+    backends = [opened(), opened()]
+    in_a_thread(lambda: backends.append(opened()))
+    for backend in reversed(backends) if end == "last to first" else backends:
+        in_a_thread(backend.close) if end == "in a thread" else backend.close()
+    del backend, backends
+    came = []
+    signal.signal(signal.SIGUSR1, lambda number, frame: came.append(number))
+    signal.raise_signal(signal.SIGUSR1)
+    print(end, came)
+"""
+
+
+@pytest.mark.parametrize("stack", ["", "import faulthandler; faulthandler.enable()"])
+def test_signals_reach_their_handlers_after_it_is_closed(
+    law_bundle: Path, child_env: dict[str, str], stack: str
+) -> None:
+    """In whatever order and thread, and with a stack of the application's for them or without one: see `openvino_core`."""
+    done = subprocess.run(
+        [sys.executable, "-c", f"{stack}\n{_SIGNALS}", law_bundle],
+        env=child_env,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    said = "".join(
+        f"{end} [{signal.SIGUSR1:d}]\n" for end in ("first to last", "last to first", "in a thread")
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, said, "")
 
 
 _LISTEN = """

@@ -26,6 +26,7 @@ def encode_video(path, frames, *, rate=Fraction(25), codec="mpeg4", options=None
         stream.height, stream.width = frames[0].shape[:2]
         stream.pix_fmt = "yuv444p" if codec == "ffv1" else "yuv420p"
         stream.gop_size = 10
+        stream.codec_context.thread_count = 3  # slices, and so the file's bytes, follow from it
         for index, image in enumerate(frames):
             frame = av.VideoFrame.from_ndarray(image, format="rgb24")
             frame.pts, frame.time_base = index, 1 / rate

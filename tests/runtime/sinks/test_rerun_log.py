@@ -20,6 +20,8 @@ from tdnet_runtime.errors import MediaError, OptionError
 from tdnet_runtime.media import append_file
 from tdnet_runtime.sinks.registry import open_sink
 
+TASKS = Path("/proc/self/task")
+
 rerun = pytest.importorskip("rerun", reason="rerun-sdk is not installed")
 rerun_log = pytest.importorskip("tdnet_runtime.sinks.rerun_log")
 rrd_index = pytest.importorskip("tdnet_runtime.sinks.rrd_index")
@@ -328,6 +330,22 @@ def test_two_at_once(tmp_path, network):
     second.close()
     first.close()
     assert program(tmp_path, "rrd", "verify", tmp_path / "a.rrd").returncode == 0
+
+
+@pytest.mark.skipif(not TASKS.is_dir(), reason="threads are looked up in /proc")
+def test_no_thread_outlives_its_file(tmp_path, network):
+    """Rerun's own end with a sweep that dropping a recording does not make."""
+
+    def write(name):
+        with open_sink(f"rerun:{tmp_path}/{name}.rrd", network) as sink:
+            sink.write(make_result(0))
+
+    write("first")  # what Rerun keeps for all
+    before = set(TASKS.iterdir())
+    for name in ("second", "third"):
+        write(name)
+    names = [task / "comm" for task in set(TASKS.iterdir()) - before]
+    assert not [name for name in names if name.exists() and "Recording" in name.read_text()]
 
 
 @pytest.mark.parametrize(
