@@ -527,6 +527,29 @@ def test_interleaved_streams_do_not_mix(real: Segmenter) -> None:
         assert_equal_results([second for _, second in mixed], pushed(one, range(50, 56)))
 
 
+def test_two_threads_open_one_file(real_segmenter: Callable[[str], Segmenter]) -> None:
+    """At the same time, with helpers each; the masks are the same as of one that was opened alone."""
+    before = real_segmenter("td4-psp18")
+    together = threading.Barrier(2)
+
+    def run(_: int) -> list[Result]:
+        together.wait(timeout=30)
+        path = before.bundle.path
+        with (
+            Segmenter.open(path, backend="onnxruntime", threads=2) as segmenter,
+            segmenter.stream() as stream,
+        ):
+            return pushed(stream, range(5))
+
+    with ThreadPoolExecutor(2) as pool, before.stream() as stream:
+        expected = pushed(stream, range(5))
+        for results in pool.map(run, range(2)):
+            assert all(
+                np.mean(one.labels == other.labels) > 0.999
+                for one, other in zip(results, expected, strict=True)
+            )
+
+
 def test_two_threads_with_a_stream_each(real: Segmenter) -> None:
     """The masks are the same as one after the other."""
     starts = (0, 20)
