@@ -337,10 +337,27 @@ def test_all_is_what_can_be_imported(package: str) -> None:
         assert _own_names(module) - set(names) <= {"launch"}
 
 
-def test_unknown_names_of_the_lazy_package() -> None:
-    module = importlib.import_module("tdnet_models")
-    with pytest.raises(AttributeError, match="module 'tdnet_models' has no attribute 'load_chekpoint'"):
+@pytest.mark.parametrize("package", ["tdnet_models", "tdnet_runtime"])
+def test_unknown_names_of_lazy_packages(package: str) -> None:
+    module = importlib.import_module(package)
+    with pytest.raises(AttributeError, match=f"module '{package}' has no attribute 'load_chekpoint'"):
         _ = module.load_chekpoint
+
+
+def test_a_robot_without_a_gpu_imports_nothing_for_one(
+    python: Callable[..., subprocess.CompletedProcess[str]],
+) -> None:
+    """Each module is a part of the time to the first mask; what is left out is there where it is asked for."""
+    code = """
+import sys
+import tdnet_runtime
+late = ("tdnet_runtime.device_stream", "tdnet_runtime.gpu.device", "tdnet_runtime.gpu.labels")
+assert not [name for name in late if name in sys.modules]
+from tdnet_runtime import DeviceLabels, DeviceResult, DeviceStream
+assert DeviceStream.__module__ == "tdnet_runtime.device_stream"
+"""
+    done = python(code)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_models_without_torch_say_what_installs_it(

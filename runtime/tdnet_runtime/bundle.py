@@ -9,29 +9,28 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from io import BufferedReader
 from pathlib import Path
 
 from tdnet_runtime.atomic_file import atomic_file
+from tdnet_runtime.bundle_bytes import bytes_at, last_change, sha256_at
 from tdnet_runtime.bundle_writer import write_bundle
 from tdnet_runtime.bundle_zip import data_offset, open_file, read_directory, read_manifest
 from tdnet_runtime.closeable import Closeable
 from tdnet_runtime.errors import BundleDigestError, BundleError, BundleFormatError, OptionError
-from tdnet_runtime.extras import one_line
 from tdnet_runtime.forks import ForkBound
 from tdnet_runtime.manifest import Manifest, decode_manifest
 from tdnet_runtime.member_names import MANIFEST_NAME
 
 __all__ = ["Bundle", "extract", "write_bundle"]
 
-_CHUNK_BYTES = 1 << 20
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 class Bundle(Closeable, ForkBound):
-    """An open bundle, every byte of which was compared with its manifest; see `open`.
+    """An open bundle, every byte of which was compared with its manifest; see `open` (and `open_unread`).
 
     A context manager. `read` may be called from several threads, and not in a child that is forked from this process.
 
@@ -59,11 +58,11 @@ class Bundle(Closeable, ForkBound):
         self._encoded = encoded
         self._file = file
         self._offsets = offsets
-        self._lock = threading.Lock()  # of the file's position
+        self._unread = set(offsets)  # members of which no byte was compared yet
 
     @classmethod
     def open(cls, path: str | os.PathLike[str], *, sha256: str | None = None) -> Bundle:
-        """Open the bundle at `path` and verify all of it, in chunks of 1 MiB.
+        """Open the bundle at `path` and verify all of it.
 
         Args:
             path: the `*.plan` file.
@@ -77,16 +76,38 @@ class Bundle(Closeable, ForkBound):
             BundleDigestError: the file is not the one of `sha256`, or a member is not what the manifest says.
             BundleVersionError: the manifest's schema is not one that is read here.
         """
+        bundle = cls.open_unread(path, sha256=sha256)
+        try:
+            bundle.verify()
+        except BaseException:
+            bundle.close()
+            raise
+        return bundle
+
+    @classmethod
+    def open_unread(cls, path: str | os.PathLike[str], *, sha256: str | None = None) -> Bundle:
+        """As `open`, with the members still to be verified: `read` does so with what it gives, `verify` with the rest.
+
+        So an engine that is being loaded gets nothing that was not verified, and each byte is read and hashed once. Nothing
+        of the bundle may be handed out before `verify`.
+        """
         path = Path(path)
         expected = None if sha256 is None else _checked_sha256(sha256)
         file = open_file(path)
         try:
-            if expected is not None and (found := _file_sha256(file)) != expected:
+            begun = last_change(file)
+            if expected is not None and (found := sha256_at(file, 0)) != expected:
                 raise BundleDigestError(
                     f"the file has SHA-256 {found}, {expected} was asked for (of the whole file, as sha256sum prints "
                     f"it): it is another bundle, or damaged; nothing in it was read: {str(path)!r}"
                 )
-            return cls._verified(path, file)
+            bundle = cls._unread_bundle(path, file)
+            if expected is not None and last_change(file) != begun:  # its manifest may be another file's
+                raise BundleDigestError(
+                    f"the file was written to after its SHA-256 was found and before its manifest was read; open it when "
+                    f"it is whole, and put bundles in place by renaming: {str(path)!r}"
+                )
+            return bundle
         except OSError as error:
             file.close()
             raise BundleError(
@@ -97,12 +118,14 @@ class Bundle(Closeable, ForkBound):
             raise
 
     @classmethod
-    def _verified(cls, path: Path, file: BufferedReader) -> Bundle:
+    def _unread_bundle(cls, path: Path, file: BufferedReader) -> Bundle:
         entries = read_directory(file, path)
         encoded = read_manifest(file, entries[MANIFEST_NAME], path)
         try:
             manifest = decode_manifest(encoded)
         except BundleError as error:
+            from tdnet_runtime.extras import one_line  # which no sound bundle needs
+
             raise type(error)(
                 f"{one_line(str(error))}: {str(path)!r}"
             ) from error  # a stranger's words are in it
@@ -122,16 +145,27 @@ class Bundle(Closeable, ForkBound):
                     f"export the bundle again: {str(path)!r}"
                 )
         offsets = {name: data_offset(file, entries[name], path) for name in manifest.members}
-        bundle = cls(path, manifest, encoded=encoded, file=file, offsets=offsets)
-        chunk = memoryview(bytearray(_CHUNK_BYTES))
-        for name in sorted(offsets, key=offsets.__getitem__):
-            bundle._check_digest(name, bundle._digest(name, chunk))
-        return bundle
+        return cls(path, manifest, encoded=encoded, file=file, offsets=offsets)
+
+    def verify(self) -> None:
+        """Compare all members with the manifest that were not yet, in chunks of 1 MiB.
+
+        Threads that call it at the same time share the work, and each returns when nothing is left to begin.
+
+        Raises:
+            BundleDigestError: a member is not what the manifest says.
+            BundleError: the file cannot be read any more.
+        """
+        for member in sorted(self._unread, key=self._offsets.__getitem__):
+            if member in self._unread:  # still: another thread may have begun it
+                with self._comparing(member):
+                    size = self.manifest.members[member].size
+                    self._check_digest(member, sha256_at(self._file, self._offsets[member], size))
 
     def read(self, member: str) -> bytes:
         """The bytes of `member`, or of `manifest.json`.
 
-        Their digest was compared again, so what is used is what was verified.
+        Their digest was compared, again if it was before, so what is used is what was verified.
 
         Raises:
             BundleDigestError: the file was changed since it was opened.
@@ -149,15 +183,9 @@ class Bundle(Closeable, ForkBound):
         if spec is None:
             members = _some(sorted(self.manifest.members))
             raise BundleError(f"the bundle has no member {member!r}, only {members}: {str(self.path)!r}")
-        try:
-            with self._lock:
-                self._file.seek(self._offsets[member])
-                data = self._file.read(spec.size)
-        except OSError as error:
-            raise BundleError(
-                f"reading member {member!r} failed: {error.strerror or error}: {str(self.path)!r}"
-            ) from error
-        self._check_digest(member, hashlib.sha256(data).hexdigest())
+        with self._comparing(member):
+            data = bytes_at(self._file, self._offsets[member], spec.size)
+            self._check_digest(member, hashlib.sha256(data).hexdigest())
         return data
 
     def file_sha256(self) -> str:
@@ -170,26 +198,29 @@ class Bundle(Closeable, ForkBound):
         if self._file.closed:
             raise BundleError(f"file_sha256(): the bundle is closed; ask before: {str(self.path)!r}")
         try:
-            with self._lock:
-                return _file_sha256(self._file)
+            return sha256_at(self._file, 0)
         except OSError as error:
-            raise BundleError(
-                f"reading the bundle failed: {error.strerror or error}: {str(self.path)!r}"
-            ) from error
+            raise self._unreadable("reading the bundle failed", error) from error
 
     def close(self) -> None:
         """Close the file. Safe to call twice; `manifest` and `digest` stay. Nothing in a forked child."""
         if not self.stranded:
             self._file.close()
 
-    def _digest(self, member: str, chunk: memoryview) -> str:
-        digest = hashlib.sha256()
-        left = self.manifest.members[member].size
-        self._file.seek(self._offsets[member])
-        while left and (count := self._file.readinto(chunk[:left])):
-            digest.update(chunk[:count])
-            left -= count
-        return digest.hexdigest()
+    @contextmanager
+    def _comparing(self, member: str) -> Iterator[None]:
+        """From here on no other thread begins with it; where it fails, it is still to be compared."""
+        try:
+            self._unread.discard(member)
+            yield
+        except BaseException as error:
+            self._unread.add(member)
+            if isinstance(error, OSError):
+                raise self._unreadable(f"reading member {member!r} failed", error) from error
+            raise
+
+    def _unreadable(self, doing: str, error: OSError) -> BundleError:
+        return BundleError(f"{doing}: {error.strerror or error}: {str(self.path)!r}")
 
     def _check_digest(self, member: str, found: str) -> None:
         expected = self.manifest.members[member].sha256
@@ -246,15 +277,6 @@ def _checked_sha256(text: str) -> str:
             f"sha256 is {text!r}; expected the 64 hexadecimal digits that sha256sum prints for the bundle's file"
         )
     return digest
-
-
-def _file_sha256(file: BufferedReader) -> str:
-    """Of all bytes of `file`."""
-    digest, chunk = hashlib.sha256(), memoryview(bytearray(_CHUNK_BYTES))
-    file.seek(0)
-    while count := file.readinto(chunk):
-        digest.update(chunk[:count])
-    return digest.hexdigest()
 
 
 def _some(names: list[str]) -> str:

@@ -6,18 +6,20 @@ import os
 import threading
 import weakref
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Literal, overload
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Literal, overload
 
 from tdnet_runtime.backends import open_backend
 from tdnet_runtime.backends.base import Backend, DeviceBackend, DeviceSession, Session
 from tdnet_runtime.bundle import Bundle
 from tdnet_runtime.closeable import Closeable
-from tdnet_runtime.device_stream import DeviceStream
-from tdnet_runtime.errors import OptionError, StreamError
+from tdnet_runtime.errors import BackendError, OptionError, StreamError
 from tdnet_runtime.forks import ForkBound
 from tdnet_runtime.manifest import Manifest
 from tdnet_runtime.stream import Stream
+
+if TYPE_CHECKING:
+    from tdnet_runtime.device_stream import DeviceStream
 
 __all__ = ["Segmenter"]
 
@@ -68,12 +70,17 @@ class Segmenter(Closeable, ForkBound):
             BackendError: the engine is absent or cannot load the graphs, or there are none of that precision.
             OptionError: no backend or precision of that name, a thread count below 1, or no digest.
         """
-        bundle = Bundle.open(path, sha256=sha256)
-        try:
-            return cls(bundle, open_backend(backend, bundle, precision=precision, threads=threads))
-        except BaseException:
-            bundle.close()
-            raise
+        with ExitStack() as undo:
+            bundle = undo.enter_context(Bundle.open_unread(path, sha256=sha256))
+            try:
+                opened = open_backend(backend, bundle, precision=precision, threads=threads)
+            except (BackendError, OptionError):
+                bundle.verify()  # that it is damaged says more
+                raise
+            undo.callback(opened.close)
+            bundle.verify()
+            undo.pop_all()
+            return cls(bundle, opened)
 
     @property
     def manifest(self) -> Manifest:
@@ -135,6 +142,8 @@ class Segmenter(Closeable, ForkBound):
     def _stream(self, session: Session, labels: str) -> Stream | DeviceStream:
         manifest, precision = self.manifest.at(self.backend.precision), self.backend.precision
         if labels == "device":
+            from tdnet_runtime.device_stream import DeviceStream  # most processes never need it
+
             assert isinstance(session, DeviceSession)  # see `_session`
             return DeviceStream(manifest, session, bundle_digest=self.bundle.digest, precision=precision)
         return Stream(manifest, session, bundle_digest=self.bundle.digest, precision=precision)

@@ -31,6 +31,7 @@ from tdnet_runtime.manifest import Manifest, MemberSpec, encode_manifest
 
 MANIFEST = "manifest.json"
 GRAPH = "graphs/fp32/apm1.onnx"
+REPORT = "reports/parity-fp32.json"
 Entries = list[tuple[str, bytes]]
 
 
@@ -179,7 +180,7 @@ def test_a_failing_disk_is_reported(made_up_bundle: Path, monkeypatch: pytest.Mo
 class _Failing:
     closed = False
 
-    def seek(self, _: int) -> NoReturn:
+    def fileno(self) -> NoReturn:
         raise OSError(errno.EIO, "Input/output error")
 
     def close(self) -> None:
@@ -424,6 +425,84 @@ def test_a_flipped_bit_is_a_digest_error(made_up_bundle: Path, tiny_members: Map
     made_up_bundle.write_bytes(data)
     with pytest.raises(BundleDigestError, match=f"member '{GRAPH}' has SHA-256"):
         Bundle.open(made_up_bundle)
+
+
+def test_members_are_verified_when_they_are_read(
+    made_up_bundle: Path, tiny_members: Mapping[str, bytes]
+) -> None:
+    """And what was not read, by `verify`, which finds it again as often as it is asked."""
+    data = bytearray(made_up_bundle.read_bytes())
+    for name in (GRAPH, REPORT):
+        data[data.index(tiny_members[name])] ^= 1
+    made_up_bundle.write_bytes(data)
+    with Bundle.open_unread(made_up_bundle) as bundle:
+        assert bundle.read("graphs/fp32/apm2.onnx") == tiny_members["graphs/fp32/apm2.onnx"]
+        for _ in range(2):
+            with pytest.raises(BundleDigestError, match=f"member '{GRAPH}' has SHA-256"):
+                bundle.read(GRAPH)
+            with pytest.raises(BundleDigestError, match=f"member '({GRAPH}|{REPORT})' has SHA-256"):
+                bundle.verify()
+
+
+def test_nothing_is_read_twice(
+    made_up_bundle: Path, tiny_members: Mapping[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, reading = [], bundle_module.os.preadv
+    monkeypatch.setattr(
+        bundle_module.os, "preadv", lambda *arguments: (read.append(arguments), reading(*arguments))[1]
+    )
+    with Bundle.open_unread(made_up_bundle) as bundle:
+        assert bundle.read(GRAPH) == tiny_members[GRAPH]
+        bundle.verify()
+        assert len(read) == len(tiny_members) - 1
+        bundle.verify()
+        assert len(read) == len(tiny_members) - 1
+
+
+def test_a_disk_that_fails_while_it_is_verified(
+    made_up_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Bundle.open_unread(made_up_bundle) as bundle, monkeypatch.context() as patch:
+        patch.setattr(bundle, "_file", _Failing())
+        with pytest.raises(BundleError, match=r"reading member 'graphs/.*' failed: Input/output error: "):
+            bundle.verify()
+
+
+def test_a_bundle_that_is_replaced_while_it_is_opened(
+    made_up_bundle: Path, tiny_manifest: Manifest, tiny_members: Mapping[str, bytes]
+) -> None:
+    """By renaming, as it should be: what was opened stays whole."""
+    other = made_up_bundle.with_name("other.plan")
+    write_bundle(other, tiny_manifest, {**tiny_members, GRAPH: b"another" * 5})
+    with Bundle.open(made_up_bundle) as before, Bundle.open_unread(made_up_bundle) as bundle:
+        other.replace(made_up_bundle)
+        bundle.verify()
+        assert (bundle.digest, bundle.read(GRAPH)) == (before.digest, tiny_members[GRAPH])
+
+
+def test_a_bundle_that_is_written_over_after_its_digest_was_found(
+    made_up_bundle: Path,
+    tiny_manifest: Manifest,
+    tiny_members: Mapping[str, bytes],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It is as sound as the one that was asked for, and another one."""
+    other = made_up_bundle.with_name("other.plan")
+    write_bundle(other, tiny_manifest, {**tiny_members, GRAPH: b"another" * 5})
+    asked = hashlib.sha256(made_up_bundle.read_bytes()).hexdigest()
+    os.utime(made_up_bundle, (1e9, 1e9))
+    find = bundle_module.sha256_at
+
+    def found(*arguments: object) -> str:
+        digest = find(*arguments)
+        made_up_bundle.write_bytes(other.read_bytes())
+        return digest
+
+    monkeypatch.setattr(bundle_module, "sha256_at", found)
+    with pytest.raises(
+        BundleDigestError, match=r"^the file was written to after its SHA-256 was found and before"
+    ):
+        Bundle.open(made_up_bundle, sha256=asked)
 
 
 # The manifest.

@@ -20,6 +20,7 @@ import pytest
 from tdnet_runtime import (
     BackendError,
     Bundle,
+    BundleDigestError,
     BundleError,
     FrameError,
     OptionError,
@@ -81,6 +82,28 @@ def test_bad_options(made_up_bundle: Path, closed_bundles: list[Bundle], options
 def test_a_bundle_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match=r"^there is no such bundle"):
         Segmenter.open(tmp_path / "absent.plan")
+
+
+@pytest.mark.parametrize("member", ["graphs/fp32/subnet2.onnx", "reports/parity-fp32.json"])
+@pytest.mark.parametrize("options", [{"backend": "fake"}, {"backend": "none such"}, {"threads": 0}], ids=str)
+def test_a_damaged_bundle_is_never_handed_out(
+    made_up_bundle: Path,
+    tiny_members: dict[str, bytes],
+    closed_bundles: list[Bundle],
+    monkeypatch: pytest.MonkeyPatch,
+    member: str,
+    options: dict,
+) -> None:
+    """Whatever the engine reads of it, and whatever else is wrong."""
+    closed: list[str] = []
+    monkeypatch.setattr(FakeBackend, "close", lambda self: closed.append(self.name))
+    data = bytearray(made_up_bundle.read_bytes())
+    data[data.index(tiny_members[member])] ^= 1
+    made_up_bundle.write_bytes(data)
+    with pytest.raises(BundleDigestError, match=f"^member '{member}' has SHA-256"):
+        Segmenter.open(made_up_bundle, **options)
+    assert len(closed_bundles) == 1
+    assert closed == ["fake"] * (options == {"backend": "fake"})
 
 
 @pytest.fixture
@@ -502,6 +525,29 @@ def test_interleaved_streams_do_not_mix(real: Segmenter) -> None:
         assert_equal_results([first for first, _ in mixed], pushed(one, range(6)))
         one.reset()
         assert_equal_results([second for _, second in mixed], pushed(one, range(50, 56)))
+
+
+def test_two_threads_open_one_file(real_segmenter: Callable[[str], Segmenter]) -> None:
+    """At the same time, with helpers each; the masks are the same as of one that was opened alone."""
+    before = real_segmenter("td4-psp18")
+    together = threading.Barrier(2)
+
+    def run(_: int) -> list[Result]:
+        together.wait(timeout=30)
+        path = before.bundle.path
+        with (
+            Segmenter.open(path, backend="onnxruntime", threads=2) as segmenter,
+            segmenter.stream() as stream,
+        ):
+            return pushed(stream, range(5))
+
+    with ThreadPoolExecutor(2) as pool, before.stream() as stream:
+        expected = pushed(stream, range(5))
+        for results in pool.map(run, range(2)):
+            assert all(
+                np.mean(one.labels == other.labels) > 0.999
+                for one, other in zip(results, expected, strict=True)
+            )
 
 
 def test_two_threads_with_a_stream_each(real: Segmenter) -> None:

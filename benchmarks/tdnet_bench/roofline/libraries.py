@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tdnet_runtime.backends.no_telemetry import import_without_telemetry
+from tdnet_runtime.backends.openvino_core import new_core
 from tdnet_runtime.extras import require
 
 __all__ = ["LIBRARIES", "FloatArray", "Library", "OnnxRuntimeLibrary", "OpenVinoLibrary", "Run"]
@@ -75,7 +76,7 @@ class OpenVinoLibrary:
 
     def __init__(self, threads: int) -> None:
         self._openvino: Any = _imported("openvino", extra="openvino")
-        self._core = self._openvino.Core()
+        self._core = new_core()
         self._threads = threads
         able = self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         self.precisions: tuple[str, ...] = tuple(p for p in ("fp32", "bf16", "int8") if p.upper() in able)
@@ -85,12 +86,10 @@ class OpenVinoLibrary:
         options = {
             "INFERENCE_NUM_THREADS": self._threads,
             "PERFORMANCE_HINT": "LATENCY",
-            # what is not quantised in an INT8 graph is computed in this type
-            "INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32",
+            "INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32",  # of what is not quantised
         }
-        request = self._core.compile_model(
-            self._core.read_model(model), "CPU", options
-        ).create_infer_request()
+        network = self._core.read_model(model)
+        request = self._core.compile_model(network, "CPU", options).create_infer_request()
         request.set_input_tensor(self._openvino.Tensor(x))
         request.set_output_tensor(self._openvino.Tensor(np.empty_like(x)))
         return lambda: request.infer(share_outputs=True)  # without it, each call copies the result

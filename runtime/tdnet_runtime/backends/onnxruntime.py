@@ -21,6 +21,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tdnet_runtime.backends.base import Binding, Buffer, Program, Session
+from tdnet_runtime.backends.graph_loader import GraphLoader
 from tdnet_runtime.backends.graph_precision import graph_precision, no_graphs
 from tdnet_runtime.backends.host import HostBuffer
 from tdnet_runtime.backends.label_cut import SCORES, CutGraph, cut_labels
@@ -33,7 +34,7 @@ from tdnet_runtime.backends.thread_supply import require_threads, thread_count
 from tdnet_runtime.bundle import Bundle
 from tdnet_runtime.errors import BackendError
 from tdnet_runtime.forks import ForkBound
-from tdnet_runtime.manifest import TensorSpec
+from tdnet_runtime.manifest import GraphSpec, TensorSpec
 
 __all__ = [
     "PREFERRED",
@@ -221,26 +222,28 @@ class OnnxRuntimeBackend(ForkBound):
         self._ort = ort
         self.precision = precision
         self.description = f"ONNX Runtime {ort.__version__}, CPU, {threads} thread(s), {self.precision}"
-        graphs = bundle.manifest.at(precision).graphs
-        require_threads(
-            (threads - 1) * len(graphs),
-            engine="ONNX Runtime",
-            purpose=f"{threads - 1} beside the caller's for each of {len(graphs)} graphs",
-        )
-        options = session_options(ort, threads)
-        self._sessions: dict[str, Any] = {}
+        graphs, options = len(bundle.manifest.graphs), session_options(ort, threads)
         self._scores: dict[str, TensorSpec] = {}
-        for graph in graphs:
-            data, without = own_form(graph, bundle.read(graph.members[precision]), precision)
+
+        def load(graph: GraphSpec, read: Callable[[], bytes]) -> Any:
+            data, without = own_form(graph, read(), precision)
             cut = cut_labels(graph, data)
+            del data  # not to be held beside the cut one while the session is made
             session = load_graph(ort, graph.name, cut.data, options, without=without)
-            self._sessions[graph.name] = session
             tensors = (*graph.inputs, *cut.outputs)
             if cut.labels is not None:
                 self._scores[graph.name] = _scores(graph.name, cut, session)
                 tensors = (*tensors, self._scores[graph.name])
-            del cut, data  # not to be held while the next one is read
             check_tensors(graph.name, session, tensors)
+            return session
+
+        loader = GraphLoader(bundle, precision, load, threads=threads)
+        require_threads(
+            (threads - 1) * graphs + loader.helpers,
+            engine="ONNX Runtime",
+            purpose=f"{threads - 1} beside the caller's for each of {graphs} graphs, {loader.helpers} to load them",
+        )
+        self._sessions: dict[str, Any] = loader.run()
 
     def session(self) -> Session:
         """See `Backend.session`."""

@@ -8,6 +8,7 @@ How it is set up, and why (figures: docs/cpu.md):
 * threads are not pinned to cores: two segmenters with one thread each would share a core;
 * all tensors are set once, when a stream opens, and are the stream's own arrays: the graphs exchange the memory
   without copies, and a frame allocates nothing here but what comes and goes while labels are made;
+* two threads compile graphs, each on one core; no more, since each holds copies of a graph's weights meanwhile;
 * compiled models are not cached in files: 0.3 s are not worth the space of the weights once more.
 """
 
@@ -15,18 +16,18 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tdnet_runtime.backends.base import Binding, Buffer, Program, Session
+from tdnet_runtime.backends.base import Session
 from tdnet_runtime.backends.cpu_flags import sums_int8_exactly
+from tdnet_runtime.backends.graph_loader import GraphLoader
 from tdnet_runtime.backends.graph_precision import IN_BF16, graph_precision, graphs_of, no_graphs
-from tdnet_runtime.backends.host import HostBuffer
 from tdnet_runtime.backends.label_cut import SCORES, CutGraph, cut_labels
-from tdnet_runtime.backends.label_tail import LabelTails
 from tdnet_runtime.backends.no_telemetry import import_without_telemetry
+from tdnet_runtime.backends.openvino_core import DEVICE, new_core
+from tdnet_runtime.backends.openvino_session import OpenVinoSession, checked
 from tdnet_runtime.backends.thread_supply import require_threads, thread_count
 from tdnet_runtime.bundle import Bundle
 from tdnet_runtime.errors import BackendError
@@ -41,7 +42,6 @@ logger = logging.getLogger(__name__)
 PREFERRED = ("fp32", "int8")
 """INT8 graphs are run unasked only where a bundle has no FP32 ones: they cost accuracy."""
 
-_DEVICE = "CPU"
 _CPUINFO = Path("/proc/cpuinfo")
 _COMPILING = 2
 _DTYPES = {"u8": "uint8", "f16": "float16", "f32": "float32"}
@@ -91,14 +91,14 @@ def open_bundle(bundle: Bundle, *, precision: str | None, threads: int | None) -
 
 
 def _no_bf16(precision: str) -> str | None:
-    core = import_without_telemetry("openvino").Core()
-    able = core.get_property(_DEVICE, "OPTIMIZATION_CAPABILITIES")
+    core = new_core()
+    able = core.get_property(DEVICE, "OPTIMIZATION_CAPABILITIES")
     if "BF16" in able:
         return None
     graphs = IN_BF16[precision]
     return (
         f"{precision} needs a processor with AVX-512 BF16 or AMX, which "
-        f"{core.get_property(_DEVICE, 'FULL_DEVICE_NAME')!r} is not (OpenVINO would compute in FP32 there); ask for "
+        f"{core.get_property(DEVICE, 'FULL_DEVICE_NAME')!r} is not (OpenVINO would compute in FP32 there); ask for "
         f"{graphs} (precision={graphs!r}, --precision {graphs})"
     )
 
@@ -111,61 +111,6 @@ def _saturates() -> bool:
         return False
 
 
-@contextmanager
-def _checked(doing: str) -> Iterator[None]:
-    try:
-        yield
-    except Exception as error:  # OpenVINO raises RuntimeError and pybind11's own
-        raise BackendError(f"{doing}: {' '.join(str(error).split())}") from error  # it breaks its lines
-
-
-class SetGraphs:
-    """Graphs in order, each with a request whose tensors never change."""
-
-    def __init__(self, requests: list[tuple[str, Any, Callable[[], None]]]) -> None:
-        self._requests = requests
-
-    def run(self) -> None:
-        """See `Program.run`."""
-        for graph, request, finish in self._requests:
-            with _checked(f"OpenVINO failed in graph {graph!r}"):
-                request.infer(share_outputs=True)  # the result, which would be a copy, is not used
-                finish()
-
-
-class OpenVinoSession:
-    """Buffers and requests of one stream."""
-
-    def __init__(self, compiled: dict[str, Any], tensor: Any, scores: Mapping[str, TensorSpec]) -> None:
-        self._compiled = compiled
-        self._tensor = tensor
-        self._tails = LabelTails(scores)
-
-    def allocate(self, spec: TensorSpec, *, host_visible: bool = False) -> Buffer:
-        """See `Session.allocate`; all memory is the host's."""
-        return HostBuffer(spec)
-
-    def prepare(self, bindings: Sequence[Binding]) -> Program:
-        """See `Session.prepare`."""
-        requests = []
-        for graph, tensors in bindings:
-            with _checked(f"setting the tensors of graph {graph!r}"):
-                compiled = self._compiled[graph]
-                request = compiled.create_infer_request()
-                tensors, finish = self._tails.bound(graph, tensors)
-                for port in (*compiled.inputs, *compiled.outputs):
-                    # A Cast from bool to uint8 vanishes (2026.4): its port then has both values' names, in any order.
-                    (name,) = port.get_names() & tensors.keys()
-                    array = tensors[name].host
-                    request.set_tensor(port, self._tensor(array, shared_memory=True))
-            requests.append((graph, request, finish))
-        return SetGraphs(requests)
-
-    def close(self) -> None:
-        """See `Session.close`."""
-        self._compiled = {}
-
-
 class OpenVinoBackend(ForkBound):
     """All graphs of a bundle, compiled for the CPU.
 
@@ -174,6 +119,11 @@ class OpenVinoBackend(ForkBound):
         graphs: precision of the graphs to load.
         precision: that they are computed in: that of the graphs, or a key of `IN_BF16`.
         threads: of each graph.
+
+    Attributes:
+        share_scratch: streams that are opened from now on give back the memory that a graph computes in when it is done, so
+            that the next one gets it: much less memory, the same results, and where blocks are large a slower frame
+            (docs/cpu.md). False at first.
     """
 
     fork_error = BackendError
@@ -182,23 +132,30 @@ class OpenVinoBackend(ForkBound):
     def __init__(self, bundle: Bundle, *, graphs: str, precision: str, threads: int) -> None:
         self._openvino = import_without_telemetry("openvino")
         self.precision = precision
+        self.share_scratch = False
         version = self._openvino.get_version().split("-")[0]
         self.description = f"OpenVINO {version}, CPU, {threads} thread(s), {precision}"
-        _require_threads(threads, graphs=len(bundle.manifest.graphs))
-        core = self._openvino.Core()
         options = _options(precision=precision, threads=threads)
-        self._compiled: dict[str, Any] = {}
         self._scores: dict[str, TensorSpec] = {}
-        for graph in bundle.manifest.at(graphs).graphs:
-            cut = cut_labels(graph, bundle.read(graph.members[graphs]))
-            self._compiled[graph.name] = _compiled(core, graph, cut, options)
+
+        def load(graph: GraphSpec, read: Callable[[], bytes]) -> Any:
+            cut = cut_labels(graph, read())
+            compiled = _compiled(core, graph, cut, options)
             if cut.labels is not None:
-                self._scores[graph.name] = _scores(graph.name, cut, self._compiled[graph.name])
+                self._scores[graph.name] = _scores(graph.name, cut, compiled)
+            return compiled
+
+        loader = GraphLoader(bundle, graphs, load, threads=threads)
+        _require_threads(threads, graphs=len(bundle.manifest.graphs), helpers=loader.helpers)
+        core = new_core()
+        self._compiled: dict[str, Any] = loader.run()
 
     def session(self) -> Session:
         """See `Backend.session`."""
         self.require_own_process("session()")
-        return OpenVinoSession(self._compiled, self._openvino.Tensor, self._scores)
+        return OpenVinoSession(
+            self._compiled, self._openvino.Tensor, self._scores, share_scratch=self.share_scratch
+        )
 
     def close(self) -> None:
         """See `Backend.close`."""
@@ -206,13 +163,13 @@ class OpenVinoBackend(ForkBound):
             self._compiled = {}
 
 
-def _require_threads(threads: int, *, graphs: int) -> None:
+def _require_threads(threads: int, *, graphs: int, helpers: int) -> None:
     """One pool computes, of no more threads than the machine has cores; each graph has two that hand work over."""
-    pool = min(threads, os.cpu_count() or 1)
+    pool, compiling = min(threads, os.cpu_count() or 1), _COMPILING * (1 + helpers) + helpers
     require_threads(
-        pool + 2 * graphs + _COMPILING,
+        pool + 2 * graphs + compiling,
         engine="OpenVINO",
-        purpose=f"{pool} that compute, two for each of {graphs} graphs, {_COMPILING} while they are compiled",
+        purpose=f"{pool} that compute, two for each of {graphs} graphs, {compiling} while they are compiled",
     )
 
 
@@ -227,11 +184,11 @@ def _options(*, precision: str, threads: int) -> dict[str, Any]:
 
 
 def _compiled(core: Any, graph: GraphSpec, cut: CutGraph, options: dict[str, Any]) -> Any:
-    with _checked(f"OpenVINO cannot load graph {graph.name!r}"):
+    with checked(f"OpenVINO cannot load graph {graph.name!r}"):
         model = core.read_model(cut.data)
     _check_tensors(graph, cut, model)
-    with _checked(f"OpenVINO cannot load graph {graph.name!r}"):
-        return core.compile_model(model, _DEVICE, options)
+    with checked(f"OpenVINO cannot load graph {graph.name!r}"):
+        return core.compile_model(model, DEVICE, options)
 
 
 def _scores(graph: str, cut: CutGraph, model: Any) -> TensorSpec:

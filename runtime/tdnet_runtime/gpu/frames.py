@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from math import prod
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tdnet_runtime.errors import FrameError
-from tdnet_runtime.gpu.device import ForeignArray
+
+if TYPE_CHECKING:
+    from tdnet_runtime.gpu.device import ForeignArray
 
 __all__ = ["check_device_frame", "is_device_frame", "is_out_of_reach", "reject_host_frame"]
 

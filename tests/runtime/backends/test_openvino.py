@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import gc
+import signal
 import subprocess
 import sys
 import weakref
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,17 +23,19 @@ from tests.runtime.backends.graph_edits import SPOILED, edited, half_warm, renam
 from tdnet_runtime.backends import openvino
 from tdnet_runtime.backends.cpu_count import usable_cpus
 from tdnet_runtime.backends.no_telemetry import import_without_telemetry
+from tdnet_runtime.backends.openvino_core import new_core
+from tdnet_runtime.backends.openvino_session import OpenVinoSession
 from tdnet_runtime.bundle import Bundle, write_bundle
 from tdnet_runtime.errors import BackendError
 from tdnet_runtime.media.scene import render
 from tdnet_runtime.segmenter import Segmenter
-from tdnet_runtime.stream import StreamState
+from tdnet_runtime.stream import Stream, StreamState
 
 if reason := openvino.unavailable():
     pytest.skip(reason, allow_module_level=True)
 
 ov = import_without_telemetry("openvino")
-CAPABILITIES = ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+CAPABILITIES = new_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 WriteLaw = Callable[..., Path]
 
 
@@ -89,6 +93,46 @@ def test_graphs_work_in_the_streams_own_arrays(law_bundle: Path) -> None:
     assert all(buffer.host is arrays[name] for name, buffer in buffers.items())
     session.close()
     backend.close()
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_each_graph_gives_its_scratch_memory_back_where_asked(
+    law_bundle: Path, monkeypatch: pytest.MonkeyPatch, shared: bool
+) -> None:
+    """From the next stream on, after each graph; the law holds."""
+    released: list[str] = []
+    release = OpenVinoSession._release_scratch
+    monkeypatch.setattr(
+        OpenVinoSession,
+        "_release_scratch",
+        lambda self, graph: (released.append(graph), release(self, graph)),
+    )
+    with opened(law_bundle) as segmenter, segmenter.stream() as before:
+        assert segmenter.backend.share_scratch is False
+        segmenter.backend.share_scratch = shared
+        with segmenter.stream() as stream:
+            for other in (before, stream):
+                found = [int(other.push(frame(value)).labels[0, 0]) for value in (0, 64, 128, 192, 32)]
+                assert found == [1, 3, 3, 3, 3]
+                assert other is stream or not released
+    assert released == (["subnet1", "apm1", "subnet2", "apm2"] * 2 + ["subnet1", "apm1"]) * shared
+
+
+def test_shared_scratch_memory_changes_nothing(tiny_bundle: Callable[[str], Path]) -> None:
+    """Two streams in two threads, one of which takes the memory away that the other one computes in."""
+    with opened(tiny_bundle("td4-psp18"), threads=2) as segmenter:
+        size = segmenter.manifest.input
+        images = [render(index, height=size.height, width=size.width) for index in range(9)]
+
+        def run(stream: Stream) -> tuple[list[bytes], dict[str, bytes]]:
+            with stream:
+                labels = [stream.push(image).labels.tobytes() for image in images]
+                return labels, {name: slot.tobytes() for name, slot in stream.snapshot().slots.items()}
+
+        expected = run(segmenter.stream())
+        segmenter.backend.share_scratch = True
+        with ThreadPoolExecutor(2) as pool:
+            assert list(pool.map(run, [segmenter.stream(), segmenter.stream()])) == [expected] * 2
 
 
 @pytest.mark.parametrize("name", ["td2-psp50", "td4-psp18", "td2-fa18", "psp101"])
@@ -261,7 +305,7 @@ def test_bf16_where_the_processor_has_none(
     core = SimpleNamespace(
         get_property=lambda device, name: ["FP32", "INT8"] if name.startswith("OPT") else "Some CPU"
     )
-    monkeypatch.setattr(openvino, "import_without_telemetry", lambda name: SimpleNamespace(Core=lambda: core))
+    monkeypatch.setattr(openvino, "new_core", lambda: core)
     with Bundle.open(in_precisions(write_law(), law_graphs, ("fp32", "int8"))) as bundle:
         reason = openvino.unsuited(bundle, precision=asked)
     assert reason is not None
@@ -388,6 +432,51 @@ def test_closing_releases_the_weights(law_bundle: Path, compiled: list[weakref.r
     gc.collect()
     assert [model() for model in compiled] == [None] * 4
     assert stream.state is StreamState.CLOSED
+
+
+_SIGNALS = """
+import signal, sys, threading
+from tdnet_runtime.backends import openvino
+from tdnet_runtime.bundle import Bundle
+
+def opened():
+    with Bundle.open(sys.argv[1]) as bundle:
+        return openvino.open_bundle(bundle, precision=None, threads=None)
+
+def in_a_thread(call):
+    thread = threading.Thread(target=call)
+    thread.start()
+    thread.join()
+
+for end in ("first to last", "last to first", "in a thread"):
+    backends = [opened(), opened()]
+    in_a_thread(lambda: backends.append(opened()))
+    for backend in reversed(backends) if end == "last to first" else backends:
+        in_a_thread(backend.close) if end == "in a thread" else backend.close()
+    del backend, backends
+    came = []
+    signal.signal(signal.SIGUSR1, lambda number, frame: came.append(number))
+    signal.raise_signal(signal.SIGUSR1)
+    print(end, came)
+"""
+
+
+@pytest.mark.parametrize("stack", ["", "import faulthandler; faulthandler.enable()"])
+def test_signals_reach_their_handlers_after_it_is_closed(
+    law_bundle: Path, child_env: dict[str, str], stack: str
+) -> None:
+    """In whatever order and thread, and with a stack of the application's for them or without one: see `openvino_core`."""
+    done = subprocess.run(
+        [sys.executable, "-c", f"{stack}\n{_SIGNALS}", law_bundle],
+        env=child_env,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    said = "".join(
+        f"{end} [{signal.SIGUSR1:d}]\n" for end in ("first to last", "last to first", "in a thread")
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, said, "")
 
 
 _LISTEN = """
