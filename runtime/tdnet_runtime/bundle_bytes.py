@@ -9,7 +9,7 @@ from io import BufferedReader
 __all__ = ["bytes_at", "last_change", "sha256_at"]
 
 _CHUNK_BYTES = 1 << 20
-_MOST_AT_ONCE = 1 << 30  # macOS refuses 2 GiB, and Linux gives no more
+_MOST_AT_ONCE = 0x7FFFF000  # Linux gives no more, and macOS refuses 2 GiB
 
 
 def bytes_at(file: BufferedReader, offset: int, size: int) -> bytes:
