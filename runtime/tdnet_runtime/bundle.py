@@ -154,7 +154,7 @@ class Bundle(Closeable, ForkBound):
 
         Raises:
             BundleDigestError: a member is not what the manifest says.
-            BundleError: the file cannot be read any more.
+            BundleError: the file cannot be read any more, or the bundle is closed.
         """
         for member in sorted(self._unread, key=self._offsets.__getitem__):
             if member in self._unread:  # still: another thread may have begun it
@@ -199,7 +199,7 @@ class Bundle(Closeable, ForkBound):
             raise BundleError(f"file_sha256(): the bundle is closed; ask before: {str(self.path)!r}")
         try:
             return sha256_at(self._file, 0)
-        except OSError as error:
+        except (OSError, ValueError) as error:
             raise self._unreadable("reading the bundle failed", error) from error
 
     def close(self) -> None:
@@ -215,12 +215,12 @@ class Bundle(Closeable, ForkBound):
             yield
         except BaseException as error:
             self._unread.add(member)
-            if isinstance(error, OSError):
+            if isinstance(error, (OSError, ValueError)):  # ValueError: closed meanwhile
                 raise self._unreadable(f"reading member {member!r} failed", error) from error
             raise
 
-    def _unreadable(self, doing: str, error: OSError) -> BundleError:
-        return BundleError(f"{doing}: {error.strerror or error}: {str(self.path)!r}")
+    def _unreadable(self, doing: str, error: OSError | ValueError) -> BundleError:
+        return BundleError(f"{doing}: {getattr(error, 'strerror', None) or error}: {str(self.path)!r}")
 
     def _check_digest(self, member: str, found: str) -> None:
         expected = self.manifest.members[member].sha256

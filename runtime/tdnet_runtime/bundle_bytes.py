@@ -9,6 +9,7 @@ from io import BufferedReader
 __all__ = ["bytes_at", "last_change", "sha256_at"]
 
 _CHUNK_BYTES = 1 << 20
+_MOST_AT_ONCE = 0x7FFFF000  # Linux gives no more, and macOS refuses 2 GiB
 
 
 def bytes_at(file: BufferedReader, offset: int, size: int) -> bytes:
@@ -16,9 +17,10 @@ def bytes_at(file: BufferedReader, offset: int, size: int) -> bytes:
 
     Raises:
         OSError: as from reading.
+        ValueError: the file is closed.
     """
     parts = []
-    while size and (part := os.pread(file.fileno(), size, offset)):  # 2 GiB at most
+    while size and (part := os.pread(file.fileno(), min(size, _MOST_AT_ONCE), offset)):
         parts.append(part)
         size, offset = size - len(part), offset + len(part)
     return b"".join(parts)
@@ -29,6 +31,7 @@ def sha256_at(file: BufferedReader, offset: int, size: int | None = None) -> str
 
     Raises:
         OSError: as from reading.
+        ValueError: the file is closed.
     """
     digest, end = hashlib.sha256(), None if size is None else offset + size
     chunk = memoryview(bytearray(_CHUNK_BYTES if size is None else min(size, _CHUNK_BYTES)))

@@ -18,6 +18,7 @@ __all__ = [
     "fields",
     "number_field",
     "numbers",
+    "octets",
     "prefixed",
     "signed",
     "varint",
@@ -66,15 +67,31 @@ def fields(data: Any) -> Iterator[Field]:
 
 
 def numbers(each: Field) -> list[int]:
-    """A field of a repeated integer, packed or not; negative ones as 64-bit two's complement says (`signed`)."""
+    """A field of a repeated integer, packed or not; negative ones as 64-bit two's complement says (`signed`).
+
+    Raises:
+        ValueError: it holds a number of 4 or 8 bytes, or the list is cut short.
+    """
     _, wire, value = each
     if wire == VARINT:
         return [signed(value)]
-    result, place = [], 0
+    value, result, place = octets(each), [], 0
     while place < len(value):
         number, place = _read_varint(value, place)
         result.append(signed(number))
     return result
+
+
+def octets(each: Field) -> Any:
+    """What a field of bytes, a text or a message holds: a view.
+
+    Raises:
+        ValueError: it holds a number.
+    """
+    number, wire, value = each
+    if wire != BYTES:
+        raise ValueError(f"field {number} holds a number, expected bytes")
+    return value
 
 
 def signed(value: int) -> int:

@@ -79,8 +79,9 @@ class Segmenter(Closeable, ForkBound):
                 raise
             undo.callback(opened.close)
             bundle.verify()
+            segmenter = cls(bundle, opened)
             undo.pop_all()
-            return cls(bundle, opened)
+            return segmenter
 
     @property
     def manifest(self) -> Manifest:

@@ -468,6 +468,34 @@ def test_a_disk_that_fails_while_it_is_verified(
             bundle.verify()
 
 
+@pytest.mark.parametrize("call", [lambda bundle: bundle.read(GRAPH), Bundle.file_sha256, Bundle.verify])
+def test_a_bundle_that_another_thread_closes(
+    made_up_bundle: Path, monkeypatch: pytest.MonkeyPatch, call: Callable[[Bundle], object]
+) -> None:
+    with Bundle.open_unread(made_up_bundle) as bundle:
+        for name in ("bytes_at", "sha256_at"):
+            real = getattr(bundle_module, name)
+            monkeypatch.setattr(
+                bundle_module, name, lambda *arguments, real=real: (bundle.close(), real(*arguments))
+            )
+        with pytest.raises(BundleError, match=r"^reading .* failed: .* closed file: '.*tiny\.plan'$"):
+            call(bundle)
+
+
+def test_members_of_more_than_the_system_reads_at_once(
+    made_up_bundle: Path, tiny_members: Mapping[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes, reading = [], os.pread
+    monkeypatch.setattr("tdnet_runtime.bundle_bytes._MOST_AT_ONCE", 3)
+    monkeypatch.setattr(
+        os, "pread", lambda file, size, offset: (sizes.append(size), reading(file, size, offset))[1]
+    )
+    with Bundle.open(made_up_bundle) as bundle:
+        assert bundle.read(GRAPH) == tiny_members[GRAPH]
+    assert sum(sizes) == len(tiny_members[GRAPH])
+    assert max(sizes) == 3
+
+
 def test_a_bundle_that_is_replaced_while_it_is_opened(
     made_up_bundle: Path, tiny_manifest: Manifest, tiny_members: Mapping[str, bytes]
 ) -> None:

@@ -13,6 +13,7 @@ from tdnet_runtime.protobuf_wire import (
     fields,
     number_field,
     numbers,
+    octets,
     signed,
     varint,
     written,
@@ -43,6 +44,13 @@ def test_every_field_as_protobuf_wrote_it(view) -> None:
 def test_a_packed_list_is_the_same_list() -> None:
     (packed,) = fields(memoryview(b"\x42\x04" + varint(1) + varint(300) + varint(7)))
     assert numbers(packed) == [1, 300, 7]
+
+
+@pytest.mark.parametrize("read", [octets, numbers])
+def test_a_number_where_bytes_are_due(read) -> None:
+    (each,) = fields(memoryview(b"\x45abcd"))
+    with pytest.raises(ValueError, match=r"^field 8 holds a number, expected bytes$"):
+        read(each)
 
 
 def test_no_byte_of_a_view_is_copied() -> None:

@@ -106,6 +106,21 @@ def test_a_damaged_bundle_is_never_handed_out(
     assert closed == ["fake"] * (options == {"backend": "fake"})
 
 
+def test_an_interruption_right_after_opening(
+    made_up_bundle: Path, closed_bundles: list[Bundle], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed: list[str] = []
+    monkeypatch.setattr(FakeBackend, "close", lambda self: closed.append(self.name))
+
+    def interrupt(self: Segmenter, bundle: Bundle, backend: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Segmenter, "__init__", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        Segmenter.open(made_up_bundle, backend="fake")
+    assert (len(closed_bundles), closed) == (1, ["fake"])
+
+
 @pytest.fixture
 def closed_bundles(monkeypatch: pytest.MonkeyPatch) -> list[Bundle]:
     """Bundles that were closed, in order."""

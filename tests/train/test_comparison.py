@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
 
+import msgspec
 import pytest
 from rich.console import Console
 
@@ -17,7 +18,7 @@ from tdnet_train import main  # noqa: E402
 from tdnet_train.comparison import compare as comparing  # noqa: E402
 from tdnet_train.comparison.crew import Task, run_all  # noqa: E402
 from tdnet_train.comparison.document import read_document  # noqa: E402
-from tdnet_train.comparison.member import judge, member_command, train  # noqa: E402
+from tdnet_train.comparison.member import ASKED, judge, member_command, train  # noqa: E402
 from tdnet_train.comparison.plan import planned  # noqa: E402
 from tdnet_train.comparison.scores import kept_scores  # noqa: E402
 from tdnet_train.comparison.settings import read_comparison  # noqa: E402
@@ -74,7 +75,7 @@ def here(monkeypatch):
         for task in tasks:
             folder = task.member.folder
             folder.mkdir(parents=True, exist_ok=True)
-            (folder / "asked.toml").write_bytes(written(task.member.settings))
+            (folder / ASKED).write_bytes(written(task.member.settings))
             trained.append(folder.name)
             torch.set_num_threads(1)
             assert train(folder)
@@ -157,6 +158,19 @@ def test_torchrun_would_begin_all_runs_in_each_rank(comparison, tmp_path, monkey
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(OptionError, match=r"--compare does not go below torchrun"):
         comparing.compare(comparison, tmp_path / "runs", (), Console(file=StringIO()))
+
+
+def test_a_run_of_a_version_with_other_defaults_is_not_taken_for_todays(comparison, tmp_path):
+    """Its folder has the same name: what is a default is not in it."""
+    out = tmp_path / "runs"
+    member = list(planned(comparison, read_comparison(comparison), out).members.values())[1]
+    member.folder.mkdir(parents=True)
+    earlier = msgspec.structs.replace(
+        member.settings, optimizer=msgspec.structs.replace(member.settings.optimizer, momentum=0.8)
+    )
+    (member.folder / ASKED).write_bytes(written(earlier))
+    with pytest.raises(TrainingError, match=f"^the folder '{member.folder}' has a run of other settings"):
+        comparing.compare(comparison, out, (), Console(file=StringIO()))
 
 
 def test_means_spreads_and_differences_of_a_hand_computed_case():

@@ -17,11 +17,13 @@ from tdnet_runtime.cli.interrupt import stop_on_interrupt
 from tdnet_runtime.errors import OptionError
 from tdnet_train.comparison.crew import Task, run_all
 from tdnet_train.comparison.document import document_from, write_document
-from tdnet_train.comparison.member import member_command
+from tdnet_train.comparison.member import ASKED, member_command
 from tdnet_train.comparison.plan import Member, Plan, planned
 from tdnet_train.comparison.scores import kept_scores, score_key
 from tdnet_train.comparison.settings import ComparisonSettings, read_comparison
 from tdnet_train.comparison.tables import markdown_from_document, spread, table_from_document
+from tdnet_train.config_file import read_settings
+from tdnet_train.errors import TrainingError
 from tdnet_train.running.data import open_data
 
 __all__ = ["compare"]
@@ -46,6 +48,7 @@ def compare(path: Path, out: Path, overrides: tuple[str, ...], console: Console,
         )
     comparison = read_comparison(path)
     plan = planned(path, comparison, out, overrides)
+    _require_same(plan)
     _open_all(comparison, plan)
     tasks = _tasks(comparison, plan)
     runs = len(plan.members)
@@ -70,6 +73,16 @@ def compare(path: Path, out: Path, overrides: tuple[str, ...], console: Console,
     write_result(markdown_from_document(document).encode(), table, what="the table", option="--out")
     console.print(table_from_document(document), highlight=False, soft_wrap=True, markup=False)
     console.print(f"Done: {table}", highlight=False, soft_wrap=True)
+
+
+def _require_same(plan: Plan) -> None:
+    """Folders are named after what is no default: raise TrainingError where one has a run of other defaults."""
+    for folder, member in plan.members.items():
+        if (folder / ASKED).exists() and read_settings(folder / ASKED) != member.settings:
+            raise TrainingError(
+                f"the folder {str(folder)!r} has a run of other settings than it would get now ({ASKED} in it; of a "
+                "version with other defaults?): move it away, or name another --out"
+            )
 
 
 def _open_all(comparison: ComparisonSettings, plan: Plan) -> None:

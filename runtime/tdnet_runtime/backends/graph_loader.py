@@ -94,7 +94,9 @@ class GraphLoader(Generic[Loaded]):
             self._errors.clear()  # whose tracebacks lead here
 
     def _start(self, helpers: Sequence[threading.Thread]) -> None:
-        with suppress(RuntimeError):  # the system gives no more, or they were started before
+        if self._errors:
+            return  # interrupted; a thread whose start was would get a twin
+        with suppress(RuntimeError):  # the system gives no more
             for helper in helpers:
                 helper.start()
 

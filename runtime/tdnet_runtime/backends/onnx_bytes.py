@@ -14,13 +14,14 @@ import numpy.typing as npt
 
 from tdnet_runtime.protobuf_wire import (
     BYTES,
+    FIXED32,
     Field,
     bytes_field,
     fields,
     number_field,
     numbers,
+    octets,
     prefixed,
-    signed,
     varint,
     written,
 )
@@ -84,22 +85,22 @@ class OnnxGraph:
 
     def __init__(self, data: bytes) -> None:
         self._model = list(fields(memoryview(data)))
-        graphs = [value for number, _, value in self._model if number == _MODEL_GRAPH]
+        graphs = [octets(each) for each in self._model if each[0] == _MODEL_GRAPH]
         if len(graphs) != 1:
             raise ValueError(f"a model has {len(graphs)} graphs, expected 1")
         self.nodes: list[Node] = []
         self._constants: dict[str, Any] = {}
         outputs = []
         self._rest: list[Field] = []
-        for number, wire, value in fields(graphs[0]):
-            if number == _GRAPH_NODE:
-                self.nodes.append(_node(value))
-            elif number == _GRAPH_CONSTANT:
-                self._constants[_name(value, _TENSOR_NAME)] = value
-            elif number != _GRAPH_NOTE:
-                self._rest.append((number, wire, value))
-                if number == _GRAPH_OUTPUT:
-                    outputs.append(_name(value, _VALUE_NAME))
+        for each in fields(graphs[0]):
+            if each[0] == _GRAPH_NODE:
+                self.nodes.append(_node(octets(each)))
+            elif each[0] == _GRAPH_CONSTANT:
+                self._constants[_name(octets(each), _TENSOR_NAME)] = each[2]
+            elif each[0] != _GRAPH_NOTE:
+                self._rest.append(each)
+                if each[0] == _GRAPH_OUTPUT:
+                    outputs.append(_name(octets(each), _VALUE_NAME))
         self.outputs = frozenset(outputs)
 
     def constant(self, name: str) -> npt.NDArray[Any] | None:
@@ -162,13 +163,13 @@ def _node(data: Any) -> Node:
     found: dict[int, list[str]] = {_NODE_INPUT: [], _NODE_OUTPUT: [], _NODE_NAME: [], _NODE_KIND: []}
     attributes: dict[str, Attribute] = {}
     carried: list[Field] = []
-    for number, wire, value in fields(data):
-        if number in found:
-            found[number].append(str(value, "utf-8"))
+    for each in fields(data):
+        if each[0] in found:
+            found[each[0]].append(str(octets(each), "utf-8"))
             continue
-        carried.append((number, wire, value))
-        if number == _NODE_ATTRIBUTE:
-            attributes |= _attribute(value)
+        carried.append(each)
+        if each[0] == _NODE_ATTRIBUTE:
+            attributes |= _attribute(octets(each))
     return Node(
         kind="".join(found[_NODE_KIND]),
         inputs=found[_NODE_INPUT],
@@ -186,7 +187,7 @@ def _attribute(data: Any) -> dict[str, Attribute]:
     if kind == _KIND_INTS:
         return {name: _integers(found, _ATTRIBUTE_INTS)}
     if kind == _KIND_INT:
-        return {name: next((signed(v) for number, _, v in found if number == _ATTRIBUTE_INT), 0)}
+        return {name: next(iter(_integers(found, _ATTRIBUTE_INT)), 0)}
     if kind == _KIND_TEXT:
         return {name: _name(data, _ATTRIBUTE_TEXT)}
     return {}
@@ -197,7 +198,7 @@ def _integers(found: list[Field], wanted: int) -> list[int]:
 
 
 def _name(data: Any, wanted: int) -> str:
-    return next((str(value, "utf-8") for number, _, value in fields(data) if number == wanted), "")
+    return next((str(octets(each), "utf-8") for each in fields(data) if each[0] == wanted), "")
 
 
 def _array(data: Any) -> npt.NDArray[Any]:
@@ -205,11 +206,12 @@ def _array(data: Any) -> npt.NDArray[Any]:
     kind = next((value for number, _, value in found if number == _TENSOR_TYPE), None)
     if kind not in _DTYPES:
         raise ValueError(f"a constant has the type {kind}, expected one of {sorted(_DTYPES)}")
-    raw = [value for number, _, value in found if number == _TENSOR_RAW]
+    raw = [octets(each) for each in found if each[0] == _TENSOR_RAW]
     if raw:
         values = np.frombuffer(raw[0], _DTYPES[kind])
     elif kind == 1:
-        stored = b"".join(value for number, _, value in found if number == _TENSOR_FLOATS)
+        listed = [each for each in found if each[0] == _TENSOR_FLOATS]
+        stored = b"".join(each[2] if each[1] == FIXED32 else octets(each) for each in listed)
         values = np.frombuffer(stored, _DTYPES[kind])
     else:
         wanted = _TENSOR_LONGS if kind == 7 else _TENSOR_INTS

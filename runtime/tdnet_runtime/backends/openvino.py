@@ -91,7 +91,10 @@ def open_bundle(bundle: Bundle, *, precision: str | None, threads: int | None) -
 
 
 def _no_bf16(precision: str) -> str | None:
-    core = new_core()
+    try:
+        core = new_core()
+    except BackendError as error:
+        return str(error)
     able = core.get_property(DEVICE, "OPTIMIZATION_CAPABILITIES")
     if "BF16" in able:
         return None

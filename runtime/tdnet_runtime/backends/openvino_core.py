@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from tdnet_runtime.backends.no_telemetry import import_without_telemetry
+from tdnet_runtime.errors import BackendError
 
 __all__ = ["DEVICE", "new_core"]
 
@@ -31,11 +32,19 @@ def new_core() -> Any:
     """An `openvino.Core` that compiles for CPUs.
 
     Raises:
-        Exception: OpenVINO is not installed, or does not load.
+        ImportError: OpenVINO is not installed, or does not load.
+        BackendError: its plugin for CPUs is not there, or does not load.
     """
-    core = import_without_telemetry("openvino").Core()
+    module = import_without_telemetry("openvino")
     with _same_signal_stack():
-        core.get_property(DEVICE, "FULL_DEVICE_NAME")  # loads the plugin
+        try:
+            core = module.Core()
+            core.get_property(DEVICE, "FULL_DEVICE_NAME")  # loads the plugin
+        except Exception as error:  # RuntimeError, and pybind11's own
+            raise BackendError(
+                f"OpenVINO cannot compute on this CPU: {' '.join(str(error).split())}; install it again: "
+                "pip install --force-reinstall openvino"
+            ) from error
     return core
 
 

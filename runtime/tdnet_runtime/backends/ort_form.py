@@ -26,7 +26,7 @@ def own_form(graph: GraphSpec, data: bytes, precision: str) -> tuple[bytes, list
         precision: of the graph.
 
     Raises:
-        BackendError: it is no graph.
+        BackendError: it is no graph, or nothing that `tdnet-export` writes.
     """
     without = unsound_optimizers(precision)
     try:
@@ -37,7 +37,7 @@ def own_form(graph: GraphSpec, data: bytes, precision: str) -> tuple[bytes, list
             form = OnnxGraph(data)
             attention_in_parts(form, graph.inputs)
             data = form.serialised()
-    except ValueError as error:
+    except (ValueError, LookupError) as error:  # a node without the inputs that its kind has, say
         raise BackendError(
             f"graph {graph.name!r} in {precision} cannot be read: {error}. Export again."
         ) from error

@@ -85,6 +85,22 @@ def test_the_system_gives_no_more_threads(bundle: Bundle, monkeypatch: pytest.Mo
     assert list(load_all(bundle, lambda graph, read: None, threads=4)) == NAMES
 
 
+def test_an_interruption_while_a_helper_starts(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is not started again, which would run it twice where it had not come up yet."""
+    started: list[threading.Thread] = []
+    start = threading.Thread.start
+
+    def interrupted(thread: threading.Thread) -> None:
+        started.append(thread)
+        start(thread)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        load_all(bundle, lambda graph, read: None, threads=2)
+    assert len(started) == 1
+
+
 @pytest.mark.parametrize("threads", [1, 2, 4])
 @pytest.mark.parametrize("error", [BackendError, BundleDigestError, MemoryError, KeyboardInterrupt])
 def test_the_first_graphs_error(bundle: Bundle, threads: int, error: type[BaseException]) -> None:

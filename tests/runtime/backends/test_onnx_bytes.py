@@ -6,6 +6,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from tdnet_runtime.backends.onnx_bytes import Node, OnnxGraph
+from tdnet_runtime.protobuf_wire import bytes_field, number_field, varint
 
 VALUES = {
     "floats": np.float32([[1.5, -2, 3e-9]]),
@@ -120,6 +121,44 @@ def test_what_is_changed_and_added():
 def test_what_is_no_model(data, message):
     with pytest.raises(ValueError, match=message):
         OnnxGraph(data)
+
+
+@pytest.mark.parametrize(
+    ("path", "wrong", "field"),
+    [
+        ([], number_field(7, 1), 7),
+        ([7], number_field(1, 1), 1),
+        ([7], number_field(5, 1), 5),
+        ([7], number_field(12, 1), 12),
+        ([7, 12], number_field(1, 1), 1),
+        ([7, 5], number_field(8, 1), 8),
+        ([7, 1], number_field(1, 1), 1),
+        ([7, 1], number_field(3, 1), 3),
+        ([7, 1], number_field(5, 1), 5),
+        ([7, 1, 5], number_field(1, 1), 1),
+        ([7, 1, 5], number_field(20, 3) + number_field(4, 1), 4),
+        ([7, 1, 5], number_field(20, 7) + varint(8 << 3 | 5) + bytes(4), 8),
+        ([7, 1, 5], number_field(20, 2) + varint(3 << 3 | 5) + bytes(4), 3),
+    ],
+)
+def test_numbers_where_bytes_are_due(path, wrong, field):
+    """The graph, a node, a constant, an output, and what is in them, by the numbers of `onnx.proto3`."""
+    for number in reversed(path):
+        wrong = bytes_field(number, wrong)
+    with pytest.raises(ValueError, match=f"^field {field} holds a number, expected bytes$"):
+        OnnxGraph(wrong)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "field"),
+    [(number_field(9, 1), 9), (number_field(4, 1), 4), (varint(1 << 3 | 5) + bytes(4), 1)],
+    ids=["raw", "floats", "sides"],
+)
+def test_numbers_where_a_constant_has_bytes(wrong, field):
+    tensor = bytes_field(8, b"w") + number_field(2, 1) + wrong
+    graph = OnnxGraph(bytes_field(7, bytes_field(5, tensor)))
+    with pytest.raises(ValueError, match=f"^field {field} holds a number, expected bytes$"):
+        graph.constant("w")
 
 
 def test_a_constant_of_another_type():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import re
 import signal
 import subprocess
 import sys
@@ -20,7 +21,7 @@ import onnx
 import pytest
 from tests.runtime.backends.graph_edits import SPOILED, edited, half_warm, rename, reshape_input
 
-from tdnet_runtime.backends import openvino
+from tdnet_runtime.backends import openvino, openvino_core
 from tdnet_runtime.backends.cpu_count import usable_cpus
 from tdnet_runtime.backends.no_telemetry import import_without_telemetry
 from tdnet_runtime.backends.openvino_core import new_core
@@ -398,6 +399,26 @@ def test_an_installation_that_does_not_load(monkeypatch: pytest.MonkeyPatch) -> 
     assert (
         "(libopenvino.so: wrong ELF class); install it with: pip install 'tdnet-deploy[openvino]'" in reason
     )
+
+
+def test_a_plugin_that_does_not_load(law_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """OpenVINO itself imports; another engine may do."""
+
+    def fail(device: str, name: str) -> None:
+        raise RuntimeError("Exception from core.cpp:117:\nlibopenvino_intel_cpu_plugin.so: no such file")
+
+    broken = SimpleNamespace(Core=lambda: SimpleNamespace(get_property=fail))
+    monkeypatch.setattr(openvino_core, "import_without_telemetry", lambda name: broken)
+    reason = (
+        "OpenVINO cannot compute on this CPU: Exception from core.cpp:117: libopenvino_intel_cpu_plugin.so: no such file; "
+        "install it again: pip install --force-reinstall openvino"
+    )
+    with Bundle.open(law_bundle) as bundle:
+        assert openvino.unsuited(bundle, precision="bf16") == reason
+    with pytest.raises(BackendError, match=f"^{re.escape(reason)}$"):
+        opened(law_bundle)
+    with Segmenter.open(law_bundle) as segmenter:
+        assert segmenter.backend.name == "onnxruntime"
 
 
 @pytest.fixture

@@ -12,9 +12,11 @@ from onnx import TensorProto, helper, numpy_helper
 from tdnet_runtime.backends import onnxruntime as backend
 from tdnet_runtime.backends import ort_form
 from tdnet_runtime.backends.cpu_flags import sums_int8_exactly
+from tdnet_runtime.backends.onnx_bytes import Node, OnnxGraph
 from tdnet_runtime.backends.ort_int8 import UNWANTED_OPTIMIZERS, int8_form
 from tdnet_runtime.errors import BackendError
 from tdnet_runtime.manifest import GraphSpec, TensorSpec
+from tdnet_runtime.protobuf_wire import bytes_field
 
 MEAN = (124.0, 116.0, 104.0)
 
@@ -298,6 +300,11 @@ def test_a_first_convolution_that_stays_float(mean, exact, tmp_path):
     assert found["MaxPool"] == 1
 
 
+def toy_spec():
+    x = TensorSpec(name="x", shape=(1,), dtype="float32")
+    return GraphSpec(name="toy", inputs=(x,), outputs=(msgspec.structs.replace(x, name="y"),), members={})
+
+
 @pytest.mark.parametrize(
     ("cpuinfo", "exact"),
     [
@@ -313,20 +320,29 @@ def test_which_processors_sum_exactly(cpuinfo, exact, tmp_path, monkeypatch):
     asked = []
     monkeypatch.setattr(ort_form, "_CPUINFO", tmp_path / "cpuinfo")
     monkeypatch.setattr(ort_form, "int8_form", lambda data, inputs, *, exact: asked.append(exact) or data)
-    spec = TensorSpec(name="x", shape=(1,), dtype="float32")
-    graph = GraphSpec(
-        name="toy", inputs=(spec,), outputs=(msgspec.structs.replace(spec, name="y"),), members={}
-    )
-    ort_form.own_form(graph, b"", "int8")  # no such file
+    ort_form.own_form(toy_spec(), b"", "int8")  # no such file
     (tmp_path / "cpuinfo").write_text(cpuinfo)
-    ort_form.own_form(graph, b"", "int8")
+    ort_form.own_form(toy_spec(), b"", "int8")
     assert asked == [False, exact is True]
 
 
-def test_a_graph_that_is_none():
-    spec = TensorSpec(name="x", shape=(1,), dtype="float32")
-    graph = GraphSpec(
-        name="toy", inputs=(spec,), outputs=(msgspec.structs.replace(spec, name="y"),), members={}
-    )
+@pytest.mark.parametrize(
+    ("kind", "inputs", "outputs"),
+    [
+        ("QuantizeLinear", [], []),
+        ("QuantizeLinear", ["x"], ["y"]),
+        ("LeakyRelu", ["x"], []),
+        ("MaxPool", ["x"], []),
+        ("Slice", [], ["y"]),
+    ],
+)
+def test_nodes_that_lack_what_their_kind_has(kind, inputs, outputs):
+    toy = OnnxGraph(bytes_field(7, b""))
+    toy.nodes.append(Node(kind, inputs, outputs, "one"))
     with pytest.raises(BackendError, match=r"^graph 'toy' in int8 cannot be read: .* Export again\.$"):
-        ort_form.own_form(graph, b"\x3a\x05ab", "int8")
+        ort_form.own_form(toy_spec(), toy.serialised(), "int8")
+
+
+def test_a_graph_that_is_none():
+    with pytest.raises(BackendError, match=r"^graph 'toy' in int8 cannot be read: .* Export again\.$"):
+        ort_form.own_form(toy_spec(), b"\x3a\x05ab", "int8")
