@@ -6,7 +6,8 @@ other: so queries are taken in parts, each through scores, softmax and mix, and 
 In an INT8 graph both products can be of 8-bit numbers, whose steps each frame decides: a position's shares are in 255
 steps up to its largest one (all of them in the same steps would be less than one step each), and values in 127 steps to
 either side, channel by channel. Keys are less their mean first, which adds the same to all scores of a position. The mix
-is off by less than 1 % for that (norm of the difference, td2-fa18, trained and not).
+is off by less than 1 % for that (norm of the difference, td2-fa18, trained and not). What a past frame attends to stays in
+floats: there are few such queries, no more than keys, and the frame would look at what they lose.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ def attention_in_parts(graph: OnnxGraph, inputs: Sequence[TensorSpec], *, in_ste
     Args:
         graph: with Gemm, Softmax and Gemm one after the other where there is attention.
         inputs: of the graph.
-        in_steps: whether its products are to be of 8-bit numbers, where there are enough of them.
+        in_steps: whether products of the frame's own queries are to be of 8-bit numbers, where there are enough of them.
     """
     shapes = {spec.name: spec.shape for spec in inputs}
     readers, makers = graph.readers(), graph.makers()
@@ -54,7 +55,7 @@ def attention_in_parts(graph: OnnxGraph, inputs: Sequence[TensorSpec], *, in_ste
             continue
         queries, keys = (_columns(value, shapes, makers) for value in scores.inputs)
         alone = all(len(readers[each.outputs[0]]) == 1 for each in (scores, softmax))
-        stepped = in_steps and queries * keys >= _FEWEST_IN_STEPS
+        stepped = in_steps and queries > keys and queries * keys >= _FEWEST_IN_STEPS
         if not alone or not (stepped or queries * keys > _LARGEST_SCORES):
             nodes.append(node)
             continue
