@@ -18,6 +18,7 @@ How it is set up, and why (figures: docs/adr/0004, benchmarks/experiments/ort_se
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from tdnet_runtime.backends.base import Binding, Buffer, Program, Session
@@ -186,10 +187,10 @@ class OnnxRuntimeBackend(ForkBound):
         self._scores: dict[str, TensorSpec] = {}
 
         def load(graph: GraphSpec, read: Callable[[], bytes]) -> Any:
-            data, without = own_form(graph, read(), precision)
-            cut = cut_labels(graph, data)
-            del data  # not to be held beside the cut one while the session is made
-            session = load_graph(ort, graph.name, cut.data, options, without=without)
+            cut = cut_labels(graph, read())  # first of all: its own form may have many more nodes
+            data, without = own_form(graph, cut.data, precision)
+            cut = replace(cut, data=data)  # the other is not to be held while the session is made
+            session = load_graph(ort, graph.name, data, options, without=without)
             tensors = (*graph.inputs, *cut.outputs)
             if cut.labels is not None:
                 self._scores[graph.name] = _scores(graph.name, cut, session)
