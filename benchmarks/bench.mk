@@ -106,19 +106,20 @@ $(foreach name,$(TRAINED) $(SMALLER),$(eval $(call trained,$(name))))
 
 # By position in the cycle, and what lost frames, cuts and resets cost (docs/evaluation.md).
 EVALUATION := benchmarks/results/evaluation-td2-fa18-w32-camvid
-bench-evaluation: $(EVALUATION)-val.json $(EVALUATION)-test.json $(EVALUATION)-int8-val.json
+PRECISIONS := fp32 fp16 int8 int8_fp16
+bench-evaluation: $(foreach split,val test,$(EVALUATION)-$(split).json $(EVALUATION)-precisions-$(split).json)
 
 $(EVALUATION)-val.json: ASKED := --ckpt $(CHECKPOINT) --every-path --gap 1,2,4,8 --cut test
 $(EVALUATION)-%.json: $(BENCH)/td2-fa18-w32-camvid-360x480.plan
 	$(BIN)/tdnet-eval --engine $< --backend onnxruntime --precision fp32 $(ASKED) --data camvid:$(CAMVID) --split $* --json $@
 
-# Both kinds of INT8 graphs beside FP32's; those for engines are slow here, and only judged.
-$(EVALUATION)-int8-val.json: $(BENCH)/td2-fa18-int8.plan
-	$(BIN)/tdnet-eval --engine $< --backend onnxruntime --precision fp32 --precision int8 --precision int8_fp16 --threads 1 \
-	  --data camvid:$(CAMVID) --split val --json $@
+# All precisions beside PyTorch; INT8 graphs for engines are slow here, and only judged.
+$(EVALUATION)-precisions-%.json: $(BENCH)/td2-fa18-precisions.plan
+	$(BIN)/tdnet-eval --engine $< --ckpt $(CHECKPOINT) --backend onnxruntime $(PRECISIONS:%=--precision %) --threads 1 \
+	  --data camvid:$(CAMVID) --split $* --json $@
 
-$(BENCH)/td2-fa18-int8.plan: $(CHECKPOINT) | $(VENV)/.bench $(BENCH)
-	$(call export_int8,360x480,$<,--precision int8_fp16 --calibration $(CAMVID)/train --frames $(CAMVID)/val)
+$(BENCH)/td2-fa18-precisions.plan: $(CHECKPOINT) | $(VENV)/.bench $(BENCH)
+	$(call export_int8,360x480,$<,--precision fp16 --precision int8_fp16 --calibration $(CAMVID)/train --frames $(CAMVID)/val)
 
 # A folder for each drive: the memory is emptied where one ends.
 $(BENCH)/camvid-test: | $(BENCH)

@@ -13,20 +13,22 @@ from tdnet_eval.document import read_document
 from tdnet_eval.result_file import write_document
 
 COMMITTED = Path(__file__).parents[3] / RESULTS
-NAME = "evaluation-td2-fa18-w32-camvid-int8-val.json"
+NAME = "evaluation-td2-fa18-w32-camvid-precisions-val.json"
 
 
-def test_the_committed_document_lists_the_graphs_for_engines_beside_the_others() -> None:
+def test_the_committed_documents_list_the_graphs_for_engines_beside_the_others() -> None:
     table = signed_table(read_results(COMMITTED), link)
     assert table is not None
     (rows,) = tables_of(table)
-    assert [row["precision"] for row in rows] == ["fp32", "int8", "int8_fp16"]
-    document = read_document(COMMITTED / NAME)
-    for row, score in zip(rows, document.scores.values(), strict=True):
-        assert row["split, frames"] == "val, 101"
-        assert row["mIoU, %"] == f"{100 * (score.overall.miou or 0):.2f}"
-    assert [row["labels equal"] for row in rows] == ["reference", "99.39 %", "99.39 %"]
-    assert table.endswith("Judged by `tdnet-eval`: ONNX Runtime 1.32.0, CPU, 1 thread(s), on 2026-11-29.")
+    for split, frames in (("test", 233), ("val", 101)):
+        shown, rows = rows[:5], rows[5:]
+        document = read_document(COMMITTED / NAME.replace("val", split))
+        assert [row["precision"] for row in shown] == ["pytorch", "fp32", "fp16", "int8", "int8_fp16"]
+        for row, score in zip(shown, document.scores.values(), strict=True):
+            assert row["split, frames"] == f"{split}, {frames}"
+            assert row["mIoU, %"] == f"{100 * (score.overall.miou or 0):.2f}"
+        assert [row["labels equal"] for row in shown[:2]] == ["reference", ">99.99 %"]
+    assert rows == []
 
 
 def test_documents_without_them_are_passed_over(tmp_path: Path) -> None:
