@@ -202,6 +202,7 @@ class HostSession:
     def close(self) -> None:
         """See `Session.close`."""
         self._sessions = self._pasts = {}
+        self._tails, self._between = LabelTails({}), PastBuffers({})
 
     def _bound(
         self, session: Any, tensors: Mapping[str, Buffer], finish: Callable[[], None] | None = None

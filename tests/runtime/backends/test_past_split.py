@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -22,6 +24,7 @@ from tdnet_runtime.errors import BackendError
 from tdnet_runtime.manifest import GraphSpec
 from tdnet_runtime.media.scene import render
 from tdnet_runtime.segmenter import Segmenter
+from tdnet_runtime.stream import StreamState
 
 ENGINES = [
     "onnxruntime",
@@ -193,6 +196,27 @@ def test_results_are_the_whole_graphs(
     assert len(np.unique(expected)) > 1
     assert all(np.array_equal(found, halves[0]) for found in halves)
     assert np.mean(np.array(halves) == np.array(expected)) >= (1 if engine == "onnxruntime" else 0.9999)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_both_parts_are_counted_and_released(
+    tiny_bundle: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch, engine: str
+) -> None:
+    """Threads for each graph, and nothing held by a segmenter and a stream that were closed."""
+    backend = importlib.import_module(f"tdnet_runtime.backends.{engine}")
+    said: list[str] = []
+    monkeypatch.setattr(backend, "require_threads", lambda count, *, engine, purpose: said.append(purpose))
+    segmenter = Segmenter.open(tiny_bundle("td4-psp18"), backend=engine, threads=1)
+    stream = segmenter.stream()
+    stream.push(render(0, height=65, width=97))
+    (purpose,) = said
+    assert "each of 12 graphs" in purpose
+    parts = [weakref.ref(part) for part in segmenter.backend._pasts.values()]  # type: ignore[attr-defined]
+    assert len(parts) == 4
+    segmenter.close()
+    gc.collect()
+    assert [part() for part in parts] == [None] * 4
+    assert stream.state is StreamState.CLOSED
 
 
 @pytest.mark.parametrize("name", ["td2-psp50", "td2-fa18", "psp101"])
