@@ -196,16 +196,24 @@ def plan(tiny_checkpoint: Callable[[str], Path], tmp_path_factory: pytest.TempPa
     out = tmp_path_factory.mktemp("prepare") / "td4-psp18.plan"
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # several wait for each other, and long so on a busy machine
-    options = ExportOptions(checkpoint=tiny_checkpoint("td4-psp18"), out=out, logits=True, own_labels=True)
-    bundle_from_checkpoint(options)
+    bundle_from_checkpoint(
+        ExportOptions(
+            checkpoint=tiny_checkpoint("td4-psp18"),
+            out=out,
+            precisions=("fp32", "fp16"),
+            logits=True,
+            own_labels=True,
+        )
+    )
     torch.set_num_threads(threads)
     return out
 
 
-@pytest.fixture(scope="module", params=["onnxruntime", "openvino"])
+@pytest.fixture(scope="module", params=["onnxruntime", "onnxruntime fp16", "openvino"])
 def segmenter(request: pytest.FixtureRequest, plan: Path) -> Iterator[Segmenter]:
-    pytest.importorskip(request.param)
-    with Segmenter.open(plan, backend=request.param, threads=1) as segmenter:
+    backend, _, precision = request.param.partition(" ")
+    pytest.importorskip(backend)
+    with Segmenter.open(plan, backend=backend, precision=precision or "fp32", threads=1) as segmenter:
         yield segmenter
 
 

@@ -19,7 +19,7 @@ import msgspec
 from tdnet_runtime.backends.base import Binding
 from tdnet_runtime.backends.host import HostBuffer
 from tdnet_runtime.backends.label_cut import CutGraph
-from tdnet_runtime.backends.onnx_bytes import OnnxGraph
+from tdnet_runtime.backends.onnx_bytes import Attribute, OnnxGraph
 from tdnet_runtime.manifest import GraphSpec, TensorSpec
 
 __all__ = ["PAST", "PastBuffers", "attends_among_past_frames", "split_past"]
@@ -28,6 +28,7 @@ PAST = "past"
 """The value at which a graph is cut: an output of the first part, an input of the second."""
 
 _STEPS = ("QuantizeLinear", "DequantizeLinear")
+_FLOATS: dict[Attribute, str] = {1: "float32", 10: "float16"}  # as `onnx.proto3` numbers them
 
 Part = tuple[GraphSpec, CutGraph]
 
@@ -47,18 +48,15 @@ def split_past(graph: GraphSpec, cut: CutGraph) -> tuple[Part | None, Part]:
         cut: its bytes, in the form that the engine is to get; whatever is wrong with them, the engine will say.
     """
     whole = None, (graph, cut)
-    values = {
-        (spec.shape, spec.dtype) for spec in graph.inputs if _is_memory(spec) and spec.name.endswith("_v")
-    }
-    if not attends_among_past_frames(graph) or len(values) != 1:
+    shapes = {spec.shape for spec in graph.inputs if _is_memory(spec) and spec.name.endswith("_v")}
+    if not attends_among_past_frames(graph) or len(shapes) != 1:
         return whole
-    ((shape, dtype),) = values
-    between = TensorSpec(name=PAST, shape=shape, dtype=dtype)
     try:
         past, rest = OnnxGraph(cut.data), OnnxGraph(cut.data)
         value = _last_of_past(past, graph.inputs)
         if value is None:
             return whole
+        between = TensorSpec(name=PAST, shape=shapes.pop(), dtype=_dtype_of(value, past, graph.inputs))
         for part in (past, rest):
             part.rename(value, PAST)
         past.reduce_to([PAST])
@@ -102,6 +100,17 @@ def _last_of_past(model: OnnxGraph, inputs: Sequence[TensorSpec]) -> str | None:
     while makers[end].kind in _STEPS:
         end = makers[end].inputs[0]
     return None if end in model.outputs else end
+
+
+def _dtype_of(value: str, model: OnnxGraph, inputs: Sequence[TensorSpec]) -> str:
+    """Of a value that is made of the memory by operators that keep their input's type, and by Casts; "" for others."""
+    dtypes = {spec.name: spec.dtype for spec in inputs if _is_memory(spec)}
+    for node in model.nodes:
+        read = next((dtypes[name] for name in node.inputs if name in dtypes), None)
+        if read is not None:
+            to = _FLOATS.get(node.attributes["to"], "") if node.kind == "Cast" else read
+            dtypes.update(dict.fromkeys(node.outputs, to))
+    return dtypes[value]
 
 
 class PastBuffers:
