@@ -5,8 +5,8 @@ modules). Where a session opens, the graph is cut at the one value that the rest
 run the same two graphs on the same numbers: labels are the same to the bit, whether `Stream.prepare` was called or not.
 Bundles keep the whole graph, for engines that take a frame as one piece of work.
 
-Every CPU session cuts, asked or not: a second form of the graphs for those who prepare would hold the weights twice, and
-what the cut itself costs was not to be found (docs/cpu.md).
+CPU engines get all such graphs so, asked or not: a second form for those who prepare would hold the attention's weights
+twice, and be another one than what the proof has run. A push that nobody prepared loses next to nothing (docs/cpu.md).
 """
 
 from __future__ import annotations
@@ -93,13 +93,16 @@ def _last_of_past(model: OnnxGraph, inputs: Sequence[TensorSpec]) -> str | None:
         elif node.kind == "Softmax" or attended.intersection(node.inputs):
             attended.update(node.outputs)
     stated = {spec.name for spec in inputs}
-    makers = model.makers()
-    if len(ends) != 1 or not stated == model.inputs <= read or PAST in (stated | read | makers.keys()):
+    made = model.makers().keys()
+    if len(ends) != 1 or not stated == model.inputs <= read or PAST in (stated | read | made):
         return None
     (end,) = ends
-    while makers[end].kind in _STEPS:
-        end = makers[end].inputs[0]
-    return None if end in model.outputs else end
+    for node in reversed(model.nodes):
+        if end in node.outputs:
+            if node.kind not in _STEPS:
+                return None if end in model.outputs else end
+            end = node.inputs[0]
+    return None
 
 
 def _dtype_of(value: str, model: OnnxGraph, inputs: Sequence[TensorSpec]) -> str:

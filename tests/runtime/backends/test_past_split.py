@@ -272,6 +272,20 @@ def test_bytes_that_are_no_model_are_left_to_the_engine(graphs: Graphs) -> None:
         assert isinstance(rest, CutGraph)
 
 
+def test_steps_in_a_circle_are_followed_to_an_end(graphs: Graphs) -> None:
+    """No model has two values of one name, and the engine will say so."""
+    graph, data = graphs["apm1"]
+
+    def edit(graph: onnx.GraphProto) -> None:
+        pairs(["hop4/project"])(graph)
+        for node in graph.node:
+            for values in (node.input, node.output):
+                values[:] = ["hop4/project" if each == "hop4/project/dq" else each for each in values]
+
+    _, (_, rest) = split_past(graph, whole(graph, edited(data, edit)))
+    assert isinstance(rest, CutGraph)
+
+
 @pytest.mark.parametrize("engine", ENGINES)
 def test_a_value_of_another_shape(graphs: Graphs, int8_plan: Path, engine: str) -> None:
     """Who wrote the bundle wrote this: one line, before anything is computed."""
