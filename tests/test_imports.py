@@ -9,6 +9,7 @@ import os
 import re
 import subprocess
 import sys
+import typing
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -16,6 +17,7 @@ from types import ModuleType
 
 import pytest
 
+import tdnet_runtime
 from tdnet_runtime.extras import BRINGS
 
 ROOT = Path(__file__).parents[1]
@@ -344,6 +346,12 @@ def test_unknown_names_of_lazy_packages(package: str) -> None:
         _ = module.load_chekpoint
 
 
+def test_tools_can_read_what_stream_gives() -> None:
+    """The class is named where it is annotated, though it is imported when it is asked for."""
+    hints = typing.get_type_hints(tdnet_runtime.Segmenter.stream)
+    assert hints["return"] == tdnet_runtime.Stream | tdnet_runtime.DeviceStream
+
+
 def test_a_robot_without_a_gpu_imports_nothing_for_one(
     python: Callable[..., subprocess.CompletedProcess[str]],
 ) -> None:
@@ -352,6 +360,8 @@ def test_a_robot_without_a_gpu_imports_nothing_for_one(
 import sys
 import tdnet_runtime
 late = ("tdnet_runtime.device_stream", "tdnet_runtime.gpu.device", "tdnet_runtime.gpu.labels")
+assert not [name for name in late if name in sys.modules]
+assert {*tdnet_runtime.__all__} <= {*dir(tdnet_runtime)}
 assert not [name for name in late if name in sys.modules]
 from tdnet_runtime import DeviceLabels, DeviceResult, DeviceStream
 assert DeviceStream.__module__ == "tdnet_runtime.device_stream"

@@ -20,7 +20,8 @@ from tdnet_bench.loops.schedule import turn_order
 from tdnet_runtime import Bundle
 from tdnet_runtime.backends.cpu_count import usable_cpus
 from tdnet_runtime.backends.no_telemetry import import_without_telemetry
-from tdnet_runtime.backends.onnxruntime import load_graph, session_options
+from tdnet_runtime.backends.onnxruntime import load_graph
+from tdnet_runtime.backends.ort_options import session_options
 from tdnet_runtime.manifest import GraphSpec
 
 ort = import_without_telemetry("onnxruntime")

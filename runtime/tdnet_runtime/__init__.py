@@ -76,3 +76,6 @@ if not TYPE_CHECKING:  # which would take any name for one that is here
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         globals()[name] = value = getattr(importlib.import_module(f"{__name__}.{_OF_GPUS[name]}"), name)
         return value
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *_OF_GPUS})

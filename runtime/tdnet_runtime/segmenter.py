@@ -7,8 +7,9 @@ import threading
 import weakref
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Literal, overload
+from typing import Literal, overload
 
+import tdnet_runtime  # for what it imports where it is asked for
 from tdnet_runtime.backends import open_backend
 from tdnet_runtime.backends.base import Backend, DeviceBackend, DeviceSession, Session
 from tdnet_runtime.bundle import Bundle
@@ -17,9 +18,6 @@ from tdnet_runtime.errors import BackendError, OptionError, StreamError
 from tdnet_runtime.forks import ForkBound
 from tdnet_runtime.manifest import Manifest
 from tdnet_runtime.stream import Stream
-
-if TYPE_CHECKING:
-    from tdnet_runtime.device_stream import DeviceStream
 
 __all__ = ["Segmenter"]
 
@@ -38,7 +36,7 @@ class Segmenter(Closeable, ForkBound):
     def __init__(self, bundle: Bundle, backend: Backend) -> None:
         self.bundle = bundle
         self.backend = backend
-        self._streams: weakref.WeakSet[Stream | DeviceStream] = weakref.WeakSet()
+        self._streams: weakref.WeakSet[Stream | tdnet_runtime.DeviceStream] = weakref.WeakSet()
         self._closed = False
         self._lock = threading.RLock()  # of opening streams and closing; a signal handler comes in again
         self._at_work = False  # a stream is being opened, or all are being closed, under the lock
@@ -92,11 +90,13 @@ class Segmenter(Closeable, ForkBound):
     def stream(self, *, labels: Literal["host"] = "host", cuda_stream: object | None = None) -> Stream: ...
 
     @overload
-    def stream(self, *, labels: Literal["device"], cuda_stream: object | None = None) -> DeviceStream: ...
+    def stream(
+        self, *, labels: Literal["device"], cuda_stream: object | None = None
+    ) -> tdnet_runtime.DeviceStream: ...
 
     def stream(
         self, *, labels: Literal["host", "device"] = "host", cuda_stream: object | None = None
-    ) -> Stream | DeviceStream:
+    ) -> Stream | tdnet_runtime.DeviceStream:
         """A new stream, with buffers of its own and the weights shared.
 
         Args:
@@ -140,13 +140,13 @@ class Segmenter(Closeable, ForkBound):
             "them. Open the bundle with backend='tensorrt' or 'tensorrt-rtx'."
         )
 
-    def _stream(self, session: Session, labels: str) -> Stream | DeviceStream:
+    def _stream(self, session: Session, labels: str) -> Stream | tdnet_runtime.DeviceStream:
         manifest, precision = self.manifest.at(self.backend.precision), self.backend.precision
         if labels == "device":
-            from tdnet_runtime.device_stream import DeviceStream  # most processes never need it
-
             assert isinstance(session, DeviceSession)  # see `_session`
-            return DeviceStream(manifest, session, bundle_digest=self.bundle.digest, precision=precision)
+            return tdnet_runtime.DeviceStream(
+                manifest, session, bundle_digest=self.bundle.digest, precision=precision
+            )
         return Stream(manifest, session, bundle_digest=self.bundle.digest, precision=precision)
 
     def close(self) -> None:

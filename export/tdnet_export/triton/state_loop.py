@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from tdnet_runtime.backends.no_telemetry import import_without_telemetry
-from tdnet_runtime.backends.onnxruntime import load_graph, session_options
+from tdnet_runtime.backends.onnxruntime import load_graph
+from tdnet_runtime.backends.ort_options import session_options
 from tdnet_runtime.backends.thread_supply import thread_count
 
 __all__ = ["StateLoop"]

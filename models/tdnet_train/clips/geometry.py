@@ -37,7 +37,7 @@ def drawn_map(rng: np.random.Generator, settings: ClipSettings, *, frame_hw: Siz
     base_h, base_w = settings.base_hw or size_hw
     (frame_h, frame_w), (height, width) = frame_hw, size_hw
     # Whole pixels, so that frames at scale 1 are cropped and not blurred.
-    top = math.trunc(place_y * (base_h * scale - height))
+    top = math.trunc((0.5 + settings.place_rows * (place_y - 0.5)) * (base_h * scale - height))
     left = math.trunc(place_x * (base_w * scale - width))
     map_ = _translation(-left, -top) @ np.diag([base_w * scale / frame_w, base_h * scale / frame_h, 1.0])
     angle = math.radians(settings.rotate * (2 * turn - 1))

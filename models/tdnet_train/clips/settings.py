@@ -29,6 +29,8 @@ class ClipSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
         scale: smallest and largest scale; what is then larger than the network's size is cropped, what is smaller
             padded, and the padding ignored.
         scales: to choose from, instead of the range `scale`.
+        place_rows: how far from the middle crops may lie up and down, as a share of what is left over: 1 anywhere, 0 at
+            half the height, so that a crop is what a longer lens sees, with the ground below and the sky above.
         rotate: largest angle, in degrees.
         flip: probability of left and right changing places.
         brightness: factors are drawn from 1 − it to 1 + it.
@@ -49,6 +51,7 @@ class ClipSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     base_hw: tuple[Side, Side] | None = None
     scale: tuple[Scale, Scale] = (0.75, 2.0)
     scales: tuple[Scale, ...] = ()
+    place_rows: Share = 1.0
     rotate: Annotated[float, msgspec.Meta(ge=0, le=180)] = 0.0
     flip: Share = 0.5
     brightness: Share = 0.3

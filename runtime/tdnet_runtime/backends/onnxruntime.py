@@ -7,6 +7,7 @@ How it is set up, and why (figures: docs/adr/0004, benchmarks/experiments/ort_se
   forbids the application's own sessions in the same process;
 * all sessions share one arena and plan no blocks of their own: their scratch memory is then the
   largest one's, not the sum;
+* on a virtual machine its threads stay off one core, their caller's (`thread_placement`);
 * INT8 graphs are brought into the form that its kernels want (`ort_int8`), and attention is taken apart where it
   has many scores (`ort_attention`);
 * attention among past frames is a graph of its own, which can be run between two frames (`past_split`);
@@ -17,8 +18,8 @@ How it is set up, and why (figures: docs/adr/0004, benchmarks/experiments/ort_se
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from tdnet_runtime.backends.base import Binding, Buffer, Program, Session, SplitProgram
@@ -29,6 +30,7 @@ from tdnet_runtime.backends.label_cut import SCORES, CutGraph, cut_labels
 from tdnet_runtime.backends.label_tail import LabelTails
 from tdnet_runtime.backends.no_telemetry import import_without_telemetry
 from tdnet_runtime.backends.ort_form import own_form
+from tdnet_runtime.backends.ort_options import session_options
 from tdnet_runtime.backends.ort_session import new_session
 from tdnet_runtime.backends.ort_tensors import DTYPES, check_tensors
 from tdnet_runtime.backends.past_split import PastBuffers, attends_among_past_frames, split_past
@@ -44,17 +46,12 @@ __all__ = [
     "OnnxRuntimeBackend",
     "load_graph",
     "open_bundle",
-    "session_options",
     "unavailable",
     "unsuited",
 ]
 
 PREFERRED = ("fp32",)
 """FP16 graphs are slower on a CPU than FP32 ones, and are never run unasked."""
-
-_ENTRIES = {"session.intra_op.allow_spinning": "0", "session.use_env_allocators": "1"}
-_arena_lock = threading.Lock()
-_arena_registered = False
 
 
 def unavailable() -> str | None:
@@ -83,42 +80,6 @@ def open_bundle(bundle: Bundle, *, precision: str | None, threads: int | None) -
     chosen = graph_precision(bundle, precision, preferred=PREFERRED)
     assert chosen is not None  # see `unsuited`
     return OnnxRuntimeBackend(bundle, precision=chosen, threads=thread_count(threads))
-
-
-def _register_shared_arena(ort: Any) -> None:
-    """Once for each process: the arena that all sessions with `use_env_allocators` share."""
-    global _arena_registered
-    with _arena_lock:
-        if not _arena_registered:
-            memory = ort.OrtMemoryInfo(
-                "Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT
-            )
-            ort.create_and_register_allocator(memory, ort.OrtArenaCfg(0, 0, -1, -1))  # grow by doubling
-            _arena_registered = True
-
-
-def session_options(ort: Any, threads: int, *, entries: Mapping[str, str] | None = None) -> Any:
-    """How every session is set up; the arena that they share is there on return.
-
-    Args:
-        ort: the module `onnxruntime`.
-        threads: of the session.
-        entries: of the session's configuration, to measure others beside the ones that are used.
-
-    Returns:
-        A new `onnxruntime.SessionOptions`, the caller's own.
-    """
-    _register_shared_arena(ort)
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
-    options.enable_mem_pattern = False  # one block for each graph's plan: too large to be shared
-    options.log_severity_level = 4  # fatal ones; errors are raised, and need not be printed too
-    for key, value in {**_ENTRIES, **(entries or {})}.items():  # each once: a second time is a warning
-        options.add_session_config_entry(key, value)
-    return options
 
 
 def load_graph(ort: Any, name: str, data: bytes, options: Any, *, without: Sequence[str] = ()) -> Any:
@@ -254,9 +215,10 @@ class OnnxRuntimeBackend(ForkBound):
         self._pasts: dict[str, Any] = {}
 
         def load(graph: GraphSpec, read: Callable[[], bytes]) -> Any:
-            data, without = own_form(graph, read(), precision)
-            past, rest = split_past(graph, cut_labels(graph, data))
-            del data  # not to be held beside the cut one while the session is made
+            cut = cut_labels(graph, read())  # first of all: its own form may have many more nodes
+            data, without = own_form(graph, cut.data, precision)
+            past, rest = split_past(graph, replace(cut, data=data))
+            del cut, data  # not to be held beside the parts while the sessions are made
             if past is not None:
                 self._pasts[graph.name] = load_part(*past, without)
                 (self._between[graph.name],) = past[0].outputs

@@ -9,7 +9,7 @@ with zero points of 0, which other engines want. So, without another result:
 * what several nodes read in the same steps is quantised once;
 * what MaxPool and Slice take out of steps is in the same steps, and MaxPool comes before them where the rest is float.
 
-Attention is taken apart, see `ort_attention`. And with another rounding of the first convolution's weights alone: see
+And with another rounding: attention in parts and 8-bit steps, see `ort_attention`, and the first convolution, see
 `ort_stem`.
 """
 
@@ -44,7 +44,7 @@ def int8_form(data: bytes, inputs: Sequence[TensorSpec], *, exact: bool) -> byte
         inputs: of the graph.
         exact: whether the processor's sums of INT8 products are exact. Where they are not, 16 bits hold a pair of
             products only if activations are small numbers: steps around 128 are not, so no product gets them, and
-            the first convolution stays in float.
+            attention and the first convolution stay in float.
 
     Raises:
         ValueError: it is no graph of this project's.
@@ -57,7 +57,7 @@ def int8_form(data: bytes, inputs: Sequence[TensorSpec], *, exact: bool) -> byte
     if not (exact and image is not None and stem_in_steps(graph, image)):
         _pooled_before_steps(graph)
     _picks_in_steps(graph)
-    attention_in_parts(graph, inputs)
+    attention_in_parts(graph, inputs, in_steps=exact)
     return graph.serialised()
 
 

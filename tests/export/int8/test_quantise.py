@@ -21,8 +21,9 @@ from tdnet_export.int8.process import Job, quantise
 from tdnet_export.int8.quantisers import PAIR, quantised_inputs
 from tdnet_export.int8.samples import Sample, load_tensors, place_samples, save_tensors
 from tdnet_runtime import Segmenter
-from tdnet_runtime.backends.onnxruntime import load_graph, session_options
+from tdnet_runtime.backends.onnxruntime import load_graph
 from tdnet_runtime.backends.ort_int8 import UNWANTED_OPTIMIZERS, int8_form
+from tdnet_runtime.backends.ort_options import session_options
 from tdnet_runtime.bundle import write_bundle
 from tdnet_runtime.errors import ExportError, OptionError
 from tdnet_runtime.manifest import GraphSpec

@@ -14,7 +14,8 @@ from tdnet_export.precision import half_tensors
 from tdnet_export.precision_check import check_half
 from tdnet_export.precision_rounding import rounding_model
 from tdnet_runtime.backends.graph_precision import unsound_optimizers
-from tdnet_runtime.backends.onnxruntime import load_graph, session_options
+from tdnet_runtime.backends.onnxruntime import load_graph
+from tdnet_runtime.backends.ort_options import session_options
 from tdnet_runtime.errors import ExportError
 from tdnet_runtime.media.scene import render
 

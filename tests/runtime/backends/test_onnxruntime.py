@@ -20,8 +20,9 @@ from tests.runtime.backends.graph_edits import SPOILED, edited, half_warm, renam
 
 from tdnet_runtime.backends import ort_provider
 from tdnet_runtime.backends.cpu_count import usable_cpus
-from tdnet_runtime.backends.onnxruntime import OnnxRuntimeBackend, load_graph, session_options, unavailable
+from tdnet_runtime.backends.onnxruntime import OnnxRuntimeBackend, load_graph, unavailable
 from tdnet_runtime.backends.ort_bound import OrtBoundBackend
+from tdnet_runtime.backends.ort_options import session_options
 from tdnet_runtime.backends.ort_provider import Provider
 from tdnet_runtime.bundle import Bundle, write_bundle
 from tdnet_runtime.errors import BackendError, BundleDigestError
@@ -176,14 +177,14 @@ def test_how_sessions_are_set_up(child_env: dict[str, str]) -> None:
     assert [options.get_session_config_entry(key) for key in (spinning, shared)] == ["0", "1"]
     lines = f"""
 import onnxruntime
-from tdnet_runtime.backends import onnxruntime as backend
+from tdnet_runtime.backends import ort_options
 registered = []
 register = onnxruntime.create_and_register_allocator
 onnxruntime.create_and_register_allocator = lambda *given: registered.append(register(*given))
-changed = backend.session_options(onnxruntime, 1, entries={{{spinning!r}: "1", "session.disable_prepacking": "1"}})
+changed = ort_options.session_options(onnxruntime, 1, entries={{{spinning!r}: "1", "session.disable_prepacking": "1"}})
 keys = ({spinning!r}, {shared!r}, "session.disable_prepacking")
 print(*map(changed.get_session_config_entry, keys))
-again = backend.session_options(onnxruntime, 1)
+again = ort_options.session_options(onnxruntime, 1)
 print(again.get_session_config_entry({spinning!r}), len(registered))
 """
     done = subprocess.run(

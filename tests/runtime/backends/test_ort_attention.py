@@ -8,6 +8,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from tdnet_runtime.backends import ort_attention, ort_form
 from tdnet_runtime.backends.ort_attention import has_large_scores
+from tdnet_runtime.backends.ort_int8 import int8_form
 from tdnet_runtime.manifest import GraphSpec, TensorSpec
 
 HEIGHT, WIDTH, KEYS = 5, 7, 12
@@ -57,10 +58,35 @@ def model(*, seen=False):
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
 
 
-def run(data):
+def inputs():
     rng = np.random.default_rng(0)
-    feeds = {each.name: rng.normal(size=each.shape).astype(np.float32) for each in INPUTS}
-    return ort.InferenceSession(data, providers=["CPUExecutionProvider"]).run(None, feeds)[0]
+    return {each.name: rng.normal(size=each.shape).astype(np.float32) for each in INPUTS}
+
+
+def run(data, feeds=None):
+    return ort.InferenceSession(data, providers=["CPUExecutionProvider"]).run(None, feeds or inputs())[0]
+
+
+def kinds(data):
+    return {node.op_type for node in onnx.load_model_from_string(data).graph.node}
+
+
+@pytest.fixture
+def stepped(monkeypatch):
+    """The graph with the frame's attention in steps, 12 queries at once; the slot's own is as it was."""
+    monkeypatch.setattr(ort_attention, "_FEWEST_IN_STEPS", 1)
+    monkeypatch.setattr(ort_attention, "_LARGEST_SCORES", 12 * KEYS)
+    data = int8_form(model().SerializeToString(), INPUTS, exact=True)
+    onnx.checker.check_model(onnx.load_model_from_string(data), full_check=True)
+    products = [node.name for node in onnx.load_model_from_string(data).graph.node if node.op_type == "Gemm"]
+    assert products == ["hop1/scores", "hop1/mix"]
+    return data
+
+
+def off(data, feeds):
+    """By how much each position is off: the norm of the difference over that of the values."""
+    wanted = run(model().SerializeToString(), feeds)
+    return np.linalg.norm(run(data, feeds) - wanted, axis=0) / np.linalg.norm(wanted, axis=0)
 
 
 @pytest.mark.parametrize(
@@ -75,8 +101,8 @@ def test_the_values_are_the_same(largest, parts, monkeypatch):
     onnx.checker.check_model(found, full_check=True)
     assert np.allclose(run(data), run(model().SerializeToString()), rtol=1e-6, atol=1e-6)
     held = {tensor.name: numpy_helper.to_array(tensor).tolist() for tensor in found.graph.initializer}
-    assert held.get("hop2/scores/lengths", []) == parts
-    assert ("hop1/scores/lengths" in held) is (largest < KEYS * KEYS)
+    assert held.get("hop2/mix/lengths", []) == parts
+    assert ("hop1/mix/lengths" in held) is (largest < KEYS * KEYS)
     types = {
         value.name: [side.dim_value for side in value.type.tensor_type.shape.dim]
         for value in onnx.shape_inference.infer_shapes(found).graph.value_info
@@ -103,3 +129,82 @@ def test_which_graphs_have_large_scores():
 def test_small_graphs_are_not_read():
     """As a bundle has it, whatever it is."""
     assert ort_form.own_form(GRAPH, b"no graph", "fp32") == (b"no graph", [])
+
+
+def test_products_in_steps_are_near(stepped):
+    assert np.median(off(stepped, inputs())) < 0.03
+
+
+def test_what_all_keys_have_in_common_costs_no_steps(stepped):
+    """It adds the same to all scores of a position."""
+    feeds = inputs()
+    feeds["slot1_k"] += 100
+    assert np.median(off(stepped, feeds)) < 0.03
+
+
+def test_each_channel_of_values_has_steps_of_its_own(stepped):
+    feeds = inputs()
+    feeds["slot2_v"][0] *= 1e5
+    wanted, found = (run(data, feeds)[1:] for data in (model().SerializeToString(), stepped))
+    assert np.linalg.norm(found - wanted) < 0.03 * np.linalg.norm(wanted)
+
+
+def test_each_position_has_steps_of_its_own(monkeypatch):
+    """One that looks at a single key, beside those that look at all of 600: a 600th is less than one of 255 steps."""
+    monkeypatch.setattr(ort_attention, "_FEWEST_IN_STEPS", 1)
+    specs = (spec("query", 1, 4, HEIGHT, WIDTH), spec("slot2_k", 4, 600), spec("slot2_v", 6, 600))
+    nodes = [
+        helper.make_node("Reshape", ["query", "rows"], ["query_rows"], name="query_rows"),
+        *attention("query_rows", "slot2_k", "slot2_v", "hop2"),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "apm",
+        [helper.make_tensor_value_info(each.name, TensorProto.FLOAT, each.shape) for each in specs],
+        [helper.make_tensor_value_info("hop2/mix", TensorProto.FLOAT, [6, HEIGHT * WIDTH])],
+        [numpy_helper.from_array(np.array([4, -1]), "rows")],
+    )
+    data = helper.make_model(
+        graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8
+    ).SerializeToString()
+    rng = np.random.default_rng(0)
+    feeds = {each.name: rng.normal(size=each.shape).astype(np.float32) for each in specs}
+    feeds["slot2_v"] += 1
+    feeds["query"] *= 0.1
+    feeds["query"][0, :, 2, 3] = 20 * feeds["slot2_k"][:, 5]
+    wanted, found = (run(each, feeds) for each in (data, int8_form(data, specs, exact=True)))
+    assert np.abs(found - wanted).max() < 0.1
+
+
+def test_no_values_give_none(stepped):
+    """A cold memory's: to the bit, as labels without attention have them."""
+    feeds = inputs()
+    feeds["slot2_v"][:] = 0
+    assert not run(stepped, feeds).any()
+
+
+@pytest.mark.parametrize(
+    ("exact", "fewest"), [(True, HEIGHT * WIDTH * KEYS + 1), (False, 1)], ids=["few scores", "inexact sums"]
+)
+def test_products_that_stay_in_floats(exact, fewest, monkeypatch):
+    """Where 16 bits hold a pair of products, 255·127 twice is too much."""
+    monkeypatch.setattr(ort_attention, "_FEWEST_IN_STEPS", fewest)
+    data = int8_form(model().SerializeToString(), INPUTS, exact=exact)
+    assert "MatMulInteger" not in kinds(data)
+    assert np.array_equal(run(data), run(model().SerializeToString()))
+
+
+def test_no_fp32_graph_gets_steps(monkeypatch):
+    monkeypatch.setattr(ort_attention, "_FEWEST_IN_STEPS", 1)
+    monkeypatch.setattr(ort_attention, "_LARGEST_SCORES", 200)
+    data, _ = ort_form.own_form(GRAPH, model().SerializeToString(), "fp32")
+    assert "MatMulInteger" not in kinds(data)
+
+
+def test_onnx_runtime_computes_scores_in_one_operation(stepped, tmp_path):
+    """A product, its scale and what is summed: it fuses what is written apart here."""
+    options = ort.SessionOptions()
+    options.optimized_model_filepath = str(tmp_path / "optimised.onnx")
+    options.log_severity_level = 4
+    ort.InferenceSession(stepped, options, providers=["CPUExecutionProvider"])
+    assert "DynamicQuantizeMatMul" in kinds((tmp_path / "optimised.onnx").read_bytes())

@@ -14,6 +14,7 @@ from tdnet_runtime.backends import ort_form
 from tdnet_runtime.backends.cpu_flags import sums_int8_exactly
 from tdnet_runtime.backends.onnx_bytes import Node, OnnxGraph
 from tdnet_runtime.backends.ort_int8 import UNWANTED_OPTIMIZERS, int8_form
+from tdnet_runtime.backends.ort_options import session_options
 from tdnet_runtime.errors import BackendError
 from tdnet_runtime.manifest import GraphSpec, TensorSpec
 from tdnet_runtime.protobuf_wire import bytes_field
@@ -144,7 +145,7 @@ def as_it_stands(data, values):
 
 def kinds(data, folder, without=UNWANTED_OPTIMIZERS):
     """How many nodes of each kind ONNX Runtime runs for a graph."""
-    options = backend.session_options(ort, 1)
+    options = session_options(ort, 1)
     options.optimized_model_filepath = str(folder / "optimised.onnx")
     backend.load_graph(ort, "toy", data, options, without=without)
     made = onnx.load(folder / "optimised.onnx")
@@ -225,9 +226,7 @@ def test_the_first_convolution_on_bytes(height, width, kernel, tmp_path):
     found = kinds(data, tmp_path)
     assert found["QLinearConv"] == 2
     assert not {"Conv", "FusedConv", "Cast", "Sub"} & found.keys()
-    session = backend.load_graph(
-        ort, "toy", data, backend.session_options(ort, 1), without=UNWANTED_OPTIMIZERS
-    )
+    session = backend.load_graph(ort, "toy", data, session_options(ort, 1), without=UNWANTED_OPTIMIZERS)
     off = np.abs(session.run(None, values)[0] - as_it_stands(data, values))
     assert off.max() <= 8.0  # one step, where sums lie between two
 

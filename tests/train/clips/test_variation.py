@@ -95,6 +95,23 @@ def test_scales_are_chosen_from_a_list_or_a_range():
     assert 1.9 < max(found) <= 2.0
 
 
+@pytest.mark.parametrize(("scale", "free"), [(2.0, 24), (0.5, -12)])
+@pytest.mark.parametrize(("place_rows", "within"), [(1.0, 0.5), (0.25, 0.125), (0.0, 0.0)])
+def test_crops_and_padding_stay_about_the_middle_row_as_told(scale, free, place_rows, within):
+    """`free` of the frame's rows at that scale are cropped (or, negative, padded): half of them above without chance."""
+    tops, lefts = np.array(
+        [
+            -drawn(seed, frame_hw=(24, 36), size_hw=(24, 36), scale=(scale, scale), place_rows=place_rows)[
+                [1, 0], 2
+            ]
+            for seed in range(200)
+        ]
+    ).T
+    assert np.abs(tops - free / 2).max() <= np.ceil(within * abs(free)), "to whole pixels"
+    assert np.ptp(tops) >= 1.5 * within * abs(free)
+    assert np.ptp(lefts) >= abs(free), "columns are anywhere, whatever rows are"
+
+
 def test_angles_turn_about_the_middle():
     map_ = next(
         m
