@@ -172,6 +172,10 @@ def test_the_right_loop(execute: Execute, fresh: Fresh) -> None:
     assert equal(execute("The right loop/plain/1")["published"], fresh(CAMERA))
 
 
+def test_between_two_frames(execute: Execute, fresh: Fresh) -> None:
+    assert equal(execute("Between two frames/plain/1")["published"], fresh(CAMERA))
+
+
 def test_the_state_after_each_call(execute: Execute) -> None:
     execute("The state after each call/plain/1")
 

@@ -166,11 +166,14 @@ class _Side:
         self._engine = f"{segmenter.backend.description}{case.terms}"
         self._names = frozenset(self._stream.tensor_names)
         self._threshold = threshold
+        self._paths = len(segmenter.manifest.paths)
         self._confusion = np.zeros((labels, labels), dtype=np.int64)  # pixels [expected class, found class]
         self._frames: list[FrameParity] = []
 
     def push(self, frame: Frame, expected: Expected) -> None:
         """Give it the next frame and compare all that it makes of it; raises ParityError."""
+        if self._stream.frame_index // self._paths % 2:
+            self._stream.prepare()  # in every other round: each path is proven with it and without
         result = self._stream.push(frame, attention=self._attention)
         errors = {
             name: self._error(name, wanted, result)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tdnet_runtime.backends.base import Binding, Buffer, Program, Session
+from tdnet_runtime.backends.base import Binding, Buffer, Program, Session, SplitProgram
 from tdnet_runtime.errors import OptionError
 from tdnet_runtime.manifest import CONFIDENCE, IMAGE, LABELS, WARM, Manifest, PathSpec, TensorSpec
 
@@ -73,7 +73,24 @@ class StreamMemory:
             session.prepare(self._bindings(path, path.own)) for path in manifest.paths if path.own is not None
         )
         self._warm: bool | None = None
+        self._prepared: int | None = None
+        self._attended = True
         self.zero()
+
+    def prepare(self, path: int) -> None:
+        """Do for the next run, of `path` and warm, what does not need the image; nothing after a run without attention.
+
+        What it did is used by the next run, if that is one of `path` with attention, and by no later one; `zero` and `load`
+        undo it. Nothing to be seen changes: no slot is written.
+
+        Raises:
+            BackendError: the engine failed; the slots are as they were.
+        """
+        program = self._programs[path - 1]
+        if isinstance(program, SplitProgram) and self._attended and self._prepared != path:
+            self._prepared = None  # all paths leave it in one place
+            program.past.run()
+            self._prepared = path
 
     def run(self, path: int, *, cold: bool, attention: bool = True) -> None:
         """Run the graphs of `path` (1 to m) on the image; its slot is overwritten.
@@ -83,9 +100,13 @@ class StreamMemory:
         Raises:
             BackendError: the engine failed; the path's slot is then undefined.
         """
+        prepared, self._prepared, self._attended = self._prepared, None, attention
         if attention:
             self._set_warm(not cold)
-            self._programs[path - 1].run()
+            program = self._programs[path - 1]
+            if isinstance(program, SplitProgram) and prepared == path:
+                program = program.rest
+            program.run()
         else:
             self._own_programs[path - 1].run()
 
@@ -109,6 +130,7 @@ class StreamMemory:
         Raises:
             BackendError: the engine failed; the slots are then undefined.
         """
+        self._prepared, self._attended = None, True
         for name in self._slot_names():
             self._buffers[name].zero()
 
@@ -122,6 +144,7 @@ class StreamMemory:
         Raises:
             BackendError: the engine failed; the slots are then undefined.
         """
+        self._prepared, self._attended = None, True
         for name in self._slot_names():
             self._buffers[name].load(slots[name])
 

@@ -100,6 +100,26 @@ class StreamBase(Closeable, TakesTurns):
         return None if self._device is None else self._device.memory_use
 
     @in_turn
+    def prepare(self) -> None:
+        """Between two frames: do what the next one's attention needs of past frames alone, so that its `push` takes less.
+
+        No thread is started, and no result changes: labels are the same to the bit, whether it was called or not. Only
+        networks of three paths or more have such a part (td4-psp18), and only onnxruntime and openvino do it apart.
+        Elsewhere it does nothing and returns at once, as it does while the memory is cold, after a frame without attention
+        (the next one is taken to be like it), and when it is called again. What it did belongs to the memory as it is: the
+        next `push` uses it up, or throws it away (without attention, or where it fails), as `reset` and `restore` do. A
+        frame that is refused leaves it as it is.
+
+        Raises:
+            StreamError: the stream is closed, has failed, or is in use by another thread.
+            BackendError: the engine failed; `reset()` is needed.
+        """
+        self._require(StreamState.READY, "prepare")
+        if not is_cold(self._frame_index, self._manifest.state.cold_frames):
+            with self._failing("in prepare()"):
+                self._memory.prepare(path_index(self._frame_index, len(self._manifest.paths)))
+
+    @in_turn
     def reset(self) -> None:
         """Forget all frames: the next one is the first of a new video, of any size.
 

@@ -20,6 +20,7 @@ from tdnet_export.pipeline import bundle_from_checkpoint
 from tdnet_models import load_checkpoint
 from tdnet_runtime.errors import ParityError
 from tdnet_runtime.media.scene import render
+from tdnet_runtime.memory import StreamMemory
 
 
 @pytest.mark.parametrize(("paths", "frames"), [(1, 5), (2, 8), (4, 14)])
@@ -171,6 +172,24 @@ def test_every_tensor_of_every_frame_is_compared(name, leaves, tiny_checkpoint, 
         "rendered moving scene",
     )
     assert report.engine.startswith("ONNX Runtime ")
+
+
+def test_both_orders_are_proven(tiny_checkpoint, tmp_path, monkeypatch):
+    """Each path's warm frames with what was prepared, and without."""
+    ran = []
+    run = StreamMemory.run
+
+    def note(self, path, *, cold, attention=True):
+        ran.append((path, cold, self._prepared))
+        run(self, path, cold=cold, attention=attention)
+
+    monkeypatch.setattr(StreamMemory, "run", note)
+    bundle_from_checkpoint(ExportOptions(checkpoint=tiny_checkpoint("td4-psp18"), out=tmp_path / "out.plan"))
+    paths = range(1, 5)
+    assert {each for each in ran if not each[1]} == {
+        (path, False, done) for path in paths for done in (path, None)
+    }
+    assert all(done is None for _, cold, done in ran if cold)
 
 
 def test_bounds_decide(tiny_checkpoint, tmp_path):

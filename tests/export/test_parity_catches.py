@@ -112,6 +112,11 @@ def slot_not_overwritten(patch):
     patch.setattr(memory.StreamMemory, "run", run)
 
 
+def prepared_for_another_frame(patch):
+    """What `Stream.prepare` left is the last frame's."""
+    patch.setattr(memory.StreamMemory, "prepare", lambda self, path: setattr(self, "_prepared", path))
+
+
 def arrays_changed(patch, matches, change):
     original = Weights.array
 
@@ -271,6 +276,7 @@ FAULTS = [
     (cold_one_frame_too_long, "td2-fa18", None, "1 (path 2, cold)", "recomposed", NUMBERS),
     (memory_not_finite_at_the_start, "td4-psp18", None, "0 (path 1, cold)", "recomposed", "max .* is inf"),
     (slot_not_overwritten, "td4-psp18", None, "5 (path 2, warm)", "slot2_v", NUMBERS),
+    (prepared_for_another_frame, "td4-psp18", None, "4 (path 1, warm)", "recomposed", NUMBERS),
     (layer_norm_map_transposed, "td4-psp18", None, "0 (path 1, cold)", "logits", NUMBERS),
     (layer_norm_map_transposed, "td2-fa18", None, "0 (path 1, cold)", "logits", NUMBERS),
     (phi_transposed, "td4-psp18", None, "3 (path 4, warm)", "recomposed", NUMBERS),

@@ -93,7 +93,7 @@ def in_with_blocks():
 def dead():
     from tdnet_runtime import BackendError, BundleError, StreamState
     assert refused(lambda: stream.push(frame))
-    for call in (stream.reset, stream.snapshot, segmenter.stream):
+    for call in (stream.prepare, stream.reset, stream.snapshot, segmenter.stream):
         assert refused(call)
     assert refused(lambda: stream.restore(before))
     assert refused(lambda: stream.tensor("labels"))

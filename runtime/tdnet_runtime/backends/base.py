@@ -1,4 +1,4 @@
-"""What an inference engine must offer, and no more: four small protocols.
+"""What an inference engine must offer, and no more: four small protocols, and a program in two parts.
 
 A `Backend` opens a bundle's weights once. Each stream gets a `Session` of it, which owns the
 stream's buffers and has every graph bound to them before the first frame; what is left for a frame
@@ -30,6 +30,7 @@ __all__ = [
     "MemoryUse",
     "Program",
     "Session",
+    "SplitProgram",
 ]
 
 Binding = tuple[str, Mapping[str, "Buffer"]]
@@ -77,6 +78,24 @@ class Program(Protocol):
         """
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class SplitProgram:
+    """A program whose first part reads nothing but the memory, and may be run before there is a frame.
+
+    Attributes:
+        past: the first part; what it leaves is good for one run of `rest`, until an entry of the memory is written.
+        rest: all else.
+    """
+
+    past: Program
+    rest: Program
+
+    def run(self) -> None:
+        """See `Program.run`; both parts."""
+        self.past.run()
+        self.rest.run()
+
+
 class Session(Protocol):
     """One stream's share of a backend: its buffers and bindings."""
 
@@ -84,7 +103,7 @@ class Session(Protocol):
         """A zeroed buffer, alive until `close`."""
 
     def prepare(self, bindings: Sequence[Binding]) -> Program:
-        """Bind each graph to its buffers, once and for all.
+        """Bind each graph to its buffers, once and for all; a `SplitProgram` where a part can be done between frames.
 
         A program may run (on whatever its buffers hold) while it is prepared, so prepare before the
         buffers matter and zero them after.

@@ -4,7 +4,8 @@ Its tensors are filled with one number each, so that a test can foretell every l
 
 * a sub-network p fills its memory entry, `query` and `value` with s = p + mean(image)/256;
 * an APM gives every pixel the label (floor(value) + [Σₐ 3ᵃ·floor(slot v of age a)] if warm) mod K,
-  with a = 0 for the oldest slot that it reads;
+  with a = 0 for the oldest slot that it reads; where it reads several, the sum is a graph run of its own, which a stream
+  may have done before (`prepare`);
 * a path's own graph gives floor(value) mod K;
 * a per-frame network gives floor(s) mod K;
 * the confidence of a label k is 255 − k, where the bundle has one.
@@ -15,9 +16,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
-from tdnet_runtime.backends.base import Binding, Buffer, Program, Session
+from tdnet_runtime.backends.base import Binding, Buffer, Program, Session, SplitProgram
 from tdnet_runtime.backends.graph_precision import graph_precision, no_graphs
 from tdnet_runtime.backends.host import HostBuffer
 from tdnet_runtime.bundle import Bundle
@@ -67,6 +69,7 @@ class FakeSession:
 
     def __init__(self, backend: FakeBackend) -> None:
         self._backend = backend
+        self._past = np.zeros((), np.int64)
         self.closed = False
 
     def allocate(self, spec: TensorSpec, *, host_visible: bool = False) -> Buffer:
@@ -75,13 +78,18 @@ class FakeSession:
 
     def prepare(self, bindings: Sequence[Binding]) -> Program:
         """See `Session.prepare`."""
-        steps = []
+        past, steps = [], []
         for graph, buffers in bindings:
             (path,) = (p for p in self._backend.manifest.paths if graph in (p.subnet, p.apm, p.own))
             arrays = {name: buffer.host for name, buffer in buffers.items() if buffer.host is not None}
             run = {path.apm: _run_apm, path.own: _run_own}.get(graph, _run_subnet)
-            steps.append(_step(run, path, arrays, len(self._backend.manifest.classes)))
-        return FakeProgram(self._backend, steps)
+            classes = len(self._backend.manifest.classes)
+            if graph == path.apm and len(path.reads) > 1:
+                arrays[_PAST] = self._past
+                past.append(_step(_run_past, path, arrays, classes))
+            steps.append(_step(run, path, arrays, classes))
+        rest = FakeProgram(self._backend, steps)
+        return SplitProgram(FakeProgram(self._backend, past), rest) if past else rest
 
     def close(self) -> None:
         """See `Session.close`."""
@@ -111,6 +119,7 @@ class FakeBackend(ForkBound):
 
 
 _Arrays = dict[str, npt.NDArray[Any]]
+_PAST = "past"  # the sum over an APM's slots
 
 
 def _step(
@@ -128,16 +137,31 @@ def _run_subnet(path: PathSpec, arrays: _Arrays, classes: int) -> None:
         _label(arrays, int(number) % classes)
 
 
+def _run_past(path: PathSpec, arrays: _Arrays, classes: int) -> None:
+    arrays[_PAST][...] = _sum_of_slots(path, arrays)
+
+
 def _run_apm(path: PathSpec, arrays: _Arrays, classes: int) -> None:
     try:
         total = int(arrays["value"].flat[0])
         if arrays["warm"][0]:
-            total += sum(3**age * int(arrays[f"slot{read}_v"].flat[0]) for age, read in enumerate(path.reads))
+            total += int(arrays[_PAST]) if _PAST in arrays else _sum_of_slots(path, arrays)
     except KeyError as error:
-        raise BackendError(
-            f"the fake backend computes from value, warm and slots, and graph {path.apm!r} has no {error}"
-        ) from error
+        raise _missing(path, error) from error
     _label(arrays, total % classes)
+
+
+def _sum_of_slots(path: PathSpec, arrays: _Arrays) -> int:
+    try:
+        return sum(3**age * int(arrays[f"slot{read}_v"].flat[0]) for age, read in enumerate(path.reads))
+    except KeyError as error:
+        raise _missing(path, error) from error
+
+
+def _missing(path: PathSpec, error: KeyError) -> BackendError:
+    return BackendError(
+        f"the fake backend computes from value, warm and slots, and graph {path.apm!r} has no {error}"
+    )
 
 
 def _run_own(path: PathSpec, arrays: _Arrays, classes: int) -> None:

@@ -82,19 +82,13 @@ def cut_labels(graph: GraphSpec, data: bytes) -> CutGraph:
         resize, *rest = end = found[0]
         shown = resize.outputs[0] in model.outputs
         model.nodes = [node for node in model.nodes if node not in (rest if shown else end)]
-        _rename(model, resize.inputs[0], SCORES)
+        model.rename(resize.inputs[0], SCORES)
         model.replace_output(LABELS, SCORES)
         return CutGraph(
             model.serialised(), tuple(spec for spec in graph.outputs if spec != labels), labels, found[1]
         )
     except (ValueError, TypeError, LookupError):  # no model of ours
         return whole
-
-
-def _rename(model: OnnxGraph, value: str, name: str) -> None:
-    for node in model.nodes:
-        node.inputs = [name if each == value else each for each in node.inputs]
-        node.outputs = [name if each == value else each for each in node.outputs]
 
 
 def _end(model: OnnxGraph, labels: TensorSpec) -> tuple[list[Node], int] | None:

@@ -6,12 +6,14 @@ Field numbers are those of `onnx.proto3`; a graph is what `tdnet-export` writes:
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from tdnet_runtime.manifest import TensorSpec
 from tdnet_runtime.protobuf_wire import (
     BYTES,
     FIXED32,
@@ -29,8 +31,12 @@ from tdnet_runtime.protobuf_wire import (
 __all__ = ["Node", "OnnxGraph"]
 
 _MODEL_GRAPH = 7
-_GRAPH_NODE, _GRAPH_CONSTANT, _GRAPH_OUTPUT, _GRAPH_NOTE = 1, 5, 12, 13
-_VALUE_NAME = 1
+_GRAPH_NODE, _GRAPH_CONSTANT, _GRAPH_INPUT, _GRAPH_OUTPUT, _GRAPH_NOTE = 1, 5, 11, 12, 13
+_VALUE_NAME, _VALUE_TYPE = 1, 2
+_TYPE_TENSOR = 1
+_TYPE_DTYPE, _TYPE_SHAPE = 1, 2
+_SHAPE_SIDE, _SIDE_LENGTH = 1, 1
+_VALUE_DTYPES = {"float32": 1, "float16": 10}
 _NODE_INPUT, _NODE_OUTPUT, _NODE_NAME, _NODE_KIND, _NODE_ATTRIBUTE = 1, 2, 3, 4, 5
 _TENSOR_SIDE, _TENSOR_TYPE, _TENSOR_FLOATS, _TENSOR_INTS, _TENSOR_LONGS, _TENSOR_NAME, _TENSOR_RAW = (
     1,
@@ -77,6 +83,7 @@ class OnnxGraph:
 
     Attributes:
         nodes: in order.
+        inputs: names of the values that it is given.
         outputs: names of the values that it gives.
 
     Raises:
@@ -90,7 +97,7 @@ class OnnxGraph:
             raise ValueError(f"a model has {len(graphs)} graphs, expected 1")
         self.nodes: list[Node] = []
         self._constants: dict[str, Any] = {}
-        outputs = []
+        names: dict[int, list[str]] = {_GRAPH_INPUT: [], _GRAPH_OUTPUT: []}
         self._rest: list[Field] = []
         for each in fields(graphs[0]):
             if each[0] == _GRAPH_NODE:
@@ -99,9 +106,9 @@ class OnnxGraph:
                 self._constants[_name(octets(each), _TENSOR_NAME)] = each[2]
             elif each[0] != _GRAPH_NOTE:
                 self._rest.append(each)
-                if each[0] == _GRAPH_OUTPUT:
-                    outputs.append(_name(octets(each), _VALUE_NAME))
-        self.outputs = frozenset(outputs)
+                if each[0] in names:
+                    names[each[0]].append(_name(octets(each), _VALUE_NAME))
+        self.inputs, self.outputs = frozenset(names[_GRAPH_INPUT]), frozenset(names[_GRAPH_OUTPUT])
 
     def constant(self, name: str) -> npt.NDArray[Any] | None:
         """The constant of that name, read-only where it is stored as it is used; None where there is none."""
@@ -131,6 +138,44 @@ class OnnxGraph:
         ]
         self._rest.append((_GRAPH_OUTPUT, BYTES, bytes_field(_VALUE_NAME, by.encode())))
         self.outputs = self.outputs - {name} | {by}
+
+    def rename(self, value: str, name: str) -> None:
+        """Call a value that a node computes by another name, which no other may have."""
+        for node in self.nodes:
+            node.inputs = [name if each == value else each for each in node.inputs]
+            node.outputs = [name if each == value else each for each in node.outputs]
+
+    def give(self, spec: TensorSpec) -> None:
+        """Let the value of that name, float32 or float16, be an input instead of what a node computes."""
+        self.nodes = [node for node in self.nodes if spec.name not in node.outputs]
+        sides = [bytes_field(_SHAPE_SIDE, number_field(_SIDE_LENGTH, side)) for side in spec.shape]
+        kind = number_field(_TYPE_DTYPE, _VALUE_DTYPES[spec.dtype]) + bytes_field(
+            _TYPE_SHAPE, b"".join(sides)
+        )
+        value = bytes_field(_VALUE_NAME, spec.name.encode())
+        value += bytes_field(_VALUE_TYPE, bytes_field(_TYPE_TENSOR, kind))
+        self._rest.append((_GRAPH_INPUT, BYTES, value))
+        self.inputs |= {spec.name}
+
+    def reduce_to(self, outputs: Collection[str]) -> None:
+        """Give these values, and leave out all that they do not need: nodes, constants and inputs.
+
+        The type of a value that was no output is left for whoever loads the model to infer.
+        """
+        needed, nodes = set(outputs), []
+        for node in reversed(self.nodes):
+            if needed.intersection(node.outputs):
+                needed.update(node.inputs)
+                nodes.append(node)
+        self.nodes = nodes[::-1]
+        self._constants = {name: data for name, data in self._constants.items() if name in needed}
+        kept = {_GRAPH_INPUT: needed, _GRAPH_OUTPUT: outputs}
+        self._rest = [
+            each for each in self._rest if each[0] not in kept or _name(each[2], _VALUE_NAME) in kept[each[0]]
+        ]
+        for name in sorted(set(outputs) - self.outputs):
+            self._rest.append((_GRAPH_OUTPUT, BYTES, bytes_field(_VALUE_NAME, name.encode())))
+        self.inputs, self.outputs = self.inputs & needed, frozenset(outputs)
 
     def readers(self) -> dict[str, list[Node]]:
         """By the name of a value: the nodes that read it."""

@@ -10,6 +10,7 @@ How it is set up, and why (figures: docs/adr/0004, benchmarks/experiments/ort_se
 * on a virtual machine its threads stay off one core, their caller's (`thread_placement`);
 * INT8 graphs are brought into the form that its kernels want (`ort_int8`), and attention is taken apart where it
   has many scores (`ort_attention`);
+* attention among past frames is a graph of its own, which can be run between two frames (`past_split`);
 * labels are made of the graphs' scores in NumPy (`label_tail`), which is several times as fast;
 * all tensors are bound once, when a stream opens; a frame allocates nothing here but
   what comes and goes while labels are made.
@@ -21,7 +22,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from tdnet_runtime.backends.base import Binding, Buffer, Program, Session
+from tdnet_runtime.backends.base import Binding, Buffer, Program, Session, SplitProgram
 from tdnet_runtime.backends.graph_loader import GraphLoader
 from tdnet_runtime.backends.graph_precision import graph_precision, no_graphs
 from tdnet_runtime.backends.host import HostBuffer
@@ -32,6 +33,7 @@ from tdnet_runtime.backends.ort_form import own_form
 from tdnet_runtime.backends.ort_options import session_options
 from tdnet_runtime.backends.ort_session import new_session
 from tdnet_runtime.backends.ort_tensors import DTYPES, check_tensors
+from tdnet_runtime.backends.past_split import PastBuffers, attends_among_past_frames, split_past
 from tdnet_runtime.backends.thread_supply import require_threads, thread_count
 from tdnet_runtime.bundle import Bundle
 from tdnet_runtime.errors import BackendError
@@ -119,14 +121,26 @@ class HostSession:
 
     Args:
         sessions: of ONNX Runtime, by graph; the backend's own.
+        pasts: of ONNX Runtime, by graph, for the first parts of those that were split; the backend's own.
         ort: the module `onnxruntime`.
         scores: see `LabelTails`.
+        between: see `PastBuffers`.
     """
 
-    def __init__(self, sessions: dict[str, Any], ort: Any, scores: Mapping[str, TensorSpec]) -> None:
+    def __init__(
+        self,
+        sessions: dict[str, Any],
+        pasts: dict[str, Any],
+        ort: Any,
+        *,
+        scores: Mapping[str, TensorSpec],
+        between: Mapping[str, TensorSpec],
+    ) -> None:
         self._sessions = sessions
+        self._pasts = pasts
         self._ort = ort
         self._tails = LabelTails(scores)
+        self._between = PastBuffers(between)
 
     def allocate(self, spec: TensorSpec, *, host_visible: bool = False) -> Buffer:
         """See `Session.allocate`; all memory is the host's."""
@@ -134,30 +148,41 @@ class HostSession:
 
     def prepare(self, bindings: Sequence[Binding]) -> Program:
         """See `Session.prepare`."""
+        past, bindings = self._between.bound(bindings)
         calls = []
         for graph, tensors in bindings:
-            session = self._sessions[graph]
-            binding = session.io_binding()
             tensors, finish = self._tails.bound(graph, tensors)
-            outputs = {output.name for output in session.get_outputs()}
-            for name, buffer in tensors.items():
-                value = self._ort.OrtValue.ortvalue_from_numpy(buffer.host)  # shares the array's memory
-                bind = binding.bind_ortvalue_output if name in outputs else binding.bind_ortvalue_input
-                bind(name, value)
-            calls.append((graph, _bound_call(session, binding, finish)))
-        return BoundGraphs(calls)
+            calls.append((graph, self._bound(self._sessions[graph], tensors, finish)))
+        rest = BoundGraphs(calls)
+        if not past:
+            return rest
+        return SplitProgram(
+            BoundGraphs([(graph, self._bound(self._pasts[graph], tensors)) for graph, tensors in past]), rest
+        )
 
     def close(self) -> None:
         """See `Session.close`."""
-        self._sessions = {}
+        self._sessions = self._pasts = {}
+        self._tails, self._between = LabelTails({}), PastBuffers({})
 
+    def _bound(
+        self, session: Any, tensors: Mapping[str, Buffer], finish: Callable[[], None] | None = None
+    ) -> Callable[[], None]:
+        """A run of the session on these buffers, of which it may need a part."""
+        binding = session.io_binding()
+        for values, bind in (
+            (session.get_inputs(), binding.bind_ortvalue_input),
+            (session.get_outputs(), binding.bind_ortvalue_output),
+        ):
+            for name in (value.name for value in values):
+                bind(name, self._ort.OrtValue.ortvalue_from_numpy(tensors[name].host))  # shares the memory
 
-def _bound_call(session: Any, binding: Any, finish: Callable[[], None]) -> Callable[[], None]:
-    def call() -> None:
-        session.run_with_iobinding(binding)
-        finish()
+        def call() -> None:
+            session.run_with_iobinding(binding)
+            if finish is not None:
+                finish()
 
-    return call
+        return call
 
 
 def _scores(graph: str, cut: CutGraph, session: Any) -> TensorSpec:
@@ -183,14 +208,24 @@ class OnnxRuntimeBackend(ForkBound):
         self._ort = ort
         self.precision = precision
         self.description = f"ONNX Runtime {ort.__version__}, CPU, {threads} thread(s), {self.precision}"
-        graphs, options = len(bundle.manifest.graphs), session_options(ort, threads)
+        graphs, options = bundle.manifest.graphs, session_options(ort, threads)
+        count = len(graphs) + sum(map(attends_among_past_frames, graphs))
         self._scores: dict[str, TensorSpec] = {}
+        self._between: dict[str, TensorSpec] = {}
+        self._pasts: dict[str, Any] = {}
 
         def load(graph: GraphSpec, read: Callable[[], bytes]) -> Any:
             cut = cut_labels(graph, read())  # first of all: its own form may have many more nodes
             data, without = own_form(graph, cut.data, precision)
-            cut = replace(cut, data=data)  # the other is not to be held while the session is made
-            session = load_graph(ort, graph.name, data, options, without=without)
+            past, rest = split_past(graph, replace(cut, data=data))
+            del cut, data  # not to be held beside the parts while the sessions are made
+            if past is not None:
+                self._pasts[graph.name] = load_part(*past, without)
+                (self._between[graph.name],) = past[0].outputs
+            return load_part(*rest, without)
+
+        def load_part(graph: GraphSpec, cut: CutGraph, without: Sequence[str]) -> Any:
+            session = load_graph(ort, graph.name, cut.data, options, without=without)
             tensors = (*graph.inputs, *cut.outputs)
             if cut.labels is not None:
                 self._scores[graph.name] = _scores(graph.name, cut, session)
@@ -200,18 +235,18 @@ class OnnxRuntimeBackend(ForkBound):
 
         loader = GraphLoader(bundle, precision, load, threads=threads)
         require_threads(
-            (threads - 1) * graphs + loader.helpers,
+            (threads - 1) * count + loader.helpers,
             engine="ONNX Runtime",
-            purpose=f"{threads - 1} beside the caller's for each of {graphs} graphs, {loader.helpers} to load them",
+            purpose=f"{threads - 1} beside the caller's for each of {count} graphs, {loader.helpers} to load them",
         )
         self._sessions: dict[str, Any] = loader.run()
 
     def session(self) -> Session:
         """See `Backend.session`."""
         self.require_own_process("session()")
-        return HostSession(self._sessions, self._ort, self._scores)
+        return HostSession(self._sessions, self._pasts, self._ort, scores=self._scores, between=self._between)
 
     def close(self) -> None:
         """See `Backend.close`."""
         if not self.stranded:
-            self._sessions = {}
+            self._sessions = self._pasts = {}

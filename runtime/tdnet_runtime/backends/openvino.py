@@ -5,6 +5,7 @@ How it is set up, and why (figures: docs/cpu.md):
 * what graphs state in FP32 is run in FP32: where the processor has BF16, OpenVINO would use it unasked. `bf16` asks
   for it, and `int8-bf16` for it in all that INT8 graphs leave in FP32;
 * one stream and all threads for each graph, since one frame is in flight;
+* attention among past frames is a graph of its own, which can be run between two frames (`past_split`);
 * threads are pinned to cores on a virtual machine, where there is one for each core (`thread_placement`), and nowhere
   else: two segmenters with one thread each would share a core;
 * all tensors are set once, when a stream opens, and are the stream's own arrays: the graphs exchange the memory
@@ -29,6 +30,7 @@ from tdnet_runtime.backends.label_cut import SCORES, CutGraph, cut_labels
 from tdnet_runtime.backends.no_telemetry import import_without_telemetry
 from tdnet_runtime.backends.openvino_core import DEVICE, new_core
 from tdnet_runtime.backends.openvino_session import OpenVinoSession, checked
+from tdnet_runtime.backends.past_split import attends_among_past_frames, split_past
 from tdnet_runtime.backends.thread_placement import cores_beside_the_caller
 from tdnet_runtime.backends.thread_supply import require_threads, thread_count
 from tdnet_runtime.bundle import Bundle
@@ -142,16 +144,22 @@ class OpenVinoBackend(ForkBound):
         self.description = f"OpenVINO {version}, CPU, {threads} thread(s), {precision}"
         options = _options(precision=precision, threads=threads)
         self._scores: dict[str, TensorSpec] = {}
+        self._between: dict[str, TensorSpec] = {}
+        self._pasts: dict[str, Any] = {}
 
         def load(graph: GraphSpec, read: Callable[[], bytes]) -> Any:
-            cut = cut_labels(graph, read())
+            past, (graph, cut) = split_past(graph, cut_labels(graph, read()))
+            if past is not None:
+                self._pasts[graph.name] = _compiled(core, *past, options)
+                (self._between[graph.name],) = past[0].outputs
             compiled = _compiled(core, graph, cut, options)
             if cut.labels is not None:
                 self._scores[graph.name] = _scores(graph.name, cut, compiled)
             return compiled
 
         loader = GraphLoader(bundle, graphs, load, threads=threads)
-        _require_threads(threads, graphs=len(bundle.manifest.graphs), helpers=loader.helpers)
+        count = len(bundle.manifest.graphs) + sum(map(attends_among_past_frames, bundle.manifest.graphs))
+        _require_threads(threads, graphs=count, helpers=loader.helpers)
         core = new_core()
         self._compiled: dict[str, Any] = loader.run()
 
@@ -159,13 +167,18 @@ class OpenVinoBackend(ForkBound):
         """See `Backend.session`."""
         self.require_own_process("session()")
         return OpenVinoSession(
-            self._compiled, self._openvino.Tensor, self._scores, share_scratch=self.share_scratch
+            self._compiled,
+            self._pasts,
+            self._openvino.Tensor,
+            scores=self._scores,
+            between=self._between,
+            share_scratch=self.share_scratch,
         )
 
     def close(self) -> None:
         """See `Backend.close`."""
         if not self.stranded:
-            self._compiled = {}
+            self._compiled = self._pasts = {}
 
 
 def _require_threads(threads: int, *, graphs: int, helpers: int) -> None:

@@ -111,7 +111,7 @@ class RemoteSegmenter(Closeable, ForkBound):
 
 
 class RemoteStream(Closeable, TakesTurns):
-    """One video on the server; `push`, `reset` and `close` as of `tdnet_runtime.Stream`.
+    """One video on the server; `push`, `prepare`, `reset` and `close` as of `tdnet_runtime.Stream`.
 
     Frames are brought to the network's size here, by the same code, so that labels are the same and no pixels travel
     for nothing. A call that raises FrameError leaves the state as it was; after a BackendError only `reset` and `close` do.
@@ -157,11 +157,7 @@ class RemoteStream(Closeable, TakesTurns):
             BackendError: the server cannot be reached, refuses, gave the sequence up, or has mixed it with another's;
                 `reset()` is needed.
         """
-        self._require_open("push")
-        if self._failed:
-            raise StreamError(
-                "push() was called after the server failed in mid-stream; call reset() first: the next frame begins anew"
-            )
+        self._require_whole("push")
         size_hw = check_frame(frame)
         if self._frame_size not in (None, size_hw):
             raise FrameError(
@@ -206,6 +202,11 @@ class RemoteStream(Closeable, TakesTurns):
             logits=None if logits is None else logits[0],
             confidence=confidence,
         )
+
+    @in_turn
+    def prepare(self) -> None:
+        """Nothing: the memory is the server's. See `Stream.prepare`."""
+        self._require_whole("prepare")
 
     @in_turn
     def reset(self) -> None:
@@ -257,6 +258,13 @@ class RemoteStream(Closeable, TakesTurns):
     @property
     def _model_name(self) -> str:
         return repr(self._model.name)
+
+    def _require_whole(self, call: str) -> None:
+        self._require_open(call)
+        if self._failed:
+            raise StreamError(
+                f"{call}() was called after the server failed in mid-stream; call reset() first: the next frame begins anew"
+            )
 
     def _require_open(self, call: str) -> None:
         if self._closed:

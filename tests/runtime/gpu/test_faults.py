@@ -92,7 +92,7 @@ def _survives(trial: Trial) -> None:
     stream = trial.stream
     assert stream is not None
     assert stream.state is StreamState.FAILED
-    for refused in (lambda: stream.push(frame(0)), stream.snapshot):
+    for refused in (lambda: stream.push(frame(0)), stream.prepare, stream.snapshot):
         with pytest.raises(StreamError, match=r"call reset\(\) first"):
             refused()
     stream.reset()

@@ -84,6 +84,15 @@ def test_reset_snapshot_and_restore(stream: Stream, paths: int) -> None:
         assert_right(stream.push(frame(BYTES[index])).labels, BYTES[: index + 1], paths)
 
 
+def test_there_is_nothing_to_prepare(device: FakeDevice, stream: Stream, paths: int) -> None:
+    """A frame is one piece of work here."""
+    for index, byte in enumerate(BYTES[:9]):
+        spent = device.calls, device.works
+        stream.prepare()
+        assert (device.calls, device.works) == spent
+        assert_right(stream.push(frame(byte)).labels, BYTES[: index + 1], paths)
+
+
 def test_frames_of_another_size_are_resized_on_the_host(stream: Stream, paths: int) -> None:
     pytest.importorskip("cv2")
     labels = stream.push(np.full((8, 16, 3), 9, np.uint8)).labels

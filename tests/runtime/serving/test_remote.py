@@ -149,13 +149,14 @@ def test_bad_frames_do_not_travel(stream: RemoteStream, served: Server) -> None:
             stream.push(bad)
     with pytest.raises(FrameError, match="out"):
         stream.push(frame(), out=np.empty((3, 3), np.uint8))
+    stream.prepare()
     assert len(served.seen) == 1
     assert stream.push(frame()).frame_index == 1
 
 
 def test_closed_ones_say_so(remote: RemoteSegmenter, stream: RemoteStream) -> None:
     remote.close()
-    for call in (lambda: stream.push(frame()), stream.reset):
+    for call in (lambda: stream.push(frame()), stream.prepare, stream.reset):
         with pytest.raises(StreamError, match="on a closed stream"):
             call()
     with pytest.raises(StreamError, match="on a closed segmenter"):
