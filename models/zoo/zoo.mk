@@ -17,8 +17,9 @@ RUNS := models/zoo/runs
 
 .PHONY: zoo zoo-data ablations
 
+# The last weights, which no validation chose: those of single epochs differ by chance alone in the end.
 zoo: | $(ZOO)/finetune/report.html
-	cp $(ZOO)/finetune/best.pth $(CHECKPOINT)
+	cp $(ZOO)/finetune/last.pth $(CHECKPOINT)
 	for run in pretrain finetune; do \
 	  mkdir -p $(RUNS)/$$run && cp $(ZOO)/$$run/config.toml $(ZOO)/$$run/journal.jsonl $(RUNS)/$$run/ || exit 1; \
 	done
