@@ -33,7 +33,7 @@ def place_workers(
     """What was asked for, and for the rest what pays: one worker for each GPU, else one for each core.
 
     With fewer inputs than cores each worker gets more of them. One thread each, because decoding, the network's smaller
-    operators and writing PNGs use one core whatever they are given; docs/scale.md says how to measure it.
+    operators and writing PNGs use one core whatever they are given (measured: docs/scale.md, Workers).
 
     Args:
         nodes: resources of the cluster's nodes, as Ray counts them: `CPU`, `GPU`.

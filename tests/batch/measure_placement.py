@@ -258,6 +258,7 @@ def main() -> None:
     most_mib = {name: max(each["workers_mib"] for each in measured[name]) for name in names}
     single = next((name for name in names if name.startswith("1x")), "plain")
     document = {
+        "kind": "batch_placement",
         "what": "tests/batch/measure_placement.py: placements of tdnet-batch against a plain loop over Segmenter",
         "engine": given.engine.name,
         "backend": given.backend,
