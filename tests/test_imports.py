@@ -419,3 +419,14 @@ def test_the_blocker_blocks(python: Callable[..., subprocess.CompletedProcess[st
         done = python(f"{BLOCK}\nimport {name}.anything")
         assert done.returncode == 1
         assert f"No module named '{name}" in done.stderr
+
+
+_WIDENS = re.compile(r"[-+*] ?np\.u?int(?:p|\d+)\(|\bnp\.u?int(?:p|\d+)\([^()]*\) ?[-+*]")
+
+
+@pytest.mark.parametrize("package", sorted(PACKAGES))
+def test_no_array_is_widened_by_a_scalar_of_numpys(package: str) -> None:
+    """NumPy 1 keeps an array's own type beside a scalar that fits it: uint8 labels times a large one wrap around."""
+    for path in (ROOT / PACKAGES[package] / package).rglob("*.py"):
+        for number, line in enumerate(path.read_text().splitlines(), 1):
+            assert not _WIDENS.search(line.split("#")[0]), f"{path}:{number}: write array.astype(type) first"

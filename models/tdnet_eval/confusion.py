@@ -96,6 +96,6 @@ def confusion_of(labels: Labels, truth: Labels, *, classes: int) -> Confusion:
     Pixels of `truth` whose value is no class (255, for one) are left out.
     """
     known = truth < classes
-    pairs = truth[known] * np.int64(classes) + labels[known]
+    pairs = truth[known].astype(np.int64) * classes + labels[known]
     counts = np.bincount(pairs, minlength=classes * classes).reshape(classes, classes)
     return Confusion(np.asarray(counts, dtype=np.int64))

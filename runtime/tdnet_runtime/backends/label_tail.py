@@ -48,7 +48,7 @@ class LabelTail:
         self.scores = HostBuffer(spec)
         _, classes, h, w = spec.shape
         self._rows, self._columns = AlignedAxis(h, size_hw[0]), AlignedAxis(w, size_hw[1])
-        self._line_starts = self._rows.pixel * np.int32(size_hw[1])  # of each row of pixels, as `pixel` is
+        self._line_starts = self._rows.pixel * size_hw[1]  # of each row of pixels, as `pixel` is
         # One more row and column, like the last ones: each score is the corner of a cell.
         self._padded: _Floats = np.empty((classes, h + 1, w + 1), np.float32)
         self._best: _Floats = np.empty((h + 1, w + 1), np.float32)
@@ -176,7 +176,9 @@ class LabelTail:
         count, width = len(corner), self._best.shape[1]
         planes, scores = self._padded.reshape(len(self._padded), -1), self._padded.reshape(-1)
         corners = [corner + offset for offset in (0, 1, width, width + 1)]
-        winners = [self._winners.reshape(-1).take(place) * np.intp(planes.shape[1]) for place in corners]
+        winners = [
+            self._winners.reshape(-1).take(place).astype(np.intp) * planes.shape[1] for place in corners
+        ]
         wanted, above = self._scratch.wanted[:, :count], self._scratch.above[:, :count]
         values = self._scratch.corners[:, :count]
         wanted.fill(False)
