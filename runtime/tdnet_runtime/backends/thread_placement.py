@@ -1,8 +1,8 @@
 """Where an engine's own threads may run: beside their caller's core on a virtual machine, anywhere else on real ones.
 
-Linux wakes a thread on a core that is idle. To a guest of KVM a core that went to sleep between two frames does not
-look idle but taken away, so that after a gap of 30 ms the engine's threads are woken on their caller's core: two
-threads then take turns on one core, and a frame takes as long as with one thread (docs/cpu.md, "Idle gaps").
+On a virtual machine with Linux an engine's threads are woken on their caller's core after a gap of 30 ms: two threads
+then take turns on one core, and a frame takes as long as with one thread (measured: docs/cpu.md, "Idle gaps"). The
+likely reason is that to a guest of KVM a core that went to sleep does not look idle but taken away.
 """
 
 from __future__ import annotations
