@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
-__all__ = ["cpu_flags", "cpu_model", "sums_int8_exactly"]
+__all__ = ["cpu_flags", "cpu_model", "own_cpuinfo", "sums_int8_exactly"]
 
+_CPUINFO = Path("/proc/cpuinfo")
 _X86 = "fpu"  # every x86 processor names it, no other one
 _EXACT = {"avx512_vnni", "avx_vnni", "amx_int8"}  # x86's instructions whose INT8 sums do not saturate
+
+
+def own_cpuinfo() -> str:
+    """What Linux says of this machine's processor; "" on other systems."""
+    try:
+        return _CPUINFO.read_text()
+    except OSError:
+        return ""
 
 
 def cpu_flags(cpuinfo: str) -> frozenset[str]:

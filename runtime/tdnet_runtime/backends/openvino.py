@@ -19,11 +19,10 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from tdnet_runtime.backends.base import Session
-from tdnet_runtime.backends.cpu_flags import sums_int8_exactly
+from tdnet_runtime.backends.cpu_flags import own_cpuinfo, sums_int8_exactly
 from tdnet_runtime.backends.graph_loader import GraphLoader
 from tdnet_runtime.backends.graph_precision import IN_BF16, graph_precision, graphs_of, no_graphs
 from tdnet_runtime.backends.label_cut import SCORES, CutGraph, cut_labels
@@ -46,7 +45,6 @@ logger = logging.getLogger(__name__)
 PREFERRED = ("fp32", "int8")
 """INT8 graphs are run unasked only where a bundle has no FP32 ones: they cost accuracy."""
 
-_CPUINFO = Path("/proc/cpuinfo")
 _COMPILING = 2
 _DTYPES = {"u8": "uint8", "f16": "float16", "f32": "float32"}
 
@@ -84,7 +82,7 @@ def open_bundle(bundle: Bundle, *, precision: str | None, threads: int | None) -
     asked = None if precision is None else graphs_of(precision)
     graphs = graph_precision(bundle, asked, preferred=PREFERRED)
     assert graphs is not None  # see `unsuited`
-    if graphs == "int8" and _saturates():
+    if graphs == "int8" and sums_int8_exactly(own_cpuinfo()) is False:
         logger.warning(
             "this processor has no VNNI: OpenVINO sums INT8 products in 16 bits here, which may saturate and change "
             "labels. Compare with tdnet-bench, or take backend='onnxruntime'."
@@ -108,14 +106,6 @@ def _no_bf16(precision: str) -> str | None:
         f"{core.get_property(DEVICE, 'FULL_DEVICE_NAME')!r} is not (OpenVINO would compute in FP32 there); ask for "
         f"{graphs} (precision={graphs!r}, --precision {graphs})"
     )
-
-
-def _saturates() -> bool:
-    """True on an x86 processor whose INT8 sums are not exact; False where the system does not tell."""
-    try:
-        return sums_int8_exactly(_CPUINFO.read_text()) is False
-    except OSError:
-        return False
 
 
 class OpenVinoBackend(ForkBound):

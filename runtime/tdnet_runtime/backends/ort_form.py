@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from tdnet_runtime.backends.cpu_flags import sums_int8_exactly
+from tdnet_runtime.backends.cpu_flags import own_cpuinfo, sums_int8_exactly
 from tdnet_runtime.backends.graph_precision import unsound_optimizers
 from tdnet_runtime.backends.onnx_bytes import OnnxGraph
 from tdnet_runtime.backends.ort_attention import attention_in_parts, has_large_scores
@@ -13,8 +11,6 @@ from tdnet_runtime.errors import BackendError
 from tdnet_runtime.manifest import GraphSpec
 
 __all__ = ["own_form"]
-
-_CPUINFO = Path("/proc/cpuinfo")
 
 
 def own_form(graph: GraphSpec, data: bytes, precision: str) -> tuple[bytes, list[str]]:
@@ -31,7 +27,7 @@ def own_form(graph: GraphSpec, data: bytes, precision: str) -> tuple[bytes, list
     without = unsound_optimizers(precision)
     try:
         if precision == "int8":
-            data = int8_form(data, graph.inputs, exact=_sums_int8_exactly())
+            data = int8_form(data, graph.inputs, exact=sums_int8_exactly(own_cpuinfo()) is True)
             without += UNWANTED_OPTIMIZERS
         elif has_large_scores(graph.inputs):
             form = OnnxGraph(data)
@@ -42,10 +38,3 @@ def own_form(graph: GraphSpec, data: bytes, precision: str) -> tuple[bytes, list
             f"graph {graph.name!r} in {precision} cannot be read: {error}. Export again."
         ) from error
     return data, without
-
-
-def _sums_int8_exactly() -> bool:
-    try:
-        return sums_int8_exactly(_CPUINFO.read_text()) is True
-    except OSError:
-        return False

@@ -11,6 +11,7 @@ from tdnet_runtime.backends.thread_placement import cores_beside_the_caller
 __all__ = ["session_options"]
 
 _ENTRIES = {"session.intra_op.allow_spinning": "0", "session.use_env_allocators": "1"}
+_LONGEST_ENTRY = 8192  # characters: ONNX Runtime refuses more
 _arena_lock = threading.Lock()
 _arena_registered = False
 
@@ -46,16 +47,21 @@ def session_options(ort: Any, threads: int, *, entries: Mapping[str, str] | None
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
     options.enable_mem_pattern = False  # one block for each graph's plan: too large to be shared
     options.log_severity_level = 4  # fatal ones; errors are raised, and need not be printed too
-    for key, value in {
-        **_ENTRIES,
-        **_affinities(threads),
-        **(entries or {}),
-    }.items():  # each once: a second time is a warning
+    every = {**_ENTRIES, **_affinities(threads), **(entries or {})}
+    for key, value in every.items():  # each once: a second time is a warning
         options.add_session_config_entry(key, value)
     return options
 
 
 def _affinities(threads: int) -> dict[str, str]:
-    """The entry that keeps each of a session's own threads on some cores, which ONNX Runtime counts from 1."""
-    cores = ",".join(str(core + 1) for core in cores_beside_the_caller(threads))
-    return {"session.intra_op_thread_affinities": ";".join([cores] * (threads - 1))} if cores else {}
+    """The entry that keeps each of a session's own threads on some cores, which ONNX Runtime counts from 1.
+
+    Neighbours are a range, which is short; where many cores with gaps between them would be too much for an entry, none.
+    """
+    cores = [core + 1 for core in cores_beside_the_caller(threads)]
+    if not cores:
+        return {}
+    neighbours = cores[-1] - cores[0] == len(cores) - 1
+    of_each = f"{cores[0]}-{cores[-1]}" if neighbours else ",".join(map(str, cores))
+    value = ";".join([of_each] * (threads - 1))
+    return {"session.intra_op_thread_affinities": value} if len(value) <= _LONGEST_ENTRY else {}

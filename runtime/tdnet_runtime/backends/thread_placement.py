@@ -8,13 +8,11 @@ likely reason is that to a guest of KVM a core that went to sleep does not look 
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
-from tdnet_runtime.backends.cpu_flags import cpu_flags
+from tdnet_runtime.backends.cpu_flags import cpu_flags, own_cpuinfo
 
 __all__ = ["cores_beside_the_caller"]
 
-_CPUINFO = Path("/proc/cpuinfo")
 _GUEST = "hypervisor"
 
 
@@ -31,11 +29,4 @@ def cores_beside_the_caller(threads: int) -> tuple[int, ...]:
     if threads < 2 or not hasattr(os, "sched_getaffinity"):
         return ()
     cores = sorted(os.sched_getaffinity(0))
-    return tuple(cores[1:]) if threads == len(cores) and _is_guest() else ()
-
-
-def _is_guest() -> bool:
-    try:
-        return _GUEST in cpu_flags(_CPUINFO.read_text())
-    except OSError:
-        return False
+    return tuple(cores[1:]) if threads == len(cores) and _GUEST in cpu_flags(own_cpuinfo()) else ()

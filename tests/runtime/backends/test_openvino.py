@@ -21,7 +21,7 @@ import onnx
 import pytest
 from tests.runtime.backends.graph_edits import SPOILED, edited, half_warm, rename, reshape_input
 
-from tdnet_runtime.backends import openvino, openvino_core
+from tdnet_runtime.backends import cpu_flags, openvino, openvino_core
 from tdnet_runtime.backends.cpu_count import usable_cpus
 from tdnet_runtime.backends.no_telemetry import import_without_telemetry
 from tdnet_runtime.backends.openvino_core import new_core
@@ -353,7 +353,7 @@ def test_int8_that_may_saturate_is_told(
 ) -> None:
     if cpuinfo is not None:
         (tmp_path / "cpuinfo").write_text(cpuinfo)
-    monkeypatch.setattr(openvino, "_CPUINFO", tmp_path / "cpuinfo")
+    monkeypatch.setattr(cpu_flags, "_CPUINFO", tmp_path / "cpuinfo")
     with Bundle.open(in_precisions(write_law(), law_graphs, (graphs,), taken=graphs)) as bundle:
         openvino.open_bundle(bundle, precision=None, threads=1).close()
     assert ("has no VNNI" in caplog.text) is warned

@@ -9,8 +9,8 @@ import onnxruntime as ort
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from tdnet_runtime.backends import cpu_flags, ort_form
 from tdnet_runtime.backends import onnxruntime as backend
-from tdnet_runtime.backends import ort_form
 from tdnet_runtime.backends.cpu_flags import sums_int8_exactly
 from tdnet_runtime.backends.onnx_bytes import Node, OnnxGraph
 from tdnet_runtime.backends.ort_int8 import UNWANTED_OPTIMIZERS, int8_form
@@ -317,7 +317,7 @@ def toy_spec():
 def test_which_processors_sum_exactly(cpuinfo, exact, tmp_path, monkeypatch):
     assert sums_int8_exactly(cpuinfo) is exact
     asked = []
-    monkeypatch.setattr(ort_form, "_CPUINFO", tmp_path / "cpuinfo")
+    monkeypatch.setattr(cpu_flags, "_CPUINFO", tmp_path / "cpuinfo")
     monkeypatch.setattr(ort_form, "int8_form", lambda data, inputs, *, exact: asked.append(exact) or data)
     ort_form.own_form(toy_spec(), b"", "int8")  # no such file
     (tmp_path / "cpuinfo").write_text(cpuinfo)

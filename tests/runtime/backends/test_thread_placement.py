@@ -7,9 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pytest
 
-from tdnet_runtime.backends import thread_placement
+from tdnet_runtime.backends import cpu_flags
+from tdnet_runtime.backends.ort_options import session_options
 from tdnet_runtime.backends.thread_placement import cores_beside_the_caller
 from tdnet_runtime.segmenter import Segmenter
 
@@ -27,7 +29,7 @@ def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str, s
 
     def set_up(cpuinfo: str, cores: set[int] | None = None) -> None:
         (tmp_path / "cpuinfo").write_text(cpuinfo)
-        monkeypatch.setattr(thread_placement, "_CPUINFO", tmp_path / "cpuinfo")
+        monkeypatch.setattr(cpu_flags, "_CPUINFO", tmp_path / "cpuinfo")
         if cores is not None:
             monkeypatch.setattr(os, "sched_getaffinity", lambda _: cores)
 
@@ -55,8 +57,31 @@ def test_cores_are_named_on_a_virtual_machine_to_an_engine_that_has_them_all(
 
 
 def test_a_system_that_does_not_tell_is_left_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(thread_placement, "_CPUINFO", tmp_path / "none")
+    monkeypatch.setattr(cpu_flags, "_CPUINFO", tmp_path / "none")
     assert cores_beside_the_caller(len(os.sched_getaffinity(0))) == ()
+
+
+@pytest.mark.parametrize(
+    ("cores", "said"),
+    [
+        ({0, 1}, "2-2"),
+        ({0, 1, 2}, "2-3;2-3"),
+        ({1, 4, 6}, "5,7;5,7"),
+        (set(range(256)), ";".join(["2-256"] * 255)),
+        (set(range(0, 256, 2)), ""),  # more than ONNX Runtime takes for one entry
+    ],
+)
+def test_onnx_runtime_takes_what_it_is_told_of_many_cores(
+    cores: set[int], said: str, machine: Callable[..., None]
+) -> None:
+    machine(GUEST, cores)
+    options = session_options(onnxruntime, len(cores))
+    key = "session.intra_op_thread_affinities"
+    if said:
+        assert options.get_session_config_entry(key) == said
+    else:
+        with pytest.raises(RuntimeError):
+            options.get_session_config_entry(key)
 
 
 def _tasks() -> set[int]:
