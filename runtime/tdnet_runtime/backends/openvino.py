@@ -6,8 +6,7 @@ How it is set up, and why (figures: docs/cpu.md):
   for it, and `int8-bf16` for it in all that INT8 graphs leave in FP32;
 * one stream and all threads for each graph, since one frame is in flight;
 * attention among past frames is a graph of its own, which can be run between two frames (`past_split`);
-* threads are pinned to cores on a virtual machine, where there is one for each core (`thread_placement`), and nowhere
-  else: two segmenters with one thread each would share a core;
+* threads are not pinned to cores: two segmenters with one thread each would share a core;
 * all tensors are set once, when a stream opens, and are the stream's own arrays: the graphs exchange the memory
   without copies, and a frame allocates nothing here but what comes and goes while labels are made;
 * two threads compile graphs, each on one core; no more, since each holds copies of a graph's weights meanwhile;
@@ -30,7 +29,6 @@ from tdnet_runtime.backends.no_telemetry import import_without_telemetry
 from tdnet_runtime.backends.openvino_core import DEVICE, new_core
 from tdnet_runtime.backends.openvino_session import OpenVinoSession, checked
 from tdnet_runtime.backends.past_split import attends_among_past_frames, split_past
-from tdnet_runtime.backends.thread_placement import cores_beside_the_caller
 from tdnet_runtime.backends.thread_supply import require_threads, thread_count
 from tdnet_runtime.bundle import Bundle
 from tdnet_runtime.errors import BackendError
@@ -186,7 +184,7 @@ def _options(*, precision: str, threads: int) -> dict[str, Any]:
         "PERFORMANCE_HINT": "LATENCY",
         "NUM_STREAMS": 1,
         "INFERENCE_NUM_THREADS": threads,
-        "ENABLE_CPU_PINNING": bool(cores_beside_the_caller(threads)),
+        "ENABLE_CPU_PINNING": False,
         "INFERENCE_PRECISION_HINT": "bf16" if precision in IN_BF16 else "f32",
     }
 
