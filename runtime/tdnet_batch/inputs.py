@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from tdnet_batch.places import Place, place_of
+from tdnet_batch.places import Place, own_path, place_of
 from tdnet_batch.record import RECORD_FILE
 from tdnet_runtime.errors import OptionError
 from tdnet_runtime.media.frames import reason
@@ -132,6 +132,7 @@ def _of_spec(spec: str, *, output: Path, others: set[str]) -> Iterator[BatchInpu
     if match and not topic.strip("/ "):
         raise OptionError(f"--input {spec!r}: the parameter 'topic' is empty; give it a value")
     name = spec[: match.start()] if match else spec
+    name = own_path(name) or name
     place = place_of(name)
     if place.is_file and _is_part(place):  # the whole recording is meant
         name = name.rpartition("/")[0] or "."

@@ -7,6 +7,7 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tdnet_batch.places import own_path
 from tdnet_batch.settings import Form, Settings
 from tdnet_runtime.backends import BACKENDS, PRECISIONS
 from tdnet_runtime.errors import OptionError
@@ -104,7 +105,8 @@ class BatchOptions:
             )
         check_folder(self.output, purpose="labels")
         for text in self.inputs:
-            if "://" not in text and not text.startswith("@") and _same(Path(text), self.output):
+            own = None if text.startswith("@") else own_path(text)
+            if own is not None and _same(Path(own), self.output):
                 raise OptionError(f"--output is the folder of --input; name another: '{self.output}'")
         if settings.form is Form.MCAP:
             require("tdnet_runtime.sinks.mcap_log", extra="mcap")

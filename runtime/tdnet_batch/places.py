@@ -16,10 +16,10 @@ from tdnet_runtime.extras import one_line
 from tdnet_runtime.media.frames import reason
 from tdnet_runtime.sources.source_url import hide_password
 
-__all__ = ["Place", "file_system", "place_of"]
+__all__ = ["Place", "file_system", "own_path", "place_of"]
 
 _MAGIC = re.compile(r"[*?\[]")
-_OWN = "file://"
+_OWN = ("file://", "local://")  # as fsspec calls this machine's files
 
 
 class Place:
@@ -151,6 +151,14 @@ def _files_below(folder: str) -> Iterator[tuple[str, int]]:
                     yield path, entry.stat().st_size if Path(path).exists() else 0
 
 
+def own_path(name: str) -> str | None:
+    """The path on this machine that an input names; None where it is an address of another file system."""
+    if os.path.lexists(name):
+        return name
+    scheme = next((each for each in _OWN if name.startswith(each)), "")
+    return name[len(scheme) :] if scheme or "://" not in name else None
+
+
 def place_of(name: str) -> Place:
     """Where `name` leads.
 
@@ -158,11 +166,11 @@ def place_of(name: str) -> Place:
         OptionError: nowhere, or to something that is no file.
         MissingExtraError: a package is missing for such addresses.
     """
-    if "://" not in name or name.startswith(_OWN) or os.path.lexists(name):
-        name = name.removeprefix(_OWN)
-        if not name.strip():
+    own = own_path(name)
+    if own is not None:
+        if not own.strip():
             raise OptionError(f"--input {name!r} names nothing; is a variable unset?")
-        return Place(name, fsspec.filesystem("file"), str(Path(name).absolute()), remote=False)
+        return Place(own, fsspec.filesystem("file"), str(Path(own).absolute()), remote=False)
     fs, path = file_system(name)
     return Place(name, fs, path, remote=True)
 

@@ -100,9 +100,13 @@ def _start(ray: Any, stack: contextlib.ExitStack, *, cpus: int, dashboard: bool)
                 _node_ip_address="127.0.0.1",
             )
             return
-        except Exception as error:
-            ray.shutdown()
-            _kill_started(folder)
+        except BaseException as error:
+            try:
+                ray.shutdown()
+            finally:
+                _kill_started(folder)
+            if not isinstance(error, Exception):
+                raise
             if start == _STARTS or time.monotonic() - begin_s < _IN_TIME_S:
                 raise _not_started(error, None) from error
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import socket
 import time
@@ -205,7 +206,8 @@ def _others(manifest: Manifest, summary: BatchSummary, order: Order) -> int:
     return sum(
         record.done and (record.bundle, record.settings) != (order.bundle, order.settings)
         for output, record in manifest.rows.items()
-        if output not in mine and order.tree.at(output).exists()
+        if output not in mine
+        and os.path.lexists(order.tree.at(output))  # Path.exists() raises where it may not look
     )
 
 

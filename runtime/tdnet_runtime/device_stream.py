@@ -85,7 +85,9 @@ class DeviceStream(StreamBase):
         self._done_frames = max(self._done_frames, index + 1 - _ON_THEIR_WAY)
         labels = self._on_gpu.device_labels(index)
         sure = None if self._memory.confidence is None else self._on_gpu.device_labels(index, CONFIDENCE)
-        return DeviceResult(labels, path, cold, index, stamp_ns, self._captured(), sure)
+        taken = DeviceResult(labels, path, cold, index, stamp_ns, self._captured(), sure)
+        self._state = StreamState.READY
+        return taken
 
     @in_turn
     def synchronize(self) -> None:

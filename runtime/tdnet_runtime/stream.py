@@ -93,7 +93,7 @@ class Stream(StreamBase):
         if self._memory.confidence is not None:
             confidence = np.empty(size_hw, dtype=np.uint8)
             self._take(self._memory.confidence, confidence)
-        return Result(
+        taken = Result(
             labels=result,
             path=path,
             cold=cold,
@@ -103,6 +103,8 @@ class Stream(StreamBase):
             captured=self._captured(),
             confidence=confidence,
         )
+        self._state = StreamState.READY
+        return taken
 
     def _take(self, buffer: Buffer, out: npt.NDArray[np.uint8]) -> None:
         """A map of the network's size, to the frame's."""

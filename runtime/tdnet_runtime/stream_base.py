@@ -59,8 +59,8 @@ class StreamBase(Closeable, TakesTurns):
     """One video; to be used by one thread at a time, and in the process that made it: see `ForkBound`.
 
     Every frame that is pushed must have the same size until `reset()`. A call that raises leaves the
-    state as it was, except a failure of the engine itself: then only `reset()`, `restore()` and `close()`
-    work.
+    state as it was, except a failure of the engine itself, and whatever ends a frame in the middle (Ctrl-C): then only
+    `reset()`, `restore()` and `close()` work.
 
     Args:
         manifest: the bundle's contract, with the tensors of `precision`.
@@ -227,8 +227,9 @@ class StreamBase(Closeable, TakesTurns):
     ) -> tuple[int, bool, int]:
         """Run the frame; (path, cold, index) of it. The results are in the memory's buffers.
 
-        Where only `reset` can help afterwards, the stream is failed: after a failure of the engine, and after
-        anything (an interrupt, too) that came out of the run, which leaves the slot half written.
+        The stream is failed until `push` has handed them out and makes it ready again: after a failure of the engine, and
+        after anything else (an interrupt, too) that leaves the slot half written, or the frame in the memory without its
+        caller having its labels, only `reset` helps.
         """
         index = self._frame_index
         path = path_index(index, len(self._manifest.paths))
@@ -240,9 +241,8 @@ class StreamBase(Closeable, TakesTurns):
                 image = self._memory.image.host
                 assert image is not None  # allocated host-visible
                 self._resizer.put(frame, image[0])
-            self._state = StreamState.FAILED  # until the frame is whole
+            self._state = StreamState.FAILED
             self._memory.run(path, cold=cold, attention=attention)
-            self._state = StreamState.READY
         self._frame_index = index + 1
         self._frame_size = size_hw
         return path, cold, index
@@ -295,5 +295,6 @@ class StreamBase(Closeable, TakesTurns):
         self._require_open(call)
         if self._state is not state:
             raise StreamError(
-                f"{call}() was called after the engine failed in mid-frame, so the memory is not whole; call reset() first"
+                f"{call}() was called after a frame that failed or was interrupted, so the memory is not whole; "
+                "call reset() first"
             )

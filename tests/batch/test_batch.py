@@ -237,6 +237,9 @@ def test_a_mixture_of_bundles_is_told(batch: Batch, logs: Path, tiny_manifest, t
     ]
     shutil.rmtree(batch.output / "b")
     assert batch(logs / "a").others == 0
+    manifest = batch.output / "manifest.jsonl"  # of a file system that takes longer names
+    manifest.write_text(manifest.read_text().replace('"b.labels"', f'"{300 * "b"}.labels"'))
+    assert batch(logs / "a").others == 0
     assert not tell_failures(batch(logs))
 
 

@@ -49,6 +49,8 @@ def given(bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict
         ({"--output": "file"}, 1, "not a folder: "),
         ({"--output": "file/out"}, 1, "not a folder: "),
         ({"--output": "in", "--input": "in"}, 1, "--output is the folder of --input"),
+        ({"--output": "in", "--input": "file://{}/in"}, 1, "--output is the folder of --input"),
+        ({"--output": "in", "--input": "local://{}/in"}, 1, "--output is the folder of --input"),
         ({"--output": "--workers"}, 1, "--output is '--workers'; is a variable unset"),
         ({"--workers": "0"}, 2, "--workers"),
         ({"--threads": "0"}, 2, "--threads"),
@@ -70,7 +72,7 @@ def test_bad_input(
     told: str,
 ) -> None:
     words = [word for name, value in (given | changed).items() for word in (name, value) if word is not None]
-    done = command("tdnet-batch", *words, cwd=tmp_path)
+    done = command("tdnet-batch", *(str(word).replace("{}", str(tmp_path)) for word in words), cwd=tmp_path)
     assert (done.returncode, done.stdout) == (code, "")
     assert "Traceback" not in done.stderr
     if code == 1:

@@ -31,7 +31,7 @@ class FakeRay(ModuleType):
     def __init__(
         self,
         version: str = "2.60.0",
-        error: Exception | None = None,
+        error: BaseException | None = None,
         connected: bool = False,
         failures: int = 99,
     ) -> None:
@@ -195,6 +195,22 @@ def test_a_ray_that_does_not_start(fake: Any) -> None:
     assert not ray.folder.exists()
     assert signal.getsignal(signal.SIGTERM) is before
     assert [process.wait() for process in ray.left] == [-signal.SIGKILL]  # which Ray would have left
+
+
+@pytest.mark.parametrize("refused", [False, True])
+def test_an_interrupt_while_it_starts(fake: Any, monkeypatch: pytest.MonkeyPatch, refused: bool) -> None:
+    """Whoever calls this as a library goes on without Ray's processes."""
+    ray = fake(error=KeyboardInterrupt())
+
+    def refuse() -> None:
+        raise RuntimeError("not now")
+
+    if refused:
+        monkeypatch.setattr(ray, "shutdown", refuse)
+    with pytest.raises(RuntimeError if refused else KeyboardInterrupt):
+        session().__enter__()
+    assert not ray.folder.exists()
+    assert [process.wait() for process in ray.left] == [-signal.SIGKILL]
 
 
 @pytest.mark.parametrize(("failures", "begun"), [(1, 2), (2, 3), (3, 3)])

@@ -125,7 +125,9 @@ def test_the_engine_fails(backend: FakeBackend, stream: Stream, twin: Stream) ->
         stream.prepare()
     assert stream.state is StreamState.FAILED
     for call in (stream.prepare, lambda: stream.push(frame(5))):
-        with pytest.raises(StreamError, match=r"after the engine failed in mid-frame.*reset\(\) first"):
+        with pytest.raises(
+            StreamError, match=r"after a frame that failed or was interrupted.*reset\(\) first"
+        ):
             call()
     stream.restore(before)
     push(twin, range(5))

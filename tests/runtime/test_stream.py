@@ -628,7 +628,7 @@ def test_the_engine_fails_at_every_call_of_three_frames(
     for name in ("push", "prepare", "snapshot"):
         with pytest.raises(
             StreamError,
-            match=rf"^{name}\(\) was called after the engine failed in mid-frame.*reset\(\) first",
+            match=rf"^{name}\(\) was called after a frame that failed or was interrupted.*reset\(\) first",
         ):
             CALLS[name](stream, before)
     assert stream.tensor("image").any()  # for diagnosis
@@ -674,6 +674,27 @@ def test_whatever_happens_inside_the_engine(
     backend.before_run = lambda: None
     with pytest.raises(StreamError, match=r"call reset\(\) first"):
         push(stream, [4])
+    stream.reset()
+    assert_continues_as(stream, twin)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), MemoryError()])
+def test_what_happens_when_a_frame_is_handed_out(
+    stream: Stream, twin: Stream, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    """The memory has the frame and its caller has not: pushed again, it would be there twice."""
+    push(stream, range(3))
+
+    def fail(*arguments: Any) -> None:
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(stream, "_take", fail)
+        with pytest.raises(type(error)):
+            push(stream, [3])
+    assert stream.state is StreamState.FAILED
+    with pytest.raises(StreamError, match=r"call reset\(\) first"):
+        push(stream, [3])
     stream.reset()
     assert_continues_as(stream, twin)
 

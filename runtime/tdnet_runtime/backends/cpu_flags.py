@@ -15,7 +15,7 @@ _EXACT = {"avx512_vnni", "avx_vnni", "amx_int8"}  # x86's instructions whose INT
 def own_cpuinfo() -> str:
     """What Linux says of this machine's processor; "" on other systems."""
     try:
-        return _CPUINFO.read_text()
+        return _CPUINFO.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return ""
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tdnet_runtime.backends.onnx_bytes import Attribute, Node, OnnxGraph
+from tdnet_runtime.backends.onnx_bytes import OnnxGraph
+from tdnet_runtime.backends.onnx_node import Attribute, Node
 from tdnet_runtime.errors import BackendError
 from tdnet_runtime.manifest import LABELS, GraphSpec, TensorSpec
 
@@ -41,7 +42,7 @@ class CutGraph:
     classes: int = 0
 
     def scores(self, graph: str, dtype: str, shape: Sequence[object]) -> TensorSpec:
-        """What the engine says of the scores, as a tensor.
+        """What the engine says of the scores, as a tensor; a shape that is not fixed may be a text.
 
         Raises:
             BackendError: no labels of that size are made of them.
@@ -58,7 +59,7 @@ class CutGraph:
         ):
             return TensorSpec(name=SCORES, shape=sides, dtype=dtype)
         raise BackendError(
-            f"graph {graph!r} makes labels of {dtype} {list(shape)}, expected float32 [1, {self.classes}, h, w] with "
+            f"graph {graph!r} makes labels of {dtype} {shape}, expected float32 [1, {self.classes}, h, w] with "
             f"h and w of 1 to {height} and {width}. Export again."
         )
 

@@ -6,13 +6,13 @@ mean of classes at each corner: of the corners' best, each as often as it is the
 trained networks, are interpolated and compared. Labels are those of the whole, but for ties and what float32 rounds.
 Where most cells are mixed, as in untrained networks, all classes are compared at all pixels.
 
-NumPy's elementwise functions do it, in one thread. What engines take for it: docs/adr/0005.
+NumPy's elementwise functions do it, in one thread; on the whole in two, where the engine has two. What engines take for it:
+docs/adr/0005.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,7 @@ import numpy.typing as npt
 from tdnet_runtime.backends.aligned_axis import AlignedAxis
 from tdnet_runtime.backends.base import Buffer
 from tdnet_runtime.backends.host import HostBuffer
+from tdnet_runtime.backends.label_whole import WholeLabels, put_class, shaped
 from tdnet_runtime.manifest import LABELS, TensorSpec
 
 __all__ = ["LabelTail", "LabelTails"]
@@ -39,12 +40,13 @@ class LabelTail:
     Args:
         spec: of the scores, [1, K, h, w], of any floating-point type.
         size_hw: (H, W) of the labels, at least (h, w).
+        threads: that may be used; more than two are not.
 
     Attributes:
         scores: to be filled before `write`; finite, or the labels of the cells around are any class.
     """
 
-    def __init__(self, spec: TensorSpec, size_hw: tuple[int, int]) -> None:
+    def __init__(self, spec: TensorSpec, size_hw: tuple[int, int], *, threads: int = 1) -> None:
         self.scores = HostBuffer(spec)
         _, classes, h, w = spec.shape
         self._rows, self._columns = AlignedAxis(h, size_hw[0]), AlignedAxis(w, size_hw[1])
@@ -57,10 +59,8 @@ class LabelTail:
         self._wide: _Bytes = np.empty((h + 1, size_hw[1]), np.uint8)
         area = self._rows.longest * self._columns.longest
         self._cells = max(1, min(_STEP // area, h * w))
-        self._cell_rows = max(1, self._cells * self._columns.longest // size_hw[1])
-        size = max(self._cells * area, self._cell_rows * self._rows.longest * size_hw[1])
-        edge_rows = (self._cell_rows + 1) * size_hw[1]
-        self._scratch = _Scratch(classes, self._cells, size, edge_rows)
+        self._scratch = _Scratch(classes, self._cells, self._cells * area)
+        self._whole = WholeLabels(self._padded, self._rows, self._columns, pixels=_STEP, threads=threads)
 
     def write(self, labels: _Bytes) -> None:
         """The class of the largest upsampled score of each pixel, the first one of several: [1, H, W], C-contiguous."""
@@ -80,7 +80,7 @@ class LabelTail:
             mixed |= first != winners[1:, 1:]
             row, column = np.nonzero(mixed)
             if len(row) > _MIXED * mixed.size:
-                self._write_all(out)
+                self._whole.write(out)
                 return
             for start in range(0, len(row), self._cells):
                 step = slice(start, start + self._cells)
@@ -94,7 +94,7 @@ class LabelTail:
         for index in range(1, len(padded)):
             np.greater(padded[index], best, out=better)
             np.maximum(padded[index], best, out=best)
-            _put_class(winners, better.view(np.uint8), np.uint8(index))
+            put_class(winners, better.view(np.uint8), np.uint8(index))
 
     def _write_cells(self, row: _Indices, column: _Indices, out: _Bytes) -> None:
         """The labels of the cells at these places, by all classes that can be best there."""
@@ -109,67 +109,31 @@ class LabelTail:
         down = self._rows.share.take(row, axis=1)[:, None]  # [rows, 1, cells]
         across = self._columns.share.take(column, axis=1)  # [columns, cells]
         shape, scratch = (len(down), len(across), len(row)), self._scratch
-        best = _shaped(scratch.best, shape)
-        found = _shaped(scratch.found, shape)
+        best = shaped(scratch.best, shape)
+        found = shaped(scratch.found, shape)
         for index in range(int(counts[0])):
             count = int(np.count_nonzero(counts > index))
             shape = (len(down), len(across), count)
             which = classes[first[:count] + index]
             top, bottom = self._edges(which * plane + corner[:count], across[:, :count])
             bottom -= top
-            values = best if index == 0 else _shaped(scratch.values, shape)
+            values = best if index == 0 else shaped(scratch.values, shape)
             np.multiply(bottom, down[..., :count], out=values)
             values += top
             if index == 0:
                 found[...] = which
                 continue
-            better = _shaped(scratch.better, shape)
+            better = shaped(scratch.better, shape)
             np.greater(values, best[..., :count], out=better)
             np.maximum(values, best[..., :count], out=best[..., :count])
-            _put_class(found[..., :count], better.view(np.uint8), which.astype(np.uint8))
-        pixels = _shaped(scratch.pixels, found.shape)
+            put_class(found[..., :count], better.view(np.uint8), which.astype(np.uint8))
+        pixels = shaped(scratch.pixels, found.shape)
         np.add(
             self._line_starts.take(row, axis=1)[:, None],
             self._columns.pixel.take(column, axis=1),
             out=pixels,
         )
         out[pixels] = found
-
-    def _write_all(self, out: _Bytes) -> None:
-        """The labels of all pixels, by all classes; some rows of cells at once."""
-        columns, scratch, classes = self._columns, self._scratch, len(self._padded)
-        starts = self._rows.starts
-        for row in range(0, len(starts) - 1, self._cell_rows):
-            end = min(row + self._cell_rows, len(starts) - 1)
-            pixels = slice(starts[row], starts[end])
-            cells, down = self._rows.cell[pixels] - row, self._rows.shares[pixels, None]
-            found = out[pixels]
-            found.fill(0)
-            best, values = _shaped(scratch.best, found.shape), _shaped(scratch.values, found.shape)
-            better, lines = _shaped(scratch.better, found.shape), _shaped(scratch.lines, found.shape)
-            rows = end - row
-            edges, right = (
-                _shaped(memory, (rows + 1, len(columns.cell))) for memory in (scratch.edges, scratch.right)
-            )
-            for index in range(classes):
-                corners = self._padded[index, row : end + 1]
-                np.take(
-                    corners, columns.cell, axis=1, out=edges, mode="clip"
-                )  # [rows of cells and one more, W]
-                np.take(corners, columns.next_cell, axis=1, out=right, mode="clip")
-                right -= edges
-                right *= columns.shares
-                edges += right
-                drops, target = right[:rows], values if index else best
-                np.subtract(edges[1:], edges[:-1], out=drops)
-                np.take(drops, cells, axis=0, out=target, mode="clip")
-                target *= down
-                np.take(edges, cells, axis=0, out=lines, mode="clip")
-                target += lines
-                if index:
-                    np.greater(values, best, out=better)
-                    np.maximum(values, best, out=best)
-                    _put_class(found, better.view(np.uint8), np.uint8(index))
 
     def _candidates(self, corner: _Indices) -> npt.NDArray[np.bool_]:
         """The classes that may be best somewhere in cells with these upper left corners: [K, cells], one at least each."""
@@ -208,10 +172,12 @@ class LabelTails:
 
     Args:
         scores: of the graphs that give them instead of labels, by graph.
+        threads: see `LabelTail`.
     """
 
-    def __init__(self, scores: Mapping[str, TensorSpec]) -> None:
+    def __init__(self, scores: Mapping[str, TensorSpec], *, threads: int = 1) -> None:
         self._scores = scores
+        self._threads = threads
         self._tails: dict[tuple[TensorSpec, tuple[int, int]], LabelTail] = {}
 
     def bound(
@@ -223,7 +189,7 @@ class LabelTails:
             return tensors, _nothing
         labels = tensors[LABELS]
         key = spec, (labels.spec.shape[1], labels.spec.shape[2])
-        tail = self._tails.get(key) or LabelTail(*key)
+        tail = self._tails.get(key) or LabelTail(*key, threads=self._threads)
         self._tails[key] = tail
         array = labels.host
         assert array is not None  # a session's buffers are the host's
@@ -238,26 +204,12 @@ def _nothing() -> None:
 class _Scratch:
     """Memory for so many pixels and cells at once: new arrays for each step would be new pages for each step."""
 
-    def __init__(self, classes: int, cells: int, size: int, edges: int) -> None:
+    def __init__(self, classes: int, cells: int, size: int) -> None:
         self.best = np.empty(size, np.float32)
         self.values = np.empty(size, np.float32)
         self.better = np.empty(size, np.bool_)
         self.found = np.empty(size, np.uint8)
-        self.edges = np.empty(edges, np.float32)
-        self.right = np.empty(edges, np.float32)
         self.pixels = np.empty(size, np.intp)
-        self.lines = self.pixels.view(np.float32)[:size]  # which is needed where those are not
         self.corners = np.empty((classes, cells), np.float32)
         self.above = np.empty((classes, cells), np.bool_)
         self.wanted = np.empty((classes, cells), np.bool_)
-
-
-def _shaped(memory: npt.NDArray[Any], shape: tuple[int, ...]) -> npt.NDArray[Any]:
-    """The first elements of `memory` in this shape."""
-    return memory[: int(np.prod(shape))].reshape(shape)
-
-
-def _put_class(labels: _Bytes, where: _Bytes, index: Any) -> None:
-    """Set `index`, larger than any label, where `where` is 1; `where` is used up. Four times as fast as a masked copy."""
-    where *= index
-    np.maximum(labels, where, out=labels)

@@ -7,12 +7,12 @@ Field numbers are those of `onnx.proto3`; a graph is what `tdnet-export` writes:
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from tdnet_runtime.backends.onnx_node import Node, integers_in, node_bytes, read_node, require_order, text_in
 from tdnet_runtime.manifest import TensorSpec
 from tdnet_runtime.protobuf_wire import (
     BYTES,
@@ -21,14 +21,13 @@ from tdnet_runtime.protobuf_wire import (
     bytes_field,
     fields,
     number_field,
-    numbers,
     octets,
     prefixed,
     varint,
     written,
 )
 
-__all__ = ["Node", "OnnxGraph"]
+__all__ = ["OnnxGraph"]
 
 _MODEL_GRAPH = 7
 _GRAPH_NODE, _GRAPH_CONSTANT, _GRAPH_INPUT, _GRAPH_OUTPUT, _GRAPH_NOTE = 1, 5, 11, 12, 13
@@ -37,7 +36,6 @@ _TYPE_TENSOR = 1
 _TYPE_DTYPE, _TYPE_SHAPE = 1, 2
 _SHAPE_SIDE, _SIDE_LENGTH = 1, 1
 _VALUE_DTYPES = {"float32": 1, "float16": 10}
-_NODE_INPUT, _NODE_OUTPUT, _NODE_NAME, _NODE_KIND, _NODE_ATTRIBUTE = 1, 2, 3, 4, 5
 _TENSOR_SIDE, _TENSOR_TYPE, _TENSOR_FLOATS, _TENSOR_INTS, _TENSOR_LONGS, _TENSOR_NAME, _TENSOR_RAW = (
     1,
     2,
@@ -47,32 +45,7 @@ _TENSOR_SIDE, _TENSOR_TYPE, _TENSOR_FLOATS, _TENSOR_INTS, _TENSOR_LONGS, _TENSOR
     8,
     9,
 )
-_ATTRIBUTE_NAME, _ATTRIBUTE_INT, _ATTRIBUTE_TEXT, _ATTRIBUTE_INTS, _ATTRIBUTE_KIND = 1, 3, 4, 8, 20
-_KIND_INT, _KIND_TEXT, _KIND_INTS = 2, 3, 7
 _DTYPES = {1: "<f4", 2: "u1", 3: "i1", 6: "<i4", 7: "<i8"}
-
-Attribute = int | str | list[int]
-
-
-@dataclass(slots=True)
-class Node:
-    """One operation.
-
-    Attributes:
-        kind: ONNX operator.
-        inputs: names of values; "" for one left out.
-        outputs: names of values.
-        name: its own.
-        attributes: integers, texts and lists of integers, by name; changing them changes nothing where `carried` is set.
-        carried: fields that are written as they were read; of a node that was made here, none.
-    """
-
-    kind: str
-    inputs: list[str]
-    outputs: list[str]
-    name: str
-    attributes: dict[str, Attribute] = field(default_factory=dict)
-    carried: list[Field] | None = None
 
 
 class OnnxGraph:
@@ -101,14 +74,15 @@ class OnnxGraph:
         self._rest: list[Field] = []
         for each in fields(graphs[0]):
             if each[0] == _GRAPH_NODE:
-                self.nodes.append(_node(octets(each)))
+                self.nodes.append(read_node(octets(each)))
             elif each[0] == _GRAPH_CONSTANT:
-                self._constants[_name(octets(each), _TENSOR_NAME)] = each[2]
+                self._constants[text_in(octets(each), _TENSOR_NAME)] = each[2]
             elif each[0] != _GRAPH_NOTE:
                 self._rest.append(each)
                 if each[0] in names:
-                    names[each[0]].append(_name(octets(each), _VALUE_NAME))
+                    names[each[0]].append(text_in(octets(each), _VALUE_NAME))
         self.inputs, self.outputs = frozenset(names[_GRAPH_INPUT]), frozenset(names[_GRAPH_OUTPUT])
+        require_order(self.nodes)
 
     def constant(self, name: str) -> npt.NDArray[Any] | None:
         """The constant of that name, read-only where it is stored as it is used; None where there is none."""
@@ -134,7 +108,7 @@ class OnnxGraph:
         self._rest = [
             each
             for each in self._rest
-            if not (each[0] == _GRAPH_OUTPUT and _name(each[2], _VALUE_NAME) == name)
+            if not (each[0] == _GRAPH_OUTPUT and text_in(each[2], _VALUE_NAME) == name)
         ]
         self._rest.append((_GRAPH_OUTPUT, BYTES, bytes_field(_VALUE_NAME, by.encode())))
         self.outputs = self.outputs - {name} | {by}
@@ -171,7 +145,9 @@ class OnnxGraph:
         self._constants = {name: data for name, data in self._constants.items() if name in needed}
         kept = {_GRAPH_INPUT: needed, _GRAPH_OUTPUT: outputs}
         self._rest = [
-            each for each in self._rest if each[0] not in kept or _name(each[2], _VALUE_NAME) in kept[each[0]]
+            each
+            for each in self._rest
+            if each[0] not in kept or text_in(each[2], _VALUE_NAME) in kept[each[0]]
         ]
         for name in sorted(set(outputs) - self.outputs):
             self._rest.append((_GRAPH_OUTPUT, BYTES, bytes_field(_VALUE_NAME, name.encode())))
@@ -193,7 +169,7 @@ class OnnxGraph:
         """The model with the nodes and constants as they are now."""
         parts: list[Any] = []
         for node in self.nodes:
-            parts += prefixed(_GRAPH_NODE, [_node_bytes(node)])
+            parts += prefixed(_GRAPH_NODE, [node_bytes(node)])
         for data in self._constants.values():
             parts += prefixed(_GRAPH_CONSTANT, [data])
         for each in self._rest:
@@ -202,48 +178,6 @@ class OnnxGraph:
         for each in self._model:
             model += prefixed(_MODEL_GRAPH, parts) if each[0] == _MODEL_GRAPH else written(each)
         return b"".join(model)
-
-
-def _node(data: Any) -> Node:
-    found: dict[int, list[str]] = {_NODE_INPUT: [], _NODE_OUTPUT: [], _NODE_NAME: [], _NODE_KIND: []}
-    attributes: dict[str, Attribute] = {}
-    carried: list[Field] = []
-    for each in fields(data):
-        if each[0] in found:
-            found[each[0]].append(str(octets(each), "utf-8"))
-            continue
-        carried.append(each)
-        if each[0] == _NODE_ATTRIBUTE:
-            attributes |= _attribute(octets(each))
-    return Node(
-        kind="".join(found[_NODE_KIND]),
-        inputs=found[_NODE_INPUT],
-        outputs=found[_NODE_OUTPUT],
-        name="".join(found[_NODE_NAME]),
-        attributes=attributes,
-        carried=carried,
-    )
-
-
-def _attribute(data: Any) -> dict[str, Attribute]:
-    found = list(fields(data))
-    kind = next((value for number, _, value in found if number == _ATTRIBUTE_KIND), None)
-    name = _name(data, _ATTRIBUTE_NAME)
-    if kind == _KIND_INTS:
-        return {name: _integers(found, _ATTRIBUTE_INTS)}
-    if kind == _KIND_INT:
-        return {name: next(iter(_integers(found, _ATTRIBUTE_INT)), 0)}
-    if kind == _KIND_TEXT:
-        return {name: _name(data, _ATTRIBUTE_TEXT)}
-    return {}
-
-
-def _integers(found: list[Field], wanted: int) -> list[int]:
-    return [value for each in found if each[0] == wanted for value in numbers(each)]
-
-
-def _name(data: Any, wanted: int) -> str:
-    return next((str(octets(each), "utf-8") for each in fields(data) if each[0] == wanted), "")
 
 
 def _array(data: Any) -> npt.NDArray[Any]:
@@ -260,27 +194,5 @@ def _array(data: Any) -> npt.NDArray[Any]:
         values = np.frombuffer(stored, _DTYPES[kind])
     else:
         wanted = _TENSOR_LONGS if kind == 7 else _TENSOR_INTS
-        values = np.array(_integers(found, wanted), np.int64).astype(_DTYPES[kind])
-    return values.reshape(_integers(found, _TENSOR_SIDE))
-
-
-def _node_bytes(node: Node) -> bytes:
-    parts = [bytes_field(_NODE_INPUT, name.encode()) for name in node.inputs]
-    parts += [bytes_field(_NODE_OUTPUT, name.encode()) for name in node.outputs]
-    parts += [bytes_field(_NODE_NAME, node.name.encode()), bytes_field(_NODE_KIND, node.kind.encode())]
-    if node.carried is not None:
-        parts += [part for each in node.carried for part in written(each)]
-        return b"".join(parts)
-    for name, value in node.attributes.items():
-        attribute = bytes_field(_ATTRIBUTE_NAME, name.encode())
-        if isinstance(value, int):
-            attribute += number_field(_ATTRIBUTE_INT, value) + number_field(_ATTRIBUTE_KIND, _KIND_INT)
-        elif isinstance(value, str):
-            attribute += bytes_field(_ATTRIBUTE_TEXT, value.encode()) + number_field(
-                _ATTRIBUTE_KIND, _KIND_TEXT
-            )
-        else:
-            attribute += b"".join(number_field(_ATTRIBUTE_INTS, each) for each in value)
-            attribute += number_field(_ATTRIBUTE_KIND, _KIND_INTS)
-        parts.append(bytes_field(_NODE_ATTRIBUTE, attribute))
-    return b"".join(parts)
+        values = np.array(integers_in(found, wanted), np.int64).astype(_DTYPES[kind])
+    return values.reshape(integers_in(found, _TENSOR_SIDE))

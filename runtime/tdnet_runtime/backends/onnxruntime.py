@@ -123,8 +123,8 @@ class HostSession:
         sessions: of ONNX Runtime, by graph; the backend's own.
         pasts: of ONNX Runtime, by graph, for the first parts of those that were split; the backend's own.
         ort: the module `onnxruntime`.
-        scores: see `LabelTails`.
-        between: see `PastBuffers`.
+        tails: what makes labels of its scores; its own.
+        between: what its first parts hand over; its own.
     """
 
     def __init__(
@@ -133,14 +133,14 @@ class HostSession:
         pasts: dict[str, Any],
         ort: Any,
         *,
-        scores: Mapping[str, TensorSpec],
-        between: Mapping[str, TensorSpec],
+        tails: LabelTails,
+        between: PastBuffers,
     ) -> None:
         self._sessions = sessions
         self._pasts = pasts
         self._ort = ort
-        self._tails = LabelTails(scores)
-        self._between = PastBuffers(between)
+        self._tails = tails
+        self._between = between
 
     def allocate(self, spec: TensorSpec, *, host_visible: bool = False) -> Buffer:
         """See `Session.allocate`; all memory is the host's."""
@@ -206,6 +206,7 @@ class OnnxRuntimeBackend(ForkBound):
     def __init__(self, bundle: Bundle, *, precision: str, threads: int) -> None:
         ort = import_without_telemetry("onnxruntime")
         self._ort = ort
+        self._threads = threads
         self.precision = precision
         self.description = f"ONNX Runtime {ort.__version__}, CPU, {threads} thread(s), {self.precision}"
         graphs, options = bundle.manifest.graphs, session_options(ort, threads)
@@ -244,7 +245,13 @@ class OnnxRuntimeBackend(ForkBound):
     def session(self) -> Session:
         """See `Backend.session`."""
         self.require_own_process("session()")
-        return HostSession(self._sessions, self._pasts, self._ort, scores=self._scores, between=self._between)
+        return HostSession(
+            self._sessions,
+            self._pasts,
+            self._ort,
+            tails=LabelTails(self._scores, threads=self._threads),
+            between=PastBuffers(self._between),
+        )
 
     def close(self) -> None:
         """See `Backend.close`."""

@@ -25,10 +25,11 @@ from tdnet_runtime.backends.cpu_flags import own_cpuinfo, sums_int8_exactly
 from tdnet_runtime.backends.graph_loader import GraphLoader
 from tdnet_runtime.backends.graph_precision import IN_BF16, graph_precision, graphs_of, no_graphs
 from tdnet_runtime.backends.label_cut import SCORES, CutGraph, cut_labels
+from tdnet_runtime.backends.label_tail import LabelTails
 from tdnet_runtime.backends.no_telemetry import import_without_telemetry
 from tdnet_runtime.backends.openvino_core import DEVICE, new_core
 from tdnet_runtime.backends.openvino_session import OpenVinoSession, checked
-from tdnet_runtime.backends.past_split import attends_among_past_frames, split_past
+from tdnet_runtime.backends.past_split import PastBuffers, attends_among_past_frames, split_past
 from tdnet_runtime.backends.thread_supply import require_threads, thread_count
 from tdnet_runtime.bundle import Bundle
 from tdnet_runtime.errors import BackendError
@@ -128,6 +129,7 @@ class OpenVinoBackend(ForkBound):
         self._openvino = import_without_telemetry("openvino")
         self.precision = precision
         self.share_scratch = False
+        self._threads = threads
         version = self._openvino.get_version().split("-")[0]
         self.description = f"OpenVINO {version}, CPU, {threads} thread(s), {precision}"
         options = _options(precision=precision, threads=threads)
@@ -158,8 +160,8 @@ class OpenVinoBackend(ForkBound):
             self._compiled,
             self._pasts,
             self._openvino.Tensor,
-            scores=self._scores,
-            between=self._between,
+            tails=LabelTails(self._scores, threads=self._threads),
+            between=PastBuffers(self._between),
             share_scratch=self.share_scratch,
         )
 

@@ -59,8 +59,8 @@ class OpenVinoSession:
         compiled: models, by graph; the backend's own.
         pasts: models, by graph, for the first parts of those that were split; the backend's own.
         tensor: the class `openvino.Tensor`.
-        scores: see `LabelTails`.
-        between: see `PastBuffers`.
+        tails: what makes labels of its scores; its own.
+        between: what its first parts hand over; its own.
         share_scratch: see `OpenVinoBackend`.
     """
 
@@ -70,15 +70,15 @@ class OpenVinoSession:
         pasts: dict[str, Any],
         tensor: Any,
         *,
-        scores: Mapping[str, TensorSpec],
-        between: Mapping[str, TensorSpec],
+        tails: LabelTails,
+        between: PastBuffers,
         share_scratch: bool,
     ) -> None:
         self._compiled = compiled
         self._pasts = pasts
         self._tensor = tensor
-        self._tails = LabelTails(scores)
-        self._between = PastBuffers(between)
+        self._tails = tails
+        self._between = between
         self._share_scratch = share_scratch
 
     def allocate(self, spec: TensorSpec, *, host_visible: bool = False) -> Buffer:

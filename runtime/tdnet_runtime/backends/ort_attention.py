@@ -18,7 +18,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tdnet_runtime.backends.onnx_bytes import Attribute, Node, OnnxGraph
+from tdnet_runtime.backends.onnx_bytes import OnnxGraph
+from tdnet_runtime.backends.onnx_node import Attribute, Node
 from tdnet_runtime.manifest import TensorSpec
 
 __all__ = ["attention_in_parts", "has_large_scores"]

@@ -19,7 +19,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tdnet_runtime.backends.onnx_bytes import Node, OnnxGraph
+from tdnet_runtime.backends.onnx_bytes import OnnxGraph
+from tdnet_runtime.backends.onnx_node import Node
 from tdnet_runtime.backends.ort_attention import attention_in_parts
 from tdnet_runtime.backends.ort_stem import stem_in_steps, steps_of
 from tdnet_runtime.manifest import IMAGE, TensorSpec

@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tdnet_runtime.backends.onnx_bytes import Node, OnnxGraph
+from tdnet_runtime.backends.onnx_bytes import OnnxGraph
+from tdnet_runtime.backends.onnx_node import Node
 from tdnet_runtime.manifest import TensorSpec
 
 __all__ = ["stem_in_steps", "steps_of"]

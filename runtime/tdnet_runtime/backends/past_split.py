@@ -19,7 +19,8 @@ import msgspec
 from tdnet_runtime.backends.base import Binding
 from tdnet_runtime.backends.host import HostBuffer
 from tdnet_runtime.backends.label_cut import CutGraph
-from tdnet_runtime.backends.onnx_bytes import Attribute, OnnxGraph
+from tdnet_runtime.backends.onnx_bytes import OnnxGraph
+from tdnet_runtime.backends.onnx_node import Attribute
 from tdnet_runtime.manifest import GraphSpec, TensorSpec
 
 __all__ = ["PAST", "PastBuffers", "attends_among_past_frames", "split_past"]

@@ -114,7 +114,8 @@ class RemoteStream(Closeable, TakesTurns):
     """One video on the server; `push`, `prepare`, `reset` and `close` as of `tdnet_runtime.Stream`.
 
     Frames are brought to the network's size here, by the same code, so that labels are the same and no pixels travel
-    for nothing. A call that raises FrameError leaves the state as it was; after a BackendError only `reset` and `close` do.
+    for nothing. A call that raises FrameError leaves the state as it was; after a BackendError, or where a frame was
+    interrupted, only `reset` and `close` do.
 
     Args:
         manifest: of the bundle.
@@ -170,7 +171,7 @@ class RemoteStream(Closeable, TakesTurns):
         labels = np.empty(size_hw, dtype=np.uint8) if out is None else out
         self._resizer.put(frame, self._image[0])
         index = self._frame_index
-        self._failed = True  # until the answer is whole
+        self._failed = True  # until the answer is whole, and handed out
         try:
             self._begun = True
             tensors = self._model.infer(
@@ -185,7 +186,6 @@ class RemoteStream(Closeable, TakesTurns):
             raise BackendError(
                 f"{error}{lost} (frame {index}); call reset() before the next frame"
             ) from error
-        self._failed = False
         self._frame_index, self._frame_size = index + 1, size_hw
         self._resizer.take(tensors[LABELS][0], labels)
         confidence = None
@@ -193,7 +193,7 @@ class RemoteStream(Closeable, TakesTurns):
             confidence = np.empty(size_hw, dtype=np.uint8)
             self._resizer.take(tensors[CONFIDENCE][0], confidence)
         logits = tensors.get("logits")
-        return Result(
+        taken = Result(
             labels=labels,
             path=path_index(index, len(self._manifest.paths)),
             cold=is_cold(index, self._manifest.state.cold_frames),
@@ -202,6 +202,8 @@ class RemoteStream(Closeable, TakesTurns):
             logits=None if logits is None else logits[0],
             confidence=confidence,
         )
+        self._failed = False
+        return taken
 
     @in_turn
     def prepare(self) -> None:

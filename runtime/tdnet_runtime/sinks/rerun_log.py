@@ -70,10 +70,11 @@ class _RerunSink(Output, ForkBound):
         self._stream: Any = None
 
     def _let_go(self) -> None:
-        """End the recording and its two threads, which Rerun would keep until the process ends (0.41)."""
-        self._recording.disconnect()
-        self._recording = self._stream = None
-        rerun_bindings.flush_and_cleanup_orphaned_recordings()
+        """End the recording and its two threads, which Rerun would keep until the process ends (0.41); twice is once."""
+        if self._recording is not None:
+            self._recording.disconnect()
+            self._recording = self._stream = None
+            _end_threads()
 
     def _log(self, result: LiveResult) -> None:
         """Hand one result to Rerun."""
@@ -149,10 +150,12 @@ class RerunFileSink(_RerunSink):
             return
         self._flush()
         self._ended = True
-        self._let_go()
-        if self._index():
-            self._file.close()
-            self._check()
+        try:
+            if self._index():
+                self._file.close()
+                self._check()
+        finally:
+            self._let_go()
 
     def _index(self) -> bool:
         """Put the index behind all results; without it the file is whole as well, and slower to look into."""
@@ -215,8 +218,10 @@ class RerunFileSink(_RerunSink):
     def _end(self) -> None:
         assert self._file is not None
         self._ended = True
-        self._let_go()
-        self._file.cut(self._whole_bytes)
+        try:
+            self._file.cut(self._whole_bytes)
+        finally:
+            self._let_go()
 
 
 class RerunServerSink(_RerunSink):
@@ -259,5 +264,19 @@ class RerunServerSink(_RerunSink):
         if self._server.running:
             with contextlib.suppress(RuntimeError):
                 self._recording.flush(timeout_sec=_FLUSH_S)
-        self._let_go()
-        self._server.close()
+        try:
+            self._let_go()
+        finally:
+            self._server.close()
+
+
+def _end_threads() -> None:
+    """End those of recordings that nobody has any more. The application's own one stays, which Rerun would drop (0.41)."""
+    own = rerun.get_global_data_recording()
+    try:
+        rerun_bindings.flush_and_cleanup_orphaned_recordings()
+    except RuntimeError as error:  # of another recording, whose viewer has gone
+        logger.info("ending a Rerun recording: %s", error)
+    finally:
+        if own is not None:
+            rerun.set_global_data_recording(own)

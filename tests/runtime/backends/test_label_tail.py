@@ -7,6 +7,7 @@ import pytest
 
 from tdnet_runtime.backends import label_tail
 from tdnet_runtime.backends.label_tail import LabelTail
+from tdnet_runtime.backends.label_whole import WholeLabels
 from tdnet_runtime.manifest import TensorSpec
 
 SIZES = [
@@ -35,9 +36,10 @@ def upsampled(scores: np.ndarray, size_hw: tuple[int, int]) -> np.ndarray:
     return result
 
 
-def labels_of(scores: np.ndarray, size_hw: tuple[int, int]) -> np.ndarray:
+def labels_of(scores: np.ndarray, size_hw: tuple[int, int], *, threads: int = 1) -> np.ndarray:
     """What a `LabelTail` makes of scores [K, h, w]."""
-    tail = LabelTail(TensorSpec(name="scores", shape=(1, *scores.shape), dtype=str(scores.dtype)), size_hw)
+    spec = TensorSpec(name="scores", shape=(1, *scores.shape), dtype=str(scores.dtype))
+    tail = LabelTail(spec, size_hw, threads=threads)
     found = np.full((1, *size_hw), 255, np.uint8)
     tail.scores.load(np.zeros_like(scores)[None])
     tail.write(found)
@@ -119,6 +121,25 @@ def test_scores_that_are_no_numbers_spoil_the_cells_around(
     assert labels_of(np.full_like(scores, value), (65, 65)).max() < 5
 
 
+@pytest.mark.parametrize(("coarse", "size"), SIZES)
+def test_two_threads_make_the_same_labels(
+    monkeypatch: pytest.MonkeyPatch, coarse: tuple[int, int], size: tuple[int, int]
+) -> None:
+    monkeypatch.setattr(label_tail, "_STEP", 60)  # so that there is something for two
+    monkeypatch.setattr(label_tail, "_MIXED", -1.0)
+    scores = random(3, 5, *coarse)
+    scores[1, 0, 0] = np.inf
+    assert np.array_equal(labels_of(scores, size, threads=2), labels_of(scores, size))
+
+
+def test_one_thread_does_it_where_the_engine_has_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(label_tail, "_STEP", 60)
+    monkeypatch.setattr("tdnet_runtime.backends.two_threads.TwoThreads.run", None)
+    labels_of(random(3, 5, 9, 9), (65, 65))
+    with pytest.raises(TypeError):
+        labels_of(random(3, 5, 9, 9), (65, 65), threads=2)
+
+
 def test_a_cell_without_any_number_has_a_class() -> None:
     """Not what was in memory before."""
     scores = np.full((1, 2, 4, 4), np.inf, np.float32)
@@ -148,7 +169,7 @@ def test_trained_networks_do_not_need_the_whole(monkeypatch: pytest.MonkeyPatch)
         return wanted
 
     monkeypatch.setattr(LabelTail, "_candidates", noted)
-    monkeypatch.setattr(LabelTail, "_write_all", None)
+    monkeypatch.setattr(WholeLabels, "write", None)
     scores = np.full((19, 20, 30), -5, np.float32)
     scores += random(0, 19, 20, 30)
     for index, start in enumerate((0, 7, 12, 21)):

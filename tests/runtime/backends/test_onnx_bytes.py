@@ -5,7 +5,8 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from tdnet_runtime.backends.onnx_bytes import Node, OnnxGraph
+from tdnet_runtime.backends.onnx_bytes import OnnxGraph
+from tdnet_runtime.backends.onnx_node import Node
 from tdnet_runtime.protobuf_wire import bytes_field, number_field, varint
 
 VALUES = {
@@ -50,6 +51,29 @@ def a_model(*, raw=True):
     )
     helper.set_model_props(model, {"key": "value"})
     return model
+
+
+@pytest.mark.parametrize(
+    ("nodes", "told"),
+    [
+        ([(["y"], ["y"])], "reads 'y' before it is made"),
+        ([(["z"], ["y"]), (["y"], ["z"])], "reads 'z' before it is made"),
+        ([(["x"], ["y"]), (["y"], ["z"]), (["z"], ["y"])], "two nodes make 'y'"),
+        ([(["x"], ["y", "y"])], "two nodes make 'y'"),
+    ],
+)
+def test_circles_are_no_model(nodes, told):
+    """Else whoever follows values from node to node would not come to an end."""
+    toy = OnnxGraph(bytes_field(7, b""))
+    toy.nodes += [Node("MaxPool", inputs, outputs, "pool") for inputs, outputs in nodes]
+    with pytest.raises(ValueError, match=told):
+        OnnxGraph(toy.serialised())
+
+
+def test_outputs_that_are_left_out_have_no_name():
+    toy = OnnxGraph(bytes_field(7, b""))
+    toy.nodes += [Node("Dropout", ["x", ""], [name, ""], "drop") for name in ("y", "z")]
+    assert [node.outputs for node in OnnxGraph(toy.serialised()).nodes] == [["y", ""], ["z", ""]]
 
 
 @pytest.mark.parametrize("raw", [True, False])

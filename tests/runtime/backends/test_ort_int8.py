@@ -12,7 +12,8 @@ from onnx import TensorProto, helper, numpy_helper
 from tdnet_runtime.backends import cpu_flags, ort_form
 from tdnet_runtime.backends import onnxruntime as backend
 from tdnet_runtime.backends.cpu_flags import sums_int8_exactly
-from tdnet_runtime.backends.onnx_bytes import Node, OnnxGraph
+from tdnet_runtime.backends.onnx_bytes import OnnxGraph
+from tdnet_runtime.backends.onnx_node import Node
 from tdnet_runtime.backends.ort_int8 import UNWANTED_OPTIMIZERS, int8_form
 from tdnet_runtime.backends.ort_options import session_options
 from tdnet_runtime.errors import BackendError
@@ -339,6 +340,15 @@ def test_nodes_that_lack_what_their_kind_has(kind, inputs, outputs):
     toy = OnnxGraph(bytes_field(7, b""))
     toy.nodes.append(Node(kind, inputs, outputs, "one"))
     with pytest.raises(BackendError, match=r"^graph 'toy' in int8 cannot be read: .* Export again\.$"):
+        ort_form.own_form(toy_spec(), toy.serialised(), "int8")
+
+
+def test_nodes_in_a_circle():
+    toy = OnnxGraph(bytes_field(7, b""))
+    toy.nodes += [Node("MaxPool", [a], [b], f"{a}{b}") for a, b in ("xy", "yx")]
+    with pytest.raises(
+        BackendError, match=r"^graph 'toy' in int8 cannot be read: node 'xy' reads 'x' before"
+    ):
         ort_form.own_form(toy_spec(), toy.serialised(), "int8")
 
 

@@ -56,6 +56,12 @@ def test_cores_are_named_on_a_virtual_machine_to_an_engine_that_has_them_all(
     assert cores_beside_the_caller(threads) == named
 
 
+def test_a_processor_whose_name_is_not_utf_8(machine: Callable[..., None], tmp_path: Path) -> None:
+    machine(GUEST, {0, 1})
+    (tmp_path / "cpuinfo").write_bytes(b"model name\t: \xffCPU\n" + GUEST.encode())
+    assert cores_beside_the_caller(2) == (1,)
+
+
 def test_a_system_that_does_not_tell_is_left_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(cpu_flags, "_CPUINFO", tmp_path / "none")
     assert cores_beside_the_caller(len(os.sched_getaffinity(0))) == ()

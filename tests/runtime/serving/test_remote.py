@@ -41,6 +41,25 @@ def stream(remote: RemoteSegmenter) -> Iterator[RemoteStream]:
         yield stream
 
 
+def test_an_interrupt_while_a_frame_is_handed_out(
+    stream: RemoteStream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server has the frame and its caller has not."""
+    stream.push(frame(1))
+
+    def interrupt(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(stream._resizer, "take", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            stream.push(frame(2))
+    with pytest.raises(StreamError, match=r"call reset\(\) first"):
+        stream.push(frame(2))
+    stream.reset()
+    assert stream.push(frame(1)).frame_index == 0
+
+
 def test_it_says_what_is_served(remote: RemoteSegmenter, served: Server, made_up_bundle: Path) -> None:
     with Segmenter.open(made_up_bundle, backend="fake") as segmenter:
         assert remote.manifest == segmenter.manifest

@@ -348,6 +348,52 @@ def test_no_thread_outlives_its_file(tmp_path, network):
     assert not [name for name in names if name.exists() and "Recording" in name.read_text()]
 
 
+def test_the_applications_own_recording_stays(tmp_path, network):
+    """Rerun's sweep would take it away, and all that the application logs from then on would be lost."""
+    before = rerun.get_global_data_recording()
+    try:
+        rerun.init("robot")
+        mine = rerun.get_global_data_recording()
+        pieces = mine.binary_stream()
+        pieces.read()
+        write(tmp_path / "a.rrd", network)
+        assert rerun.get_global_data_recording() is not None
+        rerun.log("pose", rerun.Scalars([1.0]))
+        assert b"pose" in (pieces.read() or b"")
+        mine.disconnect()
+    finally:
+        rerun.set_global_data_recording(before)
+
+
+def test_another_recording_that_cannot_be_flushed(tmp_path, network, monkeypatch):
+    """Its viewer has gone, which costs this file nothing."""
+
+    def gone():
+        raise RuntimeError("gRPC connection gracefully disconnected")
+
+    monkeypatch.setattr(rerun_log.rerun_bindings, "flush_and_cleanup_orphaned_recordings", gone)
+    path = write(tmp_path / "a.rrd", network)
+    assert program(tmp_path, "rrd", "verify", path).returncode == 0
+
+
+def test_a_disk_that_tells_when_the_file_is_closed(tmp_path, network, monkeypatch):
+    """As network file systems do."""
+
+    class Late(FullDisk):
+        def close(self):
+            super().close()
+            raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))
+
+    path = tmp_path / "a.rrd"
+    real = append_file.open_alone
+    monkeypatch.setattr(append_file, "open_alone", lambda path: Late(real(path), 1 << 20))
+    sink = open_sink(path, network)
+    write_all(sink, 3)
+    with pytest.raises(MediaError, match=r"'.*' stopped after 3 results: Disk quota exceeded"):
+        sink.close()
+    sink.close()
+
+
 @pytest.mark.parametrize(
     ("spec", "kind", "words"),
     [
