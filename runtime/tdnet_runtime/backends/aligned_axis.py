@@ -16,24 +16,19 @@ class AlignedAxis:
         pixels: no fewer.
 
     Attributes:
-        cell: of each pixel; and `next_cell`, the one after it.
-        shares: of each pixel: how far towards the next score it is, 0 to 1.
-        starts: the first pixel of each cell, and the number of pixels.
+        cell: of each pixel.
         longest: pixels of the longest cell, n.
         pixel: of each cell, [n, cells]; shorter cells repeat their last one.
-        share: their `shares`.
+        share: of these, how far towards the next score they are, 0 to 1.
     """
 
     def __init__(self, scores: int, pixels: int) -> None:
         places = np.arange(pixels) * (scores - 1)
         last = max(pixels - 1, 1)
         self.cell: npt.NDArray[np.intp] = places // last
-        self.next_cell = self.cell + 1
-        self.shares: npt.NDArray[np.float32] = (places % last / last).astype(np.float32)
         starts = np.searchsorted(self.cell, np.arange(scores + 1))
-        self.starts: list[int] = starts.tolist()
         self.longest = int(np.diff(starts).max())
         self.pixel: npt.NDArray[np.int32] = np.minimum(
             starts[:-1] + np.arange(self.longest)[:, None], starts[1:] - 1
         ).astype(np.int32)
-        self.share: npt.NDArray[np.float32] = self.shares[self.pixel]
+        self.share: npt.NDArray[np.float32] = (places % last / last).astype(np.float32)[self.pixel]

@@ -3,16 +3,16 @@
 In a cell, between four neighbouring scores, upsampled scores are convex combinations of the corners'. So where one class
 is best at all four, all of the cell's pixels are of it. Elsewhere a class is nowhere best if it is below one and the same
 mean of classes at each corner: of the corners' best, each as often as it is the best. The others, two or three in
-trained networks, are interpolated and compared. Labels are those of the whole, but for ties and what float32 rounds.
-Where most cells are mixed, as in untrained networks, all classes are compared at all pixels.
+trained networks and three or four in untrained ones, are interpolated and compared. Labels are those of the whole, but for
+ties and what float32 rounds.
 
-NumPy's elementwise functions do it, in one thread; on the whole in two, where the engine has two. What engines take for it:
-docs/adr/0005.
+NumPy's elementwise functions do it, in one thread. What engines take for it: docs/adr/0005.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,15 +20,12 @@ import numpy.typing as npt
 from tdnet_runtime.backends.aligned_axis import AlignedAxis
 from tdnet_runtime.backends.base import Buffer
 from tdnet_runtime.backends.host import HostBuffer
-from tdnet_runtime.backends.label_whole import WholeLabels, put_class, shaped
 from tdnet_runtime.manifest import LABELS, TensorSpec
 
 __all__ = ["LabelTail", "LabelTails"]
 
-_STEP = 1 << 17
+_STEP = 1 << 18
 """Pixels at once: a call of NumPy's must not cost more than what it does."""
-_MIXED = 0.5
-"""Share of mixed cells from which on the whole is faster."""
 _Floats = npt.NDArray[np.float32]
 _Bytes = npt.NDArray[np.uint8]
 _Indices = npt.NDArray[np.intp]
@@ -40,13 +37,12 @@ class LabelTail:
     Args:
         spec: of the scores, [1, K, h, w], of any floating-point type.
         size_hw: (H, W) of the labels, at least (h, w).
-        threads: that may be used; more than two are not.
 
     Attributes:
         scores: to be filled before `write`; finite, or the labels of the cells around are any class.
     """
 
-    def __init__(self, spec: TensorSpec, size_hw: tuple[int, int], *, threads: int = 1) -> None:
+    def __init__(self, spec: TensorSpec, size_hw: tuple[int, int]) -> None:
         self.scores = HostBuffer(spec)
         _, classes, h, w = spec.shape
         self._rows, self._columns = AlignedAxis(h, size_hw[0]), AlignedAxis(w, size_hw[1])
@@ -60,7 +56,6 @@ class LabelTail:
         area = self._rows.longest * self._columns.longest
         self._cells = max(1, min(_STEP // area, h * w))
         self._scratch = _Scratch(classes, self._cells, self._cells * area)
-        self._whole = WholeLabels(self._padded, self._rows, self._columns, pixels=_STEP, threads=threads)
 
     def write(self, labels: _Bytes) -> None:
         """The class of the largest upsampled score of each pixel, the first one of several: [1, H, W], C-contiguous."""
@@ -79,9 +74,6 @@ class LabelTail:
             mixed |= first != winners[1:, :-1]
             mixed |= first != winners[1:, 1:]
             row, column = np.nonzero(mixed)
-            if len(row) > _MIXED * mixed.size:
-                self._whole.write(out)
-                return
             for start in range(0, len(row), self._cells):
                 step = slice(start, start + self._cells)
                 self._write_cells(row[step], column[step], out.reshape(-1))
@@ -94,7 +86,7 @@ class LabelTail:
         for index in range(1, len(padded)):
             np.greater(padded[index], best, out=better)
             np.maximum(padded[index], best, out=best)
-            put_class(winners, better.view(np.uint8), np.uint8(index))
+            _put_class(winners, better.view(np.uint8), np.uint8(index))
 
     def _write_cells(self, row: _Indices, column: _Indices, out: _Bytes) -> None:
         """The labels of the cells at these places, by all classes that can be best there."""
@@ -109,25 +101,25 @@ class LabelTail:
         down = self._rows.share.take(row, axis=1)[:, None]  # [rows, 1, cells]
         across = self._columns.share.take(column, axis=1)  # [columns, cells]
         shape, scratch = (len(down), len(across), len(row)), self._scratch
-        best = shaped(scratch.best, shape)
-        found = shaped(scratch.found, shape)
+        best = _shaped(scratch.best, shape)
+        found = _shaped(scratch.found, shape)
         for index in range(int(counts[0])):
             count = int(np.count_nonzero(counts > index))
             shape = (len(down), len(across), count)
             which = classes[first[:count] + index]
             top, bottom = self._edges(which * plane + corner[:count], across[:, :count])
             bottom -= top
-            values = best if index == 0 else shaped(scratch.values, shape)
+            values = best if index == 0 else _shaped(scratch.values, shape)
             np.multiply(bottom, down[..., :count], out=values)
             values += top
             if index == 0:
                 found[...] = which
                 continue
-            better = shaped(scratch.better, shape)
+            better = _shaped(scratch.better, shape)
             np.greater(values, best[..., :count], out=better)
             np.maximum(values, best[..., :count], out=best[..., :count])
-            put_class(found[..., :count], better.view(np.uint8), which.astype(np.uint8))
-        pixels = shaped(scratch.pixels, found.shape)
+            _put_class(found[..., :count], better.view(np.uint8), which.astype(np.uint8))
+        pixels = _shaped(scratch.pixels, found.shape)
         np.add(
             self._line_starts.take(row, axis=1)[:, None],
             self._columns.pixel.take(column, axis=1),
@@ -172,12 +164,10 @@ class LabelTails:
 
     Args:
         scores: of the graphs that give them instead of labels, by graph.
-        threads: see `LabelTail`.
     """
 
-    def __init__(self, scores: Mapping[str, TensorSpec], *, threads: int = 1) -> None:
+    def __init__(self, scores: Mapping[str, TensorSpec]) -> None:
         self._scores = scores
-        self._threads = threads
         self._tails: dict[tuple[TensorSpec, tuple[int, int]], LabelTail] = {}
 
     def bound(
@@ -189,7 +179,7 @@ class LabelTails:
             return tensors, _nothing
         labels = tensors[LABELS]
         key = spec, (labels.spec.shape[1], labels.spec.shape[2])
-        tail = self._tails.get(key) or LabelTail(*key, threads=self._threads)
+        tail = self._tails.get(key) or LabelTail(*key)
         self._tails[key] = tail
         array = labels.host
         assert array is not None  # a session's buffers are the host's
@@ -213,3 +203,14 @@ class _Scratch:
         self.corners = np.empty((classes, cells), np.float32)
         self.above = np.empty((classes, cells), np.bool_)
         self.wanted = np.empty((classes, cells), np.bool_)
+
+
+def _shaped(memory: npt.NDArray[Any], shape: tuple[int, ...]) -> npt.NDArray[Any]:
+    """The first elements of `memory` in this shape."""
+    return memory[: int(np.prod(shape))].reshape(shape)
+
+
+def _put_class(labels: _Bytes, where: _Bytes, index: Any) -> None:
+    """Set `index`, larger than any label, where `where` is 1; `where` is used up. Four times as fast as a masked copy."""
+    where *= index
+    np.maximum(labels, where, out=labels)

@@ -206,7 +206,6 @@ class OnnxRuntimeBackend(ForkBound):
     def __init__(self, bundle: Bundle, *, precision: str, threads: int) -> None:
         ort = import_without_telemetry("onnxruntime")
         self._ort = ort
-        self._threads = threads
         self.precision = precision
         self.description = f"ONNX Runtime {ort.__version__}, CPU, {threads} thread(s), {self.precision}"
         graphs, options = bundle.manifest.graphs, session_options(ort, threads)
@@ -249,7 +248,7 @@ class OnnxRuntimeBackend(ForkBound):
             self._sessions,
             self._pasts,
             self._ort,
-            tails=LabelTails(self._scores, threads=self._threads),
+            tails=LabelTails(self._scores),
             between=PastBuffers(self._between),
         )
 

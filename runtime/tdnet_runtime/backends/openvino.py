@@ -129,7 +129,6 @@ class OpenVinoBackend(ForkBound):
         self._openvino = import_without_telemetry("openvino")
         self.precision = precision
         self.share_scratch = False
-        self._threads = threads
         version = self._openvino.get_version().split("-")[0]
         self.description = f"OpenVINO {version}, CPU, {threads} thread(s), {precision}"
         options = _options(precision=precision, threads=threads)
@@ -160,7 +159,7 @@ class OpenVinoBackend(ForkBound):
             self._compiled,
             self._pasts,
             self._openvino.Tensor,
-            tails=LabelTails(self._scores, threads=self._threads),
+            tails=LabelTails(self._scores),
             between=PastBuffers(self._between),
             share_scratch=self.share_scratch,
         )

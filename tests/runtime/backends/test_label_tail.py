@@ -7,7 +7,6 @@ import pytest
 
 from tdnet_runtime.backends import label_tail
 from tdnet_runtime.backends.label_tail import LabelTail
-from tdnet_runtime.backends.label_whole import WholeLabels
 from tdnet_runtime.manifest import TensorSpec
 
 SIZES = [
@@ -36,10 +35,9 @@ def upsampled(scores: np.ndarray, size_hw: tuple[int, int]) -> np.ndarray:
     return result
 
 
-def labels_of(scores: np.ndarray, size_hw: tuple[int, int], *, threads: int = 1) -> np.ndarray:
+def labels_of(scores: np.ndarray, size_hw: tuple[int, int]) -> np.ndarray:
     """What a `LabelTail` makes of scores [K, h, w]."""
-    spec = TensorSpec(name="scores", shape=(1, *scores.shape), dtype=str(scores.dtype))
-    tail = LabelTail(spec, size_hw, threads=threads)
+    tail = LabelTail(TensorSpec(name="scores", shape=(1, *scores.shape), dtype=str(scores.dtype)), size_hw)
     found = np.full((1, *size_hw), 255, np.uint8)
     tail.scores.load(np.zeros_like(scores)[None])
     tail.write(found)
@@ -61,7 +59,6 @@ def trained(seed: int, classes: int, h: int, w: int) -> np.ndarray:
     return np.float32(4) * smooth + np.linspace(3, -3, classes, dtype=np.float32)[:, None, None]
 
 
-@pytest.mark.parametrize("share", [-1.0, 0.5, 1.0], ids=["whole", "as it comes", "cells"])
 @pytest.mark.parametrize("step", [60, 1 << 17], ids=["small steps", "large steps"])
 @pytest.mark.parametrize(("coarse", "size"), SIZES)
 @pytest.mark.parametrize("kind", [random, trained])
@@ -71,9 +68,7 @@ def test_labels_are_those_of_the_upsampled_scores(
     coarse: tuple[int, int],
     size: tuple[int, int],
     step: int,
-    share: float,
 ) -> None:
-    monkeypatch.setattr(label_tail, "_MIXED", share)
     monkeypatch.setattr(label_tail, "_STEP", step)
     for classes in (2, 5, 19):
         scores = kind(classes, classes, *coarse)  # type: ignore[operator]
@@ -95,21 +90,17 @@ def test_one_class_and_the_most_there_can_be() -> None:
     assert (labels_of(scores, (20, 30)) == 255).all()
 
 
-@pytest.mark.parametrize("share", [-1.0, 1.0], ids=["whole", "cells"])
-def test_of_equal_classes_the_first_one(monkeypatch: pytest.MonkeyPatch, share: float) -> None:
-    monkeypatch.setattr(label_tail, "_MIXED", share)
+def test_of_equal_classes_the_first_one() -> None:
     scores = trained(3, 4, 9, 11)
     twice = np.concatenate([scores, scores])
     assert np.array_equal(labels_of(twice, (65, 81)), labels_of(scores, (65, 81)))
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, np.float32(3e38)])
-@pytest.mark.parametrize("share", [-1.0, 1.0], ids=["whole", "cells"])
 def test_scores_that_are_no_numbers_spoil_the_cells_around(
-    monkeypatch: pytest.MonkeyPatch, value: float, share: float
+    value: float,
 ) -> None:
     """Without a warning, which is an error in tests; labels are classes in any case."""
-    monkeypatch.setattr(label_tail, "_MIXED", share)
     scores = trained(1, 5, 9, 9)
     whole = labels_of(scores, (65, 65))
     scores[2:4, 4, 4] = value
@@ -119,25 +110,6 @@ def test_scores_that_are_no_numbers_spoil_the_cells_around(
     around[24:41, 24:41] = True
     assert np.array_equal(found[~around], whole[~around])
     assert labels_of(np.full_like(scores, value), (65, 65)).max() < 5
-
-
-@pytest.mark.parametrize(("coarse", "size"), SIZES)
-def test_two_threads_make_the_same_labels(
-    monkeypatch: pytest.MonkeyPatch, coarse: tuple[int, int], size: tuple[int, int]
-) -> None:
-    monkeypatch.setattr(label_tail, "_STEP", 60)  # so that there is something for two
-    monkeypatch.setattr(label_tail, "_MIXED", -1.0)
-    scores = random(3, 5, *coarse)
-    scores[1, 0, 0] = np.inf
-    assert np.array_equal(labels_of(scores, size, threads=2), labels_of(scores, size))
-
-
-def test_one_thread_does_it_where_the_engine_has_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(label_tail, "_STEP", 60)
-    monkeypatch.setattr("tdnet_runtime.backends.two_threads.TwoThreads.run", None)
-    labels_of(random(3, 5, 9, 9), (65, 65))
-    with pytest.raises(TypeError):
-        labels_of(random(3, 5, 9, 9), (65, 65), threads=2)
 
 
 def test_a_cell_without_any_number_has_a_class() -> None:
@@ -158,8 +130,8 @@ def test_half_precision() -> None:
     assert np.array_equal(labels_of(scores, (41, 49)), labels_of(scores.astype(np.float32), (41, 49)))
 
 
-def test_trained_networks_do_not_need_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nor more than two or three classes of a mixed cell: what it costs would be in no test of labels."""
+def test_trained_networks_need_few_classes_of_few_cells(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two or three of a mixed cell: what it costs would be in no test of labels."""
     compared: list[int] = []
     candidates = LabelTail._candidates
 
@@ -169,7 +141,6 @@ def test_trained_networks_do_not_need_the_whole(monkeypatch: pytest.MonkeyPatch)
         return wanted
 
     monkeypatch.setattr(LabelTail, "_candidates", noted)
-    monkeypatch.setattr(WholeLabels, "write", None)
     scores = np.full((19, 20, 30), -5, np.float32)
     scores += random(0, 19, 20, 30)
     for index, start in enumerate((0, 7, 12, 21)):
