@@ -489,3 +489,23 @@ def test_a_killed_process_takes_its_server_along_whatever_it_forked(network, chi
             os.kill(stays, 0)
         finally:
             os.kill(stays, 9)
+
+
+def test_classes_that_cannot_be_told_at_first_are_told_with_the_next_result(tmp_path, network, monkeypatch):
+    told = []
+    real = rerun.RecordingStream.log
+
+    def log(self, path, entity, **options):
+        if isinstance(entity, rerun.AnnotationContext):
+            told.append(path)
+            if len(told) == 1:
+                raise RuntimeError("not now")
+        real(self, path, entity, **options)
+
+    monkeypatch.setattr(rerun.RecordingStream, "log", log)
+    with open_sink(tmp_path / "a.rrd", network) as sink:
+        with pytest.raises(RuntimeError, match="not now"):
+            sink.write(make_result(0))
+        for index in range(1, 4):
+            sink.write(make_result(index))
+    assert len(told) == 2
