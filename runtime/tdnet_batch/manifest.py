@@ -69,9 +69,16 @@ class Manifest(Closeable):
             raise self._failure(error) from error
 
     def close(self) -> None:
-        """Leave one row for each input. Safe to call twice."""
+        """Leave one row for each input. Safe to call twice.
+
+        Raises:
+            MediaError: what was written is told to be lost only now, as by network file systems.
+        """
         if not self._file.closed:
-            self._file.close()
+            try:
+                self._file.close()
+            except OSError as error:
+                raise self._failure(error) from error
             with contextlib.suppress(MediaError):  # what is there says the same, in more lines
                 self._compact()
 

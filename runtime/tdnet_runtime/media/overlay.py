@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import time
 from collections.abc import Sequence
 from fractions import Fraction
@@ -27,6 +26,7 @@ from tdnet_runtime.forks import ForkBound
 from tdnet_runtime.media.append_file import AppendFile
 from tdnet_runtime.media.blend import blend, color_table
 from tdnet_runtime.media.frames import SourceFrame, reason
+from tdnet_runtime.media.play_times import LONGEST_STEP_S, PlayTimes
 from tdnet_runtime.media.sinks import check_folder
 
 __all__ = ["OverlayWriter", "check_output"]
@@ -36,9 +36,9 @@ _ENCODER: Final = "libx264"
 _ENCODER_OPTIONS = {"preset": "veryfast", "crf": "20", "tune": "zerolatency"}
 # Each fragment, from one keyframe to the next, is readable by itself and leaves the process when it ends.
 _MUXER_OPTIONS = {"movflags": "frag_keyframe+empty_moov+default_base_moof", "flush_packets": "1"}
-_TICKS_PER_S = 90_000  # or a few more, that `fps` divides them
-_LARGEST_TIMESCALE = (1 << 31) - 1  # FFmpeg's rationals are of 32 bits
-_FALLBACK_FPS = Fraction(25)
+_TICKS_PER_S = 90_000
+_MOST_TICKS = (1 << 31) - 1  # of one frame in an MP4
+_LARGEST_TIMESCALE = _MOST_TICKS // LONGEST_STEP_S
 _NS = 1_000_000_000
 _LARGEST_ASPECT_TERM = 4096  # to which x264 reduces it
 _BT709 = 1  # as ITU-T H.273 numbers it: matrix, primaries and transfer alike
@@ -53,11 +53,13 @@ class OverlayWriter(Output, ForkBound):
     of the last. The file is begun, and one that exists is overwritten, with the first frame. A child that is forked
     meanwhile can neither write to it nor finish it.
 
+    Stamps that do not go forward, or by more than an hour, are not followed; see `PlayTimes`.
+
     Args:
         path: of the file, in an existing folder.
         size_hw: (H, W) of the frames.
-        fps: of the video, which its clock then divides exactly; also the distance of frames whose `stamp_ns`
-            does not advance. None where frames have no rate.
+        fps: of the video, which its clock divides exactly (of rates whose numerator is above 596,523, to 1/90000 s); also
+            the distance of frames whose `stamp_ns` does not advance. None where frames have no rate.
         colors: (R, G, B) of each class.
 
     Raises:
@@ -78,11 +80,9 @@ class OverlayWriter(Output, ForkBound):
         self.path = path
         self.written = 0
         self._colors = color_table(colors)
-        self._fps = fps or _FALLBACK_FPS
-        fitting = _LARGEST_TIMESCALE // self._fps.numerator
-        self._period_ticks = max(1, min(math.ceil(_TICKS_PER_S / self._fps), fitting))
-        self._tick_s = 1 / (self._fps * self._period_ticks)
-        self._stalled_ticks = self._period_ticks if fps else 1
+        self._times = PlayTimes(fps)
+        self._fps = self._times.fps
+        self._tick_s = _tick_s(self._fps)
         height, width = size_hw
         self._canvas = np.zeros((height + height % 2, width + width % 2, 3), dtype=np.uint8)
         self._picture = self._canvas[:height, :width]
@@ -92,10 +92,8 @@ class OverlayWriter(Output, ForkBound):
         self._container: OutputContainer | None = None
         self._ended = False
         self._stream: VideoStream
-        self._first_stamp_ns = 0
-        self._last_stamp_ns = 0
         self._pts = 0
-        self._step_ticks = self._period_ticks
+        self._step_ticks = self._ticks(self._times.period_ns)  # of the last frame
         self._keyframe_pts = 0
         self._keyframe_ns = 0
         self._readable_bytes = 0
@@ -113,13 +111,11 @@ class OverlayWriter(Output, ForkBound):
         try:
             if self._file is None:
                 self._begin(frame)
-            self._advance(frame.stamp_ns)
+            self._advance(frame)
             packets = self._stream.encode(self._timed_picture())
-            duration_ticks = self._step_ticks if frame.duration_ns is None else self._ticks(frame.duration_ns)
-            for packet in packets:
-                packet.duration = max(
-                    1, duration_ticks
-                )  # only the last one's counts: the others end with the next
+            ticks = self._step_ticks if frame.duration_ns is None else self._ticks(frame.duration_ns)
+            for packet in packets:  # only the last one's counts: the others end with the next
+                packet.duration = min(max(1, ticks), _MOST_TICKS)
             self._mux(packets)
         except (av.error.FFmpegError, OSError) as error:
             raise self._failure(error) from error
@@ -157,20 +153,17 @@ class OverlayWriter(Output, ForkBound):
         context.color_range = ColorRange.MPEG
         context.colorspace = context.color_primaries = context.color_trc = _BT709
         self._stream = stream
-        self._first_stamp_ns = self._last_stamp_ns = first.stamp_ns
 
-    def _ticks(self, span_ns: int) -> int:
+    def _ticks(self, span_ns: int | Fraction) -> int:
         return round(Fraction(span_ns, _NS) / self._tick_s)
 
-    def _advance(self, stamp_ns: int) -> None:
+    def _advance(self, frame: SourceFrame) -> None:
         """Set `_pts` to the time of the next frame, after that of the last."""
+        pts = self._ticks(self._times.next(frame.stamp_ns, arrival_ns=frame.arrival_ns))
         if self.written:
-            advances = stamp_ns > self._last_stamp_ns
-            least = self._pts + (1 if advances else self._stalled_ticks)
-            pts = max(least, self._ticks(stamp_ns - self._first_stamp_ns))
+            pts = max(self._pts + 1, pts)
             self._step_ticks = pts - self._pts
             self._pts = pts
-        self._last_stamp_ns = stamp_ns
 
     def _timed_picture(self) -> VideoFrame:
         """The canvas as yuv420p with its time, and marked as a keyframe once a second."""
@@ -214,6 +207,12 @@ class OverlayWriter(Output, ForkBound):
             f"writing the overlay stopped after {self.written} frames: {reason(error)}; "
             f"the first {self._readable_frames} can be watched: '{self.path}'"
         )
+
+
+def _tick_s(fps: Fraction) -> Fraction:
+    """What the clock counts in: a whole part of each period, where an hour of such parts has a place in an MP4."""
+    timescale = -(-_TICKS_PER_S // fps.numerator) * fps.numerator
+    return Fraction(1, timescale if timescale <= _LARGEST_TIMESCALE else _TICKS_PER_S)
 
 
 def check_output(path: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import io
 import os
 import time
 from pathlib import Path
@@ -118,7 +117,7 @@ class McapSink(Output, ForkBound):
 
     def _begin(self) -> None:
         check_own(self._path, self.name, marks=_MARKS)  # what another program made of it meanwhile
-        self._file = _ChunkFile(open_alone(self._path))
+        self._file = _ChunkFile(self._path)
         self._writer = mcap.writer.Writer(cast("IO[bytes]", self._file), chunk_size=_CHUNK_BYTES)
         self._writer.start(profile="ros2", library=f"{_LIBRARY} {tdnet_runtime.__version__}")
         self._writer.add_metadata(
@@ -173,8 +172,9 @@ class McapSink(Output, ForkBound):
 class _ChunkFile:
     """An unbuffered file for `mcap.writer.Writer`, which remembers how far it is whole."""
 
-    def __init__(self, file: io.FileIO) -> None:
-        self._file = file
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file = open_alone(path)
         self._size = self._whole = 0
 
     @property
@@ -206,8 +206,8 @@ class _ChunkFile:
         self._file.close()
 
     def cut(self) -> None:
-        """Keep what is whole, as far as the file can be cut."""
+        """Close the file and keep what is whole, as far as it can be cut; also where closing it has failed."""
         with contextlib.suppress(OSError):
-            os.ftruncate(self._file.fileno(), self._whole)
+            os.truncate(self._path if self._file.closed else self._file.fileno(), self._whole)
         with contextlib.suppress(OSError):
             self._file.close()

@@ -83,8 +83,8 @@ class _RerunSink(Output, ForkBound):
             raise MediaError(f"writing the {self.name}: write() came from two threads; use one sink in each")
         self._thread = threading.get_ident()
         if base not in self._described:
-            self._described.add(base)
             recording.log(topic_of("", base, ""), rerun.AnnotationContext(self._classes), static=True)
+            self._described.add(base)
         stamp_ns = self._stamps.of(result)
         if abs(stamp_ns) >= _EPOCH_NS:
             recording.set_time("stamp", timestamp=np.datetime64(stamp_ns, "ns"))

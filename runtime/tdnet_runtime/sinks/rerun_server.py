@@ -7,11 +7,16 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+import weakref
+from concurrent.futures import Future
 from pathlib import Path
+from typing import IO
 
 from tdnet_runtime.closeable import Closeable
 from tdnet_runtime.errors import MediaError
@@ -26,7 +31,7 @@ _END_S = 5.0
 
 
 class RerunServer(Closeable):
-    """Serves from its making on until it is closed or this process ends.
+    """Serves from its making on until it is closed or this process ends, whichever of its threads made it.
 
     Args:
         host: address to listen at.
@@ -44,24 +49,21 @@ class RerunServer(Closeable):
             raise MediaError(
                 f"serving to Rerun at {self._where}: the port is in use; name another: rerun+serve://{host}:{port + 1}"
             )
-        self._folder = tempfile.TemporaryDirectory(prefix="tdnet-rerun-")
         options = ["--serve-grpc", "--bind", host, "--port", str(port), "--server-memory-limit", memory]
-        self._log = Path(self._folder.name) / "log"
         try:
-            own = silent_environment(self._folder.name)
+            folder = tempfile.mkdtemp(prefix="tdnet-rerun-")
+        except OSError as error:
+            raise self._not_started(error) from error
+        self._remove_folder = weakref.finalize(self, _remove, folder, os.getpid())
+        self._log = Path(folder) / "log"
+        try:
+            own = silent_environment(folder)
             with self._log.open("wb") as log:
-                self._process = subprocess.Popen(
-                    [sys.executable, "-c", _CHILD, str(os.getpid()), rerun_program(), *options],
-                    env=own,
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=log,
-                )
-        except (OSError, subprocess.SubprocessError) as error:
-            self._folder.cleanup()
-            raise MediaError(
-                f"serving to Rerun at {self._where}: its program does not start: {error}"
-            ) from error
+                command = [sys.executable, "-c", _CHILD, str(os.getpid()), rerun_program(), *options]
+                self._process = _started(command, own, log)
+        except (OSError, subprocess.SubprocessError, RuntimeError) as error:
+            self._remove_folder()
+            raise self._not_started(error) from error
         end = time.monotonic() + _START_S
         while not answers(host, port):
             if time.monotonic() > end or not self.running:
@@ -89,8 +91,10 @@ class RerunServer(Closeable):
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
-        with contextlib.suppress(OSError):
-            self._folder.cleanup()
+        self._remove_folder()
+
+    def _not_started(self, error: Exception) -> MediaError:
+        return MediaError(f"serving to Rerun at {self._where}: its program does not start: {error}")
 
     def _words(self) -> str:
         """The last line that it wrote, for a message."""
@@ -100,6 +104,39 @@ class RerunServer(Closeable):
             return ""
         told = [line.strip() for line in lines if line.strip()]
         return f" ({told[-1][:200]})" if told else ""
+
+
+def _started(command: list[str], environment: dict[str, str], log: IO[bytes]) -> subprocess.Popen[bytes]:
+    """The server's process, started by a thread that lives as long as it does.
+
+    Linux tells a process that its parent has ended (PR_SET_PDEATHSIG) when the parent's thread ends that started it.
+
+    Raises:
+        OSError: it does not start.
+        RuntimeError: no thread can be started.
+    """
+    started: Future[subprocess.Popen[bytes]] = Future()
+
+    def keep() -> None:
+        try:
+            process = subprocess.Popen(
+                command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
+        except BaseException as error:
+            started.set_exception(error)
+            return
+        started.set_result(process)
+        with contextlib.suppress(ChildProcessError):  # somebody has taken note of its end already
+            os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+
+    threading.Thread(target=keep, daemon=True, name="tdnet-rerun-server").start()
+    return started.result()
+
+
+def _remove(folder: str, owner: int) -> None:
+    """Remove a folder, but not at the end of a process that its owner forked."""
+    if os.getpid() == owner:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 # The server's program, which ends when its parent does, however that ends.

@@ -38,8 +38,8 @@ class Ros2Sink(Closeable, ForkBound):
     - `<topic>/mask/compressed`: the same as a PNG in a sensor_msgs/msg/CompressedImage, while somebody reads it;
     - `<topic>/colors`: rgb8, the classes' colours, while somebody reads it;
     - `<topic>/confidence`: mono8, where the bundle has one;
-    - `<topic>/label_info`: vision_msgs/msg/LabelInfo, latched, once. With `mask` and `confidence` it is what Nav2's
-      semantic segmentation layer asks for.
+    - `<topic>/label_info`: vision_msgs/msg/LabelInfo, latched, once; where that fails, with the next result. With `mask`
+      and `confidence` it is what Nav2's semantic segmentation layer asks for.
 
     Sources that have a name get a level of their own: `/segmentation/front/mask`. Stamps of cameras, which are of this
     machine's monotonic clock, become its time of day.
@@ -71,6 +71,7 @@ class Ros2Sink(Closeable, ForkBound):
         self._network = network
         self._palette = color_table([color for _, color in network.classes])[:, np.newaxis]
         self._writers: dict[tuple[str, str], Writer] = {}
+        self._announced: set[str] = set()
         self._stamps = DayStamps()
         self._node = address.open()
         self.description = self._node.description
@@ -79,7 +80,7 @@ class Ros2Sink(Closeable, ForkBound):
     def write(self, result: LiveResult) -> None:
         """See `LiveSink`."""
         self.require_own_process("publishing a result")
-        if (result.source, "label_info") not in self._writers:
+        if result.source not in self._announced:
             self._announce(result)
         stamp_ns, frame_id = self._header(result)
         labels = np.ascontiguousarray(result.labels)
@@ -104,17 +105,21 @@ class Ros2Sink(Closeable, ForkBound):
         """Make a source's topics, and say what its labels mean."""
         for leaf, kind in (("mask", IMAGE), ("mask/compressed", COMPRESSED_IMAGE), ("colors", IMAGE)):
             self._writer(result, leaf, kind)
-        latched = self._node.writer(self._topic(result, "label_info"), LABEL_INFO, latched=True)
         stamp_ns, frame_id = self._header(result)
         names = tuple((index, name) for index, (name, _) in enumerate(self._network.classes))
-        latched.write(LabelInfo(stamp_ns=stamp_ns, frame_id=frame_id, classes=names).to_cdr())
-        self._writers[result.source, "label_info"] = latched
+        message = LabelInfo(stamp_ns=stamp_ns, frame_id=frame_id, classes=names).to_cdr()
+        if self._writer(result, "label_info", LABEL_INFO, latched=True).write(message):
+            self._announced.add(result.source)
+        else:
+            self.dropped += 1
 
-    def _writer(self, result: LiveResult, leaf: str, kind: MessageType) -> Writer:
+    def _writer(self, result: LiveResult, leaf: str, kind: MessageType, *, latched: bool = False) -> Writer:
         """Made when it is first needed."""
         key = result.source, leaf
         if key not in self._writers:
-            self._writers[key] = self._node.writer(self._topic(result, leaf), kind, reliable=self._reliable)
+            self._writers[key] = self._node.writer(
+                self._topic(result, leaf), kind, reliable=latched or self._reliable, latched=latched
+            )
         return self._writers[key]
 
     def _topic(self, result: LiveResult, leaf: str) -> str:

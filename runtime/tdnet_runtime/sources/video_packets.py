@@ -36,6 +36,7 @@ _SILENT = ("vp9", "av1")  # whose decoders and numbers tell nothing of a picture
 _HELD_BACK = 64  # messages: more than any decoder
 _FILLED_IN = "the decoder filled in for it"
 _WHY_LOST = "pictures before it are missing"
+_WHY_EMPTY = "it is empty"
 
 
 class VideoPackets(Closeable):
@@ -59,6 +60,7 @@ class VideoPackets(Closeable):
         self._key = 0  # number of the last key frame
         self._told: set[int] = set()
         self._keeps_going = keeps_going
+        self._empty = False  # the last message
         self._numbers = H264Numbers(b"")
         self._last_ns: int | None = None
         self._shortest_ns: int | None = None
@@ -88,16 +90,18 @@ class VideoPackets(Closeable):
 
         Args:
             number: by which its picture is known.
-            data: uint8 [N], the packet.
+            data: uint8 [N], the packet; one without a byte, as encoders send that leave a picture out, is damaged.
             stamp_ns: of the message.
             missing: messages before it are thought to be missing.
             by_number: that is known by its sender's numbers, not by its stamp alone.
         """
         head = data[:_HEAD_BYTES].tobytes()
-        gap = (
-            self._numbers.follows_gap(head) if self._format == "h264" else self._format in _SILENT and missing
-        )
-        lost = (missing and by_number) or (self._is_late(stamp_ns) and gap)
+        follows_empty, self._empty = self._empty, not head
+        if self._format == "h264":
+            gap = self._numbers.follows_gap(head)
+        else:
+            gap = self._format in _SILENT and (missing or follows_empty)
+        lost = (missing and by_number) or ((self._is_late(stamp_ns) or follows_empty) and gap)
         if _is_key(self._format, head):
             self._waiting, self._began, self._key = False, True, number
             self._told = {told for told in self._told if told > number - _HELD_BACK}
@@ -107,6 +111,9 @@ class VideoPackets(Closeable):
                 self._damage[number] = _WHY_LOST
         if self._waiting:
             return [LogPicture(number, None, damage=_WHY_LOST if self._began else None, waits=True)]
+        if self._empty:
+            # To a decoder it would say that the video ends.
+            return [LogPicture(number, None, damage=_WHY_EMPTY)]
         packet = Packet(data.tobytes())
         packet.pts = number
         return self._decoded(packet, number)
@@ -127,11 +134,15 @@ class VideoPackets(Closeable):
     def _decoded(self, packet: Any, number: int) -> list[LogPicture]:
         frames: list[VideoFrame] = []
         failure = None
+        ended = packet is None
         with Capture() as messages:
             try:
                 frames = self._context.decode(packet)
             except (av.error.FFmpegError, OSError) as error:
                 failure = reason(error)
+                ended |= isinstance(error, EOFError)
+        if ended:
+            self._context.flush_buffers()  # else it takes nothing more
         complaint = failure or first_error(messages)
         pictures = []
         if complaint is not None and packet is not None:

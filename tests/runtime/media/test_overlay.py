@@ -1,3 +1,4 @@
+import errno
 import os
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import pytest
 from tests.guard import running
 
 from tdnet_runtime.errors import MediaError
+from tdnet_runtime.media import append_file
 from tdnet_runtime.media.blend import blend, color_table
 from tdnet_runtime.media.overlay import OverlayWriter
 from tdnet_runtime.media.video import VideoSource
@@ -43,7 +45,16 @@ except MediaError as error:
 """
 
 
-def write(path, frames, *, fps=Fraction(25), stamps_ns=None, duration_ns=None, aspect=Fraction(1)):
+def write(
+    path,
+    frames,
+    *,
+    fps=Fraction(25),
+    stamps_ns=None,
+    arrivals_ns=None,
+    duration_ns=None,
+    aspect=Fraction(1),
+):
     from tdnet_runtime.media.frames import SourceFrame
 
     height, width = frames[0].shape[:2]
@@ -53,7 +64,12 @@ def write(path, frames, *, fps=Fraction(25), stamps_ns=None, duration_ns=None, a
         for index, image in enumerate(frames):
             stamp_ns = stamps_ns[index] if stamps_ns else 0
             frame = SourceFrame(
-                image=image, name="", stamp_ns=stamp_ns, duration_ns=duration_ns, pixel_aspect=aspect
+                image=image,
+                name="",
+                stamp_ns=stamp_ns,
+                arrival_ns=arrivals_ns[index] if arrivals_ns else None,
+                duration_ns=duration_ns,
+                pixel_aspect=aspect,
             )
             writer.write(frame, labels)
     return labels
@@ -170,6 +186,77 @@ def test_an_even_rate_stays_exact(tmp_path, draw, fps):
     spans, _ = samples(tmp_path / "out.mp4")
     assert np.array(spans)[:, 0] == pytest.approx([float(index / fps) for index in range(30)], abs=4e-4)
     assert spans[-1][1] == pytest.approx(float(30 / fps), abs=4e-4)
+
+
+MS = 1_000_000
+HOUR = 3600 * 1000 * MS
+
+
+@pytest.mark.parametrize("jump_ns", [14 * HOUR, 1_700_000_000 * 1000 * MS, -660 * MS, -(10**18)])
+def test_a_clock_that_is_set_costs_no_frame(tmp_path, draw, jump_ns):
+    """Also where a log is played again: the frames behind it are as far apart as before."""
+    stamps_ns = [10**18 + (i % 20) * 33 * MS + i // 20 * jump_ns for i in range(40)]
+    stamps_ns = [stamp + (i // 20) * 660 * MS for i, stamp in enumerate(stamps_ns)]
+    write(tmp_path / "out.mp4", [draw(i % 3) for i in range(40)], fps=None, stamps_ns=stamps_ns)
+    begins = np.array([begin for begin, _ in samples(tmp_path / "out.mp4")[0]])
+    steps = np.diff(begins)
+    assert np.delete(steps, 19) == pytest.approx([0.033] * 38, abs=2e-4)
+    assert steps[19] in (pytest.approx(0.04, abs=2e-4), pytest.approx(0.033, abs=2e-4))
+
+
+def test_stamps_that_stand_still(tmp_path, draw):
+    pictures = [draw(i % 3) for i in range(20)]
+    write(tmp_path / "out.mp4", pictures, fps=None)
+    begins = [begin for begin, _ in samples(tmp_path / "out.mp4")[0]]
+    assert begins == pytest.approx([0.04 * i for i in range(20)], abs=1e-4)
+    write(tmp_path / "live.mp4", pictures, fps=None, arrivals_ns=[10**12 + i * 100 * MS for i in range(20)])
+    begins = [begin for begin, _ in samples(tmp_path / "live.mp4")[0]]
+    assert begins == pytest.approx([0.1 * i for i in range(20)], abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    "fps",
+    [
+        None,
+        Fraction(24000, 1001),
+        Fraction(750000, 71393),
+        Fraction(23040000, 767849),
+        Fraction(10**9 + 7, 5),
+    ],
+)
+def test_a_long_pause_whatever_the_rate(tmp_path, draw, fps):
+    stamps_ns = [0, 40 * MS, HOUR // 2, HOUR // 2 + 40 * MS]
+    write(tmp_path / "out.mp4", [draw(i) for i in range(4)], fps=fps, stamps_ns=stamps_ns)
+    begins = [begin for begin, _ in samples(tmp_path / "out.mp4")[0]]
+    assert begins == pytest.approx([0, 0.04, 1800, 1800.04], abs=1e-4)
+
+
+@pytest.mark.parametrize(("fps", "duration_ns"), [(Fraction(25), 90 * HOUR), (Fraction(1, 10**6), None)])
+def test_a_frame_that_is_shown_for_days(tmp_path, draw, fps, duration_ns):
+    """As damaged headers have it; an MP4 has no place for that."""
+    write(tmp_path / "out.mp4", [draw(0)], fps=fps, duration_ns=duration_ns)
+    ((begin, end),) = samples(tmp_path / "out.mp4")[0]
+    assert begin == 0
+    assert end >= 3000
+
+
+def test_a_disk_that_tells_when_the_file_is_closed(tmp_path, draw, monkeypatch):
+    """As network file systems do."""
+
+    class Late:
+        def __init__(self, file):
+            self.write, self.file = file.write, file
+
+        def close(self):
+            self.file.close()
+            raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))
+
+    real = append_file.open_alone
+    monkeypatch.setattr(append_file, "open_alone", lambda path: Late(real(path)))
+    path = tmp_path / "out.mp4"
+    with pytest.raises(MediaError, match="after 30 frames: Disk quota exceeded; the first 25 can be watched"):
+        write(path, [draw(i % 3) for i in range(30)])
+    assert len(read(path)) == 25
 
 
 @pytest.mark.parametrize("aspect", [Fraction(1), Fraction(4, 3), Fraction(1137, 800), Fraction(10, 11)])

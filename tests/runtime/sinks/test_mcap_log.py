@@ -215,8 +215,42 @@ class FullDisk:
     def fileno(self):
         return self.file.fileno()
 
+    @property
+    def closed(self):
+        return self.file.closed
+
     def close(self):
         self.file.close()
+
+
+class Late(FullDisk):
+    """It tells when it is closed, as network file systems do."""
+
+    def close(self):
+        super().close()
+        raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))
+
+
+def test_a_disk_that_tells_when_the_file_is_closed(tmp_path, network, monkeypatch):
+    path = tmp_path / "a.mcap"
+    real = mcap_log.open_alone
+    monkeypatch.setattr(mcap_log, "open_alone", lambda path: Late(real(path), 1 << 20))
+    monkeypatch.setattr(mcap_log, "_CHUNK_BYTES", 2000)  # one for each result or two
+    sink = open_sink(path, network)
+    noise = np.random.default_rng(0)
+    for index in range(9):
+        labels = noise.integers(0, 3, (24, 32)).astype(np.uint8)
+        sink.write(make_result(index, labels=labels))
+    before = path.stat().st_size
+    with pytest.raises(
+        MediaError, match=r"writing the log '.*' stopped after 9 results: Disk quota exceeded; the first \d "
+    ) as caught:
+        sink.close()
+    readable = int(str(caught.value).split("the first ")[1].split()[0])
+    sink.close()
+    assert path.stat().st_size == before  # without index and end, which were the last to be written
+    with open_source(f"{path}?topic=/segmentation/mask") as source:
+        assert len(list(source)) == readable >= 5
 
 
 @pytest.mark.parametrize("room", [0, 100, 3000, 5200, 6000, 9000])

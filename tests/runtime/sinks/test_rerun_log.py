@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -423,7 +424,7 @@ def test_serving_on_loopback_and_without_a_word_to_others(tmp_path, monkeypatch,
         for index in range(200):  # nobody looks, and nothing waits
             sink.write(make_result(index))
         assert listening(port) == {"0100007F"}
-        (told,) = Path(sink._server._folder.name).rglob("analytics.json")
+        (told,) = sink._server._log.parent.rglob("analytics.json")
         assert json.loads(told.read_text())["analytics_enabled"] is False
         with pytest.raises(
             MediaError, match=f"the port is in use; name another: rerun.serve://127.0.0.1:{port + 1}"
@@ -435,3 +436,76 @@ def test_serving_on_loopback_and_without_a_word_to_others(tmp_path, monkeypatch,
             sink.write(make_result(0))
     assert listening(port) == set()
     assert not list(tmp_path.rglob("*analytics*"))
+
+
+def test_a_server_outlives_the_thread_that_opened_it(network, port):
+    opened = []
+    thread = threading.Thread(
+        target=lambda: opened.append(open_sink(f"rerun+serve://127.0.0.1:{port}", network))
+    )
+    thread.start()
+    thread.join()
+    with opened[0] as sink:
+        with pytest.raises(subprocess.TimeoutExpired):
+            sink._server._process.wait(1)
+        sink.write(make_result(0))
+    assert listening(port) == set()
+
+
+FORKED = """
+import os, signal, sys
+sys.path.insert(0, sys.argv[2])
+from tests.runtime.sinks.conftest import CLASSES, make_result
+from tdnet_runtime.sinks.registry import open_sink
+from tdnet_runtime.sinks.sink import SinkNetwork
+sink = open_sink(sys.argv[1], SinkNetwork(name="n", digest="d", classes=CLASSES))
+ends = os.fork()
+if not ends:
+    sys.exit()
+os.waitpid(ends, 0)
+assert sink._server._log.exists()
+sink.write(make_result(0))
+stays = os.fork()
+if not stays:
+    signal.pause()
+print(stays, flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_killed_process_takes_its_server_along_whatever_it_forked(network, child_env, port):
+    """One child ended before, which the server survives; another one is still there."""
+    root = str(Path(__file__).parents[3])
+    command = [sys.executable, "-c", FORKED, f"rerun+serve://127.0.0.1:{port}", root]
+    with subprocess.Popen(command, env=child_env, stdout=subprocess.PIPE) as process:
+        stays = int(process.stdout.readline() or 0)
+        assert stays
+        try:
+            assert process.wait(60) == -9
+            until = time.monotonic() + 20
+            while listening(port) and time.monotonic() < until:
+                time.sleep(0.05)
+            assert listening(port) == set()
+            os.kill(stays, 0)
+        finally:
+            os.kill(stays, 9)
+
+
+def test_classes_that_cannot_be_told_at_first_are_told_with_the_next_result(tmp_path, network, monkeypatch):
+    told = []
+    real = rerun.RecordingStream.log
+
+    def log(self, path, entity, **options):
+        if isinstance(entity, rerun.AnnotationContext):
+            told.append(path)
+            if len(told) == 1:
+                raise RuntimeError("not now")
+        real(self, path, entity, **options)
+
+    monkeypatch.setattr(rerun.RecordingStream, "log", log)
+    with open_sink(tmp_path / "a.rrd", network) as sink:
+        with pytest.raises(RuntimeError, match="not now"):
+            sink.write(make_result(0))
+        for index in range(1, 4):
+            sink.write(make_result(index))
+    assert len(told) == 2

@@ -10,6 +10,7 @@ from tests.runtime.sources.logs import STEP, S, packets, picture, write_mcap
 from tdnet_runtime.errors import MediaError
 from tdnet_runtime.media.damage import OnDamage
 from tdnet_runtime.sources.registry import open_source
+from tdnet_runtime.sources.video_packets import VideoPackets
 
 GOP = 5
 X264 = {"preset": "ultrafast", "tune": "zerolatency", "x264-params": "scenecut=0"}
@@ -174,6 +175,73 @@ def test_damaged_packets(tmp_path):
     frames, source = read(tmp_path / "a.mcap", on_damage=OnDamage.USE)
     assert numbers(frames)[-13:] == list(range(7, 20))
     assert source.damage.used + source.damage.skipped >= 1
+
+
+def with_an_empty_one(format, at, *, replaces):
+    """The messages of a video, of which one is empty: in place of a frame, or between two."""
+    messages = indexed(video(format))
+    if replaces:
+        messages[at] = at, b""
+        return messages
+    return [*messages[:at], (at, b""), *((i + 1, data) for i, data in messages[at:])]
+
+
+@pytest.mark.parametrize("form", ["cdr", "protobuf"])
+@pytest.mark.parametrize("format", ["h264", "h265"])
+def test_an_empty_message_between_two(tmp_path, format, form):
+    """As of an encoder that left a picture out: nothing is predicted from it."""
+    path = log(tmp_path / "a.mcap", with_an_empty_one(format, 7, replaces=False), format=format, form=form)
+    frames, source = read(path)
+    assert numbers(frames) == [*range(7), *range(8, 21)]
+    assert [frame.lost_before for frame in frames] == [0] * 7 + [1] + [0] * 12
+    assert not any(frame.begins for frame in frames)
+    assert source.damage.skipped == 1
+    assert source.damage.examples[0].endswith("message 7 of '/video': it is empty")
+    with pytest.raises(MediaError, match="message 7 of '/video': it is empty"):
+        read(path, on_damage=OnDamage.FAIL)
+    frames, source = read(path, on_damage=OnDamage.USE)
+    assert len(frames) == 20
+    assert source.damage.skipped == 1
+
+
+@pytest.mark.parametrize("at", [6, 7, 8])
+@pytest.mark.parametrize("format", CODECS)
+def test_an_empty_message_in_place_of_a_frame(tmp_path, format, at):
+    path = log(tmp_path / "a.mcap", with_an_empty_one(format, at, replaces=True), format=format)
+    frames, source = read(path)
+    assert numbers(frames) == [*range(at), *range(10, 20)]
+    assert frames[at].begins
+    assert source.damage.skipped == 10 - at
+    frames, source = read(path, on_damage=OnDamage.USE)
+    assert numbers(frames)[-10:] == list(range(10, 20))
+    assert source.damage.skipped >= 1
+
+
+@pytest.mark.parametrize("format", CODECS)
+def test_several_empty_messages(tmp_path, format):
+    """The first of all, two in a row, and one in place of a key frame."""
+    messages = indexed(video(format))
+    for at in (4, 10, 19):
+        messages[at] = at, b""
+    messages = [(0, b""), *((i + 1, data) for i, data in messages)]
+    messages[5:5] = [(4.5, b"")]
+    messages = [(i, data) for i, (_, data) in enumerate(messages)]
+    frames, source = read(log(tmp_path / "a.mcap", messages, format=format))
+    assert numbers(frames) == [*range(1, 5), *range(7, 12), *range(17, 21)]
+    assert source.damage.skipped == 8
+
+
+@pytest.mark.parametrize("format", CODECS)
+def test_a_decoder_that_has_given_all_begins_anew(format):
+    with VideoPackets(format) as decoder:
+        for number, (_, data) in enumerate([*video(format, 4), (True, b""), *video(format, 4)]):
+            if not data:
+                decoder.flush()
+                continue
+            pictures = decoder.push(
+                number, np.frombuffer(data, np.uint8), stamp_ns=number, missing=False, by_number=False
+            )
+            assert [(picture.number, picture.damage) for picture in pictures] == [(number, None)]
 
 
 @pytest.mark.parametrize("format", ["h266", "mjpeg", ""])
