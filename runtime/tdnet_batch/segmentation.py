@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import quote
 
 import cv2
 import numpy as np
@@ -89,7 +90,7 @@ def open_input(path: Path, topic: str, settings: Settings) -> FrameSource:
     Raises:
         TdnetError: see `open_source`.
     """
-    spec = f"{path}?topic={topic}" if topic else os.fspath(path)
+    spec = f"mcap:{quote(os.fsencode(path))}?topic={quote(topic)}" if topic else os.fspath(path)
     with told_as(MediaError, "opening the input"):
         depth = settings.bit_depth if path.is_dir() and not is_log(path) else None
     return open_source(spec, on_damage=OnDamage(settings.on_damage), bit_depth=depth)

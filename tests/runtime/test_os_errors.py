@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from tests.runtime.sinks.conftest import CLASSES
@@ -13,6 +14,7 @@ from tests.runtime.sources.logs import IMAGE_TYPE, images, write_db3, write_mcap
 
 from tdnet_runtime.bundle import write_bundle
 from tdnet_runtime.cli.run_options import RunOptions
+from tdnet_runtime.doctor.surroundings import _temporary
 from tdnet_runtime.errors import ExportError, MediaError, OptionError, TdnetError
 from tdnet_runtime.media.output_folder import OutputFolder
 from tdnet_runtime.os_errors import told_as
@@ -62,6 +64,11 @@ def test_what_is_told() -> None:
         raise OSError("no words")
     with pytest.raises(ValueError, match="a defect"), told_as(OptionError, "--x"):
         raise ValueError("a defect")
+
+
+def test_a_temporary_folder_that_cannot_be_looked_at(tmp_path: Path) -> None:
+    host = SimpleNamespace(environ={"TMPDIR": LONG, "TMP": str(tmp_path)})
+    assert _temporary(host) == tmp_path  # type: ignore[arg-type]
 
 
 def test_a_link_that_leads_to_itself(tmp_path: Path) -> None:

@@ -208,7 +208,7 @@ def _path_of(spec: str) -> Path:
     scheme = scheme_of(spec)
     text = spec[len(scheme) + 1 :] if scheme in ("file", "mcap", "rosbag2") else spec
     if scheme in ("mcap", "rosbag2"):
-        return Path(unquote(text.partition("?")[0]))
+        return Path(unquote(text.partition("?")[0], errors="surrogateescape"))
     return Path(text if os.path.lexists(text) else text.partition("?")[0])
 
 

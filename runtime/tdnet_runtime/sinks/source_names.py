@@ -14,7 +14,7 @@ _NO_FILE = re.compile(r"[/\0]|^\.{1,2}$")
 
 
 def topic_part(source: str) -> str:
-    """A source's name as a part of a topic's: what is no ASCII letter, digit or underscore becomes an underscore."""
+    """A source's name as a part of a topic's: whatever stands between ASCII letters, digits and underscores becomes one."""
     return _NO_TOPIC.sub("_", source)
 
 

@@ -60,7 +60,7 @@ class SourceUrl:
         rest, _, query = rest.partition("?")
         params = parse_params(query, known=known, text=text)
         if scheme:
-            rest = unquote(rest)
+            rest = unquote(rest, errors="surrogateescape")  # as names of files that are not UTF-8
             if "\0" in rest:
                 raise OptionError(f"{hide_password(text)!r}: %00 is a null character, which no name holds")
         return cls(text=text, scheme=scheme, rest=rest, params=params)

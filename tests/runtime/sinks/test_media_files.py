@@ -81,6 +81,15 @@ def test_no_result_of_a_live_source_is_written_over(tmp_path, network, scheme, s
         assert found == [i % 3 for i in order]
 
 
+def test_a_name_is_not_given_twice_though_its_file_was_moved_away(tmp_path, network):
+    """As a program does that sends them on: there, too, one would be written over."""
+    with open_sink(f"labels:{tmp_path}/l", network) as sink:
+        sink.write(make_result(0, stamp_ns=7, live=True))
+        (tmp_path / "l" / f"{7:019d}.png").unlink()
+        sink.write(make_result(1, stamp_ns=7, live=True))
+    assert names(tmp_path / "l") == [f"{7:019d}_000000001.png"]
+
+
 def test_a_live_source_that_gives_no_arrivals_is_not_written_over_either(tmp_path, network):
     write(f"labels:{tmp_path}/l", network, [make_result(i % 2) for i in range(4)])
     assert names(tmp_path / "l") == [f"00000{i}{n}.png" for i in (0, 1) for n in ("", f"_00000000{i + 1}")]
