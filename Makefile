@@ -9,25 +9,17 @@ CHECKPOINT := models/zoo/td2-fa18-w32-camvid.pth
 # Files are handed out to processes; the order is random, and its seed is printed (again: --randomly-seed N).
 PYTEST_JOBS ?= --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 PYTEST_ARGS ?=
-# One of the processor's flags, if it has it.
-isa = $(if $(shell grep -ws -m1 -o $(1) /proc/cpuinfo),$(1))
-# What is best for the demo's network on ONNX Runtime (docs/cpu.md): INT8 where there are products of 8-bit numbers.
-DEMO_PRECISION ?= $(if $(call isa,avx512_vnni)$(call isa,avx_vnni),int8,fp32)
-DEMO_INT8 := $(filter int8,$(DEMO_PRECISION))
 GPU_VENV := .venv-gpu
 GPU_CHECK_ARGS ?=
 
 .PHONY: demo demo-live demo-batch test test-slow check lint type gpu-check clean
 .DELETE_ON_ERROR:
 
-demo: $(VENV)/.demo$(DEMO_INT8:%=-%) $(DEMO)/bikes.mp4
-	$(BIN)/tdnet-export --ckpt $(CHECKPOINT) --size 360x480 --out $(DEMO)/td2-fa18.plan --frames $(DEMO)/bikes.mp4 \
-	  --precision fp32 $(if $(DEMO_INT8),--precision int8 --calibration $(DEMO)/bikes.mp4)
-	$(BIN)/tdnet-run --engine $(DEMO)/td2-fa18.plan --backend onnxruntime --precision $(DEMO_PRECISION) --input $(DEMO)/bikes.mp4 \
-	  --overlay $(DEMO)/overlay.mp4 --labels $(DEMO)/labels --overwrite
+demo: $(VENV)/.demo $(DEMO)/bikes.mp4
+	$(BIN)/tdnet-export --ckpt $(CHECKPOINT) --size 360x480 --out $(DEMO)/td2-fa18.plan
+	$(BIN)/tdnet-run --engine $(DEMO)/td2-fa18.plan --backend onnxruntime --input $(DEMO)/bikes.mp4 --overlay $(DEMO)/overlay.mp4 --labels $(DEMO)/labels --overwrite
 	rm -f $(DEMO)/bench.json
-	$(BIN)/tdnet-bench --engine $(DEMO)/td2-fa18.plan --backend onnxruntime:$(DEMO_PRECISION) $(if $(DEMO_INT8),--peer onnxruntime:fp32) \
-	  --ckpt $(CHECKPOINT) --input $(DEMO)/bikes.mp4 --frames 40 --json $(DEMO)/bench.json
+	$(BIN)/tdnet-bench --engine $(DEMO)/td2-fa18.plan --backend onnxruntime --ckpt $(CHECKPOINT) --input $(DEMO)/bikes.mp4 --frames 40 --json $(DEMO)/bench.json
 	@echo
 	@echo "Done. Open $(DEMO)/overlay.mp4 in a browser; the masks are in $(DEMO)/labels, the"
 	@echo "bundle is $(DEMO)/td2-fa18.plan (tdnet-inspect shows it), the figures are in $(DEMO)/bench.json."
@@ -78,10 +70,6 @@ $(VENV)/.created:
 
 $(VENV)/.demo: $(VENV)/.created setup.cfg constraints.txt
 	$(INSTALL) --editable '.[demo]'
-	@touch $@
-
-$(VENV)/.demo-int8: $(VENV)/.demo
-	$(INSTALL) --editable '.[demo,int8]'
 	@touch $@
 
 $(VENV)/.demo-live: $(VENV)/.created setup.cfg constraints.txt

@@ -11,6 +11,7 @@
 #   CAMVID       folder with val, valannot, test, testannot and train, as SegNet's split has them; without it, no quality
 #   CHECKPOINTS  folder with td2-fa18-camvid.pth; without it, quality of the demo's network alone
 
+isa = $(if $(shell grep -ws -m1 -o $(1) /proc/cpuinfo),$(1))
 MACHINE ?= $(firstword $(call isa,avx512_bf16) $(call isa,avx512_vnni) $(call isa,avx2) $(shell uname -m))-$(shell nproc)cores
 DRIVE ?= $(DEMO)/bikes.mp4
 CAMVID ?=
@@ -32,7 +33,7 @@ QUALITY := $(TRAINED:%=$(RESULTS)/camvid-val/%.json) $(TRAINED:%=$(RESULTS)/camv
            $(SMALLER:%=$(RESULTS)/camvid-val/%.json)
 
 PEERS := pytorch onnxruntime:int8 openvino:fp32 openvino:bf16 openvino:int8 openvino:int8-bf16
-$(RESULTS)/demo.json: PEERS := pytorch torch-compile onnxruntime:int8 openvino:fp32 openvino:bf16 openvino:int8 openvino:int8-bf16
+$(RESULTS)/demo.json: PEERS := pytorch torch-compile openvino:fp32 openvino:bf16
 FRAMES := 120
 $(RESULTS)/td4-psp18-769x1537.json $(RESULTS)/td2-psp50-769x1537.json $(RESULTS)/td2-fa18-768x1536.json: ROOFLINE := --roofline
 $(RESULTS)/td2-psp50-769x1537.json: FRAMES := 10
@@ -63,6 +64,10 @@ bench: bench-speed $(if $(CAMVID),bench-quality bench-evaluation)
 bench-speed: $(RESULTS)/demo.json $(SIZES:%=$(RESULTS)/%.json)
 bench-quality: $(QUALITY)
 
+$(VENV)/.bench: $(VENV)/.demo
+	$(INSTALL) --editable '.[demo,int8]'
+	@touch $@
+
 $(BENCH):
 	mkdir -p $@
 
@@ -70,10 +75,10 @@ $(BENCH):
 $(RESULTS)/demo.json: $(BENCH)/demo.plan $(DEMO)/bikes.mp4
 	$(call measure,--engine $< --ckpt $(CHECKPOINT) --input $(DEMO)/bikes.mp4 --frames 200 --fps 15 --fps 60 --roofline)
 
-$(BENCH)/demo.plan: $(CHECKPOINT) $(DEMO)/bikes.mp4 | $(VENV)/.demo-int8 $(BENCH)
-	$(call export_int8,360x480,$<,--calibration $(DEMO)/bikes.mp4 --frames $(DEMO)/bikes.mp4)
+$(BENCH)/demo.plan: $(CHECKPOINT) $(DEMO)/bikes.mp4 | $(VENV)/.bench $(BENCH)
+	$(BIN)/tdnet-export --ckpt $< --size 360x480 --out $@ --frames $(DEMO)/bikes.mp4
 
-$(BENCH)/%.pth: | $(BENCH) $(VENV)/.demo-int8
+$(BENCH)/%.pth: | $(BENCH) $(VENV)/.bench
 	$(BIN)/python benchmarks/untrained.py $* $@
 
 # Classes of untrained weights are nearly tied, so that INT8 changes many labels. --max-loss lets it; the report says so.
@@ -88,7 +93,7 @@ $(foreach name,$(SIZES),$(eval $(call untrained,$(name))))
 
 # A network at another size than it was trained at loses so much that INT8's share of it is not to be refused.
 define trained
-$(BENCH)/$(1).plan: $(call checkpoint,$(1)) | $(VENV)/.demo-int8 $(BENCH)
+$(BENCH)/$(1).plan: $(call checkpoint,$(1)) | $(VENV)/.bench $(BENCH)
 	$$(call export_int8,$(1),$$<,--calibration $(CAMVID)/train --frames $(CAMVID)/val --max-loss 0.2)
 
 $(RESULTS)/camvid-val/$(1).json: $(BENCH)/$(1).plan
@@ -113,7 +118,7 @@ $(EVALUATION)-precisions-%.json: $(BENCH)/td2-fa18-precisions.plan
 	$(BIN)/tdnet-eval --engine $< --ckpt $(CHECKPOINT) --backend onnxruntime $(PRECISIONS:%=--precision %) --threads 1 \
 	  --data camvid:$(CAMVID) --split $* --json $@
 
-$(BENCH)/td2-fa18-precisions.plan: $(CHECKPOINT) | $(VENV)/.demo-int8 $(BENCH)
+$(BENCH)/td2-fa18-precisions.plan: $(CHECKPOINT) | $(VENV)/.bench $(BENCH)
 	$(call export_int8,360x480,$<,--precision fp16 --precision int8_fp16 --calibration $(CAMVID)/train --frames $(CAMVID)/val)
 
 # A folder for each drive: the memory is emptied where one ends.

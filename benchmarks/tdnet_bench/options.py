@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tdnet_bench.documents.journal import JOURNAL_SUFFIX
-from tdnet_eval.result_file import check_result_path
+from tdnet_eval.result_file import check_result_path, require_file
 from tdnet_runtime.errors import OptionError
+from tdnet_runtime.os_errors import told_as
 
 __all__ = ["DEFAULT_FRAMES", "BenchOptions"]
 
@@ -41,6 +42,7 @@ class BenchOptions:
     streams: int = 0
     sha256: str | None = None
 
+    @told_as(OptionError, "looking for the files that options name")
     def __post_init__(self) -> None:
         numbers = (
             ("--frames", self.frames, 1),
@@ -54,13 +56,9 @@ class BenchOptions:
             if not (math.isfinite(rate) and 0 < rate <= _MAX_FPS):
                 raise OptionError(f"--fps is {rate:g}, expected more than 0 and at most {_MAX_FPS:g}")
         for flag, path in (("--engine", self.engine), ("--ckpt", self.ckpt)):
-            if path is not None and not path.is_file():
-                found = "a folder" if path.is_dir() else "nothing"
-                raise OptionError(f"{flag} needs a file, but there is {found} at {str(path)!r}")
+            require_file(path, option=flag)
         if self.input is not None and not self.input.exists():
-            raise OptionError(
-                f"--input needs a video or a folder, but there is nothing at {str(self.input)!r}"
-            )
+            raise OptionError(f"--input needs a video or a folder, but there is nothing at '{self.input}'")
         if self.labels is not None and self.input is None:
             raise OptionError("--labels needs --input: the rendered scene has no label images")
         if self.labels is not None and not self.labels.is_dir():

@@ -10,6 +10,7 @@ from tdnet_export.engines import ENGINE_BACKENDS
 from tdnet_export.preprocessing import check_preprocessing
 from tdnet_models.preprocessing import IMAGENET, Preprocessing
 from tdnet_runtime.errors import OptionError
+from tdnet_runtime.os_errors import told_as
 from tdnet_runtime.preflight import PREFERRED, SIGNED_INT8
 
 __all__ = ["INT8_PRECISIONS", "PRECISIONS", "ExportOptions", "RebuildOptions"]
@@ -149,6 +150,7 @@ class ExportOptions:
             )
         return None
 
+    @told_as(OptionError, "--out")
     def check_out(self, out: Path) -> None:
         """Raise OptionError where a bundle cannot be written to `out`."""
         if out.suffix != ".plan":

@@ -13,6 +13,7 @@ from tdnet_data.dataset import IGNORE, Classes, DataSet, Frame
 from tdnet_data.mixture import Mixture
 from tdnet_data.sequencing import holes
 from tdnet_runtime.errors import DataError, TdnetError
+from tdnet_runtime.os_errors import told_as
 
 __all__ = ["Findings", "check_apart", "check_dataset"]
 
@@ -152,6 +153,7 @@ def _look_through(dataset: DataSet, reach: int, account: _Account, on_frame: Cal
     _note_beginnings(dataset, reach, account)
 
 
+@told_as(DataError, "reading a frame")
 def _look_for(frame: Frame) -> None:
     path = frame.image.path
     if not path.is_file() or path.stat().st_size == 0:

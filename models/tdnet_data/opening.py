@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -40,7 +41,7 @@ def open_dataset(settings: DataSettings, split: str) -> DataSet:
 
 def _opened(settings: DataSettings, split: str) -> DataSet:
     kind = KINDS[settings.kind]
-    root = Path(settings.root).expanduser()
+    root = Path(os.path.expanduser(settings.root))  # noqa: PTH111 - Path's raises for a user who is not there
     if settings.min_confidence and settings.confidence is None:
         raise DataError(
             f"opening a data set: min_confidence is {settings.min_confidence:g}, but confidence names no folder: '{root}'"

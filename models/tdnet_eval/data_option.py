@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any, cast, get_args
 
@@ -10,12 +11,14 @@ import msgspec
 from tdnet_data.settings import DataSettings, Kind
 from tdnet_runtime.errors import OptionError
 from tdnet_runtime.extras import require
+from tdnet_runtime.os_errors import told_as
 
 __all__ = ["settings_from_option"]
 
 _KINDS = get_args(Kind)
 
 
+@told_as(OptionError, "--data")
 def settings_from_option(text: str) -> DataSettings:
     """What `--data` names: `FOLDER`, `KIND:FOLDER`, or `X.toml` with settings, as they are or in a training's `[data]`.
 
@@ -37,7 +40,7 @@ def settings_from_option(text: str) -> DataSettings:
 
 
 def _folder(folder: str, text: str) -> Path:
-    path = Path(folder).expanduser()
+    path = Path(os.path.expanduser(folder))  # noqa: PTH111 - Path's raises for a user who is not there
     if not folder or not path.is_dir():
         found = "no name after the colon" if not folder else "a file" if path.exists() else "nothing"
         raise OptionError(f"--data needs a folder or a .toml file, but there is {found}: {text!r}")

@@ -10,6 +10,7 @@ from tdnet_eval.gaps import GapScore
 from tdnet_eval.result_file import read_result
 from tdnet_eval.tally import Evaluation, Tally
 from tdnet_runtime.errors import OptionError
+from tdnet_runtime.os_errors import told_as
 
 __all__ = [
     "KIND", "SCHEMA_VERSION", "DataInfo", "Document", "FrameRecord", "FrameScore", "GapRecord", "LeftOut",
@@ -207,6 +208,7 @@ def gap_record(score: GapScore) -> GapRecord:
     )
 
 
+@told_as(OptionError, "--json")
 def check_json_path(path: Path) -> None:
     """Make sure that nothing else would be replaced.
 

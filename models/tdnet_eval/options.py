@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tdnet_eval.document import check_json_path
-from tdnet_eval.result_file import check_result_path
+from tdnet_eval.result_file import check_result_path, require_file
 from tdnet_models.preprocessing import PRESETS
 from tdnet_runtime.backends import BACKENDS, PRECISIONS
 from tdnet_runtime.errors import OptionError
@@ -57,9 +57,7 @@ class EvalOptions:
         if not self.engines and self.ckpt is None:
             raise OptionError("nothing was named to evaluate; give --engine X.plan, --ckpt best.pth, or both")
         for flag, path in (*(("--engine", engine) for engine in self.engines), ("--ckpt", self.ckpt)):
-            if path is not None and not path.is_file():
-                found = "a folder" if path.is_dir() else "nothing"
-                raise OptionError(f"{flag} needs a file, but there is {found} at {str(path)!r}")
+            require_file(path, option=flag)
         if self.sha256s and len(self.sha256s) != len(self.engines):
             raise OptionError(
                 f"--sha256 is given {len(self.sha256s)} times and --engine {len(self.engines)} times; give one for each "

@@ -42,7 +42,7 @@ def open_folder(folder: Path, *, overwrite: bool) -> OutputFolder:
     """
     use_private_caches()
     require("matplotlib", extra="eval")
-    return OutputFolder(folder, purpose="pictures", overwrite=overwrite)
+    return OutputFolder(folder, purpose="pictures", overwrite=overwrite, keep_all=True)
 
 
 @dataclass(slots=True, eq=False)

@@ -1,4 +1,4 @@
-"""Files of results: looked at before anything slow happens, written whole, read."""
+"""Files that options name: looked at before anything slow happens; results are written whole, and read."""
 
 from __future__ import annotations
 
@@ -12,8 +12,16 @@ import msgspec
 
 from tdnet_runtime.atomic_file import atomic_file
 from tdnet_runtime.errors import OptionError
+from tdnet_runtime.os_errors import told_as
 
-__all__ = ["check_result_path", "read_result", "records_as_json", "write_document", "write_result"]
+__all__ = [
+    "check_result_path",
+    "read_result",
+    "records_as_json",
+    "require_file",
+    "write_document",
+    "write_result",
+]
 
 _T = TypeVar("_T")
 
@@ -25,12 +33,21 @@ def check_result_path(path: Path, *, option: str) -> None:
         OptionError: it is a folder, or lies in none that can be written to.
     """
     folder = path.parent
-    if path.is_dir():
-        raise OptionError(f"{option} needs a file name, but {str(path)!r} is a folder")
-    if not folder.is_dir():
-        raise OptionError(f"{option} cannot write there: no folder {str(folder)!r}; make it first")
+    with told_as(OptionError, f"{option} cannot write there"):
+        if path.is_dir():
+            raise OptionError(f"{option} needs a file name, but {str(path)!r} is a folder")
+        if not folder.is_dir():
+            raise OptionError(f"{option} cannot write there: no folder {str(folder)!r}; make it first")
     if not os.access(folder, os.W_OK | os.X_OK):
         raise OptionError(f"{option} cannot write there: the folder is not writable: {str(folder)!r}")
+
+
+def require_file(path: Path | None, *, option: str) -> None:
+    """Raise OptionError where no file is at `path`, which `option` named; None is none."""
+    with told_as(OptionError, f"{option} needs a file"):
+        if path is not None and not path.is_file():
+            found = "a folder" if path.is_dir() else "nothing"
+            raise OptionError(f"{option} needs a file, but there is {found} at {str(path)!r}")
 
 
 def records_as_json(document: msgspec.Struct) -> bytes:

@@ -10,6 +10,7 @@ from rich.console import Console
 from tdnet_runtime.backends.cpu_count import usable_cpus
 from tdnet_runtime.cli.interrupt import stop_on_interrupt
 from tdnet_runtime.errors import OptionError
+from tdnet_runtime.os_errors import told_as
 from tdnet_train.config_file import read_settings, written
 from tdnet_train.public_yaml import is_public_yaml, read_public_yaml
 from tdnet_train.running.data import looked_through, open_data
@@ -61,7 +62,9 @@ def start(
 def go_on(folder: Path, console: Console, *, tensorboard: bool = False) -> None:
     """Go on with the run in `folder`, by its own configuration."""
     files = RunFolder(folder)
-    if not files.config.is_file():
+    with told_as(OptionError, f"--resume {folder}"):
+        is_run = files.config.is_file()
+    if not is_run:
         raise OptionError(f"--resume {folder}: there is no run in that folder (no {files.config.name})")
     settings = read_settings(files.config)
     with joined_ranks(settings.run.device) as ranks:

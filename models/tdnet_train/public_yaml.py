@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from tdnet_runtime.errors import OptionError
+from tdnet_runtime.os_errors import told_as
 from tdnet_train.config_file import settings_from
 from tdnet_train.settings import TrainSettings
 
@@ -223,6 +224,7 @@ class _Reading:
             "weight_decay": float(self._take("training.optimizer.wd", 1e-4)),
         }
 
+    @told_as(OptionError, "looking for what the configuration names")
     def _files(self, network: str) -> dict[str, Any]:
         """Teacher and starting point. The public code goes on without a file that is not there; here it is told."""
         found: dict[str, Any] = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
@@ -87,7 +88,8 @@ def evaluate(
     )
     cluster = Cluster(address=address, workers=workers, threads=threads, gpus=gpus)
     settings = settings_from_option(data)
-    settings = msgspec.structs.replace(settings, root=str(Path(settings.root).expanduser().absolute()))
+    root = os.path.expanduser(settings.root)  # noqa: PTH111 - Path's raises for a user who is not there
+    settings = msgspec.structs.replace(settings, root=str(Path(root).absolute()))
     dataset = open_dataset(settings, split)  # what is wrong is said before Ray starts
     cores = max(usable_cpus(), (workers or 1) * (threads or 1))
     with ray_session(address=address, cpus=cores, dashboard=False) as ray:

@@ -83,9 +83,9 @@ class Manifest(Closeable):
                 self._compact()
 
     def _compact(self) -> None:
-        if not self.rows and not self._path.exists():
-            return
         try:
+            if not self.rows and not self._path.exists():
+                return
             with atomic_file(self._path) as file:
                 file.writelines(encode_record(self.rows[output]) for output in sorted(self.rows))
         except OSError as error:

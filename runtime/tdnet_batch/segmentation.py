@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import quote
 
 import cv2
 import numpy as np
@@ -17,10 +18,11 @@ from tdnet_batch.npz_file import LabelledFrame, NpzFile
 from tdnet_batch.record import ClassCount
 from tdnet_batch.settings import Settings
 from tdnet_batch.span import SpanReader
-from tdnet_runtime.errors import BackendError
+from tdnet_runtime.errors import BackendError, MediaError
 from tdnet_runtime.media.damage import OnDamage
 from tdnet_runtime.media.frames import FrameSource, SourceFrame
 from tdnet_runtime.media.pipeline import run_video
+from tdnet_runtime.os_errors import told_as
 from tdnet_runtime.segmenter import Segmenter
 from tdnet_runtime.sources.log_folder import is_log
 from tdnet_runtime.sources.registry import open_source
@@ -88,8 +90,9 @@ def open_input(path: Path, topic: str, settings: Settings) -> FrameSource:
     Raises:
         TdnetError: see `open_source`.
     """
-    spec = f"{path}?topic={topic}" if topic else os.fspath(path)
-    depth = settings.bit_depth if path.is_dir() and not is_log(path) else None
+    spec = f"mcap:{quote(os.fsencode(path))}?topic={quote(topic)}" if topic else os.fspath(path)
+    with told_as(MediaError, "opening the input"):
+        depth = settings.bit_depth if path.is_dir() and not is_log(path) else None
     return open_source(spec, on_damage=OnDamage(settings.on_damage), bit_depth=depth)
 
 

@@ -14,6 +14,7 @@ from tdnet_runtime.atomic_file import atomic_file
 from tdnet_runtime.errors import BundleError, ExportError
 from tdnet_runtime.manifest import Manifest, MemberSpec, decode_manifest, encode_manifest
 from tdnet_runtime.member_names import MANIFEST_NAME
+from tdnet_runtime.os_errors import told_as
 
 __all__ = ["write_bundle"]
 
@@ -39,7 +40,9 @@ def write_bundle(
             again, since the manifest contradicts `members`, or a member's name is not safe.
     """
     path = Path(path)
-    if path.is_dir():
+    with told_as(ExportError, "the bundle was not written"):
+        is_folder = path.is_dir()
+    if is_folder:
         raise ExportError(f"the bundle was not written, since this is a folder; name a file: {str(path)!r}")
     listed = {name: _member_spec(members[name]) for name in sorted(members)}
     try:

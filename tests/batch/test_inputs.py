@@ -8,9 +8,12 @@ from pathlib import Path
 import fsspec
 import pytest
 from tests.batch.conftest import Batch, make_images, make_video
+from tests.runtime.sources.logs import IMAGE_TYPE, images, write_mcap
 
 from tdnet_batch.inputs import find_inputs
-from tdnet_runtime.errors import OptionError
+from tdnet_batch.segmentation import open_input
+from tdnet_batch.settings import Settings
+from tdnet_runtime.errors import MediaError, OptionError
 
 
 def outputs(*specs: object, output: Path = Path("/nowhere/out")) -> list[str]:
@@ -171,6 +174,19 @@ def test_a_folder_that_may_not_be_read(logs: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(os, "scandir", guarded)
     with pytest.raises(OptionError, match="Permission denied"):
         outputs("logs")
+
+
+@pytest.mark.parametrize("name", ["a?b%20#c+d.mcap", os.fsdecode(b"caf\xe9.mcap"), "r:1.mcap"])
+def test_a_topic_of_a_log_of_whatever_name(tmp_path: Path, name: str) -> None:
+    write_mcap(tmp_path / name, {t: (IMAGE_TYPE, "cdr", images(3)) for t in ("/a", "/b%20+c")})
+    with open_input(tmp_path / name, "/b%20+c", Settings()) as source:
+        assert "'/b%20+c'" in source.description
+        assert len(list(source)) == 3
+
+
+def test_a_name_that_is_too_long(tmp_path: Path) -> None:
+    with pytest.raises(MediaError, match="opening the input: File name too long"):
+        open_input(tmp_path / ("x" * 300), "", Settings())
 
 
 @pytest.fixture

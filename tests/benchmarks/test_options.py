@@ -33,6 +33,8 @@ def test_defaults(plan: Path) -> None:
         ({"engine": Path("absent.plan")}, "--engine needs a file, but there is nothing at 'absent.plan'"),
         ({"engine": Path()}, "--engine needs a file, but there is a folder at"),
         ({"ckpt": Path("absent.pth")}, "--ckpt needs a file, but there is nothing at 'absent.pth'"),
+        ({"engine": Path("x" * 300)}, "--engine needs a file: File name too long: 'xxx"),
+        ({"input": Path("x" * 300)}, "looking for the files that options name: File name too long: 'xxx"),
         ({"input": Path("absent.mp4")}, "--input needs a video or a folder, but there is nothing at"),
         ({"labels": Path()}, "--labels needs --input"),
         (

@@ -46,6 +46,8 @@ def test_good_options(plan: Path, tmp_path: Path) -> None:
     [
         ({"engines": ()}, "nothing was named to evaluate; give --engine X.plan, --ckpt best.pth, or both"),
         ({"engines": (Path("absent.plan"),)}, "--engine needs a file, but there is nothing at 'absent.plan'"),
+        ({"engines": (Path("x" * 300),)}, "--engine needs a file: File name too long: 'xxx"),
+        ({"json": Path("x" * 300)}, "--json cannot write there: File name too long"),
         ({"ckpt": Path("/")}, "--ckpt needs a file, but there is a folder at '/'"),
         ({"backends": ("tensort",)}, "--backend is 'tensort'; expected auto, tensorrt, "),
         ({"precisions": ("fp8",)}, "--precision is 'fp8'; expected fp32, "),
@@ -142,6 +144,9 @@ def test_settings_in_a_file(before: str, tmp_path: Path) -> None:
             "--data knows no kind of data set 'kitti'; known are folder, camvid, cityscapes, nyudv2",
         ),
         ("camvid:", "--data needs a folder or a .toml file, but there is no name after the colon: 'camvid:'"),
+        ("~nobody-of-that-name/x", "there is nothing: '~nobody-of-that-name/x'"),
+        ("x" * 300, "--data: File name too long: 'xxx"),
+        ("camvid:" + "x" * 300, "--data: File name too long: 'xxx"),
         ("camvid:absent", "there is nothing: 'camvid:absent'"),
         ("file", "there is a file: 'file'"),
         ("absent.toml", "--data cannot be read: No such file or directory: 'absent.toml'"),

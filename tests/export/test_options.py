@@ -35,6 +35,7 @@ OUT = {
         "absent/net.plan",
         r"--out lies in a folder that does not exist; make it first: .*absent",
     ),
+    "too long": ("x" * 300 + ".plan", r"--out: File name too long: '.*\.plan'"),
     "under a file": ("best.pth/net.plan", r"--out lies in a folder that does not exist"),
     "the checkpoint": ("link.plan", r"--out is the checkpoint itself; name another file"),
 }

@@ -404,8 +404,16 @@ BAD = {
         ("--input", "drive.mcap", "--output", "overlay:d/o.mp4"),
         "such as 'd/o-{source}.mp4'",
     ),
+    "one topic for two": (
+        ("--input", "cam-1=drive.mcap", "--input", "cam_1=drive.mcap", "--output", "mcap:m.mcap"),
+        "--output 'mcap:m.mcap': the sources 'cam-1' and 'cam_1' would both be called 'cam_1' there",
+    ),
     "over the second input": (
         ("--input", "drive.mcap", "--output", "drive.mcap"),
+        "--output is the same file as --input",
+    ),
+    "over an input that is written otherwise": (
+        ("--input", "mcap:dri%76e.mcap", "--output", "drive.mcap"),
         "--output is the same file as --input",
     ),
     "a camera's option": (("--policy", "every", "--camera-fps", "5"), "--camera-size, --camera-format and"),

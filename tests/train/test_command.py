@@ -15,7 +15,7 @@ yaml = pytest.importorskip("yaml")
 
 from tdnet_data.class_lists import CAMVID  # noqa: E402
 from tdnet_models import load_checkpoint  # noqa: E402
-from tdnet_runtime.errors import DataError  # noqa: E402
+from tdnet_runtime.errors import DataError, OptionError  # noqa: E402
 from tdnet_train.command import go_on, start  # noqa: E402
 from tdnet_train.errors import TrainingError  # noqa: E402
 from tdnet_train.running.folder import RunFolder  # noqa: E402
@@ -208,3 +208,11 @@ def test_a_checkpoint_that_cannot_be_gone_on_from_is_told(config, tmp_path, cons
     (out / "resume.pth").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(TrainingError, match=r"cannot go on from '.*resume.pth': it is damaged"):
         go_on(out, console)
+
+
+def test_a_folder_whose_name_is_too_long(tmp_path, console):
+    folder = tmp_path / ("x" * 300)
+    with pytest.raises(TrainingError, match="looking into the run's folder: File name too long"):
+        RunFolder(folder).require_new()
+    with pytest.raises(OptionError, match=r"--resume .*: File name too long"):
+        go_on(folder, console)

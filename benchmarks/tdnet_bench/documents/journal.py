@@ -21,6 +21,7 @@ from tdnet_bench.statistics.summary import summarise
 from tdnet_eval.result_file import write_document
 from tdnet_runtime.closeable import Closeable
 from tdnet_runtime.errors import OptionError
+from tdnet_runtime.os_errors import told_as
 
 __all__ = [
     "JOURNAL_SUFFIX", "Journal", "JournalHeader", "complete", "document_from_header", "document_from_journal",
@@ -149,6 +150,7 @@ def read_run(path: Path) -> Document:
     return document_from_journal(path) if path.name.endswith(JOURNAL_SUFFIX) else read_document(path)
 
 
+@told_as(OptionError, "--json")
 def refuse_other_run(path: Path, config: RunConfig) -> None:
     """Make sure that a run may write to `path` and its journal: nothing there, or the same configuration.
 

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from tdnet_runtime.errors import ExportError
+from tdnet_runtime.os_errors import told_as
 
 __all__ = ["check_writable", "identity", "require_unchanged"]
 
@@ -24,8 +25,9 @@ def check_writable(target: Path) -> None:
 
 
 def identity(path: Path) -> tuple[int, int, int]:
-    """Changes where the file is replaced or written to."""
-    status = path.stat()
+    """Changes where the file is replaced or written to; ExportError where it is gone."""
+    with told_as(ExportError, "looking at the bundle whose engines are built"):
+        status = path.stat()
     return status.st_ino, status.st_size, status.st_mtime_ns
 
 

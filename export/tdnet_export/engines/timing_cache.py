@@ -16,10 +16,13 @@ from pathlib import Path
 
 from tdnet_export.engines.tensorrt_api import BuilderConfig, TimingCache
 from tdnet_runtime.atomic_file import atomic_file
+from tdnet_runtime.errors import ExportError
+from tdnet_runtime.os_errors import told_as
 
 __all__ = ["load_timing_cache", "save_timing_cache", "timing_cache_path"]
 
 _FOLDER = "TDNET_TIMING_CACHE"
+_DOING = f"TensorRT's timing cache, for which {_FOLDER} names a folder"
 
 
 def timing_cache_path(product_version: str, compute_capability: str, platform: str, *, work: Path) -> Path:
@@ -40,8 +43,11 @@ def load_timing_cache(config: BuilderConfig, path: Path) -> bool:
 
     Returns:
         True where a cache was read and taken.
+
+    Raises:
+        ExportError: its folder cannot be made, read or written.
     """
-    with _locked(path):
+    with told_as(ExportError, _DOING), _locked(path):
         data = path.read_bytes() if path.is_file() else b""
     cache = config.create_timing_cache(data) if data else None
     if cache is not None and config.set_timing_cache(cache, ignore_mismatch=False):
@@ -51,11 +57,11 @@ def load_timing_cache(config: BuilderConfig, path: Path) -> bool:
 
 
 def save_timing_cache(config: BuilderConfig, path: Path) -> None:
-    """Keep what the build of `config` measured, together with what is at `path` by now."""
+    """Keep what the build of `config` measured, together with what is at `path` by now; ExportError as in loading."""
     cache = config.get_timing_cache()
     if cache is None:
         return
-    with _locked(path):
+    with told_as(ExportError, _DOING), _locked(path):
         present = path.read_bytes() if path.is_file() else b""
         _merge(config, cache, present)
         with atomic_file(path) as file:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tdnet_runtime.errors import OptionError
+from tdnet_runtime.os_errors import told_as
 
 __all__ = ["TRITON_BACKENDS", "TritonOptions"]
 
@@ -108,6 +109,7 @@ class TritonOptions:
                 )
         return names
 
+    @told_as(OptionError, "--triton")
     def _check_folder(self) -> None:
         folder = self.folder
         if os.path.lexists(folder) and not folder.is_dir():

@@ -15,6 +15,7 @@ from tdnet_eval.result_file import write_result
 from tdnet_runtime import __version__
 from tdnet_runtime.cli.interrupt import stop_on_interrupt
 from tdnet_runtime.errors import OptionError
+from tdnet_runtime.os_errors import told_as
 from tdnet_train.comparison.crew import Task, run_all
 from tdnet_train.comparison.document import document_from, write_document
 from tdnet_train.comparison.member import ASKED, member_command
@@ -75,6 +76,7 @@ def compare(path: Path, out: Path, overrides: tuple[str, ...], console: Console,
     console.print(f"Done: {table}", highlight=False, soft_wrap=True)
 
 
+@told_as(TrainingError, "--out")
 def _require_same(plan: Plan) -> None:
     """Folders are named after what is no default: raise TrainingError where one has a run of other defaults."""
     for folder, member in plan.members.items():

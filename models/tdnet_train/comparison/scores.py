@@ -9,6 +9,8 @@ import msgspec
 from tdnet_eval.result_file import read_result
 from tdnet_eval.tally import Evaluation
 from tdnet_runtime.atomic_file import atomic_file
+from tdnet_runtime.errors import OptionError
+from tdnet_runtime.os_errors import told_as
 
 __all__ = ["SplitScore", "keep_scores", "kept_scores", "score_key", "split_score"]
 
@@ -48,6 +50,7 @@ def score_key(split: str, stride: int) -> str:
     return f"{split}, stride {stride}"
 
 
+@told_as(OptionError, "reading a run's scores")
 def kept_scores(folder: Path) -> dict[str, SplitScore]:
     """Of the run in `folder`, by `score_key`; empty where it was not judged yet.
 

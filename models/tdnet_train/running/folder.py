@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from tdnet_runtime.atomic_file import atomic_file
+from tdnet_runtime.os_errors import told_as
 from tdnet_train.errors import TrainingError
 
 __all__ = ["RunFolder"]
@@ -39,7 +40,9 @@ class RunFolder:
 
     def require_new(self) -> None:
         """Raise TrainingError where there is a run in the folder already."""
-        if self.journal.exists() or self.resume.exists():
+        with told_as(TrainingError, "looking into the run's folder"):
+            is_used = self.journal.exists() or self.resume.exists()
+        if is_used:
             raise TrainingError(
                 f"the folder {str(self.path)!r} holds a run already; go on with it: tdnet-train --resume "
                 f"{self.path}, or name another folder with --out"

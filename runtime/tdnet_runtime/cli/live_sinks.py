@@ -20,6 +20,7 @@ from tdnet_runtime.media.sinks import LabelWriter
 from tdnet_runtime.sinks.media_files import SOURCE, MediaSink
 from tdnet_runtime.sinks.registry import open_sink, sink_url
 from tdnet_runtime.sinks.sink import SinkNetwork
+from tdnet_runtime.sinks.source_names import SourceNames
 
 if TYPE_CHECKING:
     from tdnet_runtime.sinks.sink import LiveSink
@@ -66,7 +67,7 @@ def check_live_outputs(options: RunOptions, inputs: Sequence[LiveInput]) -> None
     """Check the outputs before the engine is loaded; several sources need files of their own.
 
     Raises:
-        OptionError: they would share one, and see `check_outputs`.
+        OptionError: they would share one, or a topic; and see `check_outputs`.
         MediaError: an output folder holds PNGs already.
         MissingExtraError: an output needs a package that is not installed.
     """
@@ -77,6 +78,8 @@ def check_live_outputs(options: RunOptions, inputs: Sequence[LiveInput]) -> None
         url, path = sink_url(spec)
         if path is not None and url.scheme in ("labels", "colors", "overlay"):
             named.append(("--output", path))
+        else:
+            SourceNames(f"--output {url.shown!r}").check(each.name for each in inputs)
     for name, path in named:
         if len(inputs) > 1 and SOURCE not in str(path):
             example = Path(f"{path.stem}-{SOURCE}{path.suffix}") if path.suffix else path / SOURCE
@@ -118,6 +121,7 @@ def _files(options: RunOptions, inputs: Sequence[LiveInput], segmenter: AnySegme
                 as_stored=options.orientation is LabelOrientation.STORED,
                 sequences=sequences,
                 overwrite=options.overwrite,
+                keep_all=True,
             )
 
         yield MediaSink(folder, name=f"{name} '{folder}'", open=labels)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from itertools import combinations, product
 from pathlib import Path
+from urllib.parse import unquote
 
 from tdnet_runtime.cli.live_options import LiveOptions
 from tdnet_runtime.cli.run_document import is_run_document
@@ -17,6 +18,7 @@ from tdnet_runtime.media.camera import CameraRequest
 from tdnet_runtime.media.damage import OnDamage
 from tdnet_runtime.media.overlay import check_output
 from tdnet_runtime.media.sinks import check_folder
+from tdnet_runtime.os_errors import told_as
 from tdnet_runtime.sinks.registry import sink_url
 from tdnet_runtime.sources.registry import is_live
 from tdnet_runtime.sources.source_url import scheme_of
@@ -188,6 +190,7 @@ class RunOptions:
             _check_json(self.json)
 
 
+@told_as(OptionError, "--json")
 def _check_json(path: Path) -> None:
     if path.is_dir():
         raise OptionError(f"--json needs a file name, but '{path}' is a folder")
@@ -204,12 +207,14 @@ def _check_json(path: Path) -> None:
 def _path_of(spec: str) -> Path:
     scheme = scheme_of(spec)
     text = spec[len(scheme) + 1 :] if scheme in ("file", "mcap", "rosbag2") else spec
+    if scheme in ("mcap", "rosbag2"):
+        return Path(unquote(text.partition("?")[0], errors="surrogateescape"))
     return Path(text if os.path.lexists(text) else text.partition("?")[0])
 
 
 def _same(a: str | Path, b: str | Path) -> bool:
     """Both names lead to one file or folder, links followed, whether it exists yet or not."""
     try:
-        return Path(a).resolve() == Path(b).resolve() or Path(a).samefile(b)
+        return os.path.realpath(a) == os.path.realpath(b) or Path(a).samefile(b)
     except (OSError, ValueError):
         return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -40,7 +41,8 @@ def check_outputs(options: RunOptions, source: FrameSource | None, name: str = "
     sequences = sequences_of(source)
     for option, folder in options.folders:
         path = Path(str(folder).replace(SOURCE, name))
-        if sequences and any(read.resolve() in path.resolve().parents for read in options.input_paths):
+        parents = Path(os.path.realpath(path)).parents
+        if sequences and any(Path(os.path.realpath(read)) in parents for read in options.input_paths):
             raise OptionError(
                 f"{option} lies in --input, whose folders are sequences; name a folder elsewhere: '{path}'"
             )

@@ -79,7 +79,7 @@ def _temporary(host: Host) -> Path | None:
     """The folder that `tempfile` would take, without the file that it tries it with."""
     named = [host.environ[name] for name in ("TMPDIR", "TEMP", "TMP") if host.environ.get(name)]
     for folder in map(Path, (*named, "/tmp", "/var/tmp", "/usr/tmp")):
-        if folder.is_dir() and os.access(folder, os.W_OK | os.X_OK):
+        if os.access(folder, os.W_OK | os.X_OK) and folder.is_dir():  # which raises where access is none
             return folder
     return None
 

@@ -32,6 +32,7 @@ from tdnet_runtime.live.policy import Policy
 from tdnet_runtime.live.result import LiveResult
 from tdnet_runtime.live.sink_worker import CallbackSink, ResultSink, SinkOptions
 from tdnet_runtime.media.frames import FrameSource
+from tdnet_runtime.sinks.source_names import SourceNames
 
 __all__ = ["LiveSegmenter"]
 
@@ -268,6 +269,8 @@ class LiveSegmenter(Closeable, ForkBound):
             raise OptionError(f"the sinks are called {', '.join(names)}; expected a name of its own for each")
         for each in options:
             _check_names(f"the sink {each.sink.name}", each.sources, sources)
+            if isinstance(called := getattr(each.sink, "source_names", None), SourceNames):
+                called.check(sources if each.sources is None else each.sources)
         return options
 
     def _fail(self, error: BaseException) -> None:

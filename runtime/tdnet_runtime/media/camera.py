@@ -22,6 +22,7 @@ from tdnet_runtime.media.damage import DamageLog, OnDamage
 from tdnet_runtime.media.frames import Fact, SourceFrame
 from tdnet_runtime.media.image_file import DECODER_NOISE, damage_in
 from tdnet_runtime.media.native_stderr import held_stderr
+from tdnet_runtime.os_errors import told_as
 
 __all__ = ["CameraRequest", "CameraSource"]
 
@@ -91,7 +92,9 @@ class CameraSource(Closeable, ForkBound):
         self.damage = DamageLog(on_damage)
         self.failed_reads = 0
         self._capture: cv2.VideoCapture | None = None
-        if not Path(camera.device).exists():
+        with told_as(MediaError, f"opening {camera}"):
+            there = Path(camera.device).exists()
+        if not there:
             present = present_cameras() or ["none"]
             raise MediaError(
                 f"opening {camera}: there is no {camera.device} (cameras present: {', '.join(present)}). "

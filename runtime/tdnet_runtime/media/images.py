@@ -18,6 +18,7 @@ from tdnet_runtime.media.damage import DamageLog, OnDamage
 from tdnet_runtime.media.frames import Fact, SourceFrame, reason
 from tdnet_runtime.media.image_file import ImageFile, read_image
 from tdnet_runtime.media.orientation import Orientation
+from tdnet_runtime.os_errors import told_as
 
 __all__ = [
     "IMAGE_SUFFIXES",
@@ -174,7 +175,8 @@ def sequence_folders(folder: Path) -> list[Path]:
     """
     if _images_in(folder):
         return []
-    folders = [path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")]
+    with told_as(MediaError, "opening the folder"):
+        folders = [path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")]
     return sorted(filter(_images_in, folders), key=lambda path: natural_key(path.name))
 
 

@@ -13,6 +13,7 @@ from tdnet_runtime.closeable import Closeable
 from tdnet_runtime.errors import MediaError
 from tdnet_runtime.media.frames import reason
 from tdnet_runtime.media.png import is_marked_png
+from tdnet_runtime.os_errors import told_as
 
 __all__ = ["OutputFolder", "check_folder"]
 
@@ -30,19 +31,27 @@ class OutputFolder(Closeable):
         sequences: names of folders in it that the files go to; none where they go to itself.
         purpose: of the files, in the plural, for messages.
         overwrite: remove an earlier run's PNGs instead of refusing.
+        keep_all: a name that comes again gets a number behind it: `a.png`, `a_000000001.png`.
 
     Raises:
         MediaError: it is no folder to write to, or holds PNGs that are refused.
     """
 
     def __init__(
-        self, folder: Path, *, sequences: Sequence[str] = (), purpose: str, overwrite: bool = False
+        self,
+        folder: Path,
+        *,
+        sequences: Sequence[str] = (),
+        purpose: str,
+        overwrite: bool = False,
+        keep_all: bool = False,
     ) -> None:
         self.folder = folder
         self._sequences = sequences
-        self.written = 0
+        self.written = self._repeats = 0
         self._purpose = purpose
         self._overwrite = overwrite
+        self._keep_all = keep_all
         self._lock: int | None = None
         check_folder(folder, purpose=purpose)
         self._earlier_files()
@@ -54,17 +63,18 @@ class OutputFolder(Closeable):
             self._lock = None
 
     def put(self, name: str, data: bytes) -> None:
-        """Write one file, which has its name only when it is whole; replaces one of the same name.
+        """Write one file, which has its name only when it is whole; replaces one of the same name, unless all are kept.
 
         Raises:
             MediaError: it cannot be written; those before are whole.
         """
         path = self.folder / name
-        partial = path.with_name(path.name + PARTIAL_SUFFIX)
         try:
             if self._lock is None:
                 self._begin()
             path.parent.mkdir(exist_ok=True)
+            path = self._free(path) if self._keep_all else path
+            partial = path.with_name(path.name + PARTIAL_SUFFIX)
             try:
                 # Unlike a bundle not synced to the disk, which would cost more time than the network.
                 partial.write_bytes(data)
@@ -83,15 +93,27 @@ class OutputFolder(Closeable):
         self.folder.mkdir(parents=True, exist_ok=True)
         self._lock = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise MediaError(
-                f"writing {self._purpose} to '{self.folder}': another run is writing there; name another folder"
-            ) from None
-        except OSError:  # a file system without locks
-            pass
-        for path in self._earlier_files():
-            path.unlink(missing_ok=True)
+            try:
+                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise MediaError(
+                    f"writing {self._purpose} to '{self.folder}': another run is writing there; name another folder"
+                ) from None
+            except OSError:  # a file system without locks
+                pass
+            for path in self._earlier_files():
+                path.unlink(missing_ok=True)
+        except BaseException:
+            self.close()  # or the next file would go to a folder that is not ours
+            raise
+
+    def _free(self, path: Path) -> Path:
+        """The path, or one beside it where this run wrote that already."""
+        free = path
+        while free.is_file():
+            self._repeats += 1
+            free = path.with_name(f"{path.stem}_{self._repeats:09d}{path.suffix}")
+        return free
 
     def _earlier_files(self) -> list[Path]:
         """What an earlier run left and this one may remove.
@@ -142,8 +164,9 @@ def check_folder(folder: Path, *, purpose: str) -> None:
     existing = folder.absolute()
     while not os.path.lexists(existing) and existing != existing.parent:
         existing = existing.parent
-    if not existing.is_dir():
-        raise MediaError(f"writing {purpose} to '{folder}': not a folder: '{existing}'")
+    with told_as(MediaError, f"writing {purpose} to '{folder}'"):
+        if not existing.is_dir():
+            raise MediaError(f"writing {purpose} to '{folder}': not a folder: '{existing}'")
     if not os.access(existing, os.W_OK | os.X_OK):
         raise MediaError(f"writing {purpose} to '{folder}': no right to write in '{existing}'")
 

@@ -28,6 +28,7 @@ from tdnet_runtime.media.blend import blend, color_table
 from tdnet_runtime.media.frames import SourceFrame, reason
 from tdnet_runtime.media.play_times import LONGEST_STEP_S, PlayTimes
 from tdnet_runtime.media.sinks import check_folder
+from tdnet_runtime.os_errors import told_as
 
 __all__ = ["OverlayWriter", "check_output"]
 
@@ -140,6 +141,13 @@ class OverlayWriter(Output, ForkBound):
 
     def _begin(self, first: SourceFrame) -> None:
         self._file = AppendFile(self.path)
+        try:
+            self._open_stream(first)
+        except BaseException:
+            self._end()  # or the next frame would be written without a stream
+            raise
+
+    def _open_stream(self, first: SourceFrame) -> None:
         container = self._container = av.open(self._file, mode="w", format="mp4", options=_MUXER_OPTIONS)
         stream = container.add_stream(_ENCODER, rate=self._fps, options=_ENCODER_OPTIONS)
         stream.height, stream.width = self._canvas.shape[:2]
@@ -196,17 +204,22 @@ class OverlayWriter(Output, ForkBound):
             raise self._file.error
 
     def _failure(self, error: Exception) -> MediaError:
-        """Close and cut the file back to the last whole fragment, or remove it; the error to raise."""
+        """Close and cut the file; the error to raise."""
+        self._end()
+        return MediaError(
+            f"writing the overlay stopped after {self.written} frames: {reason(error)}; "
+            f"the first {self._readable_frames} can be watched: '{self.path}'"
+        )
+
+    def _end(self) -> None:
+        """Close and cut the file back to the last whole fragment, or remove it."""
         self._ended = True
         if self._container is not None:
             with contextlib.suppress(av.error.FFmpegError, OSError):
                 self._container.close()
         if self._file is not None:
             self._file.cut(self._readable_bytes if self._readable_frames else 0)
-        return MediaError(
-            f"writing the overlay stopped after {self.written} frames: {reason(error)}; "
-            f"the first {self._readable_frames} can be watched: '{self.path}'"
-        )
+            self._file = None
 
 
 def _tick_s(fps: Fraction) -> Fraction:
@@ -215,6 +228,7 @@ def _tick_s(fps: Fraction) -> Fraction:
     return Fraction(1, timescale if timescale <= _LARGEST_TIMESCALE else _TICKS_PER_S)
 
 
+@told_as(MediaError, "writing the overlay")
 def check_output(path: Path) -> None:
     """Check, as far as can be known beforehand, that an overlay can be written to `path`.
 

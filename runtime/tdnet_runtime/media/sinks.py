@@ -61,6 +61,7 @@ class LabelWriter(Closeable):
         as_stored: turn labels back to lie on the pixels of the stored frames, instead of upright.
         sequences: names of the source's sequences where it has several; files go to folders of these names.
         overwrite: remove what an earlier run wrote there; it is refused otherwise.
+        keep_all: replace nothing: a name that comes again gets a number behind it (`a.png`, `a_000000001.png`).
 
     Raises:
         MediaError: `directory` cannot be a folder to write to, or holds PNGs already.
@@ -75,9 +76,12 @@ class LabelWriter(Closeable):
         as_stored: bool = False,
         sequences: Sequence[str] = (),
         overwrite: bool = False,
+        keep_all: bool = False,
     ) -> None:
         purpose = "colour images" if form is LabelForm.COLOR else "label images"
-        self._folder = OutputFolder(directory, sequences=sequences, purpose=purpose, overwrite=overwrite)
+        self._folder = OutputFolder(
+            directory, sequences=sequences, purpose=purpose, overwrite=overwrite, keep_all=keep_all
+        )
         self._form = form
         self._colors = color_table(colors)
         self._as_stored = as_stored

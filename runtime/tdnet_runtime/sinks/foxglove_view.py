@@ -18,6 +18,7 @@ from tdnet_runtime.sinks.day_stamps import DayStamps
 from tdnet_runtime.sinks.listening import wait_for_silence
 from tdnet_runtime.sinks.pictures import jpeg, png
 from tdnet_runtime.sinks.sink import SinkNetwork, topic_of
+from tdnet_runtime.sinks.source_names import SourceNames
 from tdnet_runtime.sinks.timing import timing_of
 from tdnet_runtime.sources.source_url import SourceUrl
 
@@ -77,6 +78,7 @@ class FoxgloveSink(Closeable, ForkBound):
         self.port = self._server.port
         self._address = host, self.port
         self.name = f"Foxglove server at {host}:{self.port}"
+        self.source_names = SourceNames(f"writing to the {self.name}")
         self._open = True
 
     def write(self, result: LiveResult) -> None:
@@ -84,6 +86,7 @@ class FoxgloveSink(Closeable, ForkBound):
         self.require_own_process("write()")
         if not self._open:
             raise MediaError(f"writing to the {self.name}: it was closed before")
+        self.source_names.of(result.source)
         self._picture(result, "overlay", "jpeg", jpeg(blend(result.frame.image, result.labels, self._colors)))
         self._picture(result, "mask", "png", png(result.labels))
         if result.confidence is not None:

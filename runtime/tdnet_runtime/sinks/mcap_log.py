@@ -22,6 +22,7 @@ from tdnet_runtime.ros.types import IMAGE, LABEL_INFO, MessageType
 from tdnet_runtime.sinks.day_stamps import DayStamps
 from tdnet_runtime.sinks.own_file import check_own
 from tdnet_runtime.sinks.sink import SinkNetwork, topic_of
+from tdnet_runtime.sinks.source_names import SourceNames
 from tdnet_runtime.sinks.timing import TIMING, timing_to_cdr
 from tdnet_runtime.sources.mcap_records import MAGIC
 from tdnet_runtime.sources.source_url import SourceUrl
@@ -59,6 +60,7 @@ class McapSink(Output, ForkBound):
     def __init__(self, url: SourceUrl, network: SinkNetwork) -> None:
         self._path = Path(url.rest)
         self.name = f"log '{self._path}'"
+        self.source_names = SourceNames(f"writing the {self.name}")
         self._base = url.params.get("topic", "/segmentation")
         self._network = network
         self._file: _ChunkFile | None = None
@@ -80,6 +82,7 @@ class McapSink(Output, ForkBound):
         self.require_own_process("write()")
         if self._ended:
             raise MediaError(f"writing the {self.name}: it was finished before and takes no more")
+        self.source_names.of(result.source)
         frame_id = result.frame.frame_id
         try:
             if self._file is None:
@@ -117,13 +120,19 @@ class McapSink(Output, ForkBound):
 
     def _begin(self) -> None:
         check_own(self._path, self.name, marks=_MARKS)  # what another program made of it meanwhile
-        self._file = _ChunkFile(self._path)
-        self._writer = mcap.writer.Writer(cast("IO[bytes]", self._file), chunk_size=_CHUNK_BYTES)
-        self._writer.start(profile="ros2", library=f"{_LIBRARY} {tdnet_runtime.__version__}")
-        self._writer.add_metadata(
-            "tdnet", {"network": self._network.name, "bundle_sha256": self._network.digest}
-        )
-        self._file.commit()
+        file = _ChunkFile(self._path)
+        try:
+            writer = mcap.writer.Writer(cast("IO[bytes]", file), chunk_size=_CHUNK_BYTES)
+            writer.start(profile="ros2", library=f"{_LIBRARY} {tdnet_runtime.__version__}")
+            writer.add_metadata(
+                "tdnet", {"network": self._network.name, "bundle_sha256": self._network.digest}
+            )
+        except BaseException:
+            self._ended = True  # what was begun is not gone on with
+            file.cut()
+            raise
+        file.commit()
+        self._file, self._writer = file, writer
         self._chunk_began = time.monotonic()
 
     def _describe(self, result: LiveResult) -> None:

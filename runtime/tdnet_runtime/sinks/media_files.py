@@ -14,6 +14,7 @@ from tdnet_runtime.media.frames import SourceFrame
 from tdnet_runtime.media.output_folder import check_folder
 from tdnet_runtime.media.sinks import LabelForm, LabelWriter, Sink
 from tdnet_runtime.sinks.sink import SinkNetwork
+from tdnet_runtime.sinks.source_names import SourceNames, file_part
 from tdnet_runtime.sources.source_url import SourceUrl
 
 if TYPE_CHECKING:
@@ -28,7 +29,9 @@ SOURCE = "{source}"
 class MediaSink(Closeable):
     """Files for each source: the first one's, or with `{source}` in the path one for each.
 
-    Frames of a live source are named by their stamps, since a source that was opened again counts anew.
+    Frames of a live source are named by their stamps, since a source that was opened again counts anew. Where that is no
+    larger than all before it of that source (a driver without a clock, a log that is played in a loop), a number follows
+    that counts such frames: `…042`, `…042_000000001`.
 
     Args:
         path: where to.
@@ -37,7 +40,8 @@ class MediaSink(Closeable):
         one_size: it takes frames of one size alone.
 
     Raises:
-        MediaError: from `write`: another source's results come and the path has no `{source}`, or the size changed.
+        MediaError: from `write`: another source's results come and the path has no `{source}`, or would become the same
+            one; or the size changed.
     """
 
     def __init__(
@@ -48,6 +52,8 @@ class MediaSink(Closeable):
         self._open = open
         self._one_size = one_size
         self._writers: dict[str, Sink] = {}
+        self._stamps: dict[str, _StampNames] = {}
+        self.source_names = SourceNames(f"writing {name}", file_part)
         self._sizes: dict[str, tuple[int, ...]] = {}
         self._stack = ExitStack()
 
@@ -61,9 +67,10 @@ class MediaSink(Closeable):
                     f"writing {self.name}: a second source, {result.source!r}, would write to '{self._path}'; put "
                     f"{SOURCE} into its name"
                 )
-            path = Path(str(self._path).replace(SOURCE, result.source.replace("/", "_")))
+            path = Path(str(self._path).replace(SOURCE, self.source_names.of(result.source)))
             writer = self._writers[result.source] = self._stack.enter_context(self._open(path, frame))
             self._sizes[result.source] = result.labels.shape
+            self._stamps[result.source] = _StampNames()
         if not self._one_size and "/" in frame.name:
             raise MediaError(
                 f"writing {self.name}: its frames come in several sequences; use --labels or --colors, "
@@ -72,12 +79,29 @@ class MediaSink(Closeable):
         if self._one_size and result.labels.shape != self._sizes[result.source]:
             raise MediaError(f"writing {self.name}: the size of its frames changed, and a video has one")
         if frame.arrival_ns is not None:
-            frame = dataclasses.replace(frame, name=f"{max(frame.stamp_ns, 0):019d}")
+            frame = dataclasses.replace(frame, name=self._stamps[result.source].of(frame.stamp_ns))
         writer.write(frame, result.labels)
 
     def close(self) -> None:
         """See `LiveSink`."""
         self._stack.close()
+
+
+class _StampNames:
+    """Names for the frames of one source by their stamps, none twice; those of one stamp sort as they came."""
+
+    def __init__(self) -> None:
+        self._largest = -1
+        self._repeats = 0
+
+    def of(self, stamp_ns: int) -> str:
+        """The next frame's."""
+        stamp = max(stamp_ns, 0)
+        if stamp > self._largest:
+            self._largest = stamp
+            return f"{stamp:019d}"
+        self._repeats += 1
+        return f"{stamp:019d}_{self._repeats:09d}"
 
 
 def labels_sink(url: SourceUrl, network: SinkNetwork) -> MediaSink:
@@ -123,7 +147,7 @@ def _images(url: SourceUrl, network: SinkNetwork, form: LabelForm) -> MediaSink:
     colors = [color for _, color in network.classes]
 
     def open(path: Path, frame: SourceFrame) -> Sink:
-        return LabelWriter(path, form=form, colors=colors, overwrite=overwrite == "1")
+        return LabelWriter(path, form=form, colors=colors, overwrite=overwrite == "1", keep_all=True)
 
     if SOURCE not in str(path):
         LabelWriter(

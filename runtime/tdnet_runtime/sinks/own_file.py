@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from tdnet_runtime.errors import MediaError
-from tdnet_runtime.media.frames import reason
 from tdnet_runtime.media.output_folder import check_folder
+from tdnet_runtime.os_errors import told_as
 
 __all__ = ["check_own"]
 
@@ -24,17 +24,15 @@ def check_own(path: Path, name: str, *, marks: tuple[bytes, bytes]) -> None:
     Raises:
         MediaError: there is no such folder, no right to write there, or another program's file.
     """
-    if not path.parent.exists():
-        raise MediaError(f"writing the {name}: there is no folder '{path.parent}'; make it first")
-    check_folder(path.parent, purpose=f"the {name}")
-    if path.is_dir():
-        raise MediaError(f"writing the {name}: a folder has that name")
     begin = b""
-    try:
+    with told_as(MediaError, f"writing the {name}"):
+        if not path.parent.exists():
+            raise MediaError(f"writing the {name}: there is no folder '{path.parent}'; make it first")
+        check_folder(path.parent, purpose=f"the {name}")
+        if path.is_dir():
+            raise MediaError(f"writing the {name}: a folder has that name")
         if path.is_file():
             with path.open("rb") as file:
                 begin = file.read(_BEGIN_BYTES)
-    except OSError as error:
-        raise MediaError(f"writing the {name}: {reason(error)}") from error
     if begin and not (begin.startswith(marks[0]) and marks[1] in begin):
         raise MediaError(f"writing the {name}: the file exists and was not written by tdnet; name another")

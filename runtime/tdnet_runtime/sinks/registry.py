@@ -7,6 +7,7 @@ A new sink touches this table and its own module. Its class is called with a `So
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import cast
 from tdnet_runtime.errors import OptionError
 from tdnet_runtime.extras import require
 from tdnet_runtime.sinks.sink import LiveSink, SinkNetwork
-from tdnet_runtime.sources.source_url import SourceUrl, scheme_of
+from tdnet_runtime.sources.source_url import SourceUrl, parse_params, scheme_of
 
 __all__ = ["SinkEntry", "check_sink", "entries", "open_sink", "register", "schemes", "sink_url"]
 
@@ -40,6 +41,9 @@ class SinkEntry:
 
 _TABLE: dict[str, SinkEntry] = {}
 _BY_SUFFIX = {".mcap": "mcap", ".rrd": "rerun", ".mp4": "overlay"}
+_PLAIN = re.compile(
+    r"(?P<path>.*?[^/](?P<suffix>\.mcap|\.rrd|\.mp4))(?:\?(?P<query>.*))?", re.IGNORECASE | re.DOTALL
+)
 
 
 def register(
@@ -63,7 +67,7 @@ def sink_url(spec: str | os.PathLike[str]) -> tuple[SourceUrl, Path | None]:
     """A sink's URL, taken apart, and the file or folder that it writes, if it does.
 
     Args:
-        spec: `scheme:…`, or a path ending in .mcap, .rrd or .mp4.
+        spec: `scheme:…`, percent-decoded, or a path ending in .mcap, .rrd or .mp4, taken as it is.
 
     Raises:
         OptionError: no such kind of sink, or a parameter that is not known.
@@ -71,18 +75,26 @@ def sink_url(spec: str | os.PathLike[str]) -> tuple[SourceUrl, Path | None]:
     text = os.fspath(spec)
     scheme = scheme_of(text)
     if scheme not in _TABLE:
-        scheme = _BY_SUFFIX.get(Path(text.partition("?")[0]).suffix.lower(), "")
-        if not scheme or "://" in text:
-            raise OptionError(
-                f"--output {text!r}: no such kind of output; expected {', '.join(f'{s}:' for s in schemes())} or a file "
-                f"ending in {', '.join(_BY_SUFFIX)}"
-            )
-        text = f"{scheme}:{text}"
+        url = _plain_file(text)
+        return url, Path(url.rest)
     entry = _TABLE[scheme]
     url = SourceUrl.parse(text, known=entry.params)
     if entry.writes_file and not url.rest.strip():
-        raise OptionError(f"--output {os.fspath(spec)!r}: it names no file; write {scheme}:PATH")
+        raise OptionError(f"--output {text!r}: it names no file; write {scheme}:PATH")
     return url, Path(url.rest) if entry.writes_file else None
+
+
+def _plain_file(text: str) -> SourceUrl:
+    """A path without a scheme, whose characters all are its own; `?topic=…` may follow its suffix."""
+    match = _PLAIN.fullmatch(text)
+    if match is None or "://" in text:
+        raise OptionError(
+            f"--output {text!r}: no such kind of output; expected {', '.join(f'{s}:' for s in schemes())} or a file "
+            f"ending in {', '.join(_BY_SUFFIX)}"
+        )
+    scheme = _BY_SUFFIX[match["suffix"].lower()]
+    params = parse_params(match["query"] or "", known=_TABLE[scheme].params, text=text)
+    return SourceUrl(text=text, scheme=scheme, rest=match["path"], params=params)
 
 
 def check_sink(spec: str | os.PathLike[str]) -> None:

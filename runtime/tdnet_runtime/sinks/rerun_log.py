@@ -27,6 +27,7 @@ from tdnet_runtime.sinks.rerun_server import RerunServer
 from tdnet_runtime.sinks.rrd import rrd_messages
 from tdnet_runtime.sinks.rrd_index import add_index
 from tdnet_runtime.sinks.sink import SinkNetwork, topic_of
+from tdnet_runtime.sinks.source_names import SourceNames
 from tdnet_runtime.sources.source_url import SourceUrl
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ class _RerunSink(Output, ForkBound):
             raise OptionError(
                 f"--output {url.text!r}: frames is {self._frames!r}; expected {', '.join(_FRAMES)}"
             )
+        self.source_names = SourceNames(f"writing the {name}")
         self._classes = [(index, *spec) for index, spec in enumerate(network.classes)]
         self._described: set[str] = set()
         self._stamps = DayStamps()
@@ -79,6 +81,7 @@ class _RerunSink(Output, ForkBound):
     def _log(self, result: LiveResult) -> None:
         """Hand one result to Rerun."""
         recording, base = self._recording, result.source
+        self.source_names.of(base)
         if self._thread not in (None, threading.get_ident()):
             raise MediaError(f"writing the {self.name}: write() came from two threads; use one sink in each")
         self._thread = threading.get_ident()
@@ -160,9 +163,9 @@ class RerunFileSink(_RerunSink):
     def _index(self) -> bool:
         """Put the index behind all results; without it the file is whole as well, and slower to look into."""
         assert self._file is not None
-        if not self._path.is_file():
-            return True  # a device
         try:
+            if not self._path.is_file():
+                return True  # a device
             add_index(self._path, self._file)
         except BaseException as error:
             self._file.cut(self._whole_bytes)
@@ -178,13 +181,19 @@ class RerunFileSink(_RerunSink):
         return True
 
     def _begin(self) -> None:
+        check_own(self._path, self.name, marks=_MARKS)  # what another program made of it meanwhile
         try:
             self._file = AppendFile(self._path)
         except OSError as error:
+            self._ended = True  # as where writing fails: whoever has the file now, keeps it
             raise MediaError(f"writing the {self.name}: {reason(error)}") from error
-        self._recording = rerun.RecordingStream(_APPLICATION)
-        # Not save(): where its thread meets a full disk, flush() and the interpreter's end may wait for ever (0.41).
-        self._stream = self._recording.binary_stream()
+        try:
+            self._recording = rerun.RecordingStream(_APPLICATION)
+            # Not save(): where its thread meets a full disk, flush() and the interpreter's end may wait for ever (0.41).
+            self._stream = self._recording.binary_stream()
+        except BaseException:
+            self._end()
+            raise
 
     def _flush(self) -> None:
         """Write what Rerun has made of the results so far."""

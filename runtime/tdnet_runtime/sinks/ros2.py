@@ -18,6 +18,7 @@ from tdnet_runtime.ros.types import COMPRESSED_IMAGE, IMAGE, LABEL_INFO, Message
 from tdnet_runtime.sinks.day_stamps import DayStamps
 from tdnet_runtime.sinks.pictures import png
 from tdnet_runtime.sinks.sink import SinkNetwork, topic_of
+from tdnet_runtime.sinks.source_names import SourceNames
 from tdnet_runtime.sources.source_url import SourceUrl
 from tdnet_runtime.transports.address import RosAddress, asked_reliability, check_topic
 from tdnet_runtime.transports.node import Writer
@@ -64,6 +65,9 @@ class Ros2Sink(Closeable, ForkBound):
         base = "/segmentation" if url.topic == "/" else check_topic(url.topic)
         address = RosAddress.from_params(url.params)
         self.name = f"ROS 2 topics {base} by {address.rmw}, domain {address.domain}"
+        self.source_names = SourceNames(
+            f"writing the {self.name}", lambda source: _topic(base, source, "").strip("/")
+        )
         self.dropped = 0
         self._reliable = asked_reliability(url.params) is not False
         self._frame_id = url.params.get("frame_id", "")
@@ -80,6 +84,7 @@ class Ros2Sink(Closeable, ForkBound):
     def write(self, result: LiveResult) -> None:
         """See `LiveSink`."""
         self.require_own_process("publishing a result")
+        self.source_names.of(result.source)
         if result.source not in self._announced:
             self._announce(result)
         stamp_ns, frame_id = self._header(result)
@@ -123,7 +128,7 @@ class Ros2Sink(Closeable, ForkBound):
         return self._writers[key]
 
     def _topic(self, result: LiveResult, leaf: str) -> str:
-        return _DIGIT.sub("/_", topic_of(self._base, result.source, leaf))
+        return _topic(self._base, result.source, leaf)
 
     def _publish(self, result: LiveResult, leaf: str, message: RawImage | CompressedImage) -> None:
         kind = IMAGE if isinstance(message, RawImage) else COMPRESSED_IMAGE
@@ -137,3 +142,7 @@ class Ros2Sink(Closeable, ForkBound):
     def _header(self, result: LiveResult) -> tuple[int, str]:
         """(stamp_ns, frame_id) of a result's messages."""
         return self._stamps.of(result), result.frame.frame_id or self._frame_id
+
+
+def _topic(base: str, source: str, leaf: str) -> str:
+    return _DIGIT.sub("/_", topic_of(base, source, leaf))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
+
+from tdnet_runtime.sinks.source_names import topic_part
 
 if TYPE_CHECKING:
     from tdnet_runtime.live.result import LiveResult  # for its name alone: the live layer stands on this one
@@ -14,8 +15,6 @@ if TYPE_CHECKING:
     from tdnet_runtime.serving.remote import RemoteSegmenter
 
 __all__ = ["LiveSink", "SinkNetwork", "topic_of"]
-
-_NO_TOPIC = re.compile(r"[^A-Za-z0-9_]+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +44,9 @@ class SinkNetwork:
 class LiveSink(AbstractContextManager["LiveSink"], Protocol):
     """Takes results in one thread; a context manager, whose end completes what was begun.
 
+    Those that call sources by their names have `source_names`, a `SourceNames`, by which a `LiveSegmenter` refuses at its
+    start two that would be called the same.
+
     Attributes:
         name: for messages and health.
     """
@@ -72,5 +74,5 @@ def topic_of(base: str, source: str, leaf: str) -> str:
     >>> topic_of("/segmentation", "front camera", "mask")
     '/segmentation/front_camera/mask'
     """
-    parts = (base.strip("/"), _NO_TOPIC.sub("_", source), leaf)
+    parts = (base.strip("/"), topic_part(source), leaf)
     return "/" + "/".join(part for part in parts if part)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import mimetypes
+import os
 import re
 from pathlib import Path
 
 from tdnet_runtime.errors import MediaError
 from tdnet_runtime.media.frames import reason
+from tdnet_runtime.os_errors import told_as
 from tdnet_runtime.sources.log_file import DamagedLogError, LogFile
 
 __all__ = ["is_log", "open_log"]
@@ -47,14 +49,12 @@ def open_log(path: Path) -> tuple[list[LogFile], list[str]]:
     Raises:
         MediaError: there is nothing, or nothing that is read here.
     """
-    if not path.is_dir():
-        return [_open_file(path)], []
-    warnings = []
-    try:
+    with told_as(MediaError, "opening the log"):
+        if not path.is_dir():
+            return [_open_file(path)], []
         listed = _listed(path)
         parts = _parts_in(path)
-    except OSError as error:
-        raise MediaError(f"opening the log: {reason(error)}: '{path}'") from error
+    warnings = []
     present = {part.name: part for part in parts}
     order = [present.pop(name) for name in listed if name in present]
     missing = [name for name in listed if name not in {part.name for part in order}]
@@ -64,19 +64,26 @@ def open_log(path: Path) -> tuple[list[LogFile], list[str]]:
     if not order:
         raise MediaError(f"opening the log: no part of it (.mcap, .db3) is there: '{path}'")
     files: list[LogFile] = []
-    damage: DamagedLogError | None = None
+    error: MediaError | None = None
     try:
         for part in order:
-            if not part.stat().st_size and len(order) > 1:
-                warnings.append(f"'{part.name}' is empty")
-                continue
             try:
+                with told_as(MediaError, "opening the log"):
+                    is_empty = not part.stat().st_size
+                if is_empty and len(order) > 1:
+                    warnings.append(f"'{part.name}' is empty")
+                    continue
                 files.append(_open_file(part))
-            except DamagedLogError as error:
-                damage = damage or error
+            except DamagedLogError as damage:
+                error = error or damage
                 warnings.append(f"'{part.name}' is damaged and left out")
-        if damage is not None and not files:
-            raise damage
+            except MediaError as gone:
+                if os.path.lexists(part):
+                    raise
+                error = error or gone
+                warnings.append(f"'{part.name}' was removed meanwhile")  # by a recorder that keeps so many
+        if error is not None and not files:
+            raise error
     except BaseException:
         for file in files:
             file.close()

@@ -148,7 +148,7 @@ def open_source(
     if scheme_of(text) not in _TABLE and os.path.lexists(text):
         url = SourceUrl(text=text, rest=text)  # whatever characters are in its name
     else:
-        url = SourceUrl.parse(text, known=entry.params)
+        url = SourceUrl.parse(text, known=entry.params, plain=scheme_of(text) not in _TABLE)
         if not url.rest.strip():
             raise MediaError(f"opening the input: {text!r} names nothing; is a variable unset?")
     return entry.open(url, options)

@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, unquote
 
 from tdnet_runtime.errors import OptionError
 
-__all__ = ["SourceUrl", "hide_password", "scheme_of"]
+__all__ = ["SourceUrl", "hide_password", "parse_params", "scheme_of"]
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
 _PASSWORD = re.compile(r"(?<=://)([^/?#@:]*):[^/?#]*@")
@@ -42,36 +42,54 @@ class SourceUrl:
         return "/" + self.rest.strip("/")
 
     @classmethod
-    def parse(cls, text: str, *, known: frozenset[str] | None) -> SourceUrl:
+    def parse(cls, text: str, *, known: frozenset[str] | None, plain: bool = False) -> SourceUrl:
         """Take `scheme:rest?name=value` or a path apart.
 
         Args:
             text: as the user wrote it.
             known: names that may follow `?`; None for an address that goes to another program as it is.
+            plain: it is a path, though it may look as if it began with a scheme (`run:1.mcap`).
 
         Raises:
-            OptionError: a parameter that is not known, has no value, or comes twice.
+            OptionError: a parameter that is not known, has no value, or comes twice; or a null character.
         """
-        scheme = scheme_of(text)
+        scheme = "" if plain else scheme_of(text)
         rest = text[len(scheme) + 1 :] if scheme else text
         if known is None:
             return cls(text=text, scheme=scheme, rest=rest)
-        rest, mark, query = rest.partition("?")
-        params: dict[str, str] = {}
-        for name, value in parse_qsl(query, keep_blank_values=True) if mark else ():
-            expected = ", ".join(sorted(known)) or "none"
-            if name not in known:
-                raise OptionError(
-                    f"{hide_password(text)!r}: the parameter {name!r} is not known here; expected: {expected}"
-                )
-            if name in params:
-                raise OptionError(f"{hide_password(text)!r}: the parameter {name!r} is given twice")
-            if not value.strip():
-                raise OptionError(
-                    f"{hide_password(text)!r}: the parameter {name!r} is empty; give it a value"
-                )
-            params[name] = value
-        return cls(text=text, scheme=scheme, rest=unquote(rest) if scheme else rest, params=params)
+        rest, _, query = rest.partition("?")
+        params = parse_params(query, known=known, text=text)
+        if scheme:
+            rest = unquote(rest, errors="surrogateescape")  # as names of files that are not UTF-8
+            if "\0" in rest:
+                raise OptionError(f"{hide_password(text)!r}: %00 is a null character, which no name holds")
+        return cls(text=text, scheme=scheme, rest=rest, params=params)
+
+
+def parse_params(query: str, *, known: frozenset[str], text: str) -> dict[str, str]:
+    """The parameters of `name=value&…`, percent-decoded.
+
+    Args:
+        query: what follows `?`; may be empty.
+        known: their names.
+        text: all that the user wrote, for messages.
+
+    Raises:
+        OptionError: one that is not known, has no value, or comes twice.
+    """
+    params: dict[str, str] = {}
+    for name, value in parse_qsl(query, keep_blank_values=True):
+        expected = ", ".join(sorted(known)) or "none"
+        if name not in known:
+            raise OptionError(
+                f"{hide_password(text)!r}: the parameter {name!r} is not known here; expected: {expected}"
+            )
+        if name in params:
+            raise OptionError(f"{hide_password(text)!r}: the parameter {name!r} is given twice")
+        if not value.strip():
+            raise OptionError(f"{hide_password(text)!r}: the parameter {name!r} is empty; give it a value")
+        params[name] = value
+    return params
 
 
 def scheme_of(text: str) -> str:

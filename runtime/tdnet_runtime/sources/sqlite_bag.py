@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from functools import partial
@@ -31,7 +32,7 @@ class SqliteBag(Closeable):
         self.cut: str | None = None
         self.reader = f"SQLite {sqlite3.sqlite_version}"
         # A recorder that was killed leaves a log of writes beside the file, which counts.
-        beside = path.with_name(f"{path.name}-wal").exists()
+        beside = os.path.lexists(f"{path}-wal")  # False where that is too long a name
         address = f"{path.absolute().as_uri()}?mode=ro" + ("" if beside else "&immutable=1")
         try:
             self._file = sqlite3.connect(address, uri=True, check_same_thread=False)

@@ -278,6 +278,11 @@ def test_a_folder_that_may_not_be_written_to(tiny_bundle: Bundles, tmp_path: Pat
     tmp_path.chmod(0o700)
 
 
+def test_a_folder_whose_name_is_too_long(tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match="--triton: File name too long"):
+        TritonOptions(folder=tmp_path / ("x" * 300))
+
+
 def test_the_command_from_a_bundle(command, tiny_bundle: Bundles, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     bundle = tiny_bundle("td2-fa18")
     done = command(

@@ -17,6 +17,8 @@ from tdnet_runtime.live import (
     newest,
 )
 from tdnet_runtime.media.scene import render
+from tdnet_runtime.sinks.registry import open_sink
+from tdnet_runtime.sinks.sink import SinkNetwork
 
 
 def numbers(results):
@@ -159,6 +161,22 @@ def test_several_loops_and_sinks_get_the_same(segmenter):
         live.run()
     assert len(recorder.results) == 10
     assert {result.source for result in few.results} == {"b"}
+
+
+def test_sources_that_a_sink_would_call_the_same_are_refused_at_the_start(segmenter, tmp_path):
+    network = SinkNetwork(name="n", digest="d", classes=[("road", (0, 0, 0))])
+    with open_sink(f"labels:{tmp_path}/{{source}}", network) as sink:
+
+        def live(*names, **options):
+            sources = {name: Script(map(frame, range(2))) for name in names}
+            return LiveSegmenter(segmenter, sources, sinks=[SinkOptions(sink=sink, **options)])
+
+        with pytest.raises(OptionError, match="the sources 'a/b' and 'a_b' would both be called 'a_b' there"):
+            live("a/b", "c", "a_b")
+        live("a/b", "c", "a_b", sources=["c", "a_b"]).close()
+        with live("a/b", "c") as running:
+            running.run()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a_b", "c"]
 
 
 def test_a_loop_goes_on_where_it_was_left(segmenter):

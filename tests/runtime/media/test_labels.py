@@ -1,14 +1,18 @@
 import resource
 import subprocess
 import sys
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
 from tdnet_runtime.errors import MediaError
+from tdnet_runtime.media.output_folder import OutputFolder
+from tdnet_runtime.media.png import encoded_png
 from tdnet_runtime.media.sinks import LabelWriter
 
+PNG = encoded_png(np.zeros((2, 2), np.uint8))
 FILL = """
 import resource, signal, sys
 import numpy as np
@@ -65,3 +69,59 @@ def test_no_right_to_write(tmp_path, monkeypatch):
     monkeypatch.setattr("os.access", lambda path, mode: False)  # root may write everywhere
     with pytest.raises(MediaError, match=r"writing label images to '.*/out': no right to write in"):
         LabelWriter(tmp_path / "out")
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_run_that_was_refused_writes_none_of_its_later_files(tmp_path):
+    """It was refused one file, and wrote all that came after into the other run's folder."""
+    first, second = (OutputFolder(tmp_path, purpose="x", overwrite=True) for _ in range(2))
+    with first, second:
+        first.put("a0.png", PNG)
+        for name in ("b0.png", "b1.png", "b2.png"):
+            with pytest.raises(MediaError, match="another run is writing there; name another folder"):
+                second.put(name, PNG)
+        first.put("a1.png", PNG)
+    assert names(tmp_path) == ["a0.png", "a1.png"]
+
+
+def test_a_folder_that_another_program_used_meanwhile_takes_no_file(tmp_path):
+    with OutputFolder(tmp_path, purpose="x") as folder:
+        (tmp_path / "theirs.png").write_bytes(b"of another program")
+        for name in ("0.png", "1.png"):
+            with pytest.raises(MediaError, match="1 PNGs are in it that no tdnet-run of this version wrote"):
+                folder.put(name, PNG)
+        with OutputFolder(tmp_path / "sub", purpose="x") as other:  # the lock was let go, and others go on
+            other.put("0.png", PNG)
+        (tmp_path / "theirs.png").unlink()
+        folder.put("2.png", PNG)
+    assert names(tmp_path) == ["2.png", "sub"]
+
+
+@pytest.mark.parametrize("error", [OSError(5, "Input/output error"), KeyboardInterrupt()])
+def test_a_folder_that_could_not_be_cleared_takes_no_file(tmp_path, monkeypatch, error):
+    with OutputFolder(tmp_path, purpose="x") as earlier:
+        earlier.put("old.png", PNG)
+    unlink, errors = Path.unlink, [error]
+
+    def fails_once(path, missing_ok=False):
+        if path.name == "old.png" and errors:
+            raise errors.pop()
+        unlink(path, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", fails_once)
+    with OutputFolder(tmp_path, purpose="x", overwrite=True) as folder:
+        with pytest.raises((MediaError, KeyboardInterrupt)):
+            folder.put("0.png", PNG)
+        assert names(tmp_path) == ["old.png"]
+        folder.put("1.png", PNG)  # clears it before
+    assert names(tmp_path) == ["1.png"]
+
+
+def test_all_files_are_kept_where_that_is_asked_for(tmp_path):
+    with OutputFolder(tmp_path, purpose="x", keep_all=True) as folder:
+        for name in ("a.png", "b.png", "a.png", "a.png"):
+            folder.put(name, PNG)
+    assert names(tmp_path) == ["a.png", "a_000000001.png", "a_000000002.png", "b.png"]

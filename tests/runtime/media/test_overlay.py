@@ -386,3 +386,21 @@ def test_an_existing_file_without_the_right_to_write_stays(tmp_path, draw, monke
         with pytest.raises(MediaError, match="stopped after 0 frames: Permission denied"):
             write(path, [draw(0)])
     assert path.read_text() == "precious"
+
+
+def test_a_video_that_could_not_be_begun_takes_no_more_frames(tmp_path, monkeypatch, source_frame, draw):
+    """The next one was written without a stream."""
+
+    def interrupted(*arguments, **options):
+        raise KeyboardInterrupt
+
+    path = tmp_path / "o.mp4"
+    writer = OverlayWriter(path, size_hw=(36, 52), fps=None, colors=COLORS)
+    with monkeypatch.context() as patch:
+        patch.setattr(av, "open", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            writer.write(source_frame(draw(0)), np.zeros((36, 52), np.uint8))
+    with pytest.raises(MediaError, match="it was finished before and takes no more"):
+        writer.write(source_frame(draw(1)), np.zeros((36, 52), np.uint8))
+    writer.close()
+    assert list(tmp_path.iterdir()) == []

@@ -346,3 +346,19 @@ def test_a_child_that_was_forked_leaves_it_alone(tmp_path, network):
         assert path.read_bytes() == before
         sink.write(make_result(1))
     assert len([1 for topic, *_ in decoded(path)[0] if topic.endswith("mask")]) == 2
+
+
+def test_a_log_that_could_not_be_begun_takes_no_more_results(tmp_path, network, monkeypatch):
+    def interrupted(*arguments, **options):
+        raise KeyboardInterrupt
+
+    sink = open_sink(f"{tmp_path}/a.mcap", network)
+    with monkeypatch.context() as patch:
+        patch.setattr("mcap.writer.Writer.start", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            sink.write(make_result(0))
+    with pytest.raises(MediaError, match="it was finished before and takes no more"):
+        sink.write(make_result(1))
+    sink.close()
+    with open_sink(f"{tmp_path}/a.mcap", network) as other:  # which may have the file now
+        other.write(make_result(2))

@@ -54,6 +54,57 @@ def test_a_live_source_names_frames_by_their_stamps(tmp_path, network):
     assert names(tmp_path) == [f"l/{10**9 + i:019d}.png" for i in range(4)]
 
 
+STAMPS = {
+    "a driver without a clock": [0, 0, 0, 0],
+    "before 1970": [-5, -4, -3, 7],
+    "a log in a loop": [10, 20, 30, 10, 20, 30],
+    "each twice": [10, 10, 20, 20],
+    "a clock that was set back": [50, 10, 60, 60, 11],
+}
+
+
+@pytest.mark.parametrize("stamps", STAMPS.values(), ids=list(STAMPS))
+@pytest.mark.parametrize("scheme", ["labels", "colors"])
+def test_no_result_of_a_live_source_is_written_over(tmp_path, network, scheme, stamps):
+    """Its restarts count frames anew as well; names are the stamps, and those of one stamp sort as they came."""
+    results = [
+        make_result(i % 2, stamp_ns=stamp, live=True, labels=np.full((24, 32), i % 3, np.uint8))
+        for i, stamp in enumerate(stamps)
+    ]
+    write(f"{scheme}:{tmp_path}/l", network, results)
+    made = names(tmp_path / "l")
+    assert len(made) == len(stamps)
+    order = sorted(range(len(stamps)), key=lambda i: (max(stamps[i], 0), i))
+    assert [int(name[:19]) for name in made] == [max(stamps[i], 0) for i in order]
+    if scheme == "labels":
+        found = [cv2.imread(str(tmp_path / "l" / name), cv2.IMREAD_UNCHANGED)[5, 5] for name in made]
+        assert found == [i % 3 for i in order]
+
+
+def test_a_name_is_not_given_twice_though_its_file_was_moved_away(tmp_path, network):
+    """As a program does that sends them on: there, too, one would be written over."""
+    with open_sink(f"labels:{tmp_path}/l", network) as sink:
+        sink.write(make_result(0, stamp_ns=7, live=True))
+        (tmp_path / "l" / f"{7:019d}.png").unlink()
+        sink.write(make_result(1, stamp_ns=7, live=True))
+    assert names(tmp_path / "l") == [f"{7:019d}_000000001.png"]
+
+
+def test_a_live_source_that_gives_no_arrivals_is_not_written_over_either(tmp_path, network):
+    write(f"labels:{tmp_path}/l", network, [make_result(i % 2) for i in range(4)])
+    assert names(tmp_path / "l") == [f"00000{i}{n}.png" for i in (0, 1) for n in ("", f"_00000000{i + 1}")]
+
+
+def test_two_sources_of_one_file_name(tmp_path, network):
+    with open_sink(f"labels:{tmp_path}/{{source}}", network) as sink:
+        sink.write(make_result(0, source="a/b"))
+        for _ in range(2):
+            with pytest.raises(MediaError, match="'a/b' and 'a_b' would both be called 'a_b' there"):
+                sink.write(make_result(1, source="a_b"))
+        sink.write(make_result(1, source=".."))
+    assert names(tmp_path) == ["_/000001.png", "a_b/000000.png"]
+
+
 @pytest.mark.parametrize("scheme", ["labels", "colors", "overlay"])
 def test_two_sources(tmp_path, network, scheme):
     suffix = ".mp4" if scheme == "overlay" else ""
@@ -125,6 +176,8 @@ BAD = {
     "overlay:x.avi": "an overlay is always an MP4 video; end its name in .mp4",
     "x.avi": "no such kind of output; expected colors:, foxglove:, labels:, mcap:, overlay:",
     "http://x/y.mcap": "no such kind of output",
+    "labels:a%00b": "%00 is a null character, which no name holds",
+    "a.mcap?frames=raw": "the parameter 'frames' is not known here; expected: topic",
     "": "no such kind of output",
 }
 
@@ -144,6 +197,17 @@ def test_urls_and_what_they_write():
         ("x/a.mcap?topic=/t", "mcap", "x/a.mcap"),
         ("a.RRD", "rerun", "a.RRD"),
         ("labels:out", "labels", "out"),
+        ("/data/My%20Robot/a%2Fb.mcap", "mcap", "/data/My%20Robot/a%2Fb.mcap"),
+        ("100%.mp4", "overlay", "100%.mp4"),
+        ("a%2e.rrd?frames=raw", "rerun", "a%2e.rrd"),
+        ("/a#1/what?.d/b+c.mcap", "mcap", "/a#1/what?.d/b+c.mcap"),
+        ("run?1.rrd?frames=none", "rerun", "run?1.rrd"),
+        ("run:1%20.mcap", "mcap", "run:1%20.mcap"),
+        ("mcap:My%20Robot/a.mcap", "mcap", "My Robot/a.mcap"),
+        ("rerun:a%20b.rrd", "rerun", "a b.rrd"),
+        ("overlay:a%20b.mp4", "overlay", "a b.mp4"),
+        ("labels:a%20b", "labels", "a b"),
+        ("colors:a%23b", "colors", "a#b"),
         ("foxglove://", "foxglove", "None"),
     ):
         url, file = sink_url(spec)

@@ -509,3 +509,38 @@ def test_classes_that_cannot_be_told_at_first_are_told_with_the_next_result(tmp_
         for index in range(1, 4):
             sink.write(make_result(index))
     assert len(told) == 2
+
+
+def test_a_file_that_could_not_be_begun_takes_no_more_results(tmp_path, network, monkeypatch):
+    def interrupted(*arguments, **options):
+        raise KeyboardInterrupt
+
+    sink = open_sink(f"{tmp_path}/a.rrd", network)
+    with monkeypatch.context() as patch:
+        patch.setattr(rerun.RecordingStream, "binary_stream", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            sink.write(make_result(0))
+    with pytest.raises(MediaError, match="it was finished before and takes no more"):
+        sink.write(make_result(1))
+    sink.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_was_refused_once_stays_as_it_is(tmp_path, network):
+    """Of another run, whose end does not make it ours; or of another program, which came after the opening."""
+    first, second = (open_sink(f"{tmp_path}/a.rrd", network) for _ in range(2))
+    with first:
+        first.write(make_result(0))
+        with pytest.raises(MediaError, match="another run is writing it; name another file"):
+            second.write(make_result(0))
+    whole = (tmp_path / "a.rrd").read_bytes()
+    with pytest.raises(MediaError, match="it was finished before and takes no more"):
+        second.write(make_result(1))
+    second.close()
+    assert (tmp_path / "a.rrd").read_bytes() == whole
+    late = open_sink(f"{tmp_path}/b.rrd", network)
+    (tmp_path / "b.rrd").write_bytes(b"of another program")
+    with pytest.raises(MediaError, match="was not written by tdnet; name another"):
+        late.write(make_result(0))
+    late.close()
+    assert (tmp_path / "b.rrd").read_bytes() == b"of another program"

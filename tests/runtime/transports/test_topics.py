@@ -320,6 +320,9 @@ def test_sources_have_topics_of_their_own_and_cameras_the_time_of_day(graph: str
             now_ns = time.monotonic_ns()
             frame = replace(result(0).frame, stamp_ns=now_ns, arrival_ns=now_ns, frame_id="")
             sink.write(result(0, source="1 front left", frame=frame, stamp_ns=now_ns))
+        for other in ("1-front-left", "_1_front_left"):
+            with pytest.raises(MediaError, match="would both be called 'seg/_1_front_left' there"):
+                sink.write(result(0, source=other))
     mask = RawImage.from_cdr(arrival.data)
     assert mask.frame_id == "front"
     assert abs(mask.stamp_ns - time.time_ns()) < 60 * 10**9
