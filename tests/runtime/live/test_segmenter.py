@@ -214,7 +214,7 @@ def test_a_full_loop_that_is_closed_lets_the_source_go_on(segmenter):
     got = Recorder()
     with LiveSegmenter(segmenter, {"a": Script(map(frame, range(40)))}, sinks=[got]) as live:
         results = live.results(depth=1)
-        eventually(lambda: live._crew.tracks["a"].lane.blocked)
+        eventually(lambda: live._crew.tracks["a"].lane.blocked and len(results) == 1)
         results.close()
         live.run()
     assert len(got.results) == 40
