@@ -32,12 +32,11 @@ def names_in(sources: Iterable[str] | None, who: str) -> tuple[str, ...] | None:
     """
     if sources is None:
         return None
-    names = tuple(sources) if isinstance(sources, Iterable) and not isinstance(sources, str) else (None,)
-    if not all(isinstance(name, str) for name in names):
-        raise OptionError(
-            f"sources={sources!r} for {who}: expected names, such as ['front'], or None for all"
-        )
-    return names
+    if isinstance(sources, Iterable) and not isinstance(sources, str):
+        names = tuple(sources)
+        if all(isinstance(name, str) for name in names):
+            return names
+    raise OptionError(f"sources={sources!r} for {who}: expected names, such as ['front'], or None for all")
 
 
 class Outlet:
