@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import contextlib
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from tdnet_runtime.errors import MediaError
+from tdnet_runtime.errors import MediaError, StreamError
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["Closeable", "Output"]
+__all__ = ["Closeable", "Output", "close_all"]
 
 
 class Closeable(ABC):
@@ -45,3 +46,19 @@ class Output(Closeable):
         else:
             with contextlib.suppress(MediaError):
                 self.close()
+
+
+def close_all(streams: Iterable[Closeable]) -> None:
+    """Close them all, also behind one that is at work.
+
+    Raises:
+        StreamError: of the first that refused, when the others are closed.
+    """
+    refused: StreamError | None = None
+    for stream in list(streams):
+        try:
+            stream.close()
+        except StreamError as error:
+            refused = refused or error
+    if refused is not None:
+        raise refused

@@ -13,7 +13,7 @@ import tdnet_runtime  # for what it imports where it is asked for
 from tdnet_runtime.backends import open_backend
 from tdnet_runtime.backends.base import Backend, DeviceBackend, DeviceSession, Session
 from tdnet_runtime.bundle import Bundle
-from tdnet_runtime.closeable import Closeable
+from tdnet_runtime.closeable import Closeable, close_all
 from tdnet_runtime.errors import BackendError, OptionError, StreamError
 from tdnet_runtime.forks import ForkBound
 from tdnet_runtime.manifest import Manifest
@@ -156,8 +156,8 @@ class Segmenter(Closeable, ForkBound):
         interrupted closes everything: `stream` then raises StreamError.
 
         Raises:
-            StreamError: a stream is at work, in another thread or interrupted by this signal handler; call it
-                again when that is done.
+            StreamError: a stream is at work, in another thread or interrupted by this signal handler; the others are
+                closed. Call it again when that is done.
         """
         if self.stranded:
             return
@@ -189,8 +189,7 @@ class Segmenter(Closeable, ForkBound):
     def _release(self) -> None:
         try:
             self._at_work = True
-            for stream in list(self._streams):
-                stream.close()
+            close_all(self._streams)
             self.backend.close()
             self.bundle.close()
         finally:

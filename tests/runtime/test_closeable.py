@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tdnet_runtime.closeable import Closeable
+from tdnet_runtime.closeable import Closeable, close_all
+from tdnet_runtime.errors import StreamError
 
 ROOT = Path(__file__).parents[2]
 
@@ -23,6 +24,25 @@ class Thing(Closeable):
 class Broken(Closeable):
     def close(self) -> None:
         raise OSError("close failed")
+
+
+class Busy(Thing):
+    def __init__(self, words: str) -> None:
+        super().__init__()
+        self.words = words
+
+    def close(self) -> None:
+        super().close()
+        raise StreamError(self.words)
+
+
+def test_one_that_is_busy_keeps_no_other_one_open() -> None:
+    things = [Busy("first"), Thing(), Busy("second"), Thing()]
+    with pytest.raises(StreamError, match="first"):
+        close_all(things)
+    assert [thing.closed for thing in things] == [1] * 4
+    close_all(iter(things[1::2]))
+    assert [thing.closed for thing in things] == [1, 2, 1, 2]
 
 
 def test_the_block_gets_the_thing_and_closes_it() -> None:

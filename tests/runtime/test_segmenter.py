@@ -176,7 +176,7 @@ def test_closing_while_a_thread_is_inside_a_stream(
     """It is refused, opens no stream any more, and works when the thread is done."""
     inside, leave = threading.Event(), threading.Event()
     with Segmenter.open(made_up_bundle, backend="fake") as segmenter, ThreadPoolExecutor(1) as pool:
-        stream = segmenter.stream()
+        stream, idle = segmenter.stream(), [segmenter.stream() for _ in range(4)]
 
         def run(path: int, **how: bool) -> None:
             inside.set()
@@ -191,6 +191,7 @@ def test_closing_while_a_thread_is_inside_a_stream(
             with pytest.raises(StreamError, match="on a closed segmenter"):
                 segmenter.stream()
             assert closed_bundles == []
+            assert {each.state for each in idle} == {StreamState.CLOSED}
         finally:
             leave.set()
         assert pushed.result(timeout=30).frame_index == 0

@@ -70,6 +70,8 @@ class Deadline:
             raise OptionError(f"a deadline of {self.ms:g} ms: expected more than 0")
         if self.late not in ("deliver", "skip"):
             raise OptionError(f"Deadline(late={self.late!r}): expected 'deliver' or 'skip'")
+        if not isinstance(self.degrade, str):
+            object.__setattr__(self, "degrade", tuple(self.degrade))  # what gives them once is read once
         if isinstance(self.degrade, str) or not set(self.degrade) <= set(DEGRADED_MODES):
             raise OptionError(
                 f"Deadline(degrade={self.degrade!r}): expected a tuple of {', '.join(DEGRADED_MODES)}"

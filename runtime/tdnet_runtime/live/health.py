@@ -20,7 +20,16 @@ _STATM = Path("/proc/self/statm")
 
 
 class _Part(msgspec.Struct, frozen=True, kw_only=True):
-    """Base of all parts."""
+    """Base of all parts. Paths that are no UTF-8 are in them as stderr shows them: JSON has no word for the rest."""
+
+    def __post_init__(self) -> None:
+        for name in self.__struct_fields__:
+            value = getattr(self, name)
+            if isinstance(value, str):
+                msgspec.structs.force_setattr(self, name, _as_utf8(value))
+            elif isinstance(value, dict):
+                said = {_as_utf8(key): each for key, each in value.items()}
+                msgspec.structs.force_setattr(self, name, said)
 
 
 class Latencies(_Part, frozen=True, kw_only=True):
@@ -266,6 +275,11 @@ def _latencies(times: Histogram) -> Latencies:
         bounds_ms=BOUNDS_MS,
         counts=tuple(times.counts),
     )
+
+
+def _as_utf8(text: str) -> str:
+    """`text` with what a path's other bytes became (lone surrogates) escaped, as Python's stderr does."""
+    return text.encode(errors="backslashreplace").decode()
 
 
 def _seconds(since_ns: int, now_ns: int) -> float:

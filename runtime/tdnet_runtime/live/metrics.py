@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from tdnet_runtime.closeable import Closeable
 from tdnet_runtime.errors import OptionError
 from tdnet_runtime.extras import require
+from tdnet_runtime.forks import ForkBound
 from tdnet_runtime.live.health import Latencies, LiveHealth, SourceHealth
 from tdnet_runtime.live.segmenter import LiveSegmenter
 
@@ -120,7 +121,7 @@ class HealthCollector:
         return self._core.GaugeMetricFamily(name, text, labels=labels)
 
 
-class MetricsServer(Closeable):
+class MetricsServer(Closeable, ForkBound):
     """Serves `/metrics` over HTTP until it is closed; only to this machine unless another address is given.
 
     Args:
@@ -150,7 +151,9 @@ class MetricsServer(Closeable):
         assert isinstance(self._thread, threading.Thread)
 
     def close(self) -> None:
-        """Stop to listen. Safe to call twice."""
+        """Stop to listen. Safe to call twice; nothing in a forked child, where the server's thread is not."""
+        if self.stranded:
+            return
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()

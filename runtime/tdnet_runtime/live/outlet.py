@@ -15,9 +15,28 @@ from tdnet_runtime.closeable import Closeable
 from tdnet_runtime.errors import OptionError
 from tdnet_runtime.live.result import LiveResult
 
-__all__ = ["Outlet", "Results", "WhenFull"]
+__all__ = ["Outlet", "Results", "WhenFull", "names_in"]
 
 WhenFull = Literal["wait", "drop"]
+
+
+def names_in(sources: Iterable[str] | None, who: str) -> tuple[str, ...] | None:
+    """The names, taken out of what may give them only once; None for all.
+
+    Args:
+        sources: names.
+        who: is given them, for the message.
+
+    Raises:
+        OptionError: it is a single string, or holds something else.
+    """
+    if sources is None:
+        return None
+    if isinstance(sources, Iterable) and not isinstance(sources, str):
+        names = tuple(sources)
+        if all(isinstance(name, str) for name in names):
+            return names
+    raise OptionError(f"sources={sources!r} for {who}: expected names, such as ['front'], or None for all")
 
 
 class Outlet:
@@ -63,7 +82,7 @@ class Outlet:
         self._queues: dict[str, deque[tuple[int, int, LiveResult]]] = {}
         self._number = 0
         self._ended = False
-        self._on_room: Callable[[], None] = lambda: None
+        self._on_room: tuple[Callable[[], None], ...] = ()
 
     @property
     def ended(self) -> bool:
@@ -74,8 +93,9 @@ class Outlet:
         return sum(len(queue) for queue in list(self._queues.values()))
 
     def attach(self, on_room: Callable[[], None]) -> None:
-        """`on_room` is called after a result was taken from a full queue."""
-        self._on_room = on_room
+        """`on_room` is called, like those given before, after a result was taken from a full queue, and at the end."""
+        if on_room not in self._on_room:
+            self._on_room = (*self._on_room, on_room)
 
     def wants(self, source: str) -> bool:
         """Its results are for this consumer."""
@@ -110,6 +130,7 @@ class Outlet:
                     self.dropped[source] += len(queue)
                     queue.clear()
             self._notify()
+        self._tell_of_room()
 
     def take(self, timeout_s: float | None = None) -> LiveResult | None:
         """The oldest result, waiting for it; None at the end, or when the time is over.
@@ -133,12 +154,16 @@ class Outlet:
         _, put_ns, result = queue.popleft()
         self.taken += 1
         if was_full:
-            self._on_room()
+            self._tell_of_room()
         deliver_ms = (self._clock() - put_ns) / 1e6
         return replace(result, stage_ms={**result.stage_ms, "deliver": deliver_ms})
 
     def _notify(self) -> None:
         self._arrived.notify_all()
+
+    def _tell_of_room(self) -> None:
+        for on_room in self._on_room:
+            on_room()
 
     def _waits(self, *, keeps_all: bool) -> bool:
         return keeps_all if self._when_full is None else self._when_full == "wait"

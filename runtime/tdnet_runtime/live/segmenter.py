@@ -27,7 +27,7 @@ from tdnet_runtime.live.health import (
     status_of,
 )
 from tdnet_runtime.live.network import LiveEngine
-from tdnet_runtime.live.outlet import Results, WhenFull
+from tdnet_runtime.live.outlet import Results, WhenFull, names_in
 from tdnet_runtime.live.policy import Policy
 from tdnet_runtime.live.result import LiveResult
 from tdnet_runtime.live.sink_worker import CallbackSink, ResultSink, SinkOptions
@@ -151,10 +151,10 @@ class LiveSegmenter(Closeable, ForkBound):
             sources: names; None for all.
 
         Raises:
-            OptionError: no source of that name.
+            OptionError: no names, or no source of that name.
             StreamError: it is closed, or this is a forked child.
         """
-        names = None if sources is None else list(sources)
+        names = names_in(sources, "results")
         _check_names("results", names, list(self._crew.readers))
         results = Results(
             depth=depth, when_full=when_full, sources=names, on_end=self._raise_error, clock=self._clock

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from tdnet_runtime.errors import TdnetError
 from tdnet_runtime.live.events import EventLog
-from tdnet_runtime.live.outlet import Outlet, WhenFull
+from tdnet_runtime.live.outlet import Outlet, WhenFull, names_in
 from tdnet_runtime.live.result import LiveResult
 
 __all__ = ["CallbackSink", "ResultSink", "SinkOptions", "SinkWorker"]
@@ -41,7 +41,10 @@ class SinkOptions:
         depth: results of each source that may wait for it.
         when_full: see `Outlet`.
         stop_on_failure: what it raises ends the `LiveSegmenter`; else the result is lost and the next one tried.
-        sources: names of those whose results it gets; None for all.
+        sources: names of those whose results it gets; None for all. Kept as a tuple.
+
+    Raises:
+        OptionError: `sources` are no names.
     """
 
     sink: ResultSink
@@ -49,6 +52,9 @@ class SinkOptions:
     when_full: WhenFull | None = None
     stop_on_failure: bool = False
     sources: Iterable[str] | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "sources", names_in(self.sources, self.sink.name))
 
 
 class CallbackSink:

@@ -60,6 +60,15 @@ class CameraRequest:
             raise OptionError(f"--camera-fps is {self.fps:g}; expected more than 0 and at most 1000")
 
 
+@dataclass(frozen=True, slots=True)
+class _Picture:
+    """uint8 [H, W, 3], RGB; when it came, by the monotonic clock; and what is wrong with it."""
+
+    image: npt.NDArray[np.uint8]
+    stamp_ns: int
+    damage: str | None
+
+
 class CameraSource(Closeable, ForkBound):
     """A camera's frames as they arrive, without end; see `FrameSource`.
 
@@ -101,15 +110,18 @@ class CameraSource(Closeable, ForkBound):
                 "Is it plugged in, and passed into the container?"
             )
         try:
+            silent = MediaError(
+                f"opening {camera}: {camera.device} gives no frames. Another program may be using it, "
+                "it may be no capture device, or you may lack the right to read it (group video)."
+            )
             with held_stderr(DECODER_NOISE):
                 self._capture = _open(camera, request or CameraRequest())
-                first = self._read()
-                if first is None:
-                    raise MediaError(
-                        f"opening {camera}: {camera.device} gives no frames. Another program may be using it, "
-                        "it may be no capture device, or you may lack the right to read it (group video)."
-                    )
-            self.size_hw: tuple[int, int] = (first.shape[0], first.shape[1])
+                if not self._capture.isOpened():
+                    raise silent
+            first = self._read()
+            if first is None:
+                raise silent
+            self.size_hw: tuple[int, int] = (first.image.shape[0], first.image.shape[1])
             self._given = _given(self._capture)
             self._check(camera, request or CameraRequest())
         except BaseException:
@@ -141,17 +153,15 @@ class CameraSource(Closeable, ForkBound):
         index = 0
         while self._capture is not None and not self._stopped:
             self.require_own_process("reading frames")
-            with held_stderr(DECODER_NOISE) as noise:
-                image = self._read()
-                stamp_ns = time.monotonic_ns()
-                if self._stopped:
-                    return
-                if image is None:
-                    raise MediaError(
-                        f"reading {self.description}: it stopped after {index} frames, {_FAILED_READS} reads in a row "
-                        "failed; unplugged?"
-                    )
-            damage = damage_in(noise)
+            picture = self._read()
+            if self._stopped:
+                return
+            if picture is None:
+                raise MediaError(
+                    f"reading {self.description}: it stopped after {index} frames, {_FAILED_READS} reads in a row "
+                    "failed; unplugged?"
+                )
+            image, stamp_ns, damage = picture.image, picture.stamp_ns, picture.damage
             name = f"{index:06d}"
             index += 1
             if damage is not None and not self.damage.meet(
@@ -165,13 +175,20 @@ class CameraSource(Closeable, ForkBound):
                 )
             yield SourceFrame(image=image, name=name, stamp_ns=stamp_ns, arrival_ns=stamp_ns)
 
-    def _read(self) -> npt.NDArray[np.uint8] | None:
-        """The next frame, RGB; None where the camera is gone."""
+    def _read(self) -> _Picture | None:
+        """The next frame; None where the camera is gone.
+
+        Others may decode while it is waited for: a camera that gives nothing takes ten seconds to say so (OpenCV 5.0).
+        """
         assert self._capture is not None
         for _ in range(_FAILED_READS):
             if self._stopped:
                 break
-            ok, picture = self._capture.read()
+            ok, picture = False, None
+            if self._capture.grab():
+                stamp_ns = time.monotonic_ns()
+                with held_stderr(DECODER_NOISE) as noise:
+                    ok, picture = self._capture.retrieve()
             if ok and picture is not None and picture.size:
                 if picture.dtype != np.uint8:
                     raise MediaError(
@@ -180,7 +197,8 @@ class CameraSource(Closeable, ForkBound):
                     )
                 grey = picture.ndim == 2 or picture.shape[2] == 1
                 code = cv2.COLOR_GRAY2RGB if grey else cv2.COLOR_BGR2RGB
-                return np.asarray(cv2.cvtColor(picture, code), dtype=np.uint8)
+                image = np.asarray(cv2.cvtColor(picture, code), dtype=np.uint8)
+                return _Picture(image, stamp_ns, damage_in(noise))
             self.failed_reads += 1
             time.sleep(_RETRY_AFTER_S)
         return None

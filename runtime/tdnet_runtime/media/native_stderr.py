@@ -11,21 +11,23 @@ from collections.abc import Iterator
 __all__ = ["held_stderr"]
 
 _WAIT_S = 1.0
-"""For another thread's block to end; a camera that hangs must not hold up the others."""
+"""For another thread's block to end, once for each thread; one that hangs must not hold up the others."""
 
 
 class _Owner:
-    """The one block of the process that may hold descriptor 2."""
+    """The one block of the process that may hold descriptor 2, known by its list of lines; and one waited for in vain."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.original: int | None = None
+        self.block: list[str] | None = None
+        self.stuck: list[str] | None = None
 
     def begin_child(self) -> None:
         """In a forked child, whose other threads, a block's owner among them, are gone."""
         if self.original is not None:
             os.dup2(self.original, 2)
-        self.original = None
+        self.original = self.block = self.stuck = None
         self.lock = threading.Lock()
 
 
@@ -40,7 +42,8 @@ def held_stderr(noise: re.Pattern[str] | None = None) -> Iterator[list[str]]:
     libpng, libjpeg and OpenCV announce there what the caller is about to report as an error of its own.
     Nothing that another thread writes meanwhile is lost where the block succeeds, but it comes late, so
     keep the block short. Needs no file and no folder. One block at a time: where another thread's does not
-    end, or the system gives no descriptors, the block runs without holding anything.
+    end within a second, or the system gives no descriptors, the block runs without holding anything, and so do the
+    next ones, which do not wait again, until that other one has ended.
 
     Args:
         noise: lines in which it is found are never written.
@@ -49,10 +52,14 @@ def held_stderr(noise: re.Pattern[str] | None = None) -> Iterator[list[str]]:
         A list that holds these lines when the block has ended.
     """
     lines: list[str] = []
-    lock = _owner.lock
-    if not lock.acquire(timeout=_WAIT_S):
+    lock, other = _owner.lock, _owner.block
+    stuck = other is not None and other is _owner.stuck
+    if not lock.acquire(timeout=0 if stuck else _WAIT_S):
+        if _owner.block is other:
+            _owner.stuck = other
         yield lines
         return
+    _owner.block = lines
     try:
         with contextlib.ExitStack() as stack:
             descriptors = _descriptors(stack)
@@ -69,6 +76,8 @@ def held_stderr(noise: re.Pattern[str] | None = None) -> Iterator[list[str]]:
                 _owner.original = None
             _pass_on(held, noise, lines)
     finally:
+        if _owner.block is lines:
+            _owner.block = _owner.stuck = None
         with contextlib.suppress(RuntimeError):  # a child that was forked in the block has a lock of its own
             lock.release()
 

@@ -88,7 +88,7 @@ class HttpModel:
         answer, told = self._ask("POST", f"/v2/models/{self._address.model}/infer", body, headers)
         try:
             return _tensors(answer, int(told.get(_HEADER_BYTES, len(answer))))
-        except (ValueError, KeyError, TypeError, UnicodeError, RecursionError) as error:
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
             raise BackendError(
                 f"{self._where}: the answer is not one of Triton's ({error}); is another server there?"
             ) from error
@@ -170,8 +170,11 @@ def _tensors(answer: bytes, head_bytes: int) -> Tensors:
     """What `infer` gives, out of the answer's JSON and the bytes behind it."""
     if not 0 < head_bytes <= len(answer):
         raise ValueError(f"its JSON is said to have {head_bytes} bytes of {len(answer)}")
+    head = json.loads(answer[:head_bytes])
+    if not isinstance(head, dict):
+        raise ValueError(f"its JSON is a {type(head).__name__}")
     offset, tensors = head_bytes, {}
-    for output in json.loads(answer[:head_bytes]).get("outputs", []):
+    for output in head.get("outputs", []):
         dtype = np.dtype(_DTYPES[output["datatype"]])
         shape = [int(side) for side in output["shape"]]
         nbytes = int(output["parameters"]["binary_data_size"])

@@ -22,9 +22,10 @@ BUNDLE = "bundle.plan"
 
 def parameter(config: Mapping[str, Any], name: str, default: str = "auto") -> str:
     """The value of a parameter in a configuration as the server gives it in JSON; `default` where it has none."""
-    found = config.get("parameters", {}).get(name, {})
+    parameters = config.get("parameters")
+    found = parameters.get(name) if isinstance(parameters, dict) else None
     value = found.get("string_value", "") if isinstance(found, dict) else ""
-    return str(value) or default
+    return str(value).encode(errors="replace").decode() or default  # JSON may name halves of characters
 
 
 def manifest_in(config: Mapping[str, Any]) -> Manifest:

@@ -19,7 +19,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from tdnet_runtime.closeable import Closeable
+from tdnet_runtime.closeable import Closeable, close_all
 from tdnet_runtime.errors import BackendError, FrameError, StreamError, TdnetError
 from tdnet_runtime.forks import ForkBound
 from tdnet_runtime.manifest import CONFIDENCE, IMAGE, LABELS, Manifest
@@ -103,11 +103,15 @@ class RemoteSegmenter(Closeable, ForkBound):
         return stream
 
     def close(self) -> None:
-        """End all streams. Safe to call twice; nothing in a forked child."""
+        """End all streams. Safe to call twice; nothing in a forked child.
+
+        Raises:
+            StreamError: a stream is at work, in another thread or interrupted by this signal handler; the others have
+                ended. Call it again when that is done.
+        """
         if not self.stranded:
             self._closed = True
-            for stream in list(self._streams):
-                stream.close()
+            close_all(self._streams)
 
 
 class RemoteStream(Closeable, TakesTurns):
@@ -249,12 +253,18 @@ class RemoteStream(Closeable, TakesTurns):
                 raise BackendError(
                     f"the model {self._model_name} gave {what} for {name}, expected uint8 {list(size)}"
                 )
-        told: Any = tensors.get("frame_index")
-        expected = counted(index, paths=len(self._manifest.paths))
-        if told is not None and int(told.reshape(-1)[0]) != expected:
+        logits = tensors.get("logits")
+        if logits is not None and (logits.ndim != 4 or logits.shape[0] != 1):
             raise BackendError(
-                f"the model {self._model_name} has counted {int(told.reshape(-1)[0])} frames before this one in the "
-                f"sequence, expected {expected}: somebody else uses the same sequence number, and the memory is of both"
+                f"the model {self._model_name} gave {logits.dtype} {list(logits.shape)} for logits, expected [1, K, h, w]"
+            )
+        told = tensors.get("frame_index")
+        expected = counted(index, paths=len(self._manifest.paths))
+        if told is not None and told.ravel().tolist() != [expected]:
+            raise BackendError(
+                f"the model {self._model_name} has counted {', '.join(map(str, told.ravel()[:9])) or 'no'} frames before "
+                f"this one in the sequence, expected {expected}: somebody else uses the same sequence number, and the "
+                "memory is of both"
             )
 
     @property
@@ -288,4 +298,6 @@ def _ending(config: Mapping[str, Any]) -> str:
     """See `RemoteStream`: a joined graph takes frames alone, and a network without a memory has no sequences."""
     if not config.get("sequence_batching"):
         return ""
-    return "alone" if any(each.get("optional") for each in config.get("input", [])) else "frame"
+    inputs = config.get("input")
+    inputs = inputs if isinstance(inputs, list) else []
+    return "alone" if any(isinstance(each, dict) and each.get("optional") for each in inputs) else "frame"

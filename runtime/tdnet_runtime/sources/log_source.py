@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tdnet_runtime.closeable import Closeable
 from tdnet_runtime.errors import MediaError
+from tdnet_runtime.forks import ForkBound
 from tdnet_runtime.media.damage import DamageLog, OnDamage
 from tdnet_runtime.media.frames import Fact, SourceFrame
 from tdnet_runtime.sources.log_file import in_time_order
@@ -26,7 +27,7 @@ _TRACE_BYTES = 256  # of a message, spread over it, by which one that is held tw
 _HELD_BACK = 64  # more than any decoder holds back
 
 
-class LogSource(Closeable):
+class LogSource(Closeable, ForkBound):
     """The pictures of one topic in the order of recording; see `FrameSource`.
 
     Stamps are the headers', as long as they increase, else the times of recording. Messages that overlapping parts hold
@@ -42,6 +43,7 @@ class LogSource(Closeable):
         MissingExtraError: a package is missing that its compression or encoding needs.
     """
 
+    fork_error = MediaError
     live = False
     fps: Fraction | None = None
 
@@ -83,13 +85,16 @@ class LogSource(Closeable):
         self._stopped = True
 
     def close(self) -> None:
-        """Close the files. Safe to call twice."""
+        """Close the files. Safe to call twice; nothing in a forked child, where a decoder's threads are not."""
+        if self.stranded:
+            return
         for file in self._files:
             file.close()
         self._pictures.close()
 
     def __iter__(self) -> Iterator[SourceFrame]:
         """See `FrameSource`; what was given once is not given again."""
+        self.require_own_process("reading frames")
         for frame in self._frames:
             if self._stopped:
                 return
@@ -102,6 +107,7 @@ class LogSource(Closeable):
                 )
             self._given += 1
             yield frame
+            self.require_own_process("reading frames")
 
     @property
     def facts(self) -> dict[str, Fact]:

@@ -15,6 +15,7 @@ import numpy as np
 
 from tdnet_runtime.closeable import Closeable
 from tdnet_runtime.errors import MediaError, OptionError
+from tdnet_runtime.forks import ForkBound
 from tdnet_runtime.ros.types import MessageType, ros_name
 from tdnet_runtime.transports.dds_config import domain_config, receive_buffer_warning
 from tdnet_runtime.transports.dds_library import (
@@ -63,7 +64,7 @@ class _Domains:
 _domains = _Domains()
 
 
-class DdsNode(Closeable):
+class DdsNode(Closeable, ForkBound):
     """A participant of a domain: on the loopback alone, unless an interface or CYCLONEDDS_URI says otherwise.
 
     Args:
@@ -75,6 +76,8 @@ class DdsNode(Closeable):
         MediaError: the library refuses the interface or CYCLONEDDS_URI, or a socket.
         OptionError: this process is in the domain already, with other settings.
     """
+
+    fork_error = MediaError
 
     def __init__(self, *, domain: int, interface: str = "", datagram_bytes: int | None = None) -> None:
         self._library = library()
@@ -106,6 +109,7 @@ class DdsNode(Closeable):
 
     def topics(self) -> tuple[Topic, ...]:
         """See `Node`."""
+        self.require_own_process("topics()")
         samples = (ctypes.c_void_p * _MOST_ENDPOINTS)()
         infos = (SampleInfo * _MOST_ENDPOINTS)()
         count = check(
@@ -136,6 +140,7 @@ class DdsNode(Closeable):
         self, topic: str, kind: MessageType, *, reliable: bool = False, latched: bool = False
     ) -> DdsReader:
         """See `Node`."""
+        self.require_own_process("reader()")
         with self._qos(kind, reliable=reliable or latched, latched=latched, depth=1) as qos:
             entity = self._library.dds_create_reader(self._entity, self._topic(topic, kind), qos, None)
         return DdsReader(self._library, self._entity, check(entity, f"subscribing to {topic}"), topic)
@@ -144,6 +149,7 @@ class DdsNode(Closeable):
         self, topic: str, kind: MessageType, *, reliable: bool = True, latched: bool = False
     ) -> DdsWriter:
         """See `Node`."""
+        self.require_own_process("writer()")
         depth = 1 if latched else _WRITER_DEPTH
         with self._qos(kind, reliable=reliable, latched=latched, depth=depth) as qos:
             entity = self._library.dds_create_writer(self._entity, self._topic(topic, kind), qos, None)
@@ -154,6 +160,8 @@ class DdsNode(Closeable):
 
     def close(self) -> None:
         """See `Node`."""
+        if self.stranded:
+            return
         with self._lock:
             closed, self._closed = self._closed, True
         if not closed:

@@ -143,4 +143,4 @@ class Node(AbstractContextManager["Node"], Protocol):
         """
 
     def close(self) -> None:
-        """Leave the graph. Safe to call twice."""
+        """Leave the graph. Safe to call twice; nothing in a forked child, where a node's other methods raise MediaError."""

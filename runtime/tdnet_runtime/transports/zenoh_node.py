@@ -17,6 +17,7 @@ import zenoh.ext
 
 from tdnet_runtime.closeable import Closeable
 from tdnet_runtime.errors import MediaError
+from tdnet_runtime.forks import ForkBound
 from tdnet_runtime.ros.types import MessageType
 from tdnet_runtime.transports.losses import SequenceGaps
 from tdnet_runtime.transports.node import Arrival, Topic
@@ -40,7 +41,7 @@ _DEPTH = 5
 _WHERE = re.compile(r"\.? at /\S+$")  # in its source
 
 
-class ZenohNode(Closeable):
+class ZenohNode(Closeable, ForkBound):
     """A client of a Zenoh router, which carries all messages. When the router goes and comes back, so does the node.
 
     No multicast, no listening port, no shared memory.
@@ -53,6 +54,7 @@ class ZenohNode(Closeable):
         MediaError: no router answers there within three seconds.
     """
 
+    fork_error = MediaError
     warning = ""
 
     def __init__(self, *, domain: int, router: str) -> None:
@@ -73,6 +75,7 @@ class ZenohNode(Closeable):
 
     def topics(self) -> tuple[Topic, ...]:
         """See `Node`."""
+        self.require_own_process("topics()")
         found = []
         with _failing("listing topics"):
             for reply in self._session.liveliness().get(publishers_key(self._domain), timeout=_DISCOVERY_S):
@@ -86,6 +89,7 @@ class ZenohNode(Closeable):
         self, topic: str, kind: MessageType, *, reliable: bool = False, latched: bool = False
     ) -> ZenohReader:
         """See `Node`. Whatever hash the sender has: Humble sends none."""
+        self.require_own_process("reader()")
         with _failing(f"subscribing to {topic}"):
             key = topic_key(self._domain, topic, kind.dds_name, "*")
             newest: Any = zenoh.handlers.RingChannel(1)
@@ -107,6 +111,7 @@ class ZenohNode(Closeable):
         self, topic: str, kind: MessageType, *, reliable: bool = True, latched: bool = False
     ) -> ZenohWriter:
         """See `Node`."""
+        self.require_own_process("writer()")
         with _failing(f"publishing {topic}"):
             key = topic_key(self._domain, topic, kind.dds_name, kind.type_hash)
             options: dict[str, Any] = {
@@ -133,6 +138,8 @@ class ZenohNode(Closeable):
 
     def close(self) -> None:
         """See `Node`."""
+        if self.stranded:
+            return
         with self._lock:
             closing, self._closing = self._closing, []
         for each in closing:

@@ -65,3 +65,11 @@ def test_without_modes_it_stays_in_full():
 def test_what_cannot_be_meant(options, message):
     with pytest.raises(OptionError, match=message):
         Deadline(**options)
+
+
+def test_modes_that_can_be_read_once():
+    assert Deadline(ms=1, degrade=iter(["half_rate", "hold"])) == Deadline(
+        ms=1, degrade=("half_rate", "hold")
+    )
+    with pytest.raises(OptionError, match=r"\('hold', 'hold'\)\): a mode is named twice"):
+        Deadline(ms=1, degrade=(mode for mode in ("hold", "hold")))

@@ -1,4 +1,6 @@
 import json
+import os
+import signal
 import urllib.error
 import urllib.request
 
@@ -29,6 +31,26 @@ def test_health_is_json_and_back(segmenter):
     assert read["devices"]["fake:0"]["description"] == "no engine: labels mean nothing"
     assert read["resident_mib"] > 5
     assert read["events"][-1]["kind"] == "frame_refused"
+
+
+def test_paths_that_are_no_text_are_json_and_metrics_all_the_same(segmenter, metrics):
+    name = os.fsdecode(b"caf\xe9")
+    film = Script([frame(0), ValueError(f"'{name}' is cut short")])
+    film.description = f"video '{name}'"
+    sink = Recorder(f"file '{name}'")
+    sink.errors = [ValueError(f"no space for '{name}'")]
+    with LiveSegmenter(segmenter, {name: film, "b": Script(["garbage"])}, sinks=[sink]) as live:
+        health = live.run()
+        with metrics.MetricsServer(live, 0) as server:
+            assert 'tdnet_results_total{source="caf\\\\udce9"} 1.0' in scrape(server.port)
+    read = json.loads(msgspec.json.encode(health))
+    assert msgspec.json.decode(msgspec.json.encode(health), type=LiveHealth) == health
+    source, written = read["sources"][r"caf\udce9"], read["sinks"][r"file 'caf\udce9'"]
+    assert source["description"] == r"video 'caf\udce9'"
+    assert source["error"] == r"'caf\udce9' is cut short"
+    assert written["error"] == r"no space for 'caf\udce9'"
+    assert {r"'caf\udce9' is cut short"} <= {event["message"] for event in read["events"]}
+    assert {r"caf\udce9", r"file 'caf\udce9'"} <= {event["place"] for event in read["events"]}
 
 
 def test_histogram():
@@ -109,6 +131,17 @@ def test_only_this_machine_is_served_unless_asked(segmenter, metrics):
                 metrics.MetricsServer(live, server.port)
         with pytest.raises(OptionError, match=r"cannot be served at 127\.0\.0\.1:70000"):
             metrics.MetricsServer(live, 70_000)
+
+
+def test_a_forked_child_does_not_wait_for_the_server(segmenter, metrics):
+    with LiveSegmenter(segmenter, {"a": Script()}) as live, metrics.MetricsServer(live, 0) as server:
+        child = os.fork()
+        if child == 0:
+            signal.alarm(30)  # ends it where it hangs
+            server.close()
+            os._exit(5)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 5
+        assert "tdnet_status" in scrape(server.port)
 
 
 def test_without_the_extra(segmenter, metrics, monkeypatch):

@@ -5,7 +5,7 @@ import pytest
 from tests.runtime.live.conftest import Clock, frame
 
 from tdnet_runtime.errors import OptionError
-from tdnet_runtime.live.outlet import Outlet, Results
+from tdnet_runtime.live.outlet import Outlet, Results, names_in
 from tdnet_runtime.live.result import LiveResult
 
 
@@ -65,6 +65,39 @@ def test_a_full_queue(when_full, keeps_all, waits):
     assert [outlet.take().frame_index for _ in range(len(outlet))] == ([0, 1] if waits else [1, 2])
     assert +outlet.dropped == ({} if waits else {"a": 1})
     assert len(woken) == 1  # at the first one, which made room
+
+
+def test_all_who_wait_for_room_are_told_of_it_once_and_of_the_end():
+    told = []
+
+    class Waits:
+        def __init__(self, name):
+            self.name = name
+
+        def wake(self):
+            told.append(self.name)
+
+    first, second = Waits("first"), Waits("second")
+    outlet = Outlet("sink", depth=1)
+    for each in (first, second, first):
+        outlet.attach(each.wake)  # each time another object, which is equal
+    outlet.put(result(0), keeps_all=True)
+    outlet.take()
+    assert told == ["first", "second"]
+    outlet.put(result(1), keeps_all=True)
+    outlet.end(discard=True)
+    assert told == ["first", "second"] * 2
+
+
+@pytest.mark.parametrize("sources", ["front", b"front", 3, [3], ["front", None]])
+def test_what_are_no_names(sources):
+    with pytest.raises(OptionError, match=r"for sink: expected names, such as \['front'\], or None"):
+        names_in(sources, "sink")
+
+
+def test_names_are_taken_out_of_what_gives_them_once():
+    assert names_in(iter("ab"), "sink") == ("a", "b")
+    assert names_in(None, "sink") is None
 
 
 def test_ends():

@@ -1,5 +1,6 @@
 import asyncio
 import threading
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -131,6 +132,25 @@ def test_one_worker_for_each_segmenter(plan):
             assert set(live.health().devices) == {"fake:0", "fake:1"}
 
 
+@pytest.mark.parametrize("kind", ["sink", "loop"])
+def test_two_workers_that_share_a_full_queue(plan, kind):
+    """Whoever waits for room in it is woken, whichever of the two it is."""
+    with Segmenter.open(plan, backend="fake") as one, Segmenter.open(plan, backend="fake") as other:
+        films = {name: Script(map(frame, range(30))) for name in "ab"}
+        sources = {"a": films["a"], "b": Feed(open=lambda: films["b"], segmenter=other)}
+        sink = Recorder()
+        sink.free.clear()
+        sinks = [SinkOptions(sink=sink, depth=2)] if kind == "sink" else []
+        with LiveSegmenter(one, sources, sinks=sinks) as live:
+            results = live.results(depth=2 if kind == "loop" else 99)
+            eventually(lambda: all(track.lane.blocked for track in live._crew.tracks.values()))
+            sink.free.set()
+            found = Counter(result.source for result in results)
+            live.run()
+    assert found == {"a": 30, "b": 30}
+    assert len(sink.results) == (60 if kind == "sink" else 0)
+
+
 def test_results_by_callback_in_a_thread_of_its_own(segmenter):
     got = []
     with LiveSegmenter(
@@ -206,6 +226,33 @@ def test_a_loop_that_was_left_holds_nobody_up(segmenter):
             next(results)
         live.run()
     assert len(got.results) == 40
+
+
+def test_a_full_loop_that_is_closed_lets_the_source_go_on(segmenter):
+    got = Recorder()
+    with LiveSegmenter(segmenter, {"a": Script(map(frame, range(40)))}, sinks=[got]) as live:
+        results = live.results(depth=1)
+        eventually(lambda: live._crew.tracks["a"].lane.blocked and len(results) == 1)
+        results.close()
+        live.run()
+    assert len(got.results) == 40
+
+
+def test_names_of_sources_that_can_be_read_once(segmenter):
+    some = SinkOptions(sink=Recorder(), sources=(name for name in "b"))
+    for _ in range(2):  # the options are good for another one, too
+        sources = {"a": Script(map(frame, range(5))), "b": Script(map(frame, range(5)))}
+        with LiveSegmenter(segmenter, sources, sinks=[some]) as live:
+            assert {result.source for result in live.results(sources=iter("a"))} == {"a"}
+            live.run()
+    assert [result.source for result in some.sink.results] == ["b"] * 10
+    with pytest.raises(OptionError, match="sources='b' for recorder: expected names"):
+        SinkOptions(sink=Recorder(), sources="b")
+    with (
+        LiveSegmenter(segmenter, {"b": Script()}) as live,
+        pytest.raises(OptionError, match="for results: exp"),
+    ):
+        live.results(sources="b")
 
 
 def test_a_slow_loop_gets_the_newest_of_a_camera(gate):

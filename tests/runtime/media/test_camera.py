@@ -1,15 +1,18 @@
 import os
+import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
 
 from tdnet_runtime.errors import MediaError, OptionError
-from tdnet_runtime.media import camera
+from tdnet_runtime.media import camera, native_stderr
 from tdnet_runtime.media.camera import CameraRequest, CameraSource
 from tdnet_runtime.media.camera_name import CameraName, camera_from_name
 from tdnet_runtime.media.damage import OnDamage
+from tdnet_runtime.media.image_file import decoded_image
 from tdnet_runtime.media.sources import open_source
 
 FORMATS = {"size_hw": (36, 52), "format": "YUYV", "fps": 30.0}
@@ -22,8 +25,11 @@ def four(code):
 class FakeCapture:
     """OpenCV's interface, with pictures from a list (None: a failed read) and then none.
 
-    It gives what it is asked for where `obeys`; `noise` is written to stderr by the read with that number.
+    It gives what it is asked for where `obeys`; `noise` is written to stderr as the picture of that number is decoded,
+    or as it is opened. `waits` is called while it waits for a picture.
     """
+
+    waits = staticmethod(lambda: None)
 
     def __init__(self, pictures, *, obeys=True, noise=None):
         self.pictures = list(pictures)
@@ -36,7 +42,12 @@ class FakeCapture:
 
     def __call__(self, *opened):
         self.opened = opened
+        if text := self.noise.get("open"):
+            os.write(2, text)
         return self
+
+    def isOpened(self):  # noqa: N802 - OpenCV's
+        return "open" not in self.noise
 
     def set(self, option, value):
         self.calls.append((option, value))
@@ -47,7 +58,11 @@ class FakeCapture:
     def get(self, option):
         return self.values.get(option, 0.0)
 
-    def read(self):
+    def grab(self):
+        self.waits()
+        return True
+
+    def retrieve(self):
         if text := self.noise.get(self.reads):
             os.write(2, text)
         self.reads += 1
@@ -124,11 +139,38 @@ def test_stop_ends_it_quietly_even_while_it_gives_nothing(plug_in, draw, monkeyp
 
 
 def test_a_device_without_frames(plug_in, capfd):
-    capture = plug_in([], noise={0: b"[ WARN] can't open camera by index\n"})
-    with pytest.raises(MediaError, match=r"opening camera 0: /dev/video0 gives no frames. Another program"):
-        source()
-    assert capture.released
-    assert capfd.readouterr().err == ""
+    for noise, reads in (({"open": b"[ WARN] can't open camera by index\n"}, 0), ({}, 10)):
+        capture = plug_in([], noise=noise)
+        with pytest.raises(
+            MediaError, match=r"opening camera 0: /dev/video0 gives no frames. Another program"
+        ):
+            source()
+        assert capture.released
+        assert capture.reads == reads
+        assert capfd.readouterr().err == ""
+
+
+def test_others_decode_while_a_silent_camera_is_waited_for(plug_in, draw, monkeypatch):
+    """By one lock for all, a wait of seconds would be everybody's. Stamps are of when a frame came."""
+    corrupt = cv2.imencode(".jpg", draw(0))[1].tobytes()[:-40] + b"\xff\xd9"
+    monkeypatch.setattr(native_stderr, "_WAIT_S", 0.0)  # whoever would have to wait is told of no damage
+    found = []
+    clock = iter(range(100))
+    capture = plug_in([draw(0), draw(1)])
+    monkeypatch.setattr(camera, "time", SimpleNamespace(monotonic_ns=lambda: next(clock)))
+
+    def decode():
+        thread = threading.Thread(target=lambda: found.append(decoded_image(corrupt, name="a").damage))
+        thread.start()
+        thread.join()
+
+    capture.waits = decode
+    retrieve = capture.retrieve
+    capture.retrieve = lambda: (next(clock), retrieve())[1]  # which takes its time
+    with source() as opened:
+        assert next(iter(opened)).stamp_ns == 2
+    assert len(found) == 2
+    assert all(damage.startswith("damaged: Corrupt JPEG data") for damage in found)
 
 
 def test_a_change_of_size(plug_in, draw):

@@ -150,6 +150,44 @@ def test_another_threads_endless_block_is_not_waited_for(capfd, monkeypatch):
     assert capfd.readouterr().err == "noise\n"  # late, by the other one
 
 
+def test_each_endless_block_is_waited_for_once(monkeypatch):
+    """By whoever comes; and then no more until it has ended."""
+    monkeypatch.setattr(native_stderr, "_WAIT_S", 0.01)
+    waits = []
+
+    class Lock:
+        def __init__(self):
+            self.lock = threading.Lock()
+            self.release = self.lock.release
+
+        def acquire(self, timeout):
+            waits.append(timeout)
+            return self.lock.acquire(timeout=timeout)
+
+    monkeypatch.setattr(native_stderr._owner, "lock", Lock())
+    for _ in range(2):
+        held, finish = threading.Event(), threading.Event()
+
+        def hang(held=held, finish=finish):
+            with held_stderr():
+                held.set()
+                finish.wait()
+
+        thread = threading.Thread(target=hang)
+        thread.start()
+        held.wait()
+        waits.clear()
+        for _ in range(3):
+            with held_stderr():
+                pass
+        assert waits == [0.01, 0, 0]
+        finish.set()
+        thread.join()
+        with held_stderr(re.compile("noise")) as noise:
+            os.write(2, b"noise\n")
+        assert (waits[3], noise) == (0.01, ["noise"])
+
+
 def test_a_fork_in_another_threads_block_has_its_stderr_back():
     code = """
 import os, threading

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -15,13 +17,27 @@ import pytest
 from tests.runtime.serving.conftest import Server
 from tests.runtime.test_stream import hand_made
 
-from tdnet_runtime import BackendError, FrameError, OptionError, Segmenter, StreamError
+from tdnet_runtime import BackendError, BundleError, FrameError, OptionError, Segmenter, StreamError
 from tdnet_runtime.live import LiveSegmenter
 from tdnet_runtime.manifest import Manifest
 from tdnet_runtime.memory import require_own_labels
 from tdnet_runtime.serving.address import TritonAddress, is_triton
 from tdnet_runtime.serving.remote import RemoteSegmenter, RemoteStream, _always_attending
 
+
+def answer_with(**more: object) -> bytes:
+    """Good labels and an output without values."""
+    labels = {"name": "labels", "datatype": "UINT8", "shape": [1, 4, 8]}
+    outputs = [
+        {**labels, "parameters": {"binary_data_size": 32}},
+        {"shape": [0], "parameters": {"binary_data_size": 0}, **more},
+    ]
+    return json.dumps({"outputs": outputs}).encode() + bytes(32)
+
+
+ENDLESS = answer_with(name="more", datatype="FP32", shape=[math.inf])
+EMPTY_COUNT = answer_with(name="frame_index", datatype="INT32")
+EMPTY_LOGITS = answer_with(name="logits", datatype="FP32")
 CANNOT = "call reset\\(\\) before the next frame"
 
 
@@ -182,6 +198,35 @@ def test_closed_ones_say_so(remote: RemoteSegmenter, stream: RemoteStream) -> No
         remote.stream()
 
 
+def test_a_stream_that_is_busy_keeps_no_other_one_open(served: Server) -> None:
+    inside, leave = threading.Event(), threading.Event()
+    served.model._sequences._most = 4
+    remote = RemoteSegmenter(served.address)
+    streams = [remote.stream() for _ in range(4)]
+    for stream in streams:
+        stream.push(frame())
+
+    def wait(answer: bytes, head: int) -> tuple[int, bytes, int]:
+        inside.set()
+        leave.wait(30)
+        return 200, answer, head
+
+    served.spoil = wait
+    with ThreadPoolExecutor(1) as pool:
+        pushed = pool.submit(streams[1].push, frame())
+        assert inside.wait(30)
+        served.spoil = None
+        try:
+            with pytest.raises(StreamError, match=r"^close\(\) was called while another thread is inside"):
+                remote.close()
+            assert served.sequences == {streams[1]._sequence}
+        finally:
+            leave.set()
+        assert pushed.result(30).frame_index == 1
+    remote.close()
+    assert served.sequences == set()
+
+
 def test_a_forked_child_is_refused_and_touches_nothing(
     remote: RemoteSegmenter, stream: RemoteStream, served: Server
 ) -> None:
@@ -211,6 +256,13 @@ def test_a_forked_child_is_refused_and_touches_nothing(
         (lambda answer, head: (200, answer[:-1], head), "not one of Triton's"),
         (lambda answer, head: (200, answer, len(answer) + 1), "not one of Triton's"),
         (lambda answer, head: (200, b"[" * 9999, 9999), "not one of Triton's"),
+        (lambda answer, head: (200, b"[]", 2), "not one of Triton's .*its JSON is a list"),
+        (lambda answer, head: (200, b"null", 4), "not one of Triton's"),
+        (lambda answer, head: (200, b'{"outputs":3}', 13), "not one of Triton's"),
+        (lambda answer, head: (200, b'{"outputs":[3]}', 15), "not one of Triton's"),
+        (lambda answer, head: (200, ENDLESS, len(ENDLESS) - 32), "not one of Triton's"),
+        (lambda answer, head: (200, EMPTY_COUNT, len(EMPTY_COUNT) - 32), "has counted no frames"),
+        (lambda answer, head: (200, EMPTY_LOGITS, len(EMPTY_LOGITS) - 32), r"float32 \[0\] for logits"),
         (lambda answer, head: (200, b'{"outputs":[]}', 14), "gave none for labels"),
         (lambda answer, head: (200, answer.replace(b"UINT8", b"BYTES"), head), "not one of Triton's"),
         (
@@ -271,6 +323,15 @@ def test_other_models_and_other_servers(served: Server) -> None:
     served.config["parameters"] = parameters | {"tdnet_manifest": {"string_value": "{"}}
     with pytest.raises(Exception, match=r"manifest\.json"):
         RemoteSegmenter(served.address)
+    served.config["parameters"] = parameters | {"tdnet_manifest": {"string_value": "{\ud800"}}
+    with pytest.raises(BundleError, match=r"manifest\.json"):
+        RemoteSegmenter(served.address)
+    served.config["parameters"] = [parameters]
+    with pytest.raises(BackendError, match="'tiny' has no parameter 'tdnet_manifest'"):
+        RemoteSegmenter(served.address)
+    served.config |= {"parameters": parameters, "input": ["image"]}
+    with RemoteSegmenter(served.address) as remote, remote.stream() as stream:
+        stream.push(frame())
 
 
 def test_what_is_no_triton_server() -> None:

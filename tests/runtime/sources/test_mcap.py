@@ -1,6 +1,7 @@
 """MCAP logs: whole, cut, without an index, of whatever order and compression, damaged."""
 
 import itertools
+import os
 import re
 from pathlib import Path
 
@@ -518,3 +519,23 @@ def test_changed_bytes_give_frames_or_one_line(tmp_path, name, edits, keep):
     frames, _, error = outcome(path)
     assert error is None or "\n" not in error
     assert all(frame.image.dtype == np.uint8 for frame in frames)
+
+
+def test_a_forked_child_leaves_it_alone(tmp_path):
+    """Also the position in the file, which is the parent's as well."""
+    with open_source(write_mcap(tmp_path / "a.mcap", camera(), chunk_size=1)) as source:
+        frames = iter(source)
+        found = [next(frames)]
+        child = os.fork()
+        if child == 0:
+            code = 1
+            for use in (lambda: next(frames), lambda: list(source)):
+                try:
+                    use()
+                except MediaError as error:
+                    code += 2 * ("opened this LogSource and forked" in str(error))
+            source.close()
+            os._exit(code)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 5
+        found += frames
+    assert stamps(found) == list(range(6))

@@ -345,13 +345,23 @@ def test_parameters_of_sources_and_sinks(graph: str) -> None:
 @pytest.mark.usefixtures("child_path")
 def test_a_forked_child_is_told_that_it_has_no_transport(graph: str) -> None:
     code = f"""
-import os
+import os, signal
 from tdnet_runtime.errors import MediaError
+from tdnet_runtime.ros.types import IMAGE
 from tdnet_runtime.transports.address import RosAddress
 address = RosAddress.from_params(dict(part.split("=", 1) for part in {graph!r}.split("&")))
-with address.open():
+with address.open() as node:
     child = os.fork()
     if child == 0:
+        signal.alarm(60)  # ends it where it hangs
+        for use in (node.topics, lambda: node.reader("/a", IMAGE), lambda: node.writer("/a", IMAGE)):
+            try:
+                use()
+            except MediaError as error:
+                assert "opened this" in str(error), error
+            else:
+                os._exit(16)
+        node.close()
         try:
             address.open()
         except MediaError as error:
