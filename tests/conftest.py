@@ -59,6 +59,7 @@ PROGRAMS = {
     "tdnet-doctor": "tdnet_runtime.cli:doctor_main",
     "tdnet-bench": "tdnet_bench:main",
     "tdnet-eval": "tdnet_eval:main",
+    "tdnet-train": "tdnet_train:main",
 }
 
 
@@ -72,7 +73,9 @@ def command(monkeypatch, capfd):
         call = getattr(importlib.import_module(module), main)
         with monkeypatch.context() as patch:
             patch.setattr(sys, "argv", [program, *map(str, arguments)])
-            patch.setattr(sys.modules["__main__"], "__package__", "")  # as an installed command has it: click looks
+            patch.setattr(
+                sys.modules["__main__"], "__package__", ""
+            )  # as an installed command has it: click looks
             patch.setenv("COLUMNS", "80")
             patch.chdir(cwd)
             with pytest.raises(SystemExit) as caught:
