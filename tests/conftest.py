@@ -59,6 +59,7 @@ PROGRAMS = {
     "tdnet-doctor": "tdnet_runtime.cli:doctor_main",
     "tdnet-bench": "tdnet_bench:main",
     "tdnet-eval": "tdnet_eval:main",
+    "tdnet-train": "tdnet_train:main",
 }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,7 @@ from tdnet_data.dataset import FrameRef
 from tdnet_runtime.errors import DataError
 from tdnet_runtime.media.bit_depth import BitDepth
 from tdnet_runtime.media.image_file import read_image
-from tdnet_runtime.media.images import largest_sample, upright_rgb
+from tdnet_runtime.media.images import upright_rgb
 
 if TYPE_CHECKING:
     from tdnet_data.video_frames import VideoFrames
@@ -29,15 +29,19 @@ class FrameReader:
     """Reads frames, brought to one size where one is given.
 
     Args:
-        images: of the data set; 16-bit ones have one depth of samples.
+        largest: of the 16-bit samples of a few images that stand for all: they have one depth. Called once at most.
         size_hw: (H, W) to which frames are brought, bilinear; None for their own.
-        bit_depth: of 16-bit samples; None to find it in a few images.
+        bit_depth: of 16-bit samples; None to find it by `largest`.
     """
 
     def __init__(
-        self, images: list[Path], *, size_hw: tuple[int, int] | None = None, bit_depth: int | None = None
+        self,
+        largest: Callable[[], int],
+        *,
+        size_hw: tuple[int, int] | None = None,
+        bit_depth: int | None = None,
     ) -> None:
-        self._bit_depth = BitDepth(bit_depth, lambda: largest_sample(images))
+        self._bit_depth = BitDepth(bit_depth, largest)
         self._size_hw = size_hw
         self._videos: dict[Path, VideoFrames] = {}
         self._lock = threading.Lock()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from tdnet_data.dataset import DataSet
@@ -34,11 +35,13 @@ class Mixture:
                 )
 
 
-def open_mixture(settings: tuple[DataSettings, ...], split: str) -> Mixture:
-    """The split of each of these data sets.
+def open_mixture(
+    settings: tuple[DataSettings, ...], split: str, *, beside: Iterable[str | None] = ()
+) -> Mixture:
+    """The split of each of these data sets; `beside`: see `open_dataset`.
 
     Raises:
         DataError: one cannot be opened, or classes differ.
         MediaError: a video cannot be read.
     """
-    return Mixture(tuple((open_dataset(each, split), each.weight) for each in settings))
+    return Mixture(tuple((open_dataset(each, split, beside=beside), each.weight) for each in settings))

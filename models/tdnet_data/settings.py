@@ -41,7 +41,8 @@ class DataSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
         single_images: frames of one folder do not follow one another in time; or the splits in which they do not.
         splits: this data set's own names of splits, such as `{val = "validation"}`.
         may_be_empty: classes that need not occur.
-        weight: how often each labelled frame comes in an epoch: 0.5 for half of them, 3 for each three times.
+        weight: how often each labelled frame comes in an epoch of a `[[stages.data]]`: 0.5 for half of them, 3 for each
+            three times.
     """
 
     root: Path

@@ -63,10 +63,10 @@ def run_evaluation(options: EvalOptions, *, phase: Phase) -> Run:
     """
     started_at = datetime.now(timezone.utc).isoformat(timespec="seconds")
     settings = settings_from_option(options.data)
-    dataset = open_dataset(settings, options.split)
-    cut = None
-    if options.cut is not None:
-        cut = dataset if options.cut == options.split else open_dataset(settings, options.cut)
+    dataset = open_dataset(settings, options.split, beside=(options.cut,))
+    cut = dataset if options.cut == options.split else None
+    if cut is None and options.cut is not None:
+        cut = open_dataset(settings, options.cut, beside=(options.split,))
     with ExitStack() as stack:
         opened = open_sides(options, stack)
         remarks = [remark for side in opened.sides if (remark := check_classes(side, dataset)) is not None]

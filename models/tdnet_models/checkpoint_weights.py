@@ -26,7 +26,8 @@ _PART = re.compile(
 )
 """A network's own modules: what stands before them in a name is a prefix."""
 
-_UNUSED = re.compile(r"auxlayer\d*|total_ops|total_params")
+_COUNTED = re.compile(r"total_ops|total_params")
+_UNUSED = re.compile(rf"auxlayer\d*|{_COUNTED.pattern}")
 _TRAINING = re.compile(
     r"(.*_)?(loss|losses|criterion|criteria)(_.*|\d+)?|teacher.*|n_averaged|total_ops|total_params"
 )
@@ -74,7 +75,7 @@ class _Candidate:
 
 
 def choose_weights(
-    content: Mapping[Any, Any], weights: str | None, path: str
+    content: Mapping[Any, Any], weights: str | None, path: str, *, auxiliary: bool = False
 ) -> tuple[State, Provenance] | None:
     """The network's tensors, and what was taken and left; None where no network of this kind is in the file.
 
@@ -85,6 +86,7 @@ def choose_weights(
         content: of the file.
         weights: the user's choice, a candidate's `key` or the beginning of one; None where there is only one.
         path: of the file, for messages.
+        auxiliary: take the heads `auxlayer` as well, which only training has.
 
     Raises:
         OptionError: `weights` names none of them.
@@ -107,13 +109,14 @@ def choose_weights(
         prefix for other in found if other.wrappers == chosen.wrappers for prefix in other.prefixes
     } - chosen.prefixes
     state: State = {}
+    unused = _COUNTED if auxiliary else _UNUSED
     for key, value in mapping.items():
         if not isinstance(key, str) or not isinstance(value, torch.Tensor):
             left[".".join((*chosen.wrappers, str(key)))] = 0
             continue
         before, name = _split(key)
         own = name is not None and before in chosen.prefixes
-        label = _unused_label(key.split("."), own=own)
+        label = _unused_label(key.split("."), unused if own else _TRAINING)
         if label is None and not own and (weights is not None or before in others or value.dim() == 0):
             label = key if name is None or not before else before[0]
         if label is None:
@@ -124,10 +127,9 @@ def choose_weights(
     return state, Provenance(chosen.key, tuple(sorted(prefixes)), len(state), tuple(left.items()))
 
 
-def _unused_label(parts: list[str], *, own: bool) -> str | None:
-    """What an entry of training is told as; None where it is none. `own`: it lies among the network's modules."""
-    known = _UNUSED if own else _TRAINING
-    return next((part for part in parts if part not in _WRAPPING and known.fullmatch(part)), None)
+def _unused_label(parts: list[str], unused: re.Pattern[str]) -> str | None:
+    """What an entry of training is told as; None where it is none."""
+    return next((part for part in parts if part not in _WRAPPING and unused.fullmatch(part)), None)
 
 
 def named_mappings(content: Mapping[Any, Any]) -> Iterator[tuple[tuple[str, ...], Mapping[Any, Any]]]:

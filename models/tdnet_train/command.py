@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import torch
@@ -21,7 +22,7 @@ from tdnet_train.running.setup import Setup, prepared, with_settings
 from tdnet_train.running.stage import build_stage
 from tdnet_train.running.trainer import Trainer
 from tdnet_train.settings import TrainSettings
-from tdnet_train.views.page import write_page
+from tdnet_train.views.page import next_commands, write_page
 from tdnet_train.views.terminal import TerminalView, show_setup, show_trials
 
 __all__ = ["go_on", "start"]
@@ -48,7 +49,7 @@ def start(
     with joined_ranks(settings.run.device) as ranks:
         console.quiet = not ranks.first
         for note in notes:
-            console.print(f"note: {note}", highlight=False, soft_wrap=True)
+            _say(console, f"note: {note}")
         setup = _new_setup(settings, ranks, console)
         if dry_run:
             _try(setup, folder, console)
@@ -88,7 +89,7 @@ def _new_setup(settings: TrainSettings, ranks: Ranks, console: Console) -> Setup
     console.print("Looking through the data sets ...", highlight=False)
     settings, notes = looked_through(settings, data)
     for note in notes:
-        console.print(f"note: {note}", highlight=False, soft_wrap=True)
+        _say(console, f"note: {note}")
     setup = with_settings(setup, settings)
     show_setup(setup, console)
     return setup
@@ -117,17 +118,14 @@ def _train(
             trainer.go_on_from(state)
         finished = trainer.run()
     if not finished:
-        console.print(
-            f"Stopped at step {trainer.progress.step}; nothing is lost. Go on: tdnet-train --resume {folder.path}",
-            highlight=False,
-            soft_wrap=True,
-        )
+        resume = f"tdnet-train --resume {shlex.quote(str(folder.path))}"
+        _say(console, f"Stopped at step {trainer.progress.step}; nothing is lost. Go on: {resume}")
         return
     if setup.ranks.first:
         write_page(setup, folder)
-        height, width = setup.settings.network.size
-        console.print(
-            f"Done: {folder.page}. Next: tdnet-export --ckpt {folder.best} --size {height}x{width}",
-            highlight=False,
-            soft_wrap=True,
-        )
+        _say(console, f"Done: {folder.page}. Next: {next_commands(setup, folder)[0]}")
+
+
+def _say(console: Console, line: str) -> None:
+    """As it is: brackets and colons in paths are no markup."""
+    console.print(line, highlight=False, soft_wrap=True, markup=False, emoji=False)

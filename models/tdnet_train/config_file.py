@@ -175,6 +175,11 @@ def _check(settings: TrainSettings, name: str) -> None:
         raise OptionError(
             f"the configuration {name!r}: loss.cross_entropy and loss.dice are both 0; nothing would be learnt from labels"
         )
+    if settings.data.weight != 1:
+        raise OptionError(
+            f"the configuration {name!r}: data.weight is {settings.data.weight:g}, but weight is for the data sets that a "
+            "stage mixes, [[stages.data]]; leave it out of [data]"
+        )
     if not settings.stages:
         raise OptionError(f"the configuration {name!r} has no [[stages]]; nothing would be trained")
 

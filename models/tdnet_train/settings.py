@@ -251,3 +251,8 @@ class TrainSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     optimizer: OptimizerSettings = OptimizerSettings()
     validation: ValidationSettings = ValidationSettings()
     run: RunSettings = RunSettings()
+
+    @property
+    def used_splits(self) -> tuple[str, str]:
+        """Those that are learnt from and validated on; the second may be empty."""
+        return self.train_split, self.validation.split

@@ -20,6 +20,21 @@ from tdnet_runtime.signals import EXIT_WORDS, INTERRUPTED, Ending
 
 __all__ = ["BRINGS", "launch", "one_line", "require"]
 
+_UNUSABLE = frozenset(
+    {
+        *(errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EILSEQ),
+        *(
+            errno.EIO,
+            errno.ENXIO,
+            errno.ENODEV,
+            errno.ESTALE,
+            errno.ENOTCONN,
+            errno.EHOSTDOWN,
+            errno.ETIMEDOUT,
+        ),
+    }
+)
+"""What looking at a path may bring about, by its name or where it lies: `Path.exists` and its like do not hide these."""
 _NO_THREAD = "can't start new thread"  # Python's own words (3.10 to 3.13), whoever asked for it
 _CPU = frozenset({"onnxruntime"})
 _CLI = frozenset({"typer", "rich", "av", "cv2"})
@@ -59,7 +74,8 @@ def launch(program: str, import_path: str, *, extra: str, abrupt: bool = False) 
 
     The exit code is 0, or the function's own where it calls `sys.exit`. Any TdnetError becomes
     `<program>: error: ...` in one line on stderr and exit code 1; so do a missing optional package, which
-    `extra` or the extra that brings it would install, a path that may not be looked at, and a full disk below stdout.
+    `extra` or the extra that brings it would install, a path that may not or cannot be looked at (a name of more than 255
+    bytes, a server that is gone), and a full disk below stdout.
     Ctrl-C becomes `<program>: interrupted` and exit code 130, SIGTERM and SIGHUP `<program>: terminated` and 143 and 129,
     and a closed pipe ends the program quietly with exit code 1. An empty argument, as an unset variable of a script leaves
     it, is an OptionError whatever it is for: an empty path would mean the current folder. Any other exception is a
@@ -138,18 +154,24 @@ def _run(program: str, import_path: str, *, extra: str, ending: Ending) -> str |
                 f"{error}: the system limits processes and threads (ulimit -u, a container's pids limit) or memory; "
                 "raise the limit"
             )
-        if (
-            isinstance(error, PermissionError) and error.filename is not None
-        ):  # a folder on the way to it is closed
-            error = OptionError(
-                f"there is no right to look at {os.fsdecode(error.filename)!r}; change the permissions of its folder, or "
-                "name another place"
-            )
+        if isinstance(error, OSError) and isinstance(error.filename, (str, bytes)):
+            error = _of_path(error, os.fsdecode(error.filename))
         if not isinstance(error, TdnetError):
             raise
         _say(f"{program}: error: {error}")
         return 1
     return 0
+
+
+def _of_path(error: OSError, path: str) -> Exception:
+    """What a user can do about it; the error itself where nobody but us can."""
+    if isinstance(error, PermissionError):  # a folder on the way to it is closed
+        return OptionError(
+            f"there is no right to look at {path!r}; change the permissions of its folder, or name another place"
+        )
+    if error.errno in _UNUSABLE:
+        return OptionError(f"there is no looking at {path!r}: {error.strerror}; name another place")
+    return error
 
 
 def _refuse_empty(arguments: list[str]) -> None:

@@ -226,6 +226,26 @@ def test_16_bit_frames_have_one_depth(folder):
         assert np.abs(dataset.image(frame) - image * (255 / 1023)).max() <= 0.5
 
 
+@pytest.mark.parametrize(
+    ("others", "settings"), [("train", {}), ("day", {"splits": {"train": "day"}}), ("day", {})]
+)
+def test_16_bit_frames_have_one_depth_in_all_splits(others, settings, tmp_path):
+    """A dark split is read as the bright one is: those of usual names, of `splits`, and those that are used together."""
+    import cv2
+
+    bright, dark = (picture(seed).astype(np.uint16) << 4 >> shift for seed, shift in ((1, 0), (2, 3)))
+    for split, image in ((others, bright), ("val", dark)):
+        write_folder(tmp_path, split=split)
+        for path in (tmp_path / "images" / split).iterdir():
+            cv2.imwrite(str(path), image[..., ::-1])
+    beside = ("day",) if others == "day" and not settings else ()
+    dataset = open_dataset(
+        DataSettings(root=str(tmp_path), **settings), "val", beside=(*beside, None, "", "no")
+    )
+    frame = dataset.sequences[0].frames[0]
+    np.testing.assert_allclose(dataset.image(frame), dark * (255 / 4095), atol=0.51)
+
+
 def test_mixing_needs_the_same_classes(tmp_path):
     first, second = write_folder(tmp_path / "a"), write_folder(tmp_path / "b", names="road\nsky\ntram\n")
     settings = tuple(DataSettings(root=str(root), weight=2.0) for root in (first, second))

@@ -252,6 +252,37 @@ def test_a_path_in_a_closed_folder_is_one_line(launched: Launched) -> None:
     assert b"Traceback" in done.stderr
 
 
+@pytest.mark.parametrize("number", [errno.ENAMETOOLONG, errno.ELOOP, errno.ESTALE, errno.EIO, errno.ENOTCONN])
+@pytest.mark.parametrize("path", ["'/far/x'", "b'/far/x'"])
+def test_a_path_that_cannot_be_looked_at_is_one_line(
+    program: Program, capsys: pytest.CaptureFixture[str], number: int, path: str
+) -> None:
+    assert (
+        _exit_code(program(f"def main(): raise OSError({number}, os.strerror({number}), {path})\nimport os"))
+        == 1
+    )
+    said = f"tdnet-x: error: there is no looking at '/far/x': {os.strerror(number)}; name another place\n"
+    assert capsys.readouterr().err == said
+
+
+def test_a_name_of_more_than_255_bytes_is_one_line(
+    program: Program, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = "x" * 300
+    assert _exit_code(program(f"import os\ndef main(): os.stat('{name}')")) == 1
+    said = capsys.readouterr().err
+    assert said.startswith(f"tdnet-x: error: there is no looking at '{name}': ")
+    assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize("number", [errno.ENOENT, errno.EBADF, errno.EISDIR])
+def test_a_path_that_somebody_should_have_looked_at_is_a_defect(program: Program, number: int) -> None:
+    with pytest.raises(OSError):
+        launch("tdnet-x", program(f"def main(): raise OSError({number}, 'no', 'x')"), extra="cli")
+    with pytest.raises(PermissionError):  # of a descriptor
+        launch("tdnet-x", program("def main(): raise PermissionError(13, 'no', 7)"), extra="cli")
+
+
 def test_an_error_is_said_although_the_pipe_is_closed(launched: Launched) -> None:
     reader, writer = os.pipe()
     os.close(reader)

@@ -1,6 +1,8 @@
 """`tdnet-train` from its configuration to its files."""
 
 import os
+import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -65,6 +67,32 @@ def test_a_run_ends_with_a_checkpoint_and_a_page(config, tmp_path, console):
     assert torch.load(out / "best.pth", weights_only=True)["best_iou"] == max(scores)
     with pytest.raises(TrainingError, match=r"holds a run already; go on with it: tdnet-train --resume"):
         start(config, out, (), console)
+
+
+SHORT = ("stages.0.steps=1", "stages.1.steps=3", "validation.split=")
+
+
+def test_the_next_command_exports_what_was_trained(config, tmp_path, console):
+    """Its preprocessing and memory stride, from a folder whose name a shell and rich would take apart."""
+    out = tmp_path / "my [red] :cat: run"
+    fields = ("preprocessing.mean=[0.4851234, 0.5, 0.25]", "preprocessing.std=[0.2, 0.25, 0.5]")
+    fields += ("preprocessing.bgr=true", "validation.memory_stride=2")
+    start(config, out, SHORT + fields, console)
+    done, _, following = console.file.getvalue().splitlines()[-1].partition(". Next: ")
+    assert done == f"Done: {out / 'report.html'}"
+    export = ["tdnet-export", "--ckpt", str(out / "best.pth"), "--size", "48x64", "--memory-stride", "2"]
+    export += ["--mean", "0.4851234,0.5,0.25", "--std", "0.2,0.25,0.5", "--scale", str(1 / 255), "--bgr"]
+    assert shlex.split(following) == export
+    resume = re.escape(f"tdnet-train --resume {shlex.quote(str(out))}, or name")
+    with pytest.raises(TrainingError, match=resume):
+        start(config, out, (), console)
+
+
+def test_what_cannot_be_deployed_is_not_exported(config, tmp_path, console):
+    start(config, tmp_path / "run", (*SHORT, "network.propagation=none"), console)
+    said = console.file.getvalue().splitlines()[-1]
+    assert "tdnet-export" not in said
+    assert "propagation = 'none' is for comparisons: no bundle can be made of it" in said
 
 
 def test_a_dry_run_tells_what_it_would_cost_and_writes_nothing(config, tmp_path, console):

@@ -109,6 +109,16 @@ def test_equal_configurations_are_one_run(comparison, tmp_path):
     assert not again.members.keys() & plan.members.keys()  # another batch, other runs
 
 
+def test_a_run_without_its_best_weights_is_not_done(config, tmp_path):
+    fields = ("validation.split=", "stages.0.steps=1", "stages.1.steps=1", "stages.1.warmup_steps=0")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / ASKED).write_bytes(written(read_settings(config, fields)))
+    assert train(tmp_path / "run")
+    (tmp_path / "run" / "best.pth").unlink()
+    assert train(tmp_path / "run")
+    assert 0 <= judge(tmp_path / "run", "val", stride=1).miou <= 1
+
+
 @pytest.mark.parametrize(
     ("before", "after", "message"),
     [

@@ -120,6 +120,7 @@ BROKEN = {
     "network.propagation=all": r"network.propagation: invalid enum value 'all'",
     "preprocessing.preset=caffe": r"preprocessing.preset is 'caffe'; expected one of imagenet",
     "preprocessing.mean=[0.1, 0.2, 0.3]": r"preprocessing.mean and preprocessing.std go together",
+    "data.weight=3": r"data.weight is 3, but weight is for the data sets that a stage mixes, \[\[stages.data\]\]; leave",
     "data.root=/no/where": r"there is no such folder: '/no/where'",
     "validation.split=nightly": r"nightly",
     "teacher.checkpoint=/no/psp.pth": r"cannot read the checkpoint '/no/psp.pth': No such file",
@@ -157,6 +158,8 @@ def test_what_cannot_be_meant_is_refused_in_one_line(override, config, tmp_path,
         (("--config", "no-such.toml"), "cannot read the configuration 'no-such.toml': No such file"),
         (("--config", "bad.toml"), "the configuration 'bad.toml' is not TOML"),
         (("--config", "bad.yml"), "the configuration 'bad.yml' is not YAML"),
+        (("--config", "loop.yml"), "the configuration 'loop.yml' is not YAML: maximum recursion depth"),
+        (("--config", "date.yml"), "the configuration 'date.yml' is not YAML: "),
         (("--config", "other.yml"), "no YAML file of the public training code: it has no `model`"),
     ],
 )
@@ -165,6 +168,8 @@ def test_options_that_cannot_be_meant(arguments, message, tmp_path, monkeypatch,
     (tmp_path / "bad.toml").write_text("[network\n")
     (tmp_path / "bad.yml").write_text("a: [1\n")
     (tmp_path / "other.yml").write_text("a: 1\n")
+    (tmp_path / "loop.yml").write_text("model: &a\n  arch: *a\n")
+    (tmp_path / "date.yml").write_text("model: 2024-13-45\n")
     monkeypatch.setattr(sys, "argv", ["tdnet-train", *arguments])
     with pytest.raises(SystemExit) as ended:
         main()
@@ -213,6 +218,25 @@ def test_a_public_file_is_read_as_it_is(tmp_path):
     assert len(notes) == 4  # and rscale's padding: all else has a counterpart, or does nothing there either
 
 
+def test_one_number_stands_for_all(tmp_path):
+    """As it does for the public code's `rcrop`; and YAML 1.1 takes `1e-4` for text."""
+    settings, _ = read_public_yaml(
+        write_yaml(
+            tmp_path,
+            training__train_augmentations={"rcrop": 64, "scale": 96, "rscale": 1.5, "colorjtr": 0.2},
+            training__loss={"name": "SegmentationLosses", "weight": 2.0},
+            training__optimizer={"lr0": "1e-4", "wd": "1e-5"},
+        )
+    )
+    clips = settings.stages[0].clips
+    assert (settings.network.size, clips.base_hw, clips.scales) == ((64, 64), (96, 96), (1.5,))
+    assert (clips.brightness, clips.contrast, clips.saturation) == (0.2, 0.2, 0.2)
+    assert settings.loss.class_weights == (2.0,)
+    assert (settings.stages[0].learning_rate, settings.optimizer.weight_decay) == (1e-4, 1e-5)
+    settings, _ = read_public_yaml(write_yaml(tmp_path, training__train_augmentations={"scale": 96}))
+    assert (settings.network.size, settings.stages[0].clips.base_hw) == ((96, 96), None)
+
+
 def test_files_that_are_there_are_used(tmp_path):
     for name in ("teacher.pkl", "psp.pkl"):
         (tmp_path / name).write_bytes(b"x")
@@ -246,6 +270,52 @@ def test_a_public_batch_is_that_of_all_processes(tmp_path, monkeypatch):
         ("data__dataset", "carla", r"data.dataset is 'carla', which is a loader of its own"),
         ("training__loss", {"name": "Focal"}, r"training.loss.name is 'Focal'"),
         ("training__batch_size", "eight", r"run.batch: expected `int`, got `str`"),
+        ("model__arch", ["td2_fa"], r"model.arch is \['td2_fa'\], expected one of td2_psp"),
+        (
+            "training__train_augmentations__rcrop",
+            [1, 2, 3],
+            r"rcrop is \[1, 2, 3\], expected a list of 2 numbers, or one",
+        ),
+        (
+            "training__train_augmentations__rcrop",
+            "big",
+            r"rcrop is 'big', expected a list of 2 numbers, or one",
+        ),
+        (
+            "training__train_augmentations__scale",
+            [720, None],
+            r"scale is \[720, None\], expected a list of 2 numbers",
+        ),
+        (
+            "training__train_augmentations__rscale",
+            ["big"],
+            r"rscale is \['big'\], expected a list of some numbers",
+        ),
+        ("training__train_augmentations__rscale", [], r"rscale is \[\], expected a list of some numbers"),
+        ("training__train_augmentations__rscale", True, r"rscale is True, expected a list of some numbers"),
+        (
+            "training__train_augmentations__colorjtr",
+            [0.5, 0.5],
+            r"colorjtr is \[0.5, 0.5\], expected a list of 3 numbers",
+        ),
+        (
+            "training__train_augmentations__colornorm",
+            0.5,
+            r"colornorm is 0.5, expected \[\[mean, …\], \[std, …\]\]",
+        ),
+        (
+            "training__train_augmentations__colornorm",
+            [[0.5], [0.5]],
+            r"colornorm is \[0.5\], expected a list of 3 numbers",
+        ),
+        ("training__optimizer__lr0", "fast", r"training.optimizer.lr0 is 'fast', expected a number"),
+        ("training__optimizer__wd", [1], r"training.optimizer.wd is \[1\], expected a number"),
+        ("training__optimizer__warmup_start_lr", "slow", r"warmup_start_lr is 'slow', expected a number"),
+        (
+            "training__loss",
+            {"name": "SegmentationLosses", "weight": "all"},
+            r"loss.weight is 'all', expected a list",
+        ),
     ],
 )
 def test_public_files_that_cannot_be_meant(change, value, message, tmp_path):

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from datetime import timedelta
 
 import pytest
 
@@ -10,6 +11,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("kornia", reason="the extra `train` is not installed")
 
 from tdnet_train.running.folder import RunFolder  # noqa: E402
+from tdnet_train.running.ranks import joined_ranks  # noqa: E402
 
 
 def launched(processes, config, out, batch, *fields):
@@ -22,6 +24,17 @@ def launched(processes, config, out, batch, *fields):
     done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
     assert done.returncode == 0, done.stderr[-2000:]
     return RunFolder(out)
+
+
+def test_ranks_wait_as_long_as_a_validation_takes(monkeypatch):
+    """PyTorch's own patience is 10 minutes with GPUs, 30 without."""
+    asked = {}
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setattr(torch.distributed, "init_process_group", lambda backend, **rest: asked.update(rest))
+    monkeypatch.setattr(torch.distributed, "destroy_process_group", lambda: None)
+    with joined_ranks("cpu") as ranks:
+        assert ranks.size == 2
+    assert asked["timeout"] >= timedelta(hours=24)
 
 
 def test_two_ranks_are_one_process(config, trained, tmp_path):

@@ -7,6 +7,7 @@ pytest.importorskip("kornia", reason="the extra `train` is not installed")
 
 from tdnet_train.config_file import read_settings  # noqa: E402
 from tdnet_train.running.data import open_data  # noqa: E402
+from tdnet_train.running.folder import RunFolder  # noqa: E402
 from tdnet_train.running.ranks import joined_ranks  # noqa: E402
 from tdnet_train.running.setup import prepared  # noqa: E402
 
@@ -42,6 +43,57 @@ def test_accumulation_goes_on_within_an_epoch(trained, tmp_path):
     whole = trained(tmp_path / "whole", *options)
     trained(tmp_path / "parts", *options, stop_at=2)
     assert curve(trained(tmp_path / "parts", *options)) == curve(whole)
+
+
+SHORT = ("validation.split=", "stages.0.steps=1", "stages.1.steps=1", "stages.1.warmup_steps=0")
+
+
+class KilledError(BaseException):
+    """No handler of errors sees a kill."""
+
+
+def assert_same_weights(one, other):
+    for name in ("best", "last"):
+        first, second = (torch.load(getattr(files, name), weights_only=True) for files in (one, other))
+        assert first["epoch"] == second["epoch"]
+        assert all(
+            torch.equal(value, second["model_state"][key]) for key, value in first["model_state"].items()
+        )
+
+
+def killed_after(left, write):
+    """The method `write` while there is something left."""
+
+    def written_or_killed(*args, **kwargs):
+        if next(left, None) is None:
+            raise KilledError
+        write(*args, **kwargs)
+
+    return written_or_killed
+
+
+def test_a_kill_while_checkpoints_are_written_costs_no_weights(trained, tmp_path, monkeypatch):
+    """Of a run without validation: last, resume; then, before each of which it is killed, last, best, resume."""
+    whole = trained(tmp_path / "whole", *SHORT)
+    for kill_at in (2, 3, 4):
+        left = iter(range(kill_at))
+        with monkeypatch.context() as patch:
+            for name in ("save_network", "save_state"):
+                patch.setattr(RunFolder, name, killed_after(left, getattr(RunFolder, name)))
+            with pytest.raises(KilledError):
+                trained(tmp_path / str(kill_at), *SHORT)
+        files = RunFolder(tmp_path / str(kill_at))
+        state = files.load_state(torch.device("cpu"))
+        assert torch.load(files.last, weights_only=True)["epoch"] >= state["progress"]["step"]
+        assert_same_weights(trained(tmp_path / str(kill_at), *SHORT), whole)
+
+
+def test_weights_that_are_missing_of_a_finished_run_are_written_anew(trained, tmp_path):
+    """As a kill left them where `resume.pth` was written first."""
+    whole, cut = (trained(tmp_path / name, *SHORT) for name in ("whole", "cut"))
+    cut.best.unlink()
+    cut.last.write_bytes(b"old")
+    assert_same_weights(trained(tmp_path / "cut", *SHORT), whole)
 
 
 def test_all_first_weights_follow_from_the_seed(config):

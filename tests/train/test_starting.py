@@ -181,6 +181,49 @@ def test_another_tdnet_gives_what_fits(tmp_path):
     torch.testing.assert_close(net.layer_norm1.ln.weight, torch.linspace(0, 15, 9).expand(7, 9))
 
 
+@pytest.mark.parametrize(
+    ("name", "heads"), [("td2-psp18", ["auxlayer1", "auxlayer2"]), ("psp18", ["auxlayer"])]
+)
+def test_another_tdnet_gives_its_auxiliary_heads(name, heads, tmp_path):
+    """What fits of them; what does not is told, as of the network."""
+    donor = ClipNetwork(network(name, seed=7))
+    wrapped = {f"module.{key}": value for key, value in donor.weights().items()}
+    torch.save({"epoch": 3, "model_state": wrapped, "ema": torch.zeros(3)}, tmp_path / "own.pth")
+    torch.save(network(name, seed=7).state_dict(), tmp_path / "bare.pth")
+    clips = ClipNetwork(network(name))
+    taken = start(clips.network, "tdnet", tmp_path / "own.pth")
+    taken.take_auxiliary(clips)
+    assert list(clips.heads) == heads
+    assert all(torch.equal(value, donor.weights()[key]) for key, value in clips.weights().items())
+    assert (taken.tensors, taken.fresh, taken.unused) == (len(clips.weights()), [], [])
+    last = [f"{head}.conv5.4.{kind}" for head in heads for kind in ("weight", "bias")]
+    other = ClipNetwork(network(name, classes=4))
+    taken = start(other.network, "tdnet", tmp_path / "own.pth")
+    taken.take_auxiliary(other)
+    assert [key for key in taken.fresh if key.startswith("aux")] == last
+    assert [key for key in taken.unused if key.startswith("aux")] == last
+    taken = start(clips.network, "tdnet", tmp_path / "bare.pth")
+    taken.take_auxiliary(clips)
+    assert {key.partition(".")[0] for key in taken.fresh} == set(heads)
+    assert not taken.unused
+    plain = ClipNetwork(network(name), auxiliary=False)
+    taken = start(plain.network, "tdnet", tmp_path / "own.pth")
+    taken.take_auxiliary(plain)
+    assert {key.partition(".")[0] for key in taken.unused} == set(heads)
+
+
+def test_what_else_a_file_holds_is_told(tmp_path):
+    net, other = network("td2-fa18", seed=7).state_dict(), network("td2-fa18", seed=8).state_dict()
+    torch.save({"student": net, "teacher_ema": other, "step": 3}, tmp_path / "two.pth")
+    with pytest.raises(CheckpointError, match=r"holds 2 networks"):
+        start(network("td2-fa18"), "tdnet", tmp_path / "two.pth")
+    torch.save(
+        {f"student.{key}": value for key, value in net.items()} | {"teacher.x.weight": torch.zeros(2)},
+        tmp_path / "in.pth",
+    )
+    assert start(network("td2-fa18"), "tdnet", tmp_path / "in.pth").unused == ["teacher"]
+
+
 @pytest.mark.parametrize(("name", "donor"), [("td2-fa18", "psp18"), ("psp18", "td2-fa18")])
 def test_per_frame_and_temporal_networks_are_told_apart(name, donor, tmp_path):
     torch.save(network(donor).state_dict(), tmp_path / "other.pth")

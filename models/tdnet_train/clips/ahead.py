@@ -10,16 +10,21 @@ from typing import TypeVar
 
 import torch
 
+from tdnet_runtime.errors import OptionError
+
 __all__ = ["made_ahead"]
 
 Made = TypeVar("Made")
 Item = TypeVar("Item")
+
+_NO_THREAD = "can't start new thread"  # Python's own words (3.10 to 3.13)
 
 
 def made_ahead(make: Callable[[Item], Made], items: Iterable[Item], *, workers: int) -> Iterator[Made]:
     """`make` of each item, in order, while `workers` threads make the next ones; 0 to make each when it is asked for.
 
     Raises:
+        OptionError: the system gives no thread more.
         Exception: what `make` raises, in its place.
     """
     if not workers:
@@ -46,10 +51,21 @@ def _pool(workers: int) -> ThreadPoolExecutor:
     before = torch.get_num_threads()
     all_started = threading.Barrier(workers + 1)
     pool = ThreadPoolExecutor(workers, thread_name_prefix="clips", initializer=_use_one_core)
-    for _ in range(workers):
-        pool.submit(all_started.wait)
-    all_started.wait()
-    torch.set_num_threads(before)
+    try:
+        for _ in range(workers):
+            pool.submit(all_started.wait)
+        all_started.wait()
+    except BaseException as error:
+        all_started.abort()  # those that have started wait for the others
+        pool.shutdown(cancel_futures=True)
+        if isinstance(error, RuntimeError) and str(error) == _NO_THREAD:
+            raise OptionError(
+                f"run.workers is {workers}, and the system has not so many threads left ({error}); set fewer, or raise "
+                "its limit (ulimit -u, a container's pids limit) or memory"
+            ) from error
+        raise
+    finally:
+        torch.set_num_threads(before)
     return pool
 
 

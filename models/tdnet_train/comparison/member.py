@@ -51,11 +51,14 @@ def main() -> None:
 
 
 def train(folder: Path) -> bool:
-    """Train the run in `folder` from where it is; True at its end, False where a signal stopped it."""
+    """Train the run in `folder` from where it is; True at its end, False where a signal stopped it.
+
+    A page without `best.pth` (an earlier version wrote weights last, so that a kill could cost them) is no end.
+    """
     from tdnet_train.command import go_on, start  # takes seconds: with what has caches, as in `cli`
 
     console, files = Console(stderr=True, width=200), RunFolder(folder)
-    if files.page.exists():
+    if files.page.exists() and files.best.exists():
         return True
     if files.config.exists():
         go_on(folder, console)
@@ -79,7 +82,7 @@ def judge(folder: Path, split: str, *, stride: int, consistency: bool = False) -
     settings = read_settings(files.config)
     with joined_ranks(settings.run.device) as ranks:
         setup = prepared(settings, open_data(settings), ranks)
-        dataset = open_dataset(settings.data, split)
+        dataset = open_dataset(settings.data, split, beside=settings.used_splits)
         validation = Validation(setup.network, dataset, setup.preprocessing, memory_stride=stride)
         found = validation(files.load_network(files.best), consistency=consistency)
     scores[key] = split_score(found)

@@ -42,14 +42,14 @@ def open_data(settings: TrainSettings) -> RunData:
         OptionError: fewer than two classes, or a stage's data have other classes than the run's.
         DataError: one of them cannot be opened.
     """
-    train = open_dataset(settings.data, settings.train_split)
+    train = open_dataset(settings.data, settings.train_split, beside=settings.used_splits)
     if len(train.classes) < 2:
         raise OptionError(
             f"the data set {train.name!r} has one class, {train.classes.names[0]!r}; expected two or more: name what is "
             "not it as a class too"
         )
     split = settings.validation.split
-    validation = open_dataset(settings.data, split) if split else None
+    validation = open_dataset(settings.data, split, beside=settings.used_splits) if split else None
     if validation is not None and not validation.labelled:
         raise DataError(
             f"validation.split is {split!r}, and none of its frames has labels: {validation.description}; name one that "
@@ -103,7 +103,7 @@ def balanced_weights(pixels: npt.NDArray[np.int64]) -> tuple[float, ...]:
 def _stage_data(settings: TrainSettings, stage: StageSettings, train: DataSet) -> DataSet | Mixture:
     if stage.data is None:
         return train
-    mixture = open_mixture(stage.data, settings.train_split)
+    mixture = open_mixture(stage.data, settings.train_split, beside=settings.used_splits)
     names = mixture.parts[0][0].classes.names
     if names != train.classes.names:
         raise OptionError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -45,7 +46,7 @@ class RunFolder:
         if is_used:
             raise TrainingError(
                 f"the folder {str(self.path)!r} holds a run already; go on with it: tdnet-train --resume "
-                f"{self.path}, or name another folder with --out"
+                f"{shlex.quote(str(self.path))}, or name another folder with --out"
             )
 
     def begin(self, config: bytes) -> None:

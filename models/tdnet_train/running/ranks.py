@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 
 import torch
 from torch import distributed, nn
@@ -13,6 +14,9 @@ from torch import distributed, nn
 from tdnet_runtime.errors import OptionError
 
 __all__ = ["Ranks", "joined_ranks"]
+
+_PATIENCE = timedelta(days=1)
+"""How long ranks wait for the first one, which validates alone: PyTorch's own 10 minutes (NCCL) and 30 (gloo) are short."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +102,7 @@ def joined_ranks(device: str) -> Iterator[Ranks]:
     if size == 1:
         yield Ranks(0, 1, chosen)
         return
-    distributed.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
+    distributed.init_process_group("nccl" if chosen.type == "cuda" else "gloo", timeout=_PATIENCE)
     try:
         yield Ranks(rank, size, chosen)
     finally:

@@ -79,6 +79,8 @@ class Trainer:
             TdnetError: an image cannot be read.
         """
         stages = self._setup.settings.stages
+        if self.progress.stage == len(stages) and self._setup.ranks.first:
+            self._save_weights()  # an earlier version wrote them after `resume.pth`: a kill between left old ones
         while self.progress.stage < len(stages):
             stage = build_stage(self._setup, self.progress.stage)
             if self._optimizer_state is not None:
@@ -202,19 +204,25 @@ class Trainer:
                 looker.validated(event)
 
     def _checkpoint(self, optimizer: torch.optim.Optimizer | None) -> None:
-        """Write what is needed to go on from here; `optimizer` is None between stages."""
+        """Write what is needed to go on from here; `optimizer` is None between stages.
+
+        `resume.pth` comes last: whatever a kill leaves, a run that goes on from it writes the weights anew.
+        """
         self._saved_s = time.monotonic()
         if self._setup.ranks.first:
-            progress = self.progress
+            self._save_weights()
             self._folder.save_state(
                 {
                     **self._stepper.state(),
                     "optimizer": None if optimizer is None else optimizer.state_dict(),
-                    "progress": progress.state(),
+                    "progress": self.progress.state(),
                     "ranks": self._setup.ranks.size,
                 }
             )
-            self._save(self._folder.last, max(progress.best, 0.0))
-            if self._validation is None and progress.stage == len(self._setup.settings.stages):
-                self._save(self._folder.best, 0.0)
         self._setup.ranks.wait()
+
+    def _save_weights(self) -> None:
+        """Write `last.pth`; at the end of a run without validation, whose last weights are the best, `best.pth` too."""
+        self._save(self._folder.last, max(self.progress.best, 0.0))
+        if self._validation is None and self.progress.stage == len(self._setup.settings.stages):
+            self._save(self._folder.best, 0.0)

@@ -78,13 +78,15 @@ def per_frame_weights(spec: NetworkSpec, path: str, weights: str | None) -> tupl
 
 
 def same_network_weights(spec: NetworkSpec, path: str, weights: str | None) -> tuple[_State, list[str]]:
-    """A checkpoint of the same network. LayerNorm maps of another size are resampled; what else differs is left.
+    """A checkpoint of the same network, its auxiliary heads too. LayerNorm maps of another size are resampled.
+
+    What else the file holds, other networks and what belongs to none, is told as unused.
 
     Raises:
         CheckpointError: another network, or unreadable.
     """
     content = read_checkpoint(Path(path))
-    chosen = choose_weights(content, weights, path) if isinstance(content, Mapping) else None
+    chosen = choose_weights(content, weights, path, auxiliary=True) if isinstance(content, Mapping) else None
     if chosen is None:
         raise CheckpointError(
             f"start.checkpoint {path!r} holds no TDNet; if it is an ImageNet ResNet or a PSPNet, say so with start.kind"
@@ -102,7 +104,7 @@ def same_network_weights(spec: NetworkSpec, path: str, weights: str | None) -> t
             state[key] = F.interpolate(
                 value[None, None], size=spec.feature_size, mode="bilinear", align_corners=True
             )[0, 0]
-    return state, []
+    return state, [name for name, tensors in chosen[1].left if tensors]
 
 
 def _fanet_weights(spec: NetworkSpec, state: _State) -> tuple[_State, list[str]]:

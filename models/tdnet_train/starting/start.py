@@ -24,7 +24,7 @@ class Taken:
     Attributes:
         source: in words.
         tensors: of the network that have the file's values.
-        fresh: names of those that keep their random ones.
+        fresh: names of those that keep their random ones; the auxiliary heads' once they are there.
         unused: names in the file that nothing in the network took.
         auxiliary: of the auxiliary heads, kept until they are there.
     """
@@ -38,13 +38,11 @@ class Taken:
     def take_auxiliary(self, network: ClipNetwork) -> None:
         """Give the auxiliary heads what the file has of them."""
         own = network.heads.state_dict()
-        for key, value in self.auxiliary.items():
-            if key in own and own[key].shape == value.shape:
-                own[key] = value
-                self.tensors += 1
-            else:
-                self.unused.append(key)
-        network.heads.load_state_dict(own, strict=True)
+        fitting = _fitting(self.auxiliary, own)
+        network.heads.load_state_dict({**own, **fitting}, strict=True)
+        self.tensors += len(fitting)
+        self.fresh += _missing(own, fitting)
+        self.unused += [key for key in self.auxiliary if key not in fitting]
 
 
 def take_start(network: Network, settings: StartSettings) -> Taken:
@@ -66,10 +64,16 @@ def take_start(network: Network, settings: StartSettings) -> Taken:
     weights, unused = read[settings.kind](network.spec, settings.checkpoint, settings.weights)
     own = network.state_dict()
     auxiliary = {key: value for key, value in weights.items() if key.startswith("auxlayer")}
-    fitting = {key: value for key, value in weights.items() if key in own and own[key].shape == value.shape}
+    fitting = _fitting(weights, own)
     unused += [key for key in weights if key not in fitting and key not in auxiliary]
     network.load_state_dict({**own, **fitting}, strict=True)
-    fresh = [key for key in own if key not in fitting and not key.endswith("num_batches_tracked")]
-    return Taken(
-        f"{settings.kind} checkpoint {settings.checkpoint!r}", len(fitting), fresh, unused, auxiliary
-    )
+    source = f"{settings.kind} checkpoint {settings.checkpoint!r}"
+    return Taken(source, len(fitting), _missing(own, fitting), unused, auxiliary)
+
+
+def _fitting(weights: _State, own: _State) -> _State:
+    return {key: value for key, value in weights.items() if key in own and own[key].shape == value.shape}
+
+
+def _missing(own: _State, fitting: _State) -> list[str]:
+    return [key for key in own if key not in fitting and not key.endswith("num_batches_tracked")]

@@ -97,7 +97,7 @@ def next_commands(setup: Setup, folder: RunFolder) -> list[str]:
 
 
 def _joined(values: Iterable[float]) -> str:
-    return ",".join(f"{value:g}" for value in values)
+    return ",".join(map(repr, values))
 
 
 def _curves(steps: Sequence[Mapping[str, Any]], validations: Sequence[Mapping[str, Any]]) -> str:

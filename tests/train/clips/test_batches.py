@@ -1,5 +1,6 @@
 """Batches are a function of seed, epoch, step and rank alone."""
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -16,7 +17,7 @@ from tdnet_data.mixture import open_mixture
 from tdnet_data.opening import open_dataset
 from tdnet_data.settings import DataSettings
 from tdnet_models.preprocessing import IMAGENET, PRESETS
-from tdnet_runtime.errors import DataError
+from tdnet_runtime.errors import DataError, OptionError
 from tdnet_train.clips.ahead import made_ahead
 from tdnet_train.clips.batches import Batches
 from tdnet_train.clips.settings import ClipSettings
@@ -182,6 +183,43 @@ def test_workers_run_pytorch_on_one_core_each():
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize(
+    ("error", "expected", "message"),
+    [
+        (
+            RuntimeError("can't start new thread"),
+            OptionError,
+            r"run.workers is 3, and the system has not so many",
+        ),
+        (RuntimeError("another"), RuntimeError, "another"),
+        (KeyboardInterrupt(), KeyboardInterrupt, None),
+    ],
+)
+def test_a_thread_that_does_not_start_leaves_none_waiting(error, expected, message, monkeypatch):
+    barriers, begin = [], threading.Thread.start
+
+    class Barrier(threading.Barrier):
+        def __init__(self, parties):
+            super().__init__(parties)
+            barriers.append(self)
+
+    def start(thread):
+        if thread.name == "clips_2":
+            raise error
+        begin(thread)
+
+    monkeypatch.setattr(threading, "Barrier", Barrier)
+    monkeypatch.setattr(threading.Thread, "start", start)
+    before = torch.get_num_threads()
+    try:
+        with pytest.raises(expected, match=message):
+            next(made_ahead(str, range(9), workers=3))
+        assert not [thread for thread in threading.enumerate() if thread.name.startswith("clips_")]
+    finally:
+        barriers[0].abort()  # or nobody ends the interpreter
+    assert torch.get_num_threads() == before
 
 
 def test_frames_that_do_not_go_together_are_named(tmp_path):
