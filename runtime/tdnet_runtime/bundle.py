@@ -208,15 +208,10 @@ class Bundle(Closeable, ForkBound):
             BundleError: the bundle is closed, the file cannot be read any more, or this is a forked child.
         """
         self._require_open("chunks()")
-        given = chunks_at(self._file, 0)
-        while True:
-            try:
-                chunk = next(given, None)
-            except (OSError, ValueError) as error:
-                raise self._unreadable("reading the bundle failed", error) from error
-            if chunk is None:
-                return
-            yield chunk
+        try:
+            yield from chunks_at(self._file, 0)
+        except (OSError, ValueError) as error:
+            raise self._unreadable("reading the bundle failed", error) from error
 
     def close(self) -> None:
         """Close the file. Safe to call twice; `manifest` and `digest` stay. Nothing in a forked child."""
