@@ -23,5 +23,5 @@ if __name__ == "__main__":
     sys.path.insert(0, str(ROOT))  # the weights' recipe lies beside the outputs that it gave
     from tests.data.weights import make_state_dict
 
-    keys = (ROOT / "tests" / "data" / "reference" / f"{sys.argv[1]}.keys.json").read_text()
+    keys = (ROOT / "tests" / "data" / "reference" / f"{sys.argv[1]}.keys.json").read_text(encoding="utf-8")
     torch.save(make_state_dict(json.loads(keys), seed=0), sys.argv[2])

@@ -85,5 +85,5 @@ if __name__ == "__main__":
     if len(sys.argv) not in (4, 5):
         sys.exit(f"usage: python {SCRIPT} WITHOUT.plan WITH.plan OUT.json [ROUNDS]")
     found = measure((sys.argv[1], sys.argv[2]), int((*sys.argv, 20)[4]))
-    Path(sys.argv[3]).write_text(json.dumps(found, indent=1) + "\n")
+    Path(sys.argv[3]).write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     sys.stdout.write(json.dumps(found["summary"], indent=1) + "\n")

@@ -135,5 +135,5 @@ if __name__ == "__main__":
     if len(sys.argv) not in (3, 4):
         sys.exit("usage: python benchmarks/experiments/live_overhead.py X.plan OUT.json [BLOCKS]")
     found = measure(sys.argv[1], int(sys.argv[3]) if len(sys.argv) > 3 else 250)
-    Path(sys.argv[2]).write_text(json.dumps(found, indent=1) + "\n")
+    Path(sys.argv[2]).write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     sys.stdout.write(json.dumps(found["ways"], indent=1) + "\n")

@@ -114,7 +114,7 @@ if __name__ == "__main__":
     if not 3 <= len(sys.argv) <= 5:
         sys.exit("usage: python benchmarks/experiments/live_paced.py X.plan OUT.json [SECONDS [HZ]]")
     document = main(sys.argv[1], *map(float, sys.argv[3:]))
-    Path(sys.argv[2]).write_text(json.dumps(document, indent=1) + "\n")
+    Path(sys.argv[2]).write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     sys.stdout.write(json.dumps(document, indent=1) + "\n")
     live, log = document["live"], document["log"]
     too_old = live["older_than_1.5_frame_times_and_their_inference"] > live["results"] / 100

@@ -83,7 +83,7 @@ def run_benchmark(options: BenchOptions, *, phase: Phase, pace: Pace = DEFAULT_P
         images = parts.images()
         _warm_up(lineup, (*rivals, *asked.peers), images, parts)
 
-        specs = lineup.specs(camera=parts.has_camera)
+        specs = lineup.specs(camera=isinstance(parts.footage, FileFootage))
         reference = choose_reference(specs)
         judge = Judge(
             judged_sides(specs),

@@ -115,6 +115,11 @@ def bench(
 ) -> None:
     """Time a bundle frame by frame beside its peers, on the same frames in one run."""
     if context.invoked_subcommand is not None:
+        asked = (name for name in context.params if "COMMANDLINE" in repr(context.get_parameter_source(name)))
+        if given := ", --".join(asked):
+            raise OptionError(
+                f"--{given} goes with a run, not with {context.invoked_subcommand}: leave it out"
+            )
         return
     if engine is None:
         raise typer.BadParameter("it is missing", param_hint="--engine")

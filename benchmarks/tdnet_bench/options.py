@@ -44,14 +44,9 @@ class BenchOptions:
 
     @told_as(OptionError, "looking for the files that options name")
     def __post_init__(self) -> None:
-        numbers = (
-            ("--frames", self.frames, 1),
-            ("--threads", self.threads, 1),
-            ("--streams", self.streams, 0),
-        )
-        for flag, number, least in numbers:
-            if number < least:
-                raise OptionError(f"{flag} is {number}, expected at least {least}")
+        for name, least in (("frames", 1), ("threads", 1), ("streams", 0)):
+            if getattr(self, name) < least:
+                raise OptionError(f"--{name} is {getattr(self, name)}, expected at least {least}")
         for rate in self.fps:
             if not (math.isfinite(rate) and 0 < rate <= _MAX_FPS):
                 raise OptionError(f"--fps is {rate:g}, expected more than 0 and at most {_MAX_FPS:g}")

@@ -146,7 +146,7 @@ def check(out: Path) -> list[tuple[str, str]]:
     Raises:
         DemoError: it is not what it should be.
     """
-    health = json.loads((out / "run.json").read_text())["live"]["health"]
+    health = json.loads((out / "run.json").read_text(encoding="utf-8"))["live"]["health"]
     for name, source in health["sources"].items():
         _expect(source["results"] > 10, f"{name}: {source['results']} results")
     rear = health["sources"]["rear"]
@@ -157,7 +157,7 @@ def check(out: Path) -> list[tuple[str, str]]:
         masks = counts[f"/segmentation/{name}/mask"]
         _expect(0 < masks <= source["results"], f"{name}: {masks} masks of {source['results']} results")
         _expect(counts[f"/segmentation/{name}/label_info"] == 1, f"{name}: no label_info")
-    metrics = (out / "metrics.txt").read_text()
+    metrics = (out / "metrics.txt").read_text(encoding="utf-8")
     _expect('tdnet_restarts_total{source="rear"} ' in metrics, "the metrics do not know of the rear camera")
     files = [path for path in sorted(out.iterdir()) if path.is_file()]
     _expect(all(path.stat().st_size for path in files), "there is an empty file")

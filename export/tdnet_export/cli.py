@@ -280,7 +280,7 @@ def export(
             raise OptionError(
                 "--bundle goes with --triton: name the model repository that the bundle is put into"
             )
-        _write_models(bundle, served.with_precision(precisions))
+        _write_models(bundle, served.with_precision(precisions), sha256)
         return
     if checkpoint is None:
         raise typer.BadParameter(
@@ -288,7 +288,9 @@ def export(
             param_hint="--ckpt",
         )
     if sha256 is not None:
-        raise OptionError("--sha256 goes with --rebuild and --verify; without them no bundle is opened")
+        raise OptionError(
+            "--sha256 goes with --rebuild, --verify and --bundle; without them no bundle is opened"
+        )
     if drop_stale:
         raise OptionError("--drop-stale goes with --rebuild; a new bundle has no stale engines")
     options = ExportOptions(
@@ -325,9 +327,9 @@ def export(
         _write_models(summary.path, served)
 
 
-def _write_models(bundle: Path, options: TritonOptions) -> None:
+def _write_models(bundle: Path, options: TritonOptions, sha256: str | None = None) -> None:
     with StageProgress(Console(stderr=True)) as progress:
-        summary = write_models(bundle, options, on_progress=progress)
+        summary = write_models(bundle, options, sha256=sha256, on_progress=progress)
     show_models(summary, Console(highlight=False))
 
 

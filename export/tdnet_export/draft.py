@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from importlib.metadata import version
-
 from tdnet_export.contract import GraphTensors, NetworkContract
 from tdnet_export.parity_report import ParityReport
 from tdnet_export.precision import half_tensors
 from tdnet_models import Network
 from tdnet_runtime import __version__
+from tdnet_runtime.backends.no_telemetry import import_without_telemetry
 from tdnet_runtime.manifest import SCHEMA_VERSION, ClassSpec, GraphSpec, InputSpec, Manifest, ParitySummary
 
 __all__ = ["draft_manifest", "graph_member", "parity_summary", "report_member"]
@@ -27,7 +26,8 @@ def draft_manifest(
     """The manifest, without parity, engines and members; `…_from` as in `InputSpec`."""
     preprocessing = contract.preprocessing
     height, width = network.spec.input_size
-    tools = {name: version(name) for name in ("torch", "onnx", "onnxruntime", "numpy")}
+    # The modules' own: several wheels bring an onnxruntime, and each is called otherwise.
+    modules = {name: import_without_telemetry(name) for name in ("torch", "onnx", "onnxruntime", "numpy")}
     return Manifest(
         schema_version=SCHEMA_VERSION,
         network=network.spec.name,
@@ -59,7 +59,7 @@ def draft_manifest(
         ),
         checkpoint_sha256=digest,
         weights=network.provenance.key if network.provenance else "",
-        tools={"tdnet-deploy": __version__, **tools},
+        tools={"tdnet-deploy": __version__, **{name: str(m.__version__) for name, m in modules.items()}},
         parity={},
         members={},
         dtypes={p: _half_dtypes(contract.graphs) for p in ("fp16", "int8_fp16") if p in precisions},

@@ -35,7 +35,8 @@ class ParityBounds(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         min_label_agreement: share of equal labels, of every frame.
         min_mean_agreement: share of equal labels, of all frames together.
-        max_class_loss: 1 − IoU with PyTorch's labels, of every class with at least 1 % of the pixels.
+        max_class_loss: 1 − IoU with PyTorch's labels, of every class with at least 1 % of the pixels; of the largest one
+            where none has that.
         max_error: max |Δ| / std of every tensor on every frame.
         max_confidence_error: mean |Δ| of the confidence of every frame, where 1 is its whole range; how far a single
             pixel may be off follows from the frame's logits (`ConfidenceParity`).
@@ -169,8 +170,11 @@ class ParityReport(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def worst_class(self) -> ClassParity:
-        """The one with the lowest IoU among the classes with at least 1 % of the pixels; some class has that."""
-        return min((c for c in self.classes if c.share >= _COMMON_CLASS), key=lambda c: c.iou)
+        """The one with the lowest IoU among the classes with at least 1 % of the pixels; where none has, the largest."""
+        largest = max(self.classes, key=lambda c: c.share)  # below 1 % from 101 classes on
+        return min(
+            (c for c in self.classes if c.share >= _COMMON_CLASS), key=lambda c: c.iou, default=largest
+        )
 
     @property
     def dominant_class(self) -> int | None:

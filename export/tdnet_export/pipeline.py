@@ -116,8 +116,8 @@ def bundle_from_checkpoint(
         preprocessing=options.wanted_preprocessing,
         threshold=options.threshold_for(network.spec.classes),
     )
-    frames = _proof_frames(options, network)
     clips = _clips(options, network)
+    frames = _proof_frames(options, network)
     on_progress("load checkpoint", 1, 1)
 
     manifest = draft_manifest(

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from tdnet_eval.evaluation import JudgedFrame
+from tdnet_eval.evaluation import JudgedFrame, runs_of
 from tdnet_eval.tally import Evaluation, Tally
 from tdnet_runtime.errors import OptionError
 
 if TYPE_CHECKING:
     from tdnet_data.dataset import DataSet
 
-__all__ = ["EveryPath", "check_every_path", "unjudged_paths"]
+__all__ = ["EveryPath", "check_every_path", "unjudged_paths", "warm_everywhere"]
 
 
 def check_every_path(dataset: DataSet, *, paths: int) -> None:
@@ -46,25 +46,47 @@ def _first(paths: int) -> int:
     return 2 * (paths - 1)
 
 
+def warm_everywhere(dataset: DataSet, *, paths: int, quick: bool) -> frozenset[tuple[int, int]]:
+    """Frames, as (sequence, place), that all m passes run warm: each after m−1 others of the same range of `runs_of`.
+
+    Args:
+        dataset: that is streamed.
+        paths: m, of the side that has most.
+        quick: True where only the ranges that labelled frames need are run, each from a cold start of its own.
+    """
+    found: set[tuple[int, int]] = set()
+    for number, sequence in enumerate(dataset.sequences):
+        passes = (
+            {
+                place
+                for run in runs_of(sequence, paths=paths if quick else None, begin=begin)
+                for place in run[paths - 1 :]
+            }
+            for begin in range(paths)
+        )
+        found.update((number, place) for place in set.intersection(*passes))
+    return frozenset(found)
+
+
 @dataclass(slots=True, eq=False)
 class EveryPath:
     """Adds up frames of m passes over a data set that begin each sequence 0, 1 … m−1 frames later.
 
-    A frame counts where all passes ran it warm, so that every sub-network is judged by the same frames.
+    A frame counts where all passes run it warm, so that every sub-network is judged by the same frames.
 
     Attributes:
-        paths: m, of the side that has most; what a side of fewer does twice counts twice.
+        warm: frames that count, as (sequence, place); see `warm_everywhere`.
         classes: K.
-        tallies: by side and sub-network.
+        tallies: by side and sub-network; what a side of fewer than m does twice counts twice.
     """
 
-    paths: int
+    warm: Set[tuple[int, int]]
     classes: int
     tallies: dict[str, dict[int, Tally]] = field(default_factory=dict)
 
     def add(self, frame: JudgedFrame) -> None:
         """Take in a frame of any pass."""
-        if frame.place < _first(self.paths):
+        if (frame.sequence, frame.place) not in self.warm:
             return
         for side, judgement in frame.judgements.items():
             of_side = self.tallies.setdefault(side, {})

@@ -27,7 +27,7 @@ from tdnet_eval.document import (
     scores_from_evaluation,
 )
 from tdnet_eval.evaluation import JudgedFrame, evaluate_together, runs_of
-from tdnet_eval.every_path import EveryPath, check_every_path, unjudged_paths
+from tdnet_eval.every_path import EveryPath, check_every_path, unjudged_paths, warm_everywhere
 from tdnet_eval.gaps import check_gaps, gap_targets, measure_gaps
 from tdnet_eval.options import EvalOptions
 from tdnet_eval.pictures import WorstFrames
@@ -164,7 +164,8 @@ class _Streaming:
 
     def every_path(self) -> EveryPath:
         """As many passes as there are sub-networks."""
-        summed = EveryPath(self._paths, len(self._data.classes.names))
+        warm = warm_everywhere(self._data, paths=self._paths, quick=self._options.quick)
+        summed = EveryPath(warm, len(self._data.classes.names))
         for begin in range(self._paths):
             self._pass(begin, summed.add)
         return summed

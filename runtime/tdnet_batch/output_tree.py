@@ -88,7 +88,7 @@ class OutputTree:
     @contextlib.contextmanager
     def _right_to_publish(self) -> Iterator[None]:
         with _locked(self.own / "fence", fcntl.LOCK_SH):
-            if (self.own / "run").read_text() != self.run:
+            if (self.own / "run").read_text(encoding="utf-8") != self.run:
                 raise MediaError(f"writing labels: another run has the folder now: '{self.root}'")
             yield
 
@@ -132,8 +132,8 @@ class OutputLock(Closeable):
         """Let other runs have the folder; workers that live on lose it, and what they have begun. Safe to call twice."""
         if self._lock is not None:
             with contextlib.suppress(OSError):
-                if (self.tree.own / "run").read_text() == self.tree.run:
-                    (self.tree.own / "run").write_text("")
+                if (self.tree.own / "run").read_text(encoding="utf-8") == self.tree.run:
+                    (self.tree.own / "run").write_text("", encoding="utf-8")
                     shutil.rmtree(self.tree.own / "partial", ignore_errors=True)
             os.close(self._lock)
             self._lock = None
@@ -144,7 +144,7 @@ class OutputLock(Closeable):
         """Wait until no worker of an earlier run puts anything there, and see to it that none does again."""
         try:
             with _locked(self.tree.own / "fence", fcntl.LOCK_EX):
-                (self.tree.own / "run").write_text(self.tree.run)
+                (self.tree.own / "run").write_text(self.tree.run, encoding="utf-8")
             shutil.rmtree(self.tree.own / "partial", ignore_errors=True)
         except OSError as error:
             raise MediaError(f"writing labels to '{root}': {reason(error)}") from error

@@ -14,17 +14,16 @@ from contextlib import contextmanager
 from io import BufferedReader
 from pathlib import Path
 
-from tdnet_runtime.atomic_file import atomic_file
-from tdnet_runtime.bundle_bytes import bytes_at, last_change, sha256_at
+from tdnet_runtime.bundle_bytes import bytes_at, chunks_at, last_change, sha256_at
 from tdnet_runtime.bundle_writer import write_bundle
 from tdnet_runtime.bundle_zip import data_offset, open_file, read_directory, read_manifest
 from tdnet_runtime.closeable import Closeable
 from tdnet_runtime.errors import BundleDigestError, BundleError, BundleFormatError, OptionError
 from tdnet_runtime.forks import ForkBound
 from tdnet_runtime.manifest import Manifest, decode_manifest
-from tdnet_runtime.member_names import MANIFEST_NAME
+from tdnet_runtime.member_names import MANIFEST_NAME, some_names
 
-__all__ = ["Bundle", "extract", "write_bundle"]
+__all__ = ["Bundle", "write_bundle"]
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -132,11 +131,11 @@ class Bundle(Closeable, ForkBound):
         present = entries.keys() - {MANIFEST_NAME}
         if absent := sorted(manifest.members.keys() - present):
             raise BundleFormatError(
-                f"the manifest lists {_some(absent)}, absent from the bundle: {str(path)!r}"
+                f"the manifest lists {some_names(absent)}, absent from the bundle: {str(path)!r}"
             )
         if unlisted := sorted(present - manifest.members.keys()):
             raise BundleFormatError(
-                f"the bundle holds {_some(unlisted)}, which its manifest does not list: {str(path)!r}"
+                f"the bundle holds {some_names(unlisted)}, which its manifest does not list: {str(path)!r}"
             )
         for name, spec in manifest.members.items():
             if entries[name].file_size != spec.size:
@@ -181,7 +180,7 @@ class Bundle(Closeable, ForkBound):
             return self._encoded
         spec = self.manifest.members.get(member)
         if spec is None:
-            members = _some(sorted(self.manifest.members))
+            members = some_names(sorted(self.manifest.members))
             raise BundleError(f"the bundle has no member {member!r}, only {members}: {str(self.path)!r}")
         with self._comparing(member):
             data = bytes_at(self._file, self._offsets[member], spec.size)
@@ -194,11 +193,23 @@ class Bundle(Closeable, ForkBound):
         Raises:
             BundleError: the bundle is closed, the file cannot be read any more, or this is a forked child.
         """
-        self.require_own_process("file_sha256()")
-        if self._file.closed:
-            raise BundleError(f"file_sha256(): the bundle is closed; ask before: {str(self.path)!r}")
+        self._require_open("file_sha256()")
         try:
             return sha256_at(self._file, 0)
+        except (OSError, ValueError) as error:
+            raise self._unreadable("reading the bundle failed", error) from error
+
+    def chunks(self) -> Iterator[memoryview]:
+        """The whole file's bytes, in order: of the file that was opened, whatever lies at `path` meanwhile.
+
+        Each chunk is overwritten by the next one. Nothing is compared again: open the copy to verify it.
+
+        Raises:
+            BundleError: the bundle is closed, the file cannot be read any more, or this is a forked child.
+        """
+        self._require_open("chunks()")
+        try:
+            yield from chunks_at(self._file, 0)
         except (OSError, ValueError) as error:
             raise self._unreadable("reading the bundle failed", error) from error
 
@@ -206,6 +217,11 @@ class Bundle(Closeable, ForkBound):
         """Close the file. Safe to call twice; `manifest` and `digest` stay. Nothing in a forked child."""
         if not self.stranded:
             self._file.close()
+
+    def _require_open(self, call: str) -> None:
+        self.require_own_process(call)
+        if self._file.closed:
+            raise BundleError(f"{call}: the bundle is closed; ask before: {str(self.path)!r}")
 
     @contextmanager
     def _comparing(self, member: str) -> Iterator[None]:
@@ -231,44 +247,6 @@ class Bundle(Closeable, ForkBound):
             )
 
 
-def extract(bundle: Bundle, directory: str | os.PathLike[str]) -> list[Path]:
-    """Unpack the manifest and all members below `directory`, which is made if it is not there.
-
-    Each file appears under its name when it is whole. Nothing is overwritten, and where it fails midway
-    the files that it wrote are removed.
-
-    Returns:
-        The files written, the manifest first.
-
-    Raises:
-        BundleError: a file is there already, the folder cannot be written, or the bundle was changed.
-    """
-    directory = Path(directory)
-    targets = {directory / name: name for name in (MANIFEST_NAME, *sorted(bundle.manifest.members))}
-    if taken := [str(target) for target in targets if os.path.lexists(target)]:
-        raise BundleError(
-            f"extracting would overwrite {_some(taken)}; name an empty folder: {str(directory)!r}"
-        )
-    written: list[Path] = []
-    try:
-        for target, name in targets.items():
-            data = bundle.read(name)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with atomic_file(target) as file:
-                file.write(data)
-            written.append(target)
-    except BaseException as error:
-        for target in written:
-            target.unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            raise BundleError(
-                f"extracting failed: {error.strerror or error}; nothing was kept; check that the folder may "
-                f"be written to and has room: {str(directory)!r}"
-            ) from error
-        raise
-    return written
-
-
 def _checked_sha256(text: str) -> str:
     """`text` in lower case, where it is a digest."""
     digest = text.strip().lower() if isinstance(text, str) else ""
@@ -277,9 +255,3 @@ def _checked_sha256(text: str) -> str:
             f"sha256 is {text!r}; expected the 64 hexadecimal digits that sha256sum prints for the bundle's file"
         )
     return digest
-
-
-def _some(names: list[str]) -> str:
-    """The first few of `names`, quoted, and how many more there are."""
-    shown = ", ".join(repr(name) for name in names[:3])
-    return shown if len(names) <= 3 else f"{shown} and {len(names) - 3} more"

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Iterator
 from io import BufferedReader
 
-__all__ = ["bytes_at", "last_change", "sha256_at"]
+__all__ = ["bytes_at", "chunks_at", "last_change", "sha256_at"]
 
 _CHUNK_BYTES = 1 << 20
 _MOST_AT_ONCE = 0x7FFFF000  # Linux gives no more, and macOS refuses 2 GiB
@@ -33,16 +34,28 @@ def sha256_at(file: BufferedReader, offset: int, size: int | None = None) -> str
         OSError: as from reading.
         ValueError: the file is closed.
     """
-    digest, end = hashlib.sha256(), None if size is None else offset + size
+    digest = hashlib.sha256()
+    for chunk in chunks_at(file, offset, size):
+        digest.update(chunk)
+    return digest.hexdigest()
+
+
+def chunks_at(file: BufferedReader, offset: int, size: int | None = None) -> Iterator[memoryview]:
+    """What `bytes_at` would give, or all to the file's end, 1 MiB at most at a time; each chunk is overwritten by the next.
+
+    Raises:
+        OSError: as from reading.
+        ValueError: the file is closed.
+    """
+    end = None if size is None else offset + size
     chunk = memoryview(bytearray(_CHUNK_BYTES if size is None else min(size, _CHUNK_BYTES)))
     while end is None or offset < end:
         wanted = chunk if end is None else chunk[: end - offset]
         count = os.preadv(file.fileno(), [wanted], offset)
         if not count:
             break
-        digest.update(chunk[:count])
+        yield chunk[:count]
         offset += count
-    return digest.hexdigest()
 
 
 def last_change(file: BufferedReader) -> tuple[int, ...]:

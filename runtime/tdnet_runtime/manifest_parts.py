@@ -233,7 +233,7 @@ class ParitySummary(Strict, frozen=True, kw_only=True):
         worst_frame_agreement: see `label_agreement`.
         logits_error: largest |Δlogits| / std(logits) of a frame, over all frames.
         class_loss: largest loss of a class, 1 − IoU with PyTorch's labels over all frames, among the
-            classes with at least 1 % of the pixels; None where it was not measured (schema 1).
+            classes with at least 1 % of the pixels, or of the largest where none has; None: not measured (schema 1).
         report: member with the figures for each frame, path and tensor.
         confidence_error: mean |Δ| of the confidence in the worst frame, where 1 is its whole range; None where the bundle
             has none.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-__all__ = ["MANIFEST_NAME", "check_member_name", "check_member_names"]
+__all__ = ["MANIFEST_NAME", "check_member_name", "check_member_names", "some_names"]
 
 MANIFEST_NAME = "manifest.json"
 
@@ -43,3 +43,9 @@ def check_member_names(names: Iterable[str]) -> None:
             folder = folder.rpartition("/")[0]
             if folder in files:
                 raise ValueError(f"member {folder!r} would be a file and, for {name!r}, a folder")
+
+
+def some_names(names: list[str]) -> str:
+    """The first few of `names`, quoted, and how many more there are."""
+    shown = ", ".join(repr(name) for name in names[:3])
+    return shown if len(names) <= 3 else f"{shown} and {len(names) - 3} more"

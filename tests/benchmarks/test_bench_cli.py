@@ -267,6 +267,19 @@ def test_a_signal_says_where_the_records_are(
     assert read_run(journal).records
 
 
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        (["--sha256", "0" * 64], "--sha256"),
+        (["--engine", "x.plan", "--frames", "60"], "--engine, --frames"),
+        (["--roofline"], "--roofline"),
+    ],
+)
+def test_options_of_a_run_are_not_ignored_beside_show(bench: Bench, options: list[str], named: str) -> None:
+    line = _error(bench(*options, "show", "run.json"))
+    assert line == f"{named} goes with a run, not with show: leave it out"
+
+
 def test_two_runs_are_compared(bench: Bench, document: Document, tmp_path: Path) -> None:
     import msgspec
 

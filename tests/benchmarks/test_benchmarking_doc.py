@@ -50,5 +50,5 @@ def test_every_option_in_it_exists() -> None:
 def test_what_must_be_equal_is_named() -> None:
     words = {"height": "size", "width": "size", "cold_frames": "paths", "footage_size_hw": "footage"}
     listed = WORDS.partition("fields that differ: ")[2].partition(".")[0]
-    for field in MUST_BE_EQUAL:
+    for field in (*MUST_BE_EQUAL, "number_of_classes", "logits", "confidence"):
         assert words.get(field, field.removesuffix("_ms").replace("_", " ")) in listed

@@ -6,20 +6,32 @@ import numpy as np
 import pytest
 from tests.evaluation.doubles import FakeData, FakeStream, opening
 
-from tdnet_eval.evaluation import evaluate, evaluate_together
-from tdnet_eval.every_path import EveryPath, check_every_path, unjudged_paths
+from tdnet_eval.evaluation import JudgedFrame, evaluate, evaluate_together
+from tdnet_eval.every_path import EveryPath, check_every_path, unjudged_paths, warm_everywhere
 from tdnet_runtime.errors import OptionError
 
 
-def _passes(lengths: tuple[int, ...], paths: int) -> tuple[EveryPath, FakeStream]:
-    data: Any = FakeData(lengths, lambda *_: np.full((32, 48), 1, dtype=np.uint8))
+def _passes(
+    lengths: tuple[int, ...], paths: int, *, labelled: tuple[int, ...] | None = None
+) -> tuple[EveryPath, list[JudgedFrame]]:
+    """Of frames that all have a label image, or, quickly, of those at these places alone; and all frames that ran."""
+    truth = np.full((32, 48), 1, dtype=np.uint8)
+    data: Any = FakeData(lengths, lambda _, place: truth if labelled is None or place in labelled else None)
     stream = FakeStream(
         lambda n, place, path, cold: 1 if path < 3 or place % 2 else 0, paths=paths, cold=paths - 1
     )
-    summed = EveryPath(paths, 3)
+    quick, ran = labelled is not None, []
+    summed = EveryPath(warm_everywhere(data, paths=paths, quick=quick), 3)
+
+    def add(frame: JudgedFrame) -> None:
+        ran.append(frame)
+        summed.add(frame)
+
     for begin in range(paths):
-        evaluate_together({"a": opening(stream)}, data, begin=begin, on_frame=summed.add)
-    return summed, stream
+        evaluate_together(
+            {"a": opening(stream)}, data, begin=begin, paths=paths if quick else None, on_frame=add
+        )
+    return summed, ran
 
 
 def test_each_frame_is_judged_by_each_path_once() -> None:
@@ -28,6 +40,18 @@ def test_each_frame_is_judged_by_each_path_once() -> None:
     found = summed.of("a")
     assert {path: tally.frames for path, tally in found.items()} == {1: 11, 2: 11, 3: 11, 4: 11}
     assert [found[path].pixel_accuracy for path in (1, 2, 3, 4)] == [1.0, 1.0, 5 / 11, 5 / 11]
+
+
+def test_quick_passes_count_no_frame_that_is_cold_or_absent_in_one_of_them() -> None:
+    """Short ranges begin cold in mid-sequence: of each, the labelled frame is what all passes run warm."""
+    summed, ran = _passes((30, 5), 4, labelled=(12, 20, 21))
+    counted = {(frame.sequence, frame.place) for frame in ran} & summed.warm
+    assert counted == {(0, 12), (0, 20), (0, 21)}
+    assert any(frame.cold["a"] and frame.place == 18 for frame in ran)  # what the place alone would let pass
+    found = summed.of("a")
+    assert {path: (tally.frames, tally.labelled_frames) for path, tally in found.items()} == dict.fromkeys(
+        (1, 2, 3, 4), (3, 3)
+    )
 
 
 def test_what_cannot_be_judged_by_every_path_is_told_before_the_run() -> None:

@@ -120,6 +120,16 @@ def test_figures_of_paths_and_classes():
     assert class_parity(np.array([[5, 0], [0, 0]]))[1].iou == 1.0  # neither side has it
 
 
+def test_where_no_class_has_1_percent_the_largest_is_the_worst_one():
+    """As from 101 classes on, for instance on noise."""
+    confusion = np.full((150, 150), 0) + np.diag([9] * 150)
+    confusion[7, 7], confusion[7, 8] = 8, 4
+    found = report([0.99, 0.99], confusion)
+    assert max(c.share for c in found.classes) < 0.01
+    assert (found.worst_class.index, found.worst_class.iou) == (7, 8 / 12)
+    assert found.dominant_class is None
+
+
 @pytest.mark.parametrize(
     ("labels", "confusion", "message"),
     [

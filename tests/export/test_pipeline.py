@@ -235,6 +235,17 @@ def test_bad_input_ends_before_anything_is_written(changes, error, message, opti
     assert_untouched(folders)
 
 
+def test_calibration_that_never_ends_is_refused_before_the_proof_opens_it(options, folders, monkeypatch):
+    from tdnet_export import footage, pipeline
+
+    monkeypatch.setattr(pipeline, "int8_unavailable", lambda: None)
+    monkeypatch.setattr(footage, "open_source", lambda *_, **__: pytest.fail("it was opened"))
+    live = dataclasses.replace(options, precisions=("int8",), calibration="rtsp://robot/front")
+    with pytest.raises(OptionError, match="--calibration needs a video"):
+        bundle_from_checkpoint(live)
+    assert_untouched(folders)
+
+
 @pytest.fixture
 def clip(tmp_path):
     """clip(count): a folder of pictures of the moving scene, of another size than the network's."""

@@ -19,7 +19,8 @@ import pytest
 
 from tdnet_runtime import bundle as bundle_module
 from tdnet_runtime import bundle_zip
-from tdnet_runtime.bundle import Bundle, extract, write_bundle
+from tdnet_runtime.bundle import Bundle, write_bundle
+from tdnet_runtime.bundle_extraction import extract
 from tdnet_runtime.errors import (
     BundleDigestError,
     BundleError,

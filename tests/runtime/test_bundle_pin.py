@@ -74,11 +74,24 @@ def test_what_is_no_digest_is_refused(made_up_bundle: Path, text: object) -> Non
         Bundle.open(made_up_bundle, sha256=text)  # type: ignore[arg-type]
 
 
-def test_a_closed_bundle_tells_no_digest(made_up_bundle: Path) -> None:
+def test_a_closed_bundle_tells_no_digest_and_gives_no_bytes(made_up_bundle: Path) -> None:
     bundle = Bundle.open(made_up_bundle)
     bundle.close()
-    with pytest.raises(bundle_module.BundleError, match="the bundle is closed"):
+    with pytest.raises(bundle_module.BundleError, match=r"file_sha256\(\): the bundle is closed"):
         bundle.file_sha256()
+    with pytest.raises(bundle_module.BundleError, match=r"chunks\(\): the bundle is closed"):
+        next(bundle.chunks())
+
+
+def test_the_bytes_are_those_of_the_file_that_was_opened(
+    made_up_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = made_up_bundle.read_bytes()
+    monkeypatch.setattr("tdnet_runtime.bundle_bytes._CHUNK_BYTES", 7)
+    with Bundle.open(made_up_bundle) as bundle:
+        (made_up_bundle.parent / "other").write_bytes(b"another file")
+        (made_up_bundle.parent / "other").replace(made_up_bundle)
+        assert b"".join(bytes(chunk) for chunk in bundle.chunks()) == data
 
 
 @pytest.mark.parametrize(
@@ -93,6 +106,7 @@ def test_a_closed_bundle_tells_no_digest(made_up_bundle: Path) -> None:
         ("tdnet-bench", "tdnet_bench.cli:app", ["--engine", "{}", "--peer", "none", "--backend", "fake"]),
         ("tdnet-export", "tdnet_export.cli:app", ["--rebuild", "{}", "--backend", "tensorrt-rtx"]),
         ("tdnet-export", "tdnet_export.cli:app", ["--verify", "{}"]),
+        ("tdnet-export", "tdnet_export.cli:app", ["--triton", "models", "--bundle", "{}"]),
     ],
 )
 def test_each_command_refuses_in_one_line(

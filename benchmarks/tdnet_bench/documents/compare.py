@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from tdnet_bench.documents.document import Document
+from tdnet_bench.documents.notes import extra_outputs
 from tdnet_bench.records.frames import FrameRecord
 from tdnet_bench.statistics.ratios import UnpairedRatio, unpaired_ratio
 from tdnet_bench.statistics.summary import is_warm
@@ -16,7 +17,7 @@ MUST_BE_EQUAL = (
     "network", "widths", "height", "width", "paths", "cold_frames", "memory_stride", "footage", "footage_size_hw",
     "pause_ms",
 )  # fmt: skip
-"""Fields of `RunConfig` without which two runs did not do the same work."""
+"""Fields of `RunConfig` that must be equal; so must the number of classes, and what the bundle gives beside the labels."""
 
 _WORTH_SAYING = (
     "engine", "bundle_digest", "checkpoint_sha256", "threads", "warm_frames_requested", "requested",
@@ -43,27 +44,29 @@ def compare_documents(first: Document, second: Document, *, side: str | None = N
     Raises:
         OptionError: the runs did different work, or there is no such side.
     """
-    different = [
-        f"{name} is {getattr(first.config, name)!r} and {getattr(second.config, name)!r}"
-        for name in MUST_BE_EQUAL
-        if getattr(first.config, name) != getattr(second.config, name)
-    ]
-    if different:
+    a, b = _work(first), _work(second)
+    if different := [f"{name} is {a[name]!r} and {b[name]!r}" for name in a if a[name] != b[name]]:
         raise OptionError(
             f"the two runs did different work, so their times mean nothing together: {'; '.join(different)}"
         )
     names = [side or document.config.subject for document in (first, second)]
     ours, theirs = (_times_by_path(doc, name) for doc, name in zip((first, second), names, strict=True))
-    ratios = {path: unpaired_ratio(ours[path], theirs[path]) for path in sorted(ours.keys() & theirs.keys())}
+    shared = sorted(ours.keys() & theirs.keys())
+    ratios = {path: unpaired_ratio(ours[path], theirs[path]) for path in shared}
     return ComparedRuns(
         side=names[0],
         baseline=names[1],
-        overall=unpaired_ratio(
-            *([time for of_path in run.values() for time in of_path] for run in (ours, theirs))
-        ),
+        overall=unpaired_ratio(*([time for path in shared for time in run[path]] for run in (ours, theirs))),
         by_path={path: ratio for path, ratio in ratios.items() if ratio is not None},
         differences=_differences(first, second, names),
     )
+
+
+def _work(document: Document) -> dict[str, object]:
+    """What it did for each frame, by name."""
+    config = document.config
+    counted = {"number of classes": len(config.classes), "extra outputs": extra_outputs(document.notes)}
+    return {name: getattr(config, name) for name in MUST_BE_EQUAL} | counted
 
 
 def _times_by_path(document: Document, side: str) -> dict[int, list[int]]:

@@ -14,7 +14,7 @@ from tdnet_runtime.manifest import Manifest
 
 __all__ = [
     "ALL_MEASURED", "DEFINITIONS", "EXIT_CODES", "LEFT_OUT", "MIN_AGREEMENT", "REFERENCE_DISAGREES",
-    "disagreeing_sides", "exit_code", "notes_after", "notes_before", "unused_labels",
+    "disagreeing_sides", "exit_code", "extra_outputs", "notes_after", "notes_before", "unused_labels",
 ]  # fmt: skip
 
 MIN_AGREEMENT = 0.95
@@ -34,6 +34,16 @@ EXIT_CODES = {
     130: "interrupted",
     143: "terminated by SIGTERM",
 }
+
+_EXTRA_OUTPUTS = {
+    "logits": "the bundle gives logits, too: copying them out is inside the host call",
+    "confidence": "the bundle gives confidence, too: computing it and copying it out is inside the host call",
+}
+
+
+def extra_outputs(notes: Iterable[str]) -> tuple[str, ...]:
+    """What a run's bundle gives beside the labels, by the notes of its document."""
+    return tuple(name for name, note in _EXTRA_OUTPUTS.items() if note in set(notes))
 
 
 def disagreeing_sides(summary: Summary) -> tuple[str, ...]:
@@ -61,10 +71,8 @@ def notes_before(
         yield f"device compute was NOT measured: {no_gpu}"
     if manifest.size_resampled:
         yield "the bundle is an approximation: its LayerNorm maps were resampled from another size"
-    if any(tensor.name == "logits" for graph in manifest.graphs for tensor in graph.outputs):
-        yield "the bundle gives logits, too: copying them out is inside the host call"
-    if manifest.gives_confidence:
-        yield "the bundle gives confidence, too: computing it and copying it out is inside the host call"
+    given = {tensor.name for graph in manifest.graphs for tensor in graph.outputs}
+    yield from (note for name, note in _EXTRA_OUTPUTS.items() if name in given)
     for request, side in repeated.items():
         yield f"{request} is {side}, which was measured once"
 
@@ -121,7 +129,7 @@ DEFINITIONS = {
     "call, resize back",
     "back to back": "every side gets a frame before any side gets the next one, in turns, with a pause "
     "before each call",
-    "warm": "all frames but the first and the cold ones, which are listed by themselves; no other frame is "
+    "warm": "all frames but each sequence's first and the cold ones, which are listed by themselves; no other frame is "
     "left out and no time is clipped",
     "percentiles": f"interpolated linearly; p99 from {P99_MIN_SAMPLES} frames on",
     "ripple": "p50 of the slowest path less p50 of the fastest",

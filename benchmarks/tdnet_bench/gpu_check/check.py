@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import sys
@@ -81,9 +80,8 @@ class _Check:
         self.options, self.launch, self.work, self._tell, self._left_s = options, launch, work, tell, left_s
         self.bundles = _bundles(options)
         self.runs: dict[str, Document] = {}
-        self.worked: dict[str, dict[Path, list[str]]] = {
-            name: {} for name in self.bundles
-        }  # backends by file
+        # backends by file
+        self.worked: dict[str, dict[Path, list[str]]] = {name: {} for name in self.bundles}
         self._steps: list[StepRun] = []
         how, _, said = launch(_python(_FIND_GPU), _PROBE_S)
         if how != DONE:
@@ -288,6 +286,6 @@ def _new_folder(wanted: Path) -> Path:
         folder.mkdir(parents=True)
     except OSError as error:
         raise OptionError(
-            f"--out cannot be written to: {error.strerror or error}: {os.fspath(folder)!r}"
+            f"--out cannot be written to: {error.strerror or error}: {str(folder)!r}"
         ) from error
     return folder

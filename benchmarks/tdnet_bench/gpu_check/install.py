@@ -102,7 +102,7 @@ def make_environment(folder: Path, host: Iterable[str]) -> Path:
     version = f"python{sys.version_info[0]}.{sys.version_info[1]}"
     # --system-site-packages shows the base Python's alone, not those of a virtual environment in between
     lines = "".join(f"{path}\n" for path in host)
-    (folder / "lib" / version / "site-packages" / "host.pth").write_text(lines)
+    (folder / "lib" / version / "site-packages" / "host.pth").write_text(lines, encoding="locale")
     return folder / "bin" / "python"
 
 

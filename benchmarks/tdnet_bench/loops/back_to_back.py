@@ -119,6 +119,7 @@ def measure(
                         path=schedule.path(frame.place),
                         cold=schedule.cold(frame.place),
                         turn=turn,
+                        first=frame.place == 0,
                         host_call_ns=spent_ns[name],
                         device_compute_ns=device_ns[name],
                         agreement=worth.agreement,

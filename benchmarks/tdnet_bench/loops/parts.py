@@ -59,11 +59,6 @@ class Parts:
         """Frames of each part, the lead-in included."""
         return self.schedule.lead_in_frames + self.warm_frames
 
-    @property
-    def has_camera(self) -> bool:
-        """True where there is a file to decode."""
-        return isinstance(self.footage, FileFootage)
-
     def images(self) -> list[Array]:
         """Frames for warming up and for the paced parts, held in memory; renders the scene.
 

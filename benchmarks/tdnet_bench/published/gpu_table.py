@@ -11,7 +11,7 @@ import msgspec
 
 from tdnet_bench.documents.document import Document, read_document
 from tdnet_bench.published.markdown import Link, markdown_table, number
-from tdnet_bench.published.results import Results
+from tdnet_bench.published.results import Result, Results
 from tdnet_bench.records.config import DEVICE_COMPUTE, HOST_CALL, SideSpec
 from tdnet_bench.statistics.latency import LatencyStats
 from tdnet_bench.views.formats import ABSENT
@@ -99,7 +99,7 @@ def _run(path: Path) -> _Source | None:
         return None
     gpu, size = machine.gpus[0].name, f"{config.height}×{config.width}"
     place = _place(gpu, {found.driver for found in machine.gpus}, machine.packages, machine.started_at)
-    rows = [(config.network, size, row) for row in side_rows(document)]
+    rows = [(Result(path, document).network, size, row) for row in side_rows(document)]
     return _Source(machine.started_at, gpu, place, rows, path)
 
 

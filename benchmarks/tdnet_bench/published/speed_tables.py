@@ -14,16 +14,9 @@ from tdnet_runtime.preflight import SIGNED_INT8
 __all__ = ["headline_table", "sizes_table", "speed_table", "times_faster"]
 
 _SPEED_COLUMNS = (
-    "network",
-    "input",
-    "bundle on",
-    "p50",
-    "eager PyTorch, p50",
-    f"faster by ({100 * CONFIDENCE:.0f} % interval)",
-    "labels equal",
-    "features off",
-    "file",
-)
+    "network", "input", "bundle on", "p50", "eager PyTorch, p50", f"faster by ({100 * CONFIDENCE:.0f} % interval)",
+    "labels equal", "features off", "file",
+)  # fmt: skip
 
 
 def speed_table(machine: Machine, link: md.Link) -> str | None:

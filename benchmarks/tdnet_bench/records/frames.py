@@ -42,6 +42,7 @@ class FrameRecord(Record, frozen=True, kw_only=True, tag_field="kind", tag="fram
         path: 1 to m, beginning anew, as `cold`, with each sequence of the footage.
         cold: True where no attention was applied, since the memory was not yet full.
         turn: 0 where this side was the first one to get the frame.
+        first: True for a sequence's first frame, with which a new stream begins; in older files `frame` 0 alone tells.
         host_call_ns: from handing the frame in to usable labels.
         device_compute_ns: the device's own time between events before and after its work; see `sides/device_spans.py`
             on sides whose labels are on the host. None on a CPU, and where there are no events.
@@ -60,6 +61,7 @@ class FrameRecord(Record, frozen=True, kw_only=True, tag_field="kind", tag="fram
     agreement: float | None = None
     temporal_consistency: float | None = None
     class_pixels: ClassPixels | None = None
+    first: bool = False
 
 
 class CameraRecord(Record, frozen=True, kw_only=True, tag_field="kind", tag="camera"):

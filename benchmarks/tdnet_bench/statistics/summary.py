@@ -1,12 +1,13 @@
 """All figures of a run: a pure function of its records.
 
-The first frame and the cold frames are listed one by one; every other time is of warm frames. Quality
+Each sequence's first frame and the cold frames are listed one by one; every other time is of warm frames. Quality
 is of all frames.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
 from typing import TypeVar
 
 from tdnet_bench.records import Record
@@ -33,7 +34,7 @@ _R = TypeVar("_R", FrameRecord, CameraRecord)
 
 
 class LeadInFrame(Record, frozen=True, kw_only=True):
-    """A frame that is kept out of the statistics: the stream's first one, or a cold one."""
+    """A frame that is kept out of the statistics: a stream's first one, or a cold one."""
 
     frame: int
     path: int
@@ -92,8 +93,8 @@ class Summary(Record, frozen=True, kw_only=True):
 
 
 def is_warm(record: FrameRecord | CameraRecord) -> bool:
-    """True where the record counts: neither the first frame nor a cold one."""
-    return not record.cold and record.frame > 0
+    """True where the record counts: neither a sequence's first frame nor a cold one."""
+    return not (record.cold or record.frame == 0 or (isinstance(record, FrameRecord) and record.first))
 
 
 def summarise(records: Iterable[AnyRecord], *, sides: Mapping[str, SideSpec], paths: int) -> Summary:
@@ -104,17 +105,12 @@ def summarise(records: Iterable[AnyRecord], *, sides: Mapping[str, SideSpec], pa
     everything = list(records)
     frames = _by_side([r for r in everything if isinstance(r, FrameRecord)], sides)
     camera = _by_side([r for r in everything if isinstance(r, CameraRecord)], sides)
-    paced: dict[float, list[PacedRecord]] = {}
-    for record in everything:
-        if isinstance(record, PacedRecord):
-            paced.setdefault(record.fps, []).append(record)
-    paced_summaries = [
-        paced_stats(sorted(of_rate, key=lambda record: record.frame)) for _, of_rate in sorted(paced.items())
-    ]
+    paced = sorted((r for r in everything if isinstance(r, PacedRecord)), key=lambda r: (r.fps, r.frame))
+    rates = [paced_stats(list(of_rate)) for _, of_rate in groupby(paced, key=lambda r: r.fps)]
     return Summary(
         sides={side: _side_summary(of_side, paths) for side, of_side in frames.items()},
         camera={side: _camera_summary(of_side) for side, of_side in camera.items()},
-        paced=tuple(summary for summary in paced_summaries if summary is not None),
+        paced=tuple(rate for rate in rates if rate is not None),
         comparisons=tuple(_comparison(frames, side, baseline) for side, baseline in _pairs(frames, sides)),
     )
 

@@ -141,7 +141,8 @@ def _coverage(document: Document) -> Group:
 def _side_facts(document: Document, side: str) -> Iterator[str]:
     summary, setup = document.summary.sides[side], document.setup[side]
     for frame in summary.lead_in:
-        kinds = [kind for kind, holds in (("first", frame.frame == 0), ("cold", frame.cold)) if holds]
+        kinds = ["first"] if frame.frame == 0 or not frame.cold else []
+        kinds += ["cold"] if frame.cold else []
         yield (
             f"kept apart: frame {frame.frame} ({', '.join(kinds)}), path {frame.path}, "
             f"{format_ms(frame.host_call_ms)} ms"
@@ -201,7 +202,7 @@ def report_from_comparison(compared: ComparedRuns) -> Group:
 def _verdict(compared: ComparedRuns) -> str:
     ratio = compared.overall
     if ratio is None:
-        return "A run has no warm frame: there is nothing to compare."
+        return "No path has a warm frame in both runs: there is nothing to compare."
     interval = format_interval(ratio.low, ratio.high)
     return (
         f"A frame of the first run takes {format_ratio(ratio.of_p50s)} of the second's time ({interval}); the "

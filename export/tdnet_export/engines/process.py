@@ -158,7 +158,7 @@ def _death(request: Request, folder: Path, code: int) -> BaseException:
         signal.SIGHUP,
     ):  # someone stopped the build, or Polygraphy passed on a Ctrl-C
         return KeyboardInterrupt()
-    lines = (folder / _OUTPUT).read_text(errors="replace").split("\n")
+    lines = (folder / _OUTPUT).read_text(encoding="utf-8", errors="replace").split("\n")
     said = next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing")
     how = f"ended with exit code {code}"
     if code < 0:

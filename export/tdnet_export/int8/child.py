@@ -28,7 +28,7 @@ __all__ = ["main"]
 
 def main(folder: Path) -> None:
     """Do all jobs of the folder."""
-    with os.fdopen(os.dup(1), "w", buffering=1) as told:
+    with os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8") as told:
         os.dup2(2, 1)
         nncf = import_without_telemetry("nncf")
         _limit_sessions()

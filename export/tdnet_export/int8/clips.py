@@ -10,7 +10,8 @@ import numpy.typing as npt
 from tdnet_runtime.errors import OptionError
 from tdnet_runtime.media.damage import OnDamage
 from tdnet_runtime.preprocess import Resizer
-from tdnet_runtime.sources.registry import open_source
+from tdnet_runtime.sources.registry import is_live, open_source
+from tdnet_runtime.sources.source_url import hide_password
 
 __all__ = ["CLIPS", "calibration_clips", "clip_starts"]
 
@@ -50,15 +51,20 @@ def calibration_clips(
     """Clips of m consecutive frames, one for each path, uint8 [H, W, 3] of `size_hw`.
 
     Args:
-        source: a video, a folder of images or of such folders, in the order in which a stream would see them.
+        source: a video, a folder of images or of such folders, or a log, in the order in which a stream would see them.
         paths: m.
         size_hw: the network's size; frames are resized as the runtime does.
         clips: at most so many.
 
     Raises:
-        OptionError: there are fewer frames than one clip has.
+        OptionError: there are fewer frames than one clip has, or its frames come by the clock and never end.
         MediaError: it cannot be read, or a frame is damaged.
     """
+    if is_live(source):
+        raise OptionError(
+            "--calibration needs a video, a folder of images or a log, since clips are spread over all of it; this is a "
+            f"camera or a live address, which never ends: record it, and give the recording: {hide_password(source)!r}"
+        )
     lengths = [0]
     with open_source(source, on_damage=OnDamage.FAIL) as counted:
         for frame in counted:

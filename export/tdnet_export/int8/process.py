@@ -109,7 +109,7 @@ def _run(folder: Path) -> Iterator[str]:
             child.kill()
             raise
     if child.returncode != 0:
-        lines = log.read_text(errors="replace").strip().splitlines()
+        lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
         last = lines[-1] if lines else "it said nothing"
         raise ExportError(
             f"quantising the graphs: {tool()} ended with code {child.returncode}: {last}. "

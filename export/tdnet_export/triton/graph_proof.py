@@ -13,7 +13,7 @@ import numpy.typing as npt
 from tdnet_export.triton.joined_graph import FRAME_INDEX, joined_graph
 from tdnet_export.triton.state_loop import StateLoop
 from tdnet_runtime.bundle import Bundle, write_bundle
-from tdnet_runtime.errors import ParityError
+from tdnet_runtime.errors import BundleError, ParityError
 from tdnet_runtime.manifest import CONFIDENCE, LABELS, Manifest
 from tdnet_runtime.media.scene import render
 from tdnet_runtime.segmenter import Segmenter
@@ -48,6 +48,7 @@ def prove_graph(
 
     Raises:
         ParityError: a label, its confidence, a logit or a frame's number differs.
+        BundleError: the bundle's file was replaced after it was opened.
         BackendError: ONNX Runtime refuses the graph.
     """
     manifest = bundle.manifest
@@ -59,7 +60,18 @@ def prove_graph(
             _write_twins(path, manifest, graphs, precision)
         loop = StateLoop(joined_graph(manifest, graphs, precision=precision), config)
         with Segmenter.open(path, backend="onnxruntime", precision=precision) as segmenter:
+            if path == bundle.path:
+                require_same(bundle, segmenter.bundle)
             return _prove(loop, segmenter, on_frame)
+
+
+def require_same(bundle: Bundle, again: Bundle) -> None:
+    """Raise BundleError unless a bundle that was read again is the one that was opened first."""
+    if again.digest != bundle.digest:
+        raise BundleError(
+            f"the bundle was replaced while it was in use (manifest {bundle.digest[:16]}…, now {again.digest[:16]}…); "
+            f"begin again when it stays as it is: {str(bundle.path)!r}"
+        )
 
 
 def _prove(loop: StateLoop, segmenter: Segmenter, on_frame: Callable[[int, int], None]) -> int:

@@ -14,7 +14,7 @@ from tdnet_export.engines import BuildEvent, build_engines, require_builder
 from tdnet_export.termination import sigterm_as_exit
 from tdnet_export.triton.config_text import Config, config_text
 from tdnet_export.triton.configs import graph_config, python_config
-from tdnet_export.triton.graph_proof import prove_graph
+from tdnet_export.triton.graph_proof import prove_graph, require_same
 from tdnet_export.triton.joined_graph import joined_graph
 from tdnet_export.triton.options import TritonOptions
 from tdnet_runtime.atomic_file import PARTIAL_SUFFIX
@@ -83,16 +83,26 @@ class TritonSummary:
 
 @sigterm_as_exit()
 def write_models(
-    bundle: Path, options: TritonOptions, *, on_progress: Progress = lambda stage, done, total: None
+    bundle: Path,
+    options: TritonOptions,
+    *,
+    sha256: str | None = None,
+    on_progress: Progress = lambda stage, done, total: None,
 ) -> TritonSummary:
     """Write a model of `bundle` for each of the server's backends that `options` name.
 
     Needs no torch; `onnx` for models that are one graph, and TensorRT with its GPU for `tensorrt`. What is in the folder
     already stays as it is.
 
+    Args:
+        bundle: the `*.plan` file; what is written is of the file that was opened, whatever lies there meanwhile.
+        options: the folder, and what goes into it.
+        sha256: of the bundle's file; another one is refused before anything in it is parsed.
+        on_progress: told a stage, how much of it is done, and of how much.
+
     Raises:
         OptionError: there is a model of that name, or the precision is not in the bundle.
-        BundleError: the bundle cannot be read.
+        BundleError: the bundle cannot be read, is not the one with `sha256`, or was replaced meanwhile.
         MissingExtraError: onnx or TensorRT is not installed.
         ExportError: a graph cannot be joined or built, or the folder cannot be written to.
         ParityError: a joined graph computes something else than the bundle.
@@ -102,7 +112,7 @@ def write_models(
     if "tensorrt" in names:
         require_builder("tensorrt")
     made = []
-    with Bundle.open(bundle) as opened, _all_or_none(options.folder) as begin:
+    with Bundle.open(bundle, sha256=sha256) as opened, _all_or_none(options.folder) as begin:
         for backend, name in names.items():
             folder = begin(name)
             version = folder / _VERSION
@@ -110,13 +120,13 @@ def write_models(
             if backend == "python":
                 on_progress("write model python", 0, 1)
                 config = python_config(name, opened, streams=options.streams, idle_s=options.idle_s)
-                (version / "model.py").write_text(_MODEL_PY)
-                shutil.copyfile(bundle, version / BUNDLE)
+                (version / "model.py").write_text(_MODEL_PY, encoding="utf-8")
+                _copy(opened, version / BUNDLE, sha256)
                 model = TritonModel(name=name, backend=backend, folder=options.folder / name)
                 on_progress("write model python", 1, 1)
             else:
                 config, model = _write_graph(version, opened, name, backend, options, on_progress)
-            (folder / "config.pbtxt").write_text(config_text(config))
+            (folder / "config.pbtxt").write_text(config_text(config), encoding="utf-8")
             made.append(model)
     return TritonSummary(
         repository=options.folder,
@@ -125,6 +135,15 @@ def write_models(
         idle_s=options.idle_s,
         seconds=perf_counter() - started,
     )
+
+
+def _copy(bundle: Bundle, path: Path, sha256: str | None) -> None:
+    """Write the file that was opened to `path`, and verify what was written."""
+    with path.open("xb") as file:
+        for chunk in bundle.chunks():
+            file.write(chunk)
+    with Bundle.open(path, sha256=sha256) as copy:
+        require_same(bundle, copy)
 
 
 def _write_graph(

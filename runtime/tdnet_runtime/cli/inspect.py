@@ -10,7 +10,8 @@ import msgspec
 import typer
 from rich.console import Console
 
-from tdnet_runtime.bundle import Bundle, extract
+from tdnet_runtime.bundle import Bundle
+from tdnet_runtime.bundle_extraction import extract
 from tdnet_runtime.cli.inspect_view import show_bundle
 from tdnet_runtime.cli.pinning import Sha256
 

@@ -161,7 +161,7 @@ def _frame(backend: str, path: str, precision: str, sha256: str) -> Result:
 
 def _resident_mib(field: str) -> int:
     with contextlib.suppress(OSError, ValueError):
-        for line in Path("/proc/self/status").read_text().splitlines():
+        for line in Path("/proc/self/status").read_text(encoding="utf-8", errors="replace").splitlines():
             if line.startswith(f"{field}:"):
                 return int(line.split()[1]) >> 10
     return 0

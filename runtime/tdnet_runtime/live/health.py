@@ -261,7 +261,7 @@ def resident_mib() -> float | None:
     """Memory of this process; None where the system does not say."""
     if not sys.platform.startswith("linux"):
         return None
-    return int(_STATM.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+    return int(_STATM.read_text(encoding="utf-8").split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 def _latencies(times: Histogram) -> Latencies:

@@ -99,7 +99,7 @@ class RerunServer(Closeable):
     def _words(self) -> str:
         """The last line that it wrote, for a message."""
         try:
-            lines = self._log.read_text(errors="replace").split("\n")
+            lines = self._log.read_text(encoding="utf-8", errors="replace").split("\n")
         except OSError:
             return ""
         told = [line.strip() for line in lines if line.strip()]

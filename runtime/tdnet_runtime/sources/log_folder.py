@@ -148,7 +148,7 @@ def _parts_in(folder: Path) -> list[Path]:
 def _is_described(folder: Path) -> bool:
     """It holds rosbag2's own `metadata.yaml`; data sets of images have files of that name, too."""
     path = folder / _METADATA
-    return path.is_file() and _METADATA_KEY in path.read_text(errors="replace")
+    return path.is_file() and _METADATA_KEY in path.read_text(encoding="utf-8", errors="replace")
 
 
 def _has_images(folder: Path) -> bool:
@@ -159,7 +159,7 @@ def _has_images(folder: Path) -> bool:
 def _listed(folder: Path) -> list[str]:
     """Names of the parts by `metadata.yaml`, in order; none without one."""
     try:
-        text = (folder / _METADATA).read_text(errors="replace")
+        text = (folder / _METADATA).read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError:
         return []
     match = _PATHS.search(text)

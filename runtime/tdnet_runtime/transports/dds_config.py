@@ -48,7 +48,7 @@ def domain_config(*, interface: str, datagram_bytes: int | None) -> str:
 def receive_buffer_warning() -> str:
     """What is to be done where the kernel's limit is below `RECEIVE_BUFFER_BYTES`; empty where it is not, or unknown."""
     try:
-        allowed = int(_RMEM_MAX.read_text())
+        allowed = int(_RMEM_MAX.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return ""
     if allowed >= RECEIVE_BUFFER_BYTES:

@@ -5,12 +5,15 @@ import io
 import msgspec
 import pytest
 from rich.console import Console
+from tests.benchmarks.conftest import SIDE
 
 from tdnet_bench.documents.compare import MUST_BE_EQUAL, compare_documents
 from tdnet_bench.documents.document import Document
+from tdnet_bench.documents.notes import notes_before
 from tdnet_bench.records.frames import FrameRecord
 from tdnet_bench.views.report import report_from_comparison
 from tdnet_runtime.errors import OptionError
+from tdnet_runtime.manifest import Manifest, TensorSpec
 
 SUBJECT, PEER = "fake:fp32", "pytorch"
 
@@ -60,6 +63,54 @@ def test_runs_that_did_different_work_are_refused(document: Document, field: str
     other = msgspec.structs.replace(document, config=config)
     with pytest.raises(OptionError, match=f"the two runs did different work.*: {field} is "):
         compare_documents(document, other)
+
+
+def test_another_number_of_classes_is_other_work(document: Document) -> None:
+    config = msgspec.structs.replace(document.config, classes=(*document.config.classes, "one more"))
+    with pytest.raises(OptionError, match="number of classes is 5 and 6"):
+        compare_documents(document, msgspec.structs.replace(document, config=config))
+    names = tuple(name.upper() for name in document.config.classes)
+    other = msgspec.structs.replace(document.config, classes=names)
+    compare_documents(document, msgspec.structs.replace(document, config=other))  # names cost nothing
+
+
+@pytest.mark.parametrize("output", ["logits", "confidence"])
+def test_extra_outputs_are_other_work(document: Document, manifest: Manifest, output: str) -> None:
+    """By the document's notes, so that documents of any age tell."""
+    extra = {
+        "logits": TensorSpec(name="logits", shape=(1, 5, SIDE, SIDE), dtype="float32"),
+        "confidence": TensorSpec(name="confidence", shape=(1, SIDE, SIDE), dtype="uint8"),
+    }[output]
+    graphs = tuple(
+        msgspec.structs.replace(graph, outputs=(*graph.outputs, extra))
+        if graph.name.startswith("apm")
+        else graph
+        for graph in manifest.graphs
+    )
+    giving = msgspec.structs.replace(manifest, graphs=graphs)
+    told = tuple(notes_before(giving, "no reference", {}))
+    other = msgspec.structs.replace(document, notes=(*document.notes, *told))
+    with pytest.raises(OptionError, match=rf"extra outputs is \(\) and \('{output}',\)"):
+        compare_documents(document, other)
+    assert compare_documents(other, other).differences == ()
+
+
+def test_the_overall_ratio_is_of_the_paths_that_both_have(document: Document) -> None:
+    """Frames of a path that one run alone has, ten times as long, are in no ratio."""
+    longer = tuple(
+        msgspec.structs.replace(r, host_call_ns=10 * r.host_call_ns)
+        if isinstance(r, FrameRecord) and r.path == 2
+        else r
+        for r in document.records
+    )
+    short = tuple(r for r in document.records if not (isinstance(r, FrameRecord) and r.path == 2))
+    compared = compare_documents(
+        msgspec.structs.replace(document, records=longer), msgspec.structs.replace(document, records=short)
+    )
+    assert compared.overall is not None
+    assert (compared.overall.samples, compared.overall.baseline_samples) == (2, 2)
+    assert compared.overall.of_p50s == compared.by_path[1].of_p50s == 1.0
+    assert compared.by_path.keys() == {1}
 
 
 def test_all_differences_in_the_work_are_told_at_once(document: Document) -> None:

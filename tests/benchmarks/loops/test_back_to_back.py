@@ -81,6 +81,25 @@ def test_cold_frames_follow_the_network() -> None:
         assert [r.path for r in frames] == [index % schedule.paths + 1 for index in range(9)]
 
 
+@pytest.mark.parametrize("schedule", [TD2, PSP], ids=["m=2", "m=1"])
+def test_the_first_frame_of_each_sequence_is_marked(schedule: Schedule) -> None:
+    clock = FakeClock()
+    records: list[AnyRecord] = []
+    frames = [
+        FootageFrame(image, str(place), place)
+        for image, place in zip(_images(5), (0, 1, 2, 0, 1), strict=True)
+    ]
+    measure(
+        [FakeSide("bundle", clock, [1])],
+        frames,
+        schedule,
+        write=records.append,
+        clock=clock,
+        sleep=clock.sleep,
+    )
+    assert [r.frame for r in records if isinstance(r, FrameRecord) and r.first] == [0, 3]
+
+
 def test_labels_are_judged_after_all_sides_had_the_frame_and_outside_the_clock() -> None:
     clock = FakeClock()
     log: list[tuple[str, int]] = []

@@ -73,7 +73,14 @@ def write_run(document: Document, tmp_path: Path) -> Callable[..., None]:
     }
     sides = {name: msgspec.structs.replace(spec, name=name) for name, spec in sides.items()}
 
-    def make(name: str, *, day: str, exit_code: int = 0, gpus: tuple[Gpu, ...] = (GPU,)) -> None:
+    def make(
+        name: str,
+        *,
+        day: str,
+        exit_code: int = 0,
+        gpus: tuple[Gpu, ...] = (GPU,),
+        widths: str = "stem 64, planes 64-128-256-512",
+    ) -> None:
         figures = document.summary.sides["fake:fp32"]
         device = msgspec.structs.replace(figures, device=latency_stats([3 * MS] * 100))
         summaries = dict.fromkeys(sides, device) | {"onnxruntime:fp32": figures}
@@ -88,6 +95,7 @@ def write_run(document: Document, tmp_path: Path) -> Callable[..., None]:
         (folder / "check.json").write_text('{"kind": "gpu-check", "schema_version": 2}')
         made = msgspec.structs.replace(
             document,
+            config=msgspec.structs.replace(document.config, widths=widths),
             sides=sides,
             environment=environment,
             exit_code=exit_code,
@@ -155,6 +163,17 @@ def test_runs_of_the_benchmark_beside_them(
     ]
     assert "G (driver 580.1, torch 2.12) on 2026-01-02" in text
     assert read_results(tmp_path).machines == ()  # the folder of GPUs is no machine of the CPU's tables
+
+
+def test_networks_of_other_widths_have_rows_of_their_own(
+    write_run: Callable[..., None], tmp_path: Path
+) -> None:
+    """Named as in the other tables, with the stem's width."""
+    write_run("wide", day="01")
+    write_run("narrow", day="02", widths="stem 32, planes 32-64-128-256")
+    (rows,) = tables_of(gpu_table(read_results(tmp_path), link))
+    found = {(row["network"], row["file"]) for row in rows}
+    assert found == {("td2-fa18", "[json](wide.json)"), ("td2-fa18, stem 32", "[json](narrow.json)")}
 
 
 def test_without_any(tmp_path: Path) -> None:

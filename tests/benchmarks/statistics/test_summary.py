@@ -75,6 +75,31 @@ def test_the_first_frame_is_apart_even_where_no_frame_is_cold(sides: Sides) -> N
     assert side.ripple_ms is None
 
 
+def test_the_first_frame_of_each_sequence_is_apart(sides: Sides) -> None:
+    """`frame` counts over all sequences, and of a network without memory no frame is cold."""
+    frames = [
+        FrameRecord(
+            frame=i,
+            side=side,
+            path=1,
+            cold=False,
+            turn=0,
+            host_call_ns=(90 if i % 3 == 0 else 1) * MS,
+            first=i % 3 == 0,
+        )
+        for i in range(6)
+        for side in (SUBJECT, PEER)
+    ]
+    summary = summarise(frames, sides=sides, paths=1)
+    side = summary.sides[SUBJECT]
+    assert [(f.frame, f.host_call_ms) for f in side.lead_in] == [(0, 90.0), (3, 90.0)]
+    assert side.overall is not None
+    assert (side.overall.samples, side.overall.max_ms) == (4, 1.0)
+    (comparison,) = summary.comparisons
+    assert comparison.overall is not None
+    assert comparison.overall.pairs == 4
+
+
 def test_a_side_without_records_is_left_out(records: tuple[FrameRecord, ...], sides: Sides) -> None:
     alone = summarise([r for r in records if r.side == SUBJECT], sides=sides, paths=2)
     assert alone.sides.keys() == {SUBJECT}

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from tdnet_export.int8 import clips
 from tdnet_export.int8.clips import CLIPS, calibration_clips, clip_starts
 from tdnet_runtime.errors import MediaError, OptionError
 
@@ -87,3 +88,24 @@ def test_clips_of_several_sequences(tmp_path, lengths, clips, expected):
             level += 1
     found = calibration_clips(str(tmp_path), paths=2, size_hw=(3, 4), clips=clips)
     assert [[int(frame[0, 0, 0]) for frame in clip] for clip in found] == expected
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "0",
+        "camera:0",
+        "/dev/video0",
+        "rtsp://me:secret@robot/front",
+        "udp://0.0.0.0:5000",
+        "ros2:///front/image",
+    ],
+)
+def test_a_source_that_never_ends_is_refused_unopened(source, monkeypatch):
+    """Counting its frames would take for ever."""
+    monkeypatch.setattr(clips, "open_source", lambda *_, **__: pytest.fail("it was opened"))
+    with pytest.raises(
+        OptionError, match=r"^--calibration needs a video.* which never ends: record it"
+    ) as caught:
+        list(calibration_clips(source, paths=2, size_hw=(3, 4)))
+    assert "secret" not in str(caught.value)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,8 +20,9 @@ from tdnet_export.triton import TritonOptions, write_models
 from tdnet_export.triton import repository as repository_module
 from tdnet_export.triton.config_text import Word, config_text
 from tdnet_runtime import BundleError, ExportError, MissingExtraError, OptionError, ParityError
-from tdnet_runtime.bundle import Bundle
+from tdnet_runtime.bundle import Bundle, write_bundle
 from tdnet_runtime.manifest import decode_manifest
+from tdnet_runtime.member_names import MANIFEST_NAME
 
 NETWORKS = ("td2-fa18", "td4-psp18", "psp101")
 Bundles = Callable[[str], Path]
@@ -141,7 +144,7 @@ def test_a_disk_that_is_full(tiny_bundle: Bundles, tmp_path: Path, monkeypatch: 
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(repository_module.shutil, "copyfile", full)
+    monkeypatch.setattr(repository_module, "_copy", full)
     with pytest.raises(ExportError, match="No space left on device; nothing was kept"):
         write_models(tiny_bundle("td2-fa18"), TritonOptions(folder=tmp_path / "new"))
     assert list(tmp_path.iterdir()) == []
@@ -251,6 +254,24 @@ BAD = [
         "takes all from the bundle; leave out --triton",
     ),
     (lambda folder, bundle: ("--verify", bundle, "--triton", folder), "leave out --triton"),
+    *(
+        (
+            lambda folder, bundle, backend=backend: (
+                *("--bundle", bundle, "--triton", folder / "repo", "--sha256", "0" * 64),
+                *("--triton-backend", backend),
+            ),
+            f"{'0' * 64} was asked for",
+        )
+        for backend in ("python", "onnxruntime")
+    ),
+    (
+        lambda folder, bundle: ("--bundle", bundle, "--triton", folder / "repo", "--sha256", "abc"),
+        "expected the 64 hexadecimal digits",
+    ),
+    (
+        lambda folder, bundle: ("--ckpt", "x.pth", "--triton", folder / "repo", "--sha256", "0" * 64),
+        "--sha256 goes with --rebuild, --verify and --bundle",
+    ),
     (lambda folder, bundle: ("--bundle", bundle, "--ckpt", "x.pth", "--triton", folder), "leave out --ckpt"),
 ]
 
@@ -266,7 +287,7 @@ def test_bad_input_is_told_in_one_line(
     if done.returncode == 1:
         assert done.stderr.count("\n") == 1
     assert "Traceback" not in said
-    assert not (tmp_path / "repo" / "1").exists()
+    assert not (tmp_path / "repo").is_dir()
 
 
 def test_a_folder_that_may_not_be_written_to(tiny_bundle: Bundles, tmp_path: Path) -> None:
@@ -285,8 +306,10 @@ def test_a_folder_whose_name_is_too_long(tmp_path: Path) -> None:
 
 def test_the_command_from_a_bundle(command, tiny_bundle: Bundles, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     bundle = tiny_bundle("td2-fa18")
+    pin = hashlib.sha256(bundle.read_bytes()).hexdigest()
     done = command(
-        "tdnet-export", "--bundle", bundle, "--triton", "models", "--triton-streams", 3, cwd=tmp_path
+        *("tdnet-export", "--bundle", bundle, "--sha256", pin, "--triton", "models", "--triton-streams", 3),
+        cwd=tmp_path,
     )
     assert done.returncode == 0, done.stderr
     assert "3 at once, idle for 10 s at most" in done.stdout
@@ -333,3 +356,91 @@ def test_a_changed_bundle_is_refused(tiny_bundle: Bundles, tmp_path: Path) -> No
     with pytest.raises(BundleError, match="damaged or changed"):
         write_models(tmp_path / "x.plan", TritonOptions(folder=tmp_path / "models"))
     assert not (tmp_path / "models").exists()
+
+
+@pytest.fixture
+def meanwhile(tiny_bundle: Bundles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
+    """meanwhile(name, act): a bundle on which `act` is called, once, when it was opened and nothing was made of it yet."""
+
+    def make(name: str, act: Callable[[Path], object]) -> Path:
+        plan = tmp_path / "x.plan"
+        plan.write_bytes(tiny_bundle("td2-fa18").read_bytes())
+        real = getattr(repository_module, name)
+        monkeypatch.setattr(
+            repository_module, name, lambda *given, **options: (act(plan), real(*given, **options))[1]
+        )
+        return plan
+
+    return make
+
+
+def test_what_is_copied_is_what_was_opened(
+    meanwhile: Callable[..., Path], tiny_bundle: Bundles, tmp_path: Path
+) -> None:
+    def replace(plan: Path) -> None:
+        (tmp_path / "y.plan").write_bytes(tiny_bundle("td4-psp18").read_bytes())
+        (tmp_path / "y.plan").replace(plan)
+
+    opened = tiny_bundle("td2-fa18").read_bytes()
+    pin = hashlib.sha256(opened).hexdigest()
+    write_models(meanwhile("python_config", replace), TritonOptions(folder=tmp_path / "models"), sha256=pin)
+    assert (tmp_path / "models/x/1/bundle.plan").read_bytes() == opened
+
+
+def test_a_copy_of_bytes_that_changed_is_refused(meanwhile: Callable[..., Path], tmp_path: Path) -> None:
+    def change(plan: Path) -> None:
+        with plan.open("r+b") as file:
+            file.seek(plan.stat().st_size // 2)
+            file.write(b"\xff\x00\xff")
+
+    with pytest.raises(BundleError, match="damaged or changed"):
+        write_models(meanwhile("python_config", change), TritonOptions(folder=tmp_path / "models"))
+    assert not (tmp_path / "models").exists()
+
+
+def test_a_graph_is_proven_against_the_bundle_that_was_opened(
+    meanwhile: Callable[..., Path], tiny_bundle: Bundles, tmp_path: Path
+) -> None:
+    def replace(plan: Path) -> None:
+        with Bundle.open(plan) as bundle:
+            members = {name: bundle.read(name) for name in bundle.manifest.members}
+            tools = bundle.manifest.tools | {"another": "one"}
+            write_bundle(plan, msgspec.structs.replace(bundle.manifest, tools=tools, members={}), members)
+
+    options = TritonOptions(folder=tmp_path / "models", backends=("onnxruntime",))
+    with pytest.raises(BundleError, match="the bundle was replaced while it was in use"):
+        write_models(meanwhile("graph_config", replace), options)
+    assert not options.folder.exists()
+
+
+def test_names_beyond_the_locale(tiny_bundle: Bundles, tmp_path: Path) -> None:
+    """Whatever the locale's characters are, the files are UTF-8; others than we write manifests without escapes."""
+    with (
+        Bundle.open(tiny_bundle("td2-fa18")) as bundle,
+        zipfile.ZipFile(tmp_path / "x.plan", "w") as file,
+    ):
+        manifest = json.loads(bundle.read(MANIFEST_NAME))
+        manifest["classes"][0]["name"] = "Straße 道路"
+        file.writestr(MANIFEST_NAME, json.dumps(manifest, ensure_ascii=False).encode())
+        for name in bundle.manifest.members:
+            file.writestr(name, bundle.read(name))
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import tdnet_export; tdnet_export.main()",
+            *("--bundle", "x.plan", "--triton", "m"),
+        ],
+        capture_output=True,
+        env=os.environ
+        | {
+            "LC_ALL": "C",
+            "PYTHONUTF8": "0",
+            "PYTHONCOERCECLOCALE": "0",
+            "PYTHONPATH": os.pathsep.join(sys.path),
+        },
+        cwd=tmp_path,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Straße 道路" in (tmp_path / "m/x/config.pbtxt").read_text(encoding="utf-8")
