@@ -9,12 +9,17 @@ from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-__all__ = ["Event", "EventLog"]
+__all__ = ["Event", "EventLog", "as_utf8"]
 
 logger = logging.getLogger(__name__)
 
 _KEPT = 100
 _QUIET_NS = 10_000_000_000  # for which the same kind of the same place is not logged again
+
+
+def as_utf8(text: str) -> str:
+    """`text` with what a path's other bytes became (lone surrogates) escaped, as Python's stderr does: for logs, JSON."""
+    return text.encode(errors="backslashreplace").decode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +67,8 @@ class EventLog:
             quiet = since_ns is not None and event.at_ns - since_ns < _QUIET_NS
             self._logged[kind, place] = (since_ns, unsaid + 1) if quiet else (event.at_ns, 0)  # type: ignore[assignment]
         if not quiet:
-            logger.log(level, "%s: %s%s", place, message, f" (and {unsaid} times before)" if unsaid else "")
+            again = f" (and {unsaid} times before)" if unsaid else ""
+            logger.log(level, "%s", as_utf8(f"{place}: {message}{again}"))
         if self._on_event is not None:
             try:
                 self._on_event(event)

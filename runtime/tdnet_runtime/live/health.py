@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from tdnet_runtime.live.events import Event
+from tdnet_runtime.live.events import Event, as_utf8
 from tdnet_runtime.live.histogram import BOUNDS_MS, Histogram
 from tdnet_runtime.live.reader import Reader
 from tdnet_runtime.live.sink_worker import SinkWorker
@@ -26,9 +26,9 @@ class _Part(msgspec.Struct, frozen=True, kw_only=True):
         for name in self.__struct_fields__:
             value = getattr(self, name)
             if isinstance(value, str):
-                msgspec.structs.force_setattr(self, name, _as_utf8(value))
+                msgspec.structs.force_setattr(self, name, as_utf8(value))
             elif isinstance(value, dict):
-                said = {_as_utf8(key): each for key, each in value.items()}
+                said = {as_utf8(key): each for key, each in value.items()}
                 msgspec.structs.force_setattr(self, name, said)
 
 
@@ -275,11 +275,6 @@ def _latencies(times: Histogram) -> Latencies:
         bounds_ms=BOUNDS_MS,
         counts=tuple(times.counts),
     )
-
-
-def _as_utf8(text: str) -> str:
-    """`text` with what a path's other bytes became (lone surrogates) escaped, as Python's stderr does."""
-    return text.encode(errors="backslashreplace").decode()
 
 
 def _seconds(since_ns: int, now_ns: int) -> float:

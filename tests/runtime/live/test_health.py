@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from tests.runtime.live.conftest import Clock, Recorder, Script, frame
 
-from tdnet_runtime.errors import MissingExtraError, OptionError
+from tdnet_runtime.errors import MediaError, MissingExtraError, OptionError
 from tdnet_runtime.live import LiveHealth, LiveSegmenter
 from tdnet_runtime.live.events import EventLog
 from tdnet_runtime.live.histogram import BOUNDS_MS, Histogram
@@ -33,16 +33,18 @@ def test_health_is_json_and_back(segmenter):
     assert read["events"][-1]["kind"] == "frame_refused"
 
 
-def test_paths_that_are_no_text_are_json_and_metrics_all_the_same(segmenter, metrics):
+def test_paths_that_are_no_text_are_json_logs_and_metrics_all_the_same(segmenter, metrics, caplog):
     name = os.fsdecode(b"caf\xe9")
-    film = Script([frame(0), ValueError(f"'{name}' is cut short")])
+    film = Script([frame(0), MediaError(f"'{name}' is cut short")])
     film.description = f"video '{name}'"
     sink = Recorder(f"file '{name}'")
-    sink.errors = [ValueError(f"no space for '{name}'")]
+    sink.errors = [MediaError(f"no space for '{name}'")]
     with LiveSegmenter(segmenter, {name: film, "b": Script(["garbage"])}, sinks=[sink]) as live:
         health = live.run()
         with metrics.MetricsServer(live, 0) as server:
             assert 'tdnet_results_total{source="caf\\\\udce9"} 1.0' in scrape(server.port)
+    assert r"'caf\udce9' is cut short" in caplog.text
+    assert caplog.text.encode()  # as a log file's handler does
     read = json.loads(msgspec.json.encode(health))
     assert msgspec.json.decode(msgspec.json.encode(health), type=LiveHealth) == health
     source, written = read["sources"][r"caf\udce9"], read["sinks"][r"file 'caf\udce9'"]
