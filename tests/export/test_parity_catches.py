@@ -356,7 +356,6 @@ def test_the_proof_fails_on_another_preprocessing(fault, name, tiny_checkpoint, 
 def labels_of_the_nearest_scores(patch):
     """The runtime upsamples nothing."""
     patch.setattr(LabelTail, "_write_cells", lambda self, *given: None)
-    patch.setattr(LabelTail, "_write_all", lambda self, *given: None)
 
 
 @pytest.mark.parametrize("name", ["td4-psp18", "psp101"])

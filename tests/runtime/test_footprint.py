@@ -16,7 +16,7 @@ from tdnet_runtime.segmenter import Segmenter
 
 KIB, MIB = 1 << 10, 1 << 20
 SMALL_SIZE = (192, 384)
-PUSH_OVERHEAD = 320 * KIB
+PUSH_OVERHEAD = 400 * KIB
 """Arrays of the cells in which classes meet, while labels are made of them (`backends/label_tail.py`); and 50 KiB else."""
 GROWTH = 2 * MIB
 """Allocators return pages late and in chunks; a leak of one label map a frame would be 28 MiB."""

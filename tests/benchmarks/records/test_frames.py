@@ -26,6 +26,7 @@ def test_what_was_not_measured_is_null_in_json(record: Callable[..., FrameRecord
         "agreement": None,
         "temporal_consistency": None,
         "class_pixels": None,
+        "first": False,
     }
 
 
