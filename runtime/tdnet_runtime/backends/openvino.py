@@ -16,6 +16,7 @@ How it is set up, and why (figures: docs/cpu.md):
 from __future__ import annotations
 
 import logging
+import math
 import os
 from collections.abc import Callable
 from typing import Any
@@ -34,10 +35,10 @@ from tdnet_runtime.backends.thread_supply import require_threads, thread_count
 from tdnet_runtime.bundle import Bundle
 from tdnet_runtime.errors import BackendError
 from tdnet_runtime.forks import ForkBound
-from tdnet_runtime.manifest import GraphSpec, TensorSpec
+from tdnet_runtime.manifest import LABELS, GraphSpec, TensorSpec
 from tdnet_runtime.preflight import SIGNED_INT8
 
-__all__ = ["PREFERRED", "OpenVinoBackend", "open_bundle", "unavailable", "unsuited"]
+__all__ = ["PREFERRED", "OpenVinoBackend", "keeps_its_end", "open_bundle", "unavailable", "unsuited"]
 
 logger = logging.getLogger(__name__)
 
@@ -45,6 +46,8 @@ PREFERRED = ("fp32", "int8")
 """INT8 graphs are run unasked only where a bundle has no FP32 ones: they cost accuracy."""
 
 _COMPILING = 2
+_FEW = 1 << 17
+"""Labels of a frame, below which OpenVINO's own end is the faster one in BF16 (2026.4, untrained weights; docs/cpu.md)."""
 _DTYPES = {"u8": "uint8", "f16": "float16", "f32": "float32"}
 
 
@@ -137,7 +140,9 @@ class OpenVinoBackend(ForkBound):
         self._pasts: dict[str, Any] = {}
 
         def load(graph: GraphSpec, read: Callable[[], bytes]) -> Any:
-            past, (graph, cut) = split_past(graph, cut_labels(graph, read()))
+            whole = keeps_its_end(graph, precision, threads)
+            cut = CutGraph(read(), graph.outputs) if whole else cut_labels(graph, read())
+            past, (graph, cut) = split_past(graph, cut)
             if past is not None:
                 self._pasts[graph.name] = _compiled(core, *past, options)
                 (self._between[graph.name],) = past[0].outputs
@@ -168,6 +173,12 @@ class OpenVinoBackend(ForkBound):
         """See `Backend.close`."""
         if not self.stranded:
             self._compiled = self._pasts = {}
+
+
+def keeps_its_end(graph: GraphSpec, precision: str, threads: int) -> bool:
+    """Whether OpenVINO makes the graph's labels itself: in BF16, with threads to share them, few are sooner made so."""
+    pixels = next((math.prod(spec.shape) for spec in graph.outputs if spec.name == LABELS), 0)
+    return precision in IN_BF16 and threads > 1 and pixels < _FEW
 
 
 def _require_threads(threads: int, *, graphs: int, helpers: int) -> None:

@@ -28,6 +28,7 @@ from tdnet_runtime.backends.openvino_core import new_core
 from tdnet_runtime.backends.openvino_session import OpenVinoSession
 from tdnet_runtime.bundle import Bundle, write_bundle
 from tdnet_runtime.errors import BackendError
+from tdnet_runtime.manifest import GraphSpec, TensorSpec
 from tdnet_runtime.media.scene import render
 from tdnet_runtime.segmenter import Segmenter
 from tdnet_runtime.stream import Stream, StreamState
@@ -47,6 +48,43 @@ def opened(path: Path, *, precision: str | None = None, threads: int | None = 1)
         segmenter = Segmenter(bundle, openvino.open_bundle(bundle, precision=precision, threads=threads))
         undo.pop_all()
         return segmenter
+
+
+@pytest.mark.parametrize(
+    ("precision", "threads", "size_hw", "keeps"),
+    [
+        ("bf16", 2, (193, 385), True),
+        ("int8-bf16", 4, (192, 384), True),
+        ("bf16", 2, (360, 480), False),  # many
+        ("bf16", 1, (193, 385), False),  # nobody to share them with
+        ("fp32", 2, (193, 385), False),
+        ("int8", 2, (193, 385), False),
+    ],
+)
+def test_few_labels_in_bf16_are_made_by_openvino(
+    precision: str, threads: int, size_hw: tuple[int, int], keeps: bool
+) -> None:
+    labels = TensorSpec(name="labels", shape=(1, *size_hw), dtype="uint8")
+    query = TensorSpec(name="query", shape=(1, 4, 3, 5), dtype="float32")
+    graph = GraphSpec(name="apm1", inputs=(query,), outputs=(labels,), members={})
+    assert openvino.keeps_its_end(graph, precision, threads) is keeps
+
+
+@pytest.mark.skipif("BF16" not in CAPABILITIES, reason="this processor computes no BF16")
+def test_labels_of_either_end_in_bf16(
+    tiny_bundle: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nearly the same: one end upsamples in BF16."""
+    found = []
+    for few in (0, 1 << 17):
+        monkeypatch.setattr(openvino, "_FEW", few)
+        with opened(tiny_bundle("td2-fa18"), precision="bf16", threads=2) as segmenter:
+            assert bool(segmenter.backend._scores) is (few == 0)
+            size = segmenter.manifest.input
+            with segmenter.stream() as stream:
+                shown = [render(index, height=size.height, width=size.width) for index in range(4)]
+                found.append(np.stack([stream.push(image).labels for image in shown]))
+    assert np.mean(found[0] == found[1]) > 0.9
 
 
 def frame(value: int) -> np.ndarray:
