@@ -46,8 +46,8 @@ PREFERRED = ("fp32", "int8")
 """INT8 graphs are run unasked only where a bundle has no FP32 ones: they cost accuracy."""
 
 _COMPILING = 2
-_FEW = 1 << 17
-"""Labels of a frame, below which OpenVINO's own end is the faster one in BF16 (2026.4, untrained weights; docs/cpu.md)."""
+_FEW, _FEW_IN_BF16 = 1 << 15, 1 << 17
+"""Labels of a frame, below which OpenVINO's own end is the faster one (2026.4; in BF16 of untrained weights; docs/cpu.md)."""
 _DTYPES = {"u8": "uint8", "f16": "float16", "f32": "float32"}
 
 
@@ -176,9 +176,9 @@ class OpenVinoBackend(ForkBound):
 
 
 def keeps_its_end(graph: GraphSpec, precision: str, threads: int) -> bool:
-    """Whether OpenVINO makes the graph's labels itself: in BF16, with threads to share them, few are sooner made so."""
+    """Whether OpenVINO makes the graph's labels itself: few are sooner made so, with threads to share them."""
     pixels = next((math.prod(spec.shape) for spec in graph.outputs if spec.name == LABELS), 0)
-    return precision in IN_BF16 and threads > 1 and pixels < _FEW
+    return threads > 1 and pixels < (_FEW_IN_BF16 if precision in IN_BF16 else _FEW)
 
 
 def _require_threads(threads: int, *, graphs: int, helpers: int) -> None:

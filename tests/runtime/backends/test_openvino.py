@@ -58,10 +58,12 @@ def opened(path: Path, *, precision: str | None = None, threads: int | None = 1)
         ("bf16", 2, (360, 480), False),  # many
         ("bf16", 1, (193, 385), False),  # nobody to share them with
         ("fp32", 2, (193, 385), False),
-        ("int8", 2, (193, 385), False),
+        ("fp32", 2, (120, 160), True),
+        ("int8", 2, (120, 160), True),
+        ("fp32", 1, (120, 160), False),
     ],
 )
-def test_few_labels_in_bf16_are_made_by_openvino(
+def test_few_labels_are_made_by_openvino(
     precision: str, threads: int, size_hw: tuple[int, int], keeps: bool
 ) -> None:
     labels = TensorSpec(name="labels", shape=(1, *size_hw), dtype="uint8")
@@ -77,7 +79,7 @@ def test_labels_of_either_end_in_bf16(
     """Nearly the same: one end upsamples in BF16."""
     found = []
     for few in (0, 1 << 17):
-        monkeypatch.setattr(openvino, "_FEW", few)
+        monkeypatch.setattr(openvino, "_FEW_IN_BF16", few)
         with opened(tiny_bundle("td2-fa18"), precision="bf16", threads=2) as segmenter:
             assert bool(segmenter.backend._scores) is (few == 0)
             size = segmenter.manifest.input
