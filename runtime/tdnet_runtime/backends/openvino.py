@@ -47,7 +47,7 @@ PREFERRED = ("fp32", "int8")
 
 _COMPILING = 2
 _FEW, _FEW_IN_BF16 = 1 << 15, 1 << 17
-"""Labels of a frame, below which OpenVINO's own end is the faster one (2026.4; in BF16 of untrained weights; docs/cpu.md)."""
+"""Labels of a frame, below which OpenVINO's own end is the faster one (2026.4; docs/cpu.md)."""
 _DTYPES = {"u8": "uint8", "f16": "float16", "f32": "float32"}
 
 
