@@ -1,3 +1,4 @@
+import contextlib
 import os
 import re
 import resource
@@ -130,8 +131,9 @@ def test_threads_take_turns_and_the_descriptor_is_never_lost(capfd):
     assert capfd.readouterr().err == "still here\n"
 
 
-def test_another_threads_endless_block_is_not_waited_for(capfd, monkeypatch):
-    monkeypatch.setattr(native_stderr, "_WAIT_S", 0.0)
+@contextlib.contextmanager
+def another_threads_block():
+    """Another thread is inside a block, for as long as this one lasts."""
     held, finish = threading.Event(), threading.Event()
 
     def hang():
@@ -142,10 +144,17 @@ def test_another_threads_endless_block_is_not_waited_for(capfd, monkeypatch):
     thread = threading.Thread(target=hang)
     thread.start()
     held.wait()
-    with held_stderr(re.compile("noise")) as noise:
+    try:
+        yield
+    finally:
+        finish.set()
+        thread.join()
+
+
+def test_another_threads_endless_block_is_not_waited_for(capfd, monkeypatch):
+    monkeypatch.setattr(native_stderr, "_WAIT_S", 0.0)
+    with another_threads_block(), held_stderr(re.compile("noise")) as noise:
         os.write(2, b"noise\n")
-    finish.set()
-    thread.join()
     assert noise == []
     assert capfd.readouterr().err == "noise\n"  # late, by the other one
 
@@ -166,23 +175,12 @@ def test_each_endless_block_is_waited_for_once(monkeypatch):
 
     monkeypatch.setattr(native_stderr._owner, "lock", Lock())
     for _ in range(2):
-        held, finish = threading.Event(), threading.Event()
-
-        def hang(held=held, finish=finish):
-            with held_stderr():
-                held.set()
-                finish.wait()
-
-        thread = threading.Thread(target=hang)
-        thread.start()
-        held.wait()
-        waits.clear()
-        for _ in range(3):
-            with held_stderr():
-                pass
-        assert waits == [0.01, 0, 0]
-        finish.set()
-        thread.join()
+        with another_threads_block():
+            waits.clear()
+            for _ in range(3):
+                with held_stderr():
+                    pass
+            assert waits == [0.01, 0, 0]
         with held_stderr(re.compile("noise")) as noise:
             os.write(2, b"noise\n")
         assert (waits[3], noise) == (0.01, ["noise"])
