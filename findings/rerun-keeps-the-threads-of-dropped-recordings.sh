@@ -4,7 +4,7 @@
 # Expected: disconnect(), or the last reference going, ends what a RecordingStream started.
 # Comes: each leaves the threads RecordingStream and ChunkBatcher behind, so that a program that begins a new recording every
 # hour gathers them; only the sweep that rerun.init() and the interpreter's end make lets them go.
-# Here: a Rerun output makes that sweep when it is closed (runtime/tdnet_runtime/sinks/rerun_log.py).
+# Here: a Rerun output makes that sweep when it is closed (runtime/tdnet_runtime/sinks/rerun_recording.py).
 . "$(dirname "$0")/common.bash"
 [[ -d /proc/self/task ]] || skip "threads are counted in /proc"
 with rerun-sdk==0.41.0 numpy==2.4.6

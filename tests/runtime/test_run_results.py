@@ -186,13 +186,13 @@ def test_outputs_that_cannot_be_meant(tmp_path, monkeypatch, network, tdnet_run,
 def test_a_missing_package_is_told_before_the_engine_is_loaded(tmp_path, monkeypatch, network, tdnet_run):
     monkeypatch.setattr(network, "open", classmethod(lambda *args, **options: pytest.fail("it was loaded")))
     for name in [
-        name for name in sys.modules if name.partition(".")[0] == "rerun" or name.endswith(".rerun_log")
+        name for name in sys.modules if name.partition(".")[0] == "rerun" or ".sinks.rerun_" in name
     ]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "rerun", None)
     path = write_mcap(tmp_path / "a.mcap", logs.camera(2))
     line = error_line(*tdnet_run("--engine", "x.plan", "--input", path, "--output", f"{tmp_path}/o.rrd"))
-    assert "the package 'rerun', which 'tdnet_runtime.sinks.rerun_log' needs, is not installed" in line
+    assert "the package 'rerun', which 'tdnet_runtime.sinks.rerun_file' needs, is not installed" in line
     assert "pip install 'tdnet-deploy[rerun]'" in line
 
 

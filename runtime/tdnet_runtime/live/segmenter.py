@@ -17,15 +17,8 @@ from tdnet_runtime.live.deadline import Deadline
 from tdnet_runtime.live.events import Event, EventLog
 from tdnet_runtime.live.feed import Feed, Restart, feed_of
 from tdnet_runtime.live.gap import GapPolicy
-from tdnet_runtime.live.health import (
-    LiveHealth,
-    device_health,
-    event_note,
-    resident_mib,
-    sink_health,
-    source_health,
-    status_of,
-)
+from tdnet_runtime.live.health import LiveHealth
+from tdnet_runtime.live.health_report import live_health
 from tdnet_runtime.live.network import LiveEngine
 from tdnet_runtime.live.outlet import Results, WhenFull, names_in
 from tdnet_runtime.live.policy import Policy
@@ -200,23 +193,7 @@ class LiveSegmenter(Closeable, ForkBound):
             StreamError: this is a forked child.
         """
         self.require_own_process("health()")
-        now_ns = self._clock()
-        sources = {
-            name: source_health(reader, self._crew.tracks[name], now_ns)
-            for name, reader in self._crew.readers.items()
-        }
-        devices = {worker.name: device_health(worker, now_ns) for worker in self._crew.workers}
-        sinks = {sink.name: sink_health(sink) for sink in self._crew.sinks}
-        return LiveHealth(
-            status=status_of(sources, devices, sinks),
-            uptime_s=0.0 if self._started_ns is None else (now_ns - self._started_ns) / 1e9,
-            sources=sources,
-            devices=devices,
-            sinks=sinks,
-            resident_mib=resident_mib(),
-            events=[event_note(event, now_ns) for event in self._events.recent()],
-            event_counts=self._events.counts(),
-        )
+        return live_health(self._crew, self._events, started_ns=self._started_ns, now_ns=self._clock())
 
     @property
     def errors(self) -> dict[str, TdnetError]:

@@ -130,9 +130,19 @@ register("labels", f"{_MEDIA}:labels_sink", extra="cli", params=("form", "overwr
 register("colors", f"{_MEDIA}:colors_sink", extra="cli", params=("overwrite",), writes_file=True)
 register("overlay", f"{_MEDIA}:overlay_sink", extra="cli", writes_file=True)
 register("mcap", "tdnet_runtime.sinks.mcap_log:McapSink", extra="mcap", params=("topic",), writes_file=True)
-_RERUN = "tdnet_runtime.sinks.rerun_log"
-register("rerun", f"{_RERUN}:RerunFileSink", extra="rerun", params=("frames",), writes_file=True)
-register("rerun+serve", f"{_RERUN}:RerunServerSink", extra="rerun", params=("frames", "memory"))
+register(
+    "rerun",
+    "tdnet_runtime.sinks.rerun_file:RerunFileSink",
+    extra="rerun",
+    params=("frames",),
+    writes_file=True,
+)
+register(
+    "rerun+serve",
+    "tdnet_runtime.sinks.rerun_viewers:RerunServerSink",
+    extra="rerun",
+    params=("frames", "memory"),
+)
 register("foxglove", "tdnet_runtime.sinks.foxglove_view:FoxgloveSink", extra="foxglove", params=("topic",))
 register(
     "ros2",

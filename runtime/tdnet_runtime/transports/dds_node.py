@@ -5,31 +5,27 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import threading
-import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Any
 
-import numpy as np
-
 from tdnet_runtime.closeable import Closeable
-from tdnet_runtime.errors import MediaError, OptionError
+from tdnet_runtime.errors import MediaError
 from tdnet_runtime.forks import ForkBound
 from tdnet_runtime.ros.types import MessageType, ros_name
-from tdnet_runtime.transports.dds_config import domain_config, receive_buffer_warning
+from tdnet_runtime.transports.dds_config import receive_buffer_warning
+from tdnet_runtime.transports.dds_domains import enter, leave
+from tdnet_runtime.transports.dds_endpoints import DdsReader, DdsWriter
 from tdnet_runtime.transports.dds_library import (
-    ANY_STATE,
     PUBLICATIONS,
     Endpoint,
-    Iovec,
     SampleInfo,
     check,
     heard,
     library,
 )
 from tdnet_runtime.transports.dds_types import descriptor_of
-from tdnet_runtime.transports.node import Arrival, Topic
+from tdnet_runtime.transports.node import Topic
 
 __all__ = ["DdsNode"]
 
@@ -38,30 +34,10 @@ _VOLATILE, _TRANSIENT_LOCAL = 0, 1
 _KEEP_LAST = 0
 _UNLIMITED = -1
 _ALIVE = 16
-_DATA = 2  # ddsi_serdata_kind
-_TIMEOUT = -10
 _BLOCK_NS = 100_000_000
 _WRITER_DEPTH = 5
 _MOST_ENDPOINTS = 1024
 _PREFIX = "rt/"  # of topics, among all that ROS 2 sends
-
-
-@dataclass
-class _Domain:
-    """One domain of this process, which Cyclone DDS allows once; nodes share it."""
-
-    settings: tuple[str, int | None]
-    entity: int
-    users: int = 0
-
-
-@dataclass
-class _Domains:
-    lock: threading.Lock = field(default_factory=threading.Lock)
-    open: dict[int, _Domain] = field(default_factory=dict)
-
-
-_domains = _Domains()
 
 
 class DdsNode(Closeable, ForkBound):
@@ -89,7 +65,7 @@ class DdsNode(Closeable, ForkBound):
         self._writers: list[DdsWriter] = []
         self._lock = threading.Lock()
         self._closed = False
-        _enter(domain, (interface, datagram_bytes))
+        enter(domain, (interface, datagram_bytes))
         try:
             doing = f"joining domain {domain}"
             with heard() as words:
@@ -104,7 +80,7 @@ class DdsNode(Closeable, ForkBound):
                 )
                 undo.pop_all()
         except BaseException:
-            _leave(domain)
+            leave(domain)
             raise
 
     def topics(self) -> tuple[Topic, ...]:
@@ -168,7 +144,7 @@ class DdsNode(Closeable, ForkBound):
             for writer in self._writers:
                 writer.close()
             self._library.dds_delete(self._entity)  # and all that was made of it
-            _leave(self._number)
+            leave(self._number)
 
     def _topic(self, name: str, kind: MessageType) -> int:
         """The topic's entity, made once."""
@@ -205,114 +181,3 @@ class DdsNode(Closeable, ForkBound):
             yield qos
         finally:
             dds.dds_delete_qos(qos)
-
-
-class DdsReader:
-    """See `Reader`: depth 1, so that what is read is never older than the newest frame."""
-
-    def __init__(self, dds: Any, participant: int, entity: int, topic: str) -> None:
-        self._library = dds
-        self._entity = entity
-        self._doing = f"reading {topic}"
-        self._waitset = check(dds.dds_create_waitset(participant), self._doing)
-        condition = check(dds.dds_create_readcondition(entity, ANY_STATE), self._doing)
-        check(dds.dds_waitset_attach(self._waitset, condition, 0), self._doing)
-
-    def read(self, timeout_s: float) -> Arrival | None:
-        """See `Reader`."""
-        deadline_ns = time.monotonic_ns() + int(timeout_s * 1e9)
-        taken, info = ctypes.c_void_p(), SampleInfo()
-        while True:
-            left_ns = max(deadline_ns - time.monotonic_ns(), 0)
-            if check(self._library.dds_waitset_wait(self._waitset, None, 0, left_ns), self._doing) == 0:
-                return None
-            count = self._library.dds_takecdr(
-                self._entity, ctypes.byref(taken), 1, ctypes.byref(info), ANY_STATE
-            )
-            arrival_ns = time.monotonic_ns()
-            if check(count, self._doing) == 0:
-                continue
-            try:
-                if not info.valid_data:  # a writer has gone
-                    continue
-                size = self._library.ddsi_serdata_size(taken)
-                data = np.empty(size, dtype=np.uint8)
-                self._library.ddsi_serdata_to_ser(taken, 0, size, data.ctypes.data)
-            finally:
-                self._library.ddsi_serdata_unref(taken)
-            return Arrival(data=data, arrival_ns=arrival_ns, lost_before=None)
-
-    def close(self) -> None:
-        """See `Reader`."""
-        self._library.dds_delete(self._waitset)
-        self._library.dds_delete(self._entity)
-
-
-class DdsWriter:
-    """See `Writer`."""
-
-    def __init__(self, dds: Any, entity: int, topic: str) -> None:
-        self._library = dds
-        self._entity = entity
-        self._doing = f"publishing {topic}"
-        self._lock = threading.Lock()
-        self._closed = False
-        self._type = ctypes.c_void_p()  # a bare pointer of the library's, which dies with the writer
-        check(dds.dds_get_entity_sertype(entity, ctypes.byref(self._type)), self._doing)
-
-    @property
-    def matched(self) -> bool:
-        """See `Writer`."""
-        return check(self._library.dds_get_matched_subscriptions(self._entity, None, 0), self._doing) > 0
-
-    def write(self, message: bytes) -> bool:
-        """See `Writer`."""
-        filling = -len(message) % 4
-        if filling:  # told in the last two bits of the header
-            message = b"".join((message[:3], bytes((filling,)), message[4:], bytes(filling)))
-        part = Iovec(base=ctypes.cast(ctypes.c_char_p(message), ctypes.c_void_p), size=len(message))
-        with self._lock:
-            if self._closed:
-                raise MediaError(f"{self._doing}: it was closed")
-            serialized = self._library.ddsi_serdata_from_ser_iov(
-                self._type, _DATA, 1, ctypes.byref(part), len(message)
-            )
-            if not serialized:
-                raise MediaError(f"{self._doing}: Cyclone DDS takes the message for damaged")
-            result = self._library.dds_writecdr(self._entity, serialized)  # which lets go of it
-        return result != _TIMEOUT and check(result, self._doing) >= 0
-
-    def close(self) -> None:
-        """See `Writer`."""
-        with self._lock:
-            closed, self._closed = self._closed, True
-            if not closed:
-                self._library.dds_delete(self._entity)
-
-
-def _enter(domain: int, settings: tuple[str, int | None]) -> None:
-    """Make the domain, or share it."""
-    interface, datagram_bytes = settings
-    with _domains.lock:
-        found = _domains.open.get(domain)
-        if found is None:
-            config = domain_config(interface=interface, datagram_bytes=datagram_bytes)
-            doing = f"configuring domain {domain}"
-            with heard() as words:
-                entity = library().dds_create_domain(domain, config.encode())
-            found = _domains.open[domain] = _Domain(settings=settings, entity=check(entity, doing, words))
-        elif found.settings != settings:
-            raise OptionError(
-                f"ros2: domain {domain} is open in this process with interface={found.settings[0] or 'lo'} and "
-                f"datagram={found.settings[1] or 'default'}; give all addresses of a domain the same"
-            )
-        found.users += 1
-
-
-def _leave(domain: int) -> None:
-    with _domains.lock:
-        found = _domains.open[domain]
-        found.users -= 1
-        if not found.users:
-            library().dds_delete(found.entity)
-            del _domains.open[domain]

@@ -25,7 +25,7 @@ import numpy as np
 
 from tdnet_runtime import BackendError, MediaError, Segmenter
 from tdnet_runtime.live import Feed, GapPolicy, LiveSegmenter, Restart, SinkOptions, every, newest
-from tdnet_runtime.live.health import resident_mib
+from tdnet_runtime.live.health_report import resident_mib
 from tdnet_runtime.live.result import LiveResult
 from tdnet_runtime.media.frames import SourceFrame
 from tdnet_runtime.media.scene import render

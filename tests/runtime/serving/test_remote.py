@@ -22,7 +22,8 @@ from tdnet_runtime.live import LiveSegmenter
 from tdnet_runtime.manifest import Manifest
 from tdnet_runtime.memory import require_own_labels
 from tdnet_runtime.serving.address import TritonAddress, is_triton
-from tdnet_runtime.serving.remote import RemoteSegmenter, RemoteStream, _always_attending
+from tdnet_runtime.serving.remote import RemoteSegmenter, _always_attending
+from tdnet_runtime.serving.remote_stream import RemoteStream
 
 
 def answer_with(**more: object) -> bytes:

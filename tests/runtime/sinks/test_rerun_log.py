@@ -24,7 +24,8 @@ from tdnet_runtime.sinks.registry import open_sink
 TASKS = Path("/proc/self/task")
 
 rerun = pytest.importorskip("rerun", reason="rerun-sdk is not installed")
-rerun_log = pytest.importorskip("tdnet_runtime.sinks.rerun_log")
+rerun_file = pytest.importorskip("tdnet_runtime.sinks.rerun_file")
+rerun_recording = pytest.importorskip("tdnet_runtime.sinks.rerun_recording")
 rrd_index = pytest.importorskip("tdnet_runtime.sinks.rrd_index")
 rerun_program = pytest.importorskip("tdnet_runtime.sinks.rerun_program").rerun_program
 
@@ -144,7 +145,7 @@ def test_a_full_disk_leaves_what_is_whole(tmp_path, network, monkeypatch, room):
     path = tmp_path / "a.rrd"
     real = append_file.open_alone
     monkeypatch.setattr(append_file, "open_alone", lambda path: FullDisk(real(path), room))
-    monkeypatch.setattr(rerun_log, "_WRITE_S", 0)
+    monkeypatch.setattr(rerun_file, "_WRITE_S", 0)
     sink = open_sink(path, network)
     with pytest.raises(MediaError, match=r"'.*' stopped after \d+ results: No space left") as caught:
         write_all(sink, 99)
@@ -174,10 +175,10 @@ def test_a_kill_costs_no_result_of_a_piece_that_was_written(tmp_path):
 import os, sys
 sys.path.insert(0, sys.argv[2])
 from tests.runtime.sinks.conftest import CLASSES, make_result
-from tdnet_runtime.sinks import rerun_log
+from tdnet_runtime.sinks import rerun_file
 from tdnet_runtime.sinks.registry import open_sink
 from tdnet_runtime.sinks.sink import SinkNetwork
-rerun_log._WRITE_S = 0
+rerun_file._WRITE_S = 0
 sink = open_sink(sys.argv[1], SinkNetwork(name="n", digest="d", classes=CLASSES))
 for index in range(7):
     sink.write(make_result(index))
@@ -191,7 +192,7 @@ os.kill(os.getpid(), 9)
 
 
 def test_many_pieces_of_several_sources_are_one_file(tmp_path, network, monkeypatch):
-    monkeypatch.setattr(rerun_log, "_WRITE_S", 0)
+    monkeypatch.setattr(rerun_file, "_WRITE_S", 0)
     path = tmp_path / "a.rrd"
     with open_sink(path, network) as sink:
         for index in range(40):
@@ -224,7 +225,7 @@ def test_a_disk_that_is_full_at_the_index(tmp_path, network, monkeypatch, caplog
         file._file = FullDisk(file._file, 500)
         real(path, file)
 
-    monkeypatch.setattr(rerun_log, "add_index", full)
+    monkeypatch.setattr(rerun_file, "add_index", full)
     without_index(tmp_path, write(tmp_path / "a.rrd", network), caplog, "No space left")
 
 
@@ -372,7 +373,7 @@ def test_another_recording_that_cannot_be_flushed(tmp_path, network, monkeypatch
     def gone():
         raise RuntimeError("gRPC connection gracefully disconnected")
 
-    monkeypatch.setattr(rerun_log.rerun_bindings, "flush_and_cleanup_orphaned_recordings", gone)
+    monkeypatch.setattr(rerun_recording.rerun_bindings, "flush_and_cleanup_orphaned_recordings", gone)
     path = write(tmp_path / "a.rrd", network)
     assert program(tmp_path, "rrd", "verify", path).returncode == 0
 
