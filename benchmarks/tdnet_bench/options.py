@@ -50,7 +50,8 @@ class BenchOptions:
         for rate in self.fps:
             if not (math.isfinite(rate) and 0 < rate <= _MAX_FPS):
                 raise OptionError(f"--fps is {rate:g}, expected more than 0 and at most {_MAX_FPS:g}")
-        for flag, path in (("--engine", self.engine), ("--ckpt", self.ckpt)):
+        read = [("--engine", self.engine), ("--ckpt", self.ckpt), ("--input", self.input)]
+        for flag, path in read[:2]:
             require_file(path, option=flag)
         if self.input is not None and not self.input.exists():
             raise OptionError(f"--input needs a video or a folder, but there is nothing at '{self.input}'")
@@ -58,10 +59,10 @@ class BenchOptions:
             raise OptionError("--labels needs --input: the rendered scene has no label images")
         if self.labels is not None and not self.labels.is_dir():
             raise OptionError(f"--labels needs a folder, but there is none at {str(self.labels)!r}")
-        for flag, path in (("--json", self.json), ("--html", self.html)):
+        for flag, path, others in (
+            ("--json", self.json, read), ("--html", self.html, [*read, ("--json", self.json)]),
+        ):  # fmt: skip
             if path is not None and path.name.endswith(JOURNAL_SUFFIX):
                 raise OptionError(f"{flag} may not end in {JOURNAL_SUFFIX}, as journals do: {str(path)!r}")
             if path is not None:
-                check_result_path(path, option=flag)
-        if self.html is not None and self.html == self.json:
-            raise OptionError(f"--html and --json are the same file; name two: {str(self.html)!r}")
+                check_result_path(path, option=flag, others=others)
