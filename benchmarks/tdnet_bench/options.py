@@ -59,10 +59,9 @@ class BenchOptions:
             raise OptionError("--labels needs --input: the rendered scene has no label images")
         if self.labels is not None and not self.labels.is_dir():
             raise OptionError(f"--labels needs a folder, but there is none at {str(self.labels)!r}")
-        for flag, path, others in (
-            ("--json", self.json, read), ("--html", self.html, [*read, ("--json", self.json)]),
-        ):  # fmt: skip
+        for flag, path in (("--json", self.json), ("--html", self.html)):
             if path is not None and path.name.endswith(JOURNAL_SUFFIX):
                 raise OptionError(f"{flag} may not end in {JOURNAL_SUFFIX}, as journals do: {str(path)!r}")
             if path is not None:
-                check_result_path(path, option=flag, others=others)
+                check_result_path(path, option=flag, others=read)
+            read.append((flag, path))

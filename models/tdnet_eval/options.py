@@ -136,12 +136,10 @@ class EvalOptions:
 
     def _check_outputs(self) -> None:
         read = [*(("--engine", engine) for engine in self.engines), ("--ckpt", self.ckpt)]
-        for flag, path, others in (
-            ("--json", self.json, [*read, ("--markdown", self.markdown)]),
-            ("--markdown", self.markdown, read),
-        ):
+        for flag, path in (("--markdown", self.markdown), ("--json", self.json)):
             if path is not None:
-                check_result_path(path, option=flag, others=others)
+                check_result_path(path, option=flag, others=read)
+            read.append((flag, path))
         if self.json is not None:
             check_json_path(self.json)
         if self.markdown is not None and self.markdown.suffix.lower() not in (".md", ".markdown"):

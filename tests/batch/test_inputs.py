@@ -310,6 +310,13 @@ def test_an_output_of_another_topic_does_not_count(batch: Batch, tmp_path: Path)
     assert (record.output, record.frames) == ("a.mcap@rear.labels", 4)
 
 
+def test_a_topic_that_is_not_utf8_costs_its_own_row(batch: Batch, tmp_path: Path) -> None:
+    write_mcap(tmp_path / "a.mcap", {"/a": (IMAGE_TYPE, "cdr", images(3))})
+    (record,) = batch(f"{tmp_path}/*.mcap?topic=/{CAFE}").failed
+    assert record.output == r"a.mcap@caf\udce9.labels"
+    assert "defect" not in str(record.error)
+
+
 def test_metadata_of_another_program_makes_no_recording(logs: Path) -> None:
     (logs / "two" / "metadata.yaml").write_text("license: CC-BY\n")
     make_images(logs / "two")
@@ -334,9 +341,11 @@ def test_a_recording_is_known_by_its_log_not_by_an_image_beside_it(tmp_path: Pat
 def test_a_pipe_costs_its_own_row(batch: Batch, logs: Path) -> None:
     folder = make_images(logs / "x" / "a")
     os.mkfifo(folder.parent / "x.mp4")
+    os.mkfifo(make_images(logs / "x" / "b") / "9.png")
     summary = batch(folder.parent)
-    (record,) = summary.failed
-    assert "neither a file nor a folder" in str(record.error)
+    assert [record.output for record in summary.failed] == ["b.labels", "x.mp4.labels"]
+    for record in summary.failed:
+        assert "neither a file nor a folder" in str(record.error)
     assert [record.output for record in summary.made] == ["a.labels"]
     with pytest.raises(OptionError, match=r"x.mp4': neither a file nor a folder"):
         outputs(folder.parent / "x.mp4")

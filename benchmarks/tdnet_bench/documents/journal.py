@@ -93,10 +93,8 @@ class Journal(Closeable):
             raise self._failed(error) from error
 
     def _failed(self, error: OSError) -> OptionError:
-        return OptionError(
-            f"the records cannot be written: {error.strerror or error}; choose another --json: "
-            f"{str(self._path)!r}"
-        )
+        why = f"the records cannot be written: {error.strerror or error}"
+        return OptionError(f"{why}; choose another --json: {str(self._path)!r}")
 
 
 def journal_path(document: Path) -> Path:
