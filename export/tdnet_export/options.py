@@ -10,6 +10,7 @@ from tdnet_export.engines import ENGINE_BACKENDS
 from tdnet_export.preprocessing import check_preprocessing
 from tdnet_models.preprocessing import IMAGENET, Preprocessing
 from tdnet_runtime.errors import OptionError
+from tdnet_runtime.file_names import same_file
 from tdnet_runtime.os_errors import told_as
 from tdnet_runtime.preflight import PREFERRED, SIGNED_INT8
 
@@ -162,8 +163,15 @@ class ExportOptions:
             raise OptionError(f"--out lies in a folder that does not exist; make it first: {str(folder)!r}")
         if not os.access(folder, os.W_OK):
             raise OptionError(f"--out lies in a folder that may not be written to: {str(folder)!r}")
-        if out.exists() and self.checkpoint.exists() and out.samefile(self.checkpoint):
+        if same_file(out, self.checkpoint):
             raise OptionError(f"--out is the checkpoint itself; name another file: {str(out)!r}")
+        for option, read in (
+            ("--names", self.names),
+            ("--frames", self.frames),
+            ("--calibration", self.calibration),
+        ):
+            if read is not None and same_file(out, read):
+                raise OptionError(f"--out and {option} are the same file; name two: {str(out)!r}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -38,6 +38,7 @@ from tdnet_models.digest import checkpoint_sha256
 from tdnet_models.provenance import Provenance
 from tdnet_runtime.bundle_writer import write_bundle
 from tdnet_runtime.errors import MissingExtraError, OptionError
+from tdnet_runtime.file_names import as_utf8
 from tdnet_runtime.manifest import Manifest
 from tdnet_runtime.temporary_folder import temporary_folder
 
@@ -213,7 +214,7 @@ def _write_and_prove(
             cases,
             network,
             frames,
-            footage=SCENE if clip is None else f"user's footage, {Path(clip).name}",
+            footage=SCENE if clip is None else f"user's footage, {as_utf8(Path(clip).name)}",
             memory_stride=contract.memory_stride,
             preprocessing=contract.preprocessing,
             threshold=contract.threshold,

@@ -12,6 +12,7 @@ import tomli
 import tomli_w
 
 from tdnet_runtime.errors import OptionError
+from tdnet_runtime.file_names import as_utf8
 from tdnet_train.settings import TrainSettings
 
 __all__ = ["converted", "digest", "read_settings", "read_table", "settings_from", "written"]
@@ -100,6 +101,10 @@ def _without_none(value: Any) -> Any:
 def _put(content: dict[str, Any], override: str) -> None:
     """Set one field; of a list, such as `stages.0.epochs`, by its index."""
     path, equals, text = override.partition("=")
+    if as_utf8(override) != override:
+        raise OptionError(
+            f"--set was given {override!r}; a configuration is UTF-8: name the file by a link to it"
+        )
     names = path.strip().split(".")
     if not equals or not all(names):
         raise OptionError(f"--set was given {override!r}; expected FIELD=VALUE, such as run.batch=4")

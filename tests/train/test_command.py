@@ -69,6 +69,16 @@ def test_a_run_ends_with_a_checkpoint_and_a_page(config, tmp_path, console):
         start(config, out, (), console)
 
 
+def test_a_run_does_not_replace_its_own_configuration(config, tmp_path, console):
+    own = config.rename(tmp_path / "config.toml")
+    content = own.read_bytes()
+    with pytest.raises(
+        OptionError, match="--out is the folder of --config, which would be replaced; name another"
+    ):
+        start(own, tmp_path, (), console)
+    assert own.read_bytes() == content
+
+
 SHORT = ("stages.0.steps=1", "stages.1.steps=3", "validation.split=")
 
 

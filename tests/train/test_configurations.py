@@ -125,6 +125,7 @@ BROKEN = {
     "validation.split=nightly": r"nightly",
     "teacher.checkpoint=/no/psp.pth": r"cannot read the checkpoint '/no/psp.pth': No such file",
     "start.kind=imagenet": r"start.kind is 'imagenet', but start.checkpoint names no file",
+    "data.root=caf\udce9": r"a configuration is UTF-8: name the file by a link to it",
     "batch": r"--set was given 'batch'; expected FIELD=VALUE",
 }
 
