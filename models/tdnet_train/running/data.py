@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import hashlib
+import json
 from dataclasses import dataclass
 
 import msgspec
@@ -20,6 +22,9 @@ from tdnet_train.settings import StageSettings, TrainSettings
 __all__ = ["RunData", "balanced_weights", "looked_through", "open_data"]
 
 
+_ALL = 1 << 62  # frames before a labelled one
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunData:
     """Data sets of the same classes.
@@ -33,6 +38,32 @@ class RunData:
     train: DataSet
     stages: tuple[DataSet | Mixture, ...]
     validation: DataSet | None
+
+    def marks(self) -> dict[str, tuple[str, str]]:
+        """By what is learnt from, or validated on: its description, and a digest of what decides which clip comes when.
+
+        That is the names of the frames up to each sequence's last label, which of them have one, and what is mixed how.
+        """
+        used = {f"stage {index + 1}": stage for index, stage in enumerate(self.stages)}
+        if self.validation is not None:
+            used["validation"] = self.validation
+        return {name: _mark(data) for name, data in used.items()}
+
+    def require_apart(self) -> None:
+        """Raise DataError where a frame that is validated on is learnt from as well."""
+        if self.validation is not None:
+            for dataset in self.stages:
+                check_apart(dataset, self.validation)
+
+
+def _mark(data: DataSet | Mixture) -> tuple[str, str]:
+    parts = ((data, 1.0),) if isinstance(data, DataSet) else data.parts
+    content = [
+        (weight, dataset.labelled, [frame.name for frame in dataset.clip_frames(_ALL)])
+        for dataset, weight in parts
+    ]
+    digest = hashlib.sha256(json.dumps(content).encode()).hexdigest()
+    return " and ".join(dataset.description for dataset, _ in parts), digest
 
 
 def open_data(settings: TrainSettings) -> RunData:
@@ -82,8 +113,7 @@ def looked_through(settings: TrainSettings, data: RunData) -> tuple[TrainSetting
         validation.may_be_empty = validation.classes.names
         findings = check_dataset(validation, reach=frames - 1)
         findings.require()
-        for dataset in data.stages:
-            check_apart(dataset, validation)
+        data.require_apart()
     if settings.loss.class_weights == "balanced":
         if of_train is None:
             of_train = check_dataset(data.train)

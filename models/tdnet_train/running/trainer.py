@@ -59,7 +59,7 @@ class Trainer:
         """Take up the run where `state`, a checkpoint of `RunFolder`, left it.
 
         Raises:
-            TrainingError: it was made by another number of processes.
+            TrainingError: it was made by another number of processes, or of other data.
         """
         ranks, before = self._setup.ranks.size, state.get("ranks", self._setup.ranks.size)
         if ranks != before:
@@ -67,6 +67,14 @@ class Trainer:
                 f"the run in {str(self._folder.path)!r} has {before} process{'es' if before > 1 else ''}, and now there "
                 f"would be {ranks}, with other batches; go on with {before}"
             )
+        now = self._setup.data.marks()
+        for name, (was, digest) in state.get("data", {}).items():  # an earlier version kept none
+            if name in now and now[name][1] != digest:
+                raise TrainingError(
+                    f"the data of the run in {str(self._folder.path)!r} ({name}) are not what they were: then {was}, now "
+                    f"{'the same by other names' if now[name][0] == was else now[name][0]}; put them back as they were, or "
+                    f"begin another run, with start.kind = 'tdnet' and start.checkpoint = {str(self._folder.last)!r}"
+                )
         self._stepper.load_state(state)
         self._optimizer_state = state["optimizer"]
         self.progress = Progress(**state["progress"])
@@ -87,7 +95,7 @@ class Trainer:
                 stage.optimizer.load_state_dict(self._optimizer_state)
                 self._optimizer_state = None
             stopped = self._run_stage(stage)
-            finished = self.progress.stage_step == stage.steps
+            finished = self.progress.stage_step >= stage.steps
             if finished:
                 self.progress.stage += 1
                 self.progress.stage_step = 0
@@ -217,6 +225,7 @@ class Trainer:
                     "optimizer": None if optimizer is None else optimizer.state_dict(),
                     "progress": self.progress.state(),
                     "ranks": self._setup.ranks.size,
+                    "data": self._setup.data.marks(),
                 }
             )
         self._setup.ranks.wait()
