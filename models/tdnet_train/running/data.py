@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import msgspec
@@ -17,6 +18,8 @@ from tdnet_data.mixture import Mixture, open_mixture
 from tdnet_data.opening import open_dataset
 from tdnet_models.variants import PUBLISHED
 from tdnet_runtime.errors import DataError, OptionError
+from tdnet_train.errors import TrainingError
+from tdnet_train.running.folder import RunFolder
 from tdnet_train.settings import StageSettings, TrainSettings
 
 __all__ = ["RunData", "balanced_weights", "looked_through", "open_data"]
@@ -48,6 +51,17 @@ class RunData:
         if self.validation is not None:
             used["validation"] = self.validation
         return {name: _mark(data) for name, data in used.items()}
+
+    def require_marks(self, before: Mapping[str, tuple[str, str]], run: RunFolder) -> None:
+        """Raise TrainingError where `before`, the `marks` that `run` began with, are others than now."""
+        now = self.marks()
+        for name, (was, digest) in before.items():
+            if name in now and now[name][1] != digest:
+                raise TrainingError(
+                    f"the data of the run in {str(run.path)!r} ({name}) are not what they were: then {was}, now "
+                    f"{'the same by other names' if now[name][0] == was else now[name][0]}; put them back as they were, or "
+                    f"begin another run, with start.kind = 'tdnet' and start.checkpoint = {str(run.last)!r}"
+                )
 
     def require_apart(self) -> None:
         """Raise DataError where a frame that is validated on is learnt from as well."""
