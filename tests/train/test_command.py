@@ -169,6 +169,11 @@ def test_a_public_yaml_trains(street, tmp_path, console):
     }
     file.write_text(yaml.safe_dump(content))
     fields = ("network.width=0.125", "data.may_be_empty=" + str(list(CAMVID.names[3:])))
+    with pytest.raises(
+        OptionError, match=r"has no training.train_augmentations.scale: .*stages.0.clips.base_hw="
+    ):
+        start(file, tmp_path / "run", fields, console)
+    fields += ("stages.0.clips.base_hw=[48, 64]",)
     start(file, tmp_path / "run", fields, console)
     kinds = [(entry["kind"], entry["step"]) for entry in RunFolder(tmp_path / "run").entries()]
     assert kinds == [("steps", 2), ("validation", 2), ("steps", 4), ("validation", 4)]

@@ -276,6 +276,40 @@ def test_one_number_stands_for_all(tmp_path):
     assert (settings.network.size, settings.stages[0].clips.base_hw) == ((96, 96), None)
 
 
+def test_what_differs_is_noted(tmp_path):
+    """An entry with a counterpart that is not quite one."""
+    file = write_yaml(
+        tmp_path,
+        training__optimizer__max_iter=8000,
+        validating__val_augmentations={"scale": [720, 960], "colornorm": [[0.5, 0.5, 0.5], [1, 1, 1]]},
+    )
+    told = "\n".join(read_public_yaml(file)[1])
+    assert (
+        "training.optimizer.max_iter is 8000 and training.train_iters 4000: the learning rate falls" in told
+    )
+    assert (
+        "val_augmentations.scale is [720, 960]: validation brings frames to the network's size, [360, 480]"
+        in told
+    )
+    assert "validating.val_augmentations.colornorm differs from training's" in told
+    same = {"scale": [360, 480], "colornorm": PUBLIC["training"]["train_augmentations"]["colornorm"]}
+    assert len(read_public_yaml(write_yaml(tmp_path, validating__val_augmentations=same))[1]) == 4
+
+
+def test_crops_of_frames_as_they_are(tmp_path):
+    """No `scale` before the crop: of Cityscapes it is known how large frames are, else it has to be said."""
+    bare = {key: value for key, value in PUBLIC["training"]["train_augmentations"].items() if key != "scale"}
+    file = write_yaml(tmp_path, training__train_augmentations=bare, data__dataset="cityscapes")
+    assert read_public_yaml(file)[0].stages[0].clips.base_hw == (1024, 2048)
+    file = write_yaml(tmp_path, training__train_augmentations=bare)
+    with pytest.raises(
+        OptionError, match=r"has no training.train_augmentations.scale: the public code crops"
+    ):
+        read_public_yaml(file)
+    settings, _ = read_public_yaml(file, ["stages.0.clips.base_hw=[720, 960]"])
+    assert (settings.stages[0].clips.base_hw, settings.network.size) == ((720, 960), (360, 480))
+
+
 def test_files_that_are_there_are_used(tmp_path):
     for name in ("teacher.pkl", "psp.pkl"):
         (tmp_path / name).write_bytes(b"x")
