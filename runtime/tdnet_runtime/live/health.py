@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from tdnet_runtime.live.events import as_utf8
+from tdnet_runtime.file_names import as_utf8
 
 __all__ = ["DeviceHealth", "EventNote", "Latencies", "LiveHealth", "SinkHealth", "SourceHealth"]
 

@@ -9,10 +9,11 @@ from urllib.parse import parse_qsl, unquote
 
 from tdnet_runtime.errors import OptionError
 
-__all__ = ["SourceUrl", "hide_password", "parse_params", "scheme_of"]
+__all__ = ["SourceUrl", "hide_password", "parse_params", "scheme_of", "without_login"]
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
 _PASSWORD = re.compile(r"(?<=://)([^/?#@:]*):[^/?#]*@")
+_LOGIN = re.compile(rf"{_PASSWORD.pattern}|(?<=http://)[^/?#]*@|(?<=https://)[^/?#]*@")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,3 +102,8 @@ def scheme_of(text: str) -> str:
 def hide_password(text: str) -> str:
     """The text with the password of an address as three asterisks."""
     return _PASSWORD.sub(r"\1:***@", text)
+
+
+def without_login(text: str) -> str:
+    """The text with addresses without user and password: for names of files."""
+    return _LOGIN.sub("", text)
