@@ -1,4 +1,4 @@
-"""Within which bounds a configuration's numbers can be meant."""
+"""Within which bounds a configuration's values can be meant."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from tdnet_runtime.errors import OptionError
+from tdnet_runtime.file_names import as_utf8
 from tdnet_train.settings import TrainSettings
 
 __all__ = ["check_bounds"]
@@ -16,9 +17,14 @@ __all__ = ["check_bounds"]
 
 def check_bounds(settings: TrainSettings, name: str) -> None:
     """Raise OptionError for values in the configuration called `name` that cannot be meant."""
-    for field, value in _floats(settings):
-        if not math.isfinite(value):
+    for field, value in _values(settings):
+        if isinstance(value, float) and not math.isfinite(value):
             raise _error(name, field, value, "a finite number")
+        if isinstance(value, str) and value != as_utf8(value):
+            raise OptionError(
+                f"the configuration {name!r}: {field} is {value!r}, which is not UTF-8, as the run's own configuration has "
+                "to be; rename it, or make a link to it"
+            )
     for field, value, bound in _least(settings):
         if not value >= bound:
             raise _error(name, field, value, f"{bound} or more")
@@ -54,19 +60,19 @@ def _error(name: str, field: str, value: float, expected: str) -> OptionError:
     return OptionError(f"the configuration {name!r}: {field} is {value}, expected {expected}")
 
 
-def _floats(value: Any, field: str = "") -> Iterator[tuple[str, float]]:
-    """All in the settings, by their fields."""
+def _values(value: Any, field: str = "") -> Iterator[tuple[str, Any]]:
+    """All in the settings, by their fields; keys of tables too."""
     inner: list[tuple[Any, Any]] = []
-    if isinstance(value, float):
-        yield field, value
-    elif isinstance(value, msgspec.Struct):
+    if isinstance(value, msgspec.Struct):
         inner = [(each, getattr(value, each)) for each in value.__struct_fields__]
     elif isinstance(value, dict):
-        inner = list(value.items())
+        inner = [*value.items(), *(("key", key) for key in value)]
     elif isinstance(value, (list, tuple)):
         inner = list(enumerate(value))
+    else:
+        yield as_utf8(field), value
     for key, each in inner:
-        yield from _floats(each, f"{field}.{key}" if field else f"{key}")
+        yield from _values(each, f"{field}.{key}" if field else f"{key}")
 
 
 def _least(settings: TrainSettings) -> Iterator[tuple[str, float, int]]:

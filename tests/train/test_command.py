@@ -243,6 +243,14 @@ def test_a_checkpoint_that_cannot_be_gone_on_from_is_told(config, tmp_path, cons
         go_on(out, console)
 
 
+def test_a_folder_whose_name_is_no_utf_8(config, tmp_path, console):
+    """Found out neither at the end of the run nor by who goes on with it."""
+    out = tmp_path / "ru\udcffn"
+    start(config, out, ("stages.0.steps=1", "stages.1.steps=3"), console)
+    assert "<h1>ru\\udcffn</h1>" in (out / "report.html").read_text()
+    go_on(out, console)
+
+
 def test_a_folder_whose_name_is_too_long(tmp_path, console):
     folder = tmp_path / ("x" * 300)
     with pytest.raises(TrainingError, match="looking into the run's folder: File name too long"):

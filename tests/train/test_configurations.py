@@ -164,6 +164,9 @@ BROKEN = {
     "data.min_confidence=nan": r"data.min_confidence: expected `float` >= 0.0",
     "preprocessing.scale=0.0": r"preprocessing.scale is 0.0, expected a value above 0",
     "preprocessing.scale=0.5": r"preprocessing.scale is 0.5, but that of preprocessing.preset = 'imagenet' is 0.0039",
+    "data.root=/r\udcff": r"data.root is '/r\\udcff', which is not UTF-8, as .* has to be; rename it, or make a link",
+    "start.checkpoint=r\udcff": r"start.checkpoint is 'r\\udcff', which is not UTF-8",
+    'data.map={"1\udcff"="road"}': r"data.map.key is '1\\udcff', which is not UTF-8",
     "batch": r"--set was given 'batch'; expected FIELD=VALUE",
 }
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from tdnet_eval.evaluation import JudgedFrame
 from tdnet_eval.pictures import WorstFrames, frame_picture
+from tdnet_runtime.file_names import as_utf8
 from tdnet_runtime.media.png import encoded_png
 from tdnet_train.running.folder import RunFolder
 from tdnet_train.running.setup import Setup
@@ -36,7 +37,7 @@ def write_page(setup: Setup, folder: RunFolder) -> None:
     if validation is not None and folder.best.exists():
         validation(folder.load_network(folder.best), on_frame=worst.add)
     text = page_text(folder.entries(), setup, folder, worst.frames)
-    folder.write_whole(folder.page, text.encode())
+    folder.write_whole(folder.page, as_utf8(text).encode())
 
 
 def page_text(
