@@ -29,7 +29,7 @@ _DATASETS = {
     "nyudv2": "nyudv2",
     "nyu": "nyudv2",
 }
-_NATIVE_HW = {"cityscapes": [1024, 2048]}
+_NATIVE_HW: dict[str, list[float]] = {"cityscapes": [1024, 2048]}
 """(H, W) of their frames, which the public code crops from where it is told no size to bring them to."""
 _SEED = 11733  # `init_seed(11733)` of the public train.py
 
