@@ -43,7 +43,7 @@ def check_bounds(settings: TrainSettings, name: str) -> None:
         raise OptionError(
             f"the configuration {name!r}: loss.cross_entropy and loss.dice are both 0; nothing would be learnt from labels"
         )
-    if isinstance(loss.class_weights, tuple) and not any(loss.class_weights):
+    if loss.class_weights and not any(loss.class_weights):
         raise OptionError(
             f"the configuration {name!r}: loss.class_weights are all 0; nothing would be learnt from labels"
         )

@@ -140,6 +140,7 @@ BROKEN = {
     "teacher.checkpoint=/no/psp.pth": r"cannot read the checkpoint '/no/psp.pth': No such file",
     "start.kind=imagenet": r"start.kind is 'imagenet', but start.checkpoint names no file",
     "loss.class_weights=[0.0, 0.0, 0.0]": r"loss.class_weights are all 0; nothing would be learnt",
+    "loss.class_weights=[]": r"loss.class_weights has 0 values, expected one for each of the 3 classes",
     "loss.class_weights=[-1.0, 1.0, 1.0]": r"loss.class_weights.0 is -1.0, expected 0 or more",
     "loss.ohem_share=2.0": r"loss.ohem_share is 2.0, expected 1 at the most",
     "loss.alpha=inf": r"loss.alpha is inf, expected a finite number",
