@@ -11,6 +11,7 @@ from tdnet_eval.result_file import check_result_path, require_file
 from tdnet_models.preprocessing import PRESETS
 from tdnet_runtime.backends import BACKENDS, PRECISIONS
 from tdnet_runtime.errors import OptionError
+from tdnet_runtime.file_names import as_utf8
 from tdnet_runtime.media.output_folder import check_folder
 
 __all__ = ["DEVICES", "EvalOptions", "parse_gaps"]
@@ -111,7 +112,7 @@ class EvalOptions:
             for flag, value in flags
             if value is not None and value is not False
         )
-        return f"tdnet-eval {' '.join(words)}"
+        return as_utf8(f"tdnet-eval {' '.join(words)}")
 
     def _check_pairs(self) -> None:
         of_checkpoint = {

@@ -76,7 +76,9 @@ def go_on(folder: Path, console: Console, *, tensorboard: bool = False) -> None:
     with joined_ranks(settings.run.device) as ranks:
         console.quiet = not ranks.first
         _use_threads(settings)
-        setup = prepared(settings, open_data(settings), ranks)
+        data = open_data(settings)
+        data.require_apart()
+        setup = prepared(settings, data, ranks)
         show_setup(setup, console)
         state = files.load_state(ranks.device)
         if ranks.first:

@@ -179,6 +179,11 @@ def test_a_public_yaml_trains(street, tmp_path, console):
     }
     file.write_text(yaml.safe_dump(content))
     fields = ("network.width=0.125", "data.may_be_empty=" + str(list(CAMVID.names[3:])))
+    with pytest.raises(
+        OptionError, match=r"has no training.train_augmentations.scale: .*stages.0.clips.base_hw="
+    ):
+        start(file, tmp_path / "run", fields, console)
+    fields += ("stages.0.clips.base_hw=[48, 64]",)
     start(file, tmp_path / "run", fields, console)
     kinds = [(entry["kind"], entry["step"]) for entry in RunFolder(tmp_path / "run").entries()]
     assert kinds == [("steps", 2), ("validation", 2), ("steps", 4), ("validation", 4)]
@@ -246,6 +251,14 @@ def test_a_checkpoint_that_cannot_be_gone_on_from_is_told(config, tmp_path, cons
     (out / "resume.pth").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(TrainingError, match=r"cannot go on from '.*resume.pth': it is damaged"):
         go_on(out, console)
+
+
+def test_a_folder_whose_name_is_no_utf_8(config, tmp_path, console):
+    """Found out neither at the end of the run nor by who goes on with it."""
+    out = tmp_path / "ru\udcffn"
+    start(config, out, ("stages.0.steps=1", "stages.1.steps=3"), console)
+    assert "<h1>ru\\udcffn</h1>" in (out / "report.html").read_text()
+    go_on(out, console)
 
 
 def test_a_folder_whose_name_is_too_long(tmp_path, console):
