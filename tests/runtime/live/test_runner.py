@@ -127,7 +127,7 @@ def test_after_a_gap_it_is_as_a_fresh_stream(runner_of, item, fresh, clock):
         assert np.array_equal(result.labels, labels)
     assert after[0].memory_age_ms == ()
     assert after[1].memory_age_ms == (33.0,)
-    assert dict(runner.cold_starts) == {"start": 1, "gap": 1}
+    assert dict(runner.starts.counts) == {"start": 1, "gap": 1}
 
 
 def test_a_gap_goes_by_arrival_in_live_sources_and_by_stamps_in_files(runner_of, item):
@@ -137,7 +137,7 @@ def test_a_gap_goes_by_arrival_in_live_sources_and_by_stamps_in_files(runner_of,
         run(runner, [item(0, live=live), item(1, live=live)])
         result = runner.run(item(2, live=live, stamp_ns=hour_ns))
         assert result.cold_start == expected
-        assert runner.stamp_faults == (1 if live else 0)
+        assert runner.starts.stamp_faults == (1 if live else 0)
 
 
 def test_a_clock_set_back_is_told_and_ages_go_on(runner_of, item, clock):
@@ -146,7 +146,7 @@ def test_a_clock_set_back_is_told_and_ages_go_on(runner_of, item, clock):
     clock.pass_ms(13)  # with 2 inferences of 10
     result = runner.run(item(2, stamp_ns=0))
     assert (result.stamp_ns, result.memory_age_ms) == (0, (33.0,))
-    assert (runner.stamp_faults, runner.told()[-1]) == (1, "stamp_fault")
+    assert (runner.starts.stamp_faults, runner.told()[-1]) == (1, "stamp_fault")
 
 
 def test_lost_frames_are_a_reason_where_asked(runner_of, item):
@@ -193,7 +193,7 @@ def test_stamps_may_begin_anew_after_a_restart(runner_of, item):
     assert runner.run(item(100, cold="restart")).cold_start == "start"  # there was nothing before
     runner.run(item(101))
     assert runner.run(item(0, cold="restart")).cold_start == "restart"
-    assert runner.stamp_faults == 0
+    assert runner.starts.stamp_faults == 0
 
 
 def test_a_refused_frame_changes_nothing(runner_of, item, gate, fresh):
@@ -367,7 +367,7 @@ def test_no_attention_comes_and_goes_without_a_cold_start(runner_of, item, alone
     assert [r.memory_age_ms for r in results[1:3]] == [(33.0,), ()]
     assert asked == [("no_attention", False), ("half_rate", True), ("no_attention", False), ("full", False)]
     assert [r.frame_index for r in results] == list(range(12))
-    assert (engine.resets, dict(runner.cold_starts)) == (0, {"start": 1})
+    assert (engine.resets, dict(runner.starts.counts)) == (0, {"start": 1})
     with engine.gate.stream() as always:
         expected = [always.push(picture(i)).labels for i in range(12)]
     assert np.array_equal(results[-1].labels, expected[-1])  # recomposed from frames that went without
@@ -417,10 +417,10 @@ def test_nothing_is_held_across_a_restart_or_before_there_is_something(runner_of
 
 def test_rate(runner_of, item, clock):
     runner = runner_of()
-    assert runner.fps(clock()) == 0
+    assert runner.rates.fps(clock()) == 0
     for index in range(5):
         clock.pass_ms(90)
         runner.run(item(index))
-    assert runner.fps(clock()) == pytest.approx(10)
+    assert runner.rates.fps(clock()) == pytest.approx(10)
     clock.pass_ms(400)
-    assert runner.fps(clock()) == pytest.approx(5)
+    assert runner.rates.fps(clock()) == pytest.approx(5)
