@@ -61,7 +61,12 @@ def _status_of(
 def _source_health(reader: Reader, track: Track, now_ns: int) -> SourceHealth:
     lane, runner, last_ns = track.lane, track.runner, reader.last_frame_ns
     dropped = {why: count for why, count in lane.dropped.copy().items() if count}
-    for why, count in (("refused", runner.refused), ("failed", runner.failures), ("late", runner.skipped)):
+    for why, count in (
+        ("refused", runner.refused),
+        ("failed", runner.failures),
+        ("late", runner.skipped),
+        ("hold", runner.labels.outdated),
+    ):
         if count:
             dropped[why] = dropped.get(why, 0) + count
     return SourceHealth(

@@ -45,6 +45,7 @@ class StreamRunner:
     Attributes:
         results: given so far.
         held: those of them that came without an inference.
+        labels: that such frames are answered with.
         late: results.
         skipped: late ones that were not given.
         refused: frames that are none.
@@ -75,6 +76,7 @@ class StreamRunner:
         self.name = name
         self.results = self.held = self.late = self.skipped = self.refused = self.failures = 0
         self.starts, self.rates = Starts(name, gap, events), Rates()
+        self.labels = HeldLabels(0 if deadline is None else deadline.hold_ms)
         self.latency, self.inference = Histogram(), Histogram()
         self._deadline = deadline
         self._ladder = None if deadline is None else Ladder(deadline)
@@ -84,7 +86,6 @@ class StreamRunner:
         self._clock = clock
         self._networks = networks_of(name, engine, smaller if SMALLER in self._modes else None, self._modes)
         self._network = self._networks[0]
-        self._labels = HeldLabels()
         self._failures_in_a_row = 0
         self._dropped = 0  # frames since the last result
 
@@ -107,7 +108,7 @@ class StreamRunner:
         taken_ns = self._clock()
         dropped, self._dropped = self._dropped + item.before.dropped, 0
         self.starts.lose(item.before.lost)
-        hold = item.hold and self._labels.fit(item)
+        hold = item.hold and self.labels.fit(item)
         result = self._hold(item, taken_ns, dropped) if hold else self._segment(item, dropped)
         if result is None:
             self._dropped = dropped + 1
@@ -127,15 +128,19 @@ class StreamRunner:
         for network in self._networks:
             network.close()
 
-    def _hold(self, item: Waiting, taken_ns: int, dropped: int) -> LiveResult:
-        self.held += 1
+    def _hold(self, item: Waiting, taken_ns: int, dropped: int) -> LiveResult | None:
         stage_ms = self._stages(item, taken_ns, taken_ns)
-        return self._labels.answer(item, dropped=dropped, late=self._is_late(stage_ms), stage_ms=stage_ms)
+        late = self._is_late(stage_ms)
+        result = self.labels.answer(item, dropped=dropped, late=late, stage_ms=stage_ms)
+        self.held += result is not None
+        return result
 
     def _segment(self, item: Waiting, dropped: int) -> LiveResult | None:
         frame = item.frame
         try:
             now_ns = self.starts.look_at(item)
+            if self.starts.due:
+                self.labels.forget()
             stream = self._network.ready(empty=bool(self.starts.due))
             started_ns = self._clock()
             alone = {"attention": False} if NO_ATTENTION in self._modes_in_force else {}
@@ -177,13 +182,14 @@ class StreamRunner:
             cold_start=reason,
         )
         if HOLD in self._modes:
-            self._labels.keep(result, arrival_ns=item.arrival_ns)
+            self.labels.keep(result, arrival_ns=item.arrival_ns)
         return result
 
     def _failed(self, error: Exception) -> None:
         self.failures += 1
         self._failures_in_a_row += 1
         self.starts.due = "failure"
+        self.labels.forget()
         message = f"a frame is left out, and the next one starts cold: {error or type(error).__name__}"
         self._events.tell("backend_failed", self.name, message, level=logging.ERROR)
         if not isinstance(error, TdnetError):

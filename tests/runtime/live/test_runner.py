@@ -415,6 +415,46 @@ def test_nothing_is_held_across_a_restart_or_before_there_is_something(runner_of
     assert runner.run(item(3, hold=True, image=picture(3, (6, 10)))).labels.shape == (6, 10)
 
 
+HOLDS = Deadline(ms=20, degrade=("hold",), hold_ms=400)
+
+
+def test_no_labels_are_held_while_the_engine_fails(runner_of, item, gate, clock):
+    runner = runner_of(deadline=HOLDS)
+    run(runner, [item(0), item(1)])
+    gate.errors = [BackendError("the server cannot be reached")] * 5
+    assert run(runner, [item(2), *(item(i, hold=True) for i in range(3, 7))]) == [None] * 5
+    found = runner.run(item(7, hold=True))  # the engine is back
+    assert (found.cold_start, found.labels_age_ms, found.dropped) == ("failure", 0, 5)
+    assert runner.run(item(8, hold=True)).labels is found.labels
+
+
+def test_labels_are_held_until_they_are_too_old(runner_of, item, clock):
+    runner = runner_of(deadline=HOLDS)
+    runner.run(item(0, waited_ms=0))
+    clock.pass_ms(390)  # and 10 of the inference
+    assert runner.run(item(1, hold=True, waited_ms=0)).labels_age_ms == 400
+    clock.pass_ms(1)
+    assert runner.run(item(2, hold=True, waited_ms=0)) is None
+    assert (runner.results, runner.held, runner.labels.outdated) == (2, 1, 1)
+    assert runner.run(item(3)).dropped == 1
+
+
+def test_nothing_is_held_across_a_restart_whose_first_frame_is_refused(runner_of, item, gate):
+    runner = runner_of(deadline=HOLDS)
+    run(runner, [item(0), item(1)])
+    gate.errors = [FrameError("a bad one")]
+    assert runner.run(item(2, cold="restart")) is None
+    assert runner.run(item(3, hold=True)).cold_start == "restart"
+
+
+def test_the_memory_behind_held_labels_ages_with_them(runner_of, item, clock):
+    runner = runner_of(deadline=HOLDS)
+    run(runner, [item(0), item(1, waited_ms=0)])
+    clock.pass_ms(80)  # and 20 of two inferences
+    held = runner.run(item(4, hold=True, waited_ms=0))
+    assert (held.labels_age_ms, held.memory_age_ms) == (100, (133,))
+
+
 def test_rate(runner_of, item, clock):
     runner = runner_of()
     assert runner.rates.fps(clock()) == 0
