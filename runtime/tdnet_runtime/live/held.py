@@ -42,7 +42,9 @@ class HeldLabels:
             and item.frame.image.shape[:2] == self._last[0].labels.shape
         )
 
-    def answer(self, item: Waiting, *, dropped: int, late: bool, stage_ms: dict[str, float]) -> LiveResult | None:
+    def answer(
+        self, item: Waiting, *, dropped: int, late: bool, stage_ms: dict[str, float]
+    ) -> LiveResult | None:
         """The result of a frame that they fit; None where they are too old for it."""
         assert self._last is not None
         last, arrival_ns = self._last

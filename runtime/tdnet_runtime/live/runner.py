@@ -20,7 +20,7 @@ from tdnet_runtime.live.lane import Waiting
 from tdnet_runtime.live.network import LiveEngine, networks_of
 from tdnet_runtime.live.rates import Rates
 from tdnet_runtime.live.result import LiveResult
-from tdnet_runtime.live.starts import Starts
+from tdnet_runtime.live.starts import AFTER_OUTAGES, Starts
 
 __all__ = ["StreamRunner"]
 
@@ -159,7 +159,7 @@ class StreamRunner:
             () if out.cold else tuple((now_ns - then_ns) / 1e6 for then_ns in self._network.remembered_ns)
         )
         self._network.remembered_ns.append(now_ns)
-        self.rates.note(done_ns)
+        self.rates.note(started_ns, done_ns, anew=reason in AFTER_OUTAGES)
         self.inference.add((done_ns - started_ns) / 1e6)
         stage_ms = self._stages(item, started_ns, done_ns)
         mode = self.mode

@@ -10,9 +10,11 @@ from tdnet_runtime.live.gap import GapPolicy, SceneCuts
 from tdnet_runtime.live.lane import Waiting
 from tdnet_runtime.live.stamps import StampTimes
 
-__all__ = ["Starts"]
+__all__ = ["AFTER_OUTAGES", "Starts"]
 
 _NEW_CLOCK = ("start", "restart", "begins")  # reasons after which stamps begin anew
+AFTER_OUTAGES = ("start", "restart", "gap", "failure")
+"""Reasons before which there may have been no results for any time."""
 
 
 class Starts:

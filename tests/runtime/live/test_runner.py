@@ -288,6 +288,40 @@ def test_each_step_halves_the_rate_and_the_way_back_has_the_same_ones(runner_of,
     assert [hz for _, hz in asked] == [first, second, first, 0.0]
 
 
+@pytest.mark.parametrize("misses", [5, 1])
+@pytest.mark.parametrize("outage", ["restart", "failure", "gap", "told by nobody"])
+def test_an_outage_is_not_part_of_the_rate(runner_of, item, engine, gate, clock, outage, misses):
+    asked = []
+    runner = runner_of(
+        gap=GapPolicy(after_ms=5000 if outage == "gap" else None),
+        deadline=Deadline(ms=50, degrade=("half_rate",), misses=misses),
+        on_mode=lambda mode, hz: asked.append(hz),
+    )
+    for index in range(40):
+        clock.pass_ms(23)
+        runner.run(item(index))
+    clock.pass_ms(600_000)
+    gate.errors = [BackendError("gone")] if outage == "failure" else []
+    runner.run(item(40, cold="restart" if outage == "restart" else ""))
+    engine.ms = 60
+    for index in range(41, 41 + misses):
+        assert not asked
+        runner.run(item(index))
+    (hz,) = asked
+    assert hz == pytest.approx(1000 / 60 / 2)
+
+
+def test_a_rate_that_is_not_known_is_that_of_an_inference(runner_of, item, engine):
+    asked = []
+    runner = runner_of(
+        deadline=Deadline(ms=50, degrade=("half_rate",), misses=1),
+        on_mode=lambda mode, hz: asked.append(hz),
+    )
+    engine.ms = 100
+    runner.run(item(0))
+    assert asked == [pytest.approx(5)]
+
+
 def test_a_smaller_network_takes_over_and_gives_back(runner_of, item, engine, gate, clock, fresh):
     asked = []
     small = Timed(gate, clock)
@@ -464,3 +498,11 @@ def test_rate(runner_of, item, clock):
     assert runner.rates.fps(clock()) == pytest.approx(10)
     clock.pass_ms(400)
     assert runner.rates.fps(clock()) == pytest.approx(5)
+
+
+def test_frames_in_bursts_are_no_pauses(runner_of, item, clock):
+    runner = runner_of()
+    for index in range(30):
+        clock.pass_ms(270 if index % 10 == 0 else 0)
+        runner.run(item(index))
+    assert runner.rates.fps(clock()) == pytest.approx(29 / (2 * 0.27 + 29 * 0.01))
