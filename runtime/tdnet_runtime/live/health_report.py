@@ -16,6 +16,7 @@ from tdnet_runtime.live.worker import Track, Worker
 
 __all__ = ["live_health", "resident_mib"]
 
+_IN_A_ROW = 3  # frames without a result that are no accident
 _STATM = Path("/proc/self/statm")
 
 
@@ -51,11 +52,20 @@ def _status_of(
     """See `LiveHealth.status`."""
     if any(device.state == "hangs" for device in devices.values()):
         return "failing"
-    if any(source.state in ("failed", "given_up") for source in sources.values()):
+    if any(
+        source.state in ("failed", "given_up") or source.failures_in_a_row >= _IN_A_ROW
+        for source in sources.values()
+    ):
         return "failing"
-    if any(source.state in ("stalled", "waiting") or source.mode != "full" for source in sources.values()):
+    if any(_is_degraded(source) for source in sources.values()):
         return "degraded"
     return "degraded" if any(sink.state != "ok" for sink in sinks.values()) else "ok"
+
+
+def _is_degraded(source: SourceHealth) -> bool:
+    opens_again = source.state == "opening" and source.error != ""
+    stands = opens_again or source.state in ("stalled", "waiting")
+    return stands or source.mode != "full" or source.fruitless >= _IN_A_ROW
 
 
 def _source_health(reader: Reader, track: Track, now_ns: int) -> SourceHealth:
@@ -85,6 +95,8 @@ def _source_health(reader: Reader, track: Track, now_ns: int) -> SourceHealth:
         cold_starts=dict(runner.starts.counts.copy()),
         restarts=reader.restarts,
         stamp_faults=runner.starts.stamp_faults,
+        failures_in_a_row=runner.failures_in_a_row,
+        fruitless=track.fruitless + lane.refused_in_a_row,
         queue_depth=len(lane),
         last_frame_s=None if last_ns is None else _seconds(last_ns, now_ns),
         latency=_latencies(runner.latency),

@@ -50,6 +50,7 @@ class StreamRunner:
         skipped: late ones that were not given.
         refused: frames that are none.
         failures: frames that the engine failed at.
+        failures_in_a_row: those since it last did not.
         starts: its cold starts.
         rates: of its inferences.
         latency: arrival to labels.
@@ -86,7 +87,7 @@ class StreamRunner:
         self._clock = clock
         self._networks = networks_of(name, engine, smaller if SMALLER in self._modes else None, self._modes)
         self._network = self._networks[0]
-        self._failures_in_a_row = 0
+        self.failures_in_a_row = 0
         self._dropped = 0  # frames since the last result
 
     @property
@@ -154,7 +155,7 @@ class StreamRunner:
             return None
         done_ns = self._clock()
         reason = self.starts.segmented(item, now_ns)
-        self._failures_in_a_row = 0
+        self.failures_in_a_row = 0
         ages_ms = (
             () if out.cold else tuple((now_ns - then_ns) / 1e6 for then_ns in self._network.remembered_ns)
         )
@@ -187,14 +188,14 @@ class StreamRunner:
 
     def _failed(self, error: Exception) -> None:
         self.failures += 1
-        self._failures_in_a_row += 1
+        self.failures_in_a_row += 1
         self.starts.due = "failure"
         self.labels.forget()
         message = f"a frame is left out, and the next one starts cold: {error or type(error).__name__}"
         self._events.tell("backend_failed", self.name, message, level=logging.ERROR)
         if not isinstance(error, TdnetError):
             logger.error("%s: this is no error that is raised on purpose", self.name, exc_info=error)
-        if self._failures_in_a_row % _REOPEN_AFTER == 0:
+        if self.failures_in_a_row % _REOPEN_AFTER == 0:
             try:
                 self._network.close()
             except Exception as again:
