@@ -124,7 +124,7 @@ class SinkHealth(_Part, frozen=True, kw_only=True):
 
     Attributes:
         state: `ok`, `fails` (at the last result) or `blocks`.
-        written: results that it took.
+        written: results that it wrote.
         dropped: results of each source that it never got.
         failures: results that it raised at.
         queue_depth: results that wait.

@@ -122,7 +122,7 @@ def _device_health(worker: Worker, now_ns: int) -> DeviceHealth:
 def _sink_health(sink: SinkWorker) -> SinkHealth:
     return SinkHealth(
         state="blocks" if sink.blocks else "fails" if sink.failing else "ok",
-        written=sink.taken - sink.failures,
+        written=sink.written,
         dropped={source: count for source, count in sink.dropped.copy().items() if count},
         failures=sink.failures,
         queue_depth=len(sink),

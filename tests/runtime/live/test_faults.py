@@ -401,6 +401,19 @@ def test_a_sink_that_fails_does_not_stop_inference_unless_asked_to(segmenter):
                 assert health.sinks["recorder"].state == "ok"
 
 
+def test_a_result_counts_as_written_when_it_is(segmenter):
+    sink = Recorder()
+    sink.free.clear()
+    sink.errors = [MediaError("no space left")]
+    with LiveSegmenter(segmenter, {"a": Script([frame(0), frame(1)])}, sinks=[sink]) as live:
+        live.start()
+        assert sink.inside.wait(LIMIT_S)
+        assert (live.health().sinks["recorder"].written, live.health().sinks["recorder"].failures) == (0, 0)
+        sink.free.set()
+        health = live.run()
+    assert (health.sinks["recorder"].written, health.sinks["recorder"].failures) == (1, 1)
+
+
 def test_a_failing_sink_that_is_to_stop_all_ends_loops_with_its_error(segmenter):
     sink = Recorder()
     sink.errors = [MediaError("disk full")]
