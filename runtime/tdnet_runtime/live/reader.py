@@ -73,7 +73,7 @@ class Reader:
         self._source: FrameSource | None = None
         self._opened_ns: int | None = None
         self._stalled = self._begun = False
-        self._enter("opening")
+        self.state, self.since_ns = "opening", clock()
         self.thread = threading.Thread(target=self._run, name=f"source {name}", daemon=True)
 
     def stop(self) -> None:
