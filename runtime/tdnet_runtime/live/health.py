@@ -153,8 +153,8 @@ class LiveHealth(_Part, frozen=True, kw_only=True):
 
     Attributes:
         status: `failing` where a backend hangs or has failed at a source's last three frames, or a source is lost for good;
-            `degraded` where a source is stalled (its opening, too), waited for, being opened again or in a degraded mode,
-            where its last three frames gave no result (`fruitless`), or a sink fails or blocks; else `ok`.
+            `degraded` where a source is stalled (its opening and closing, too), waited for, being opened again or in a
+            degraded mode, where its last three frames gave no result (`fruitless`), or a sink fails or blocks; else `ok`.
         uptime_s: since the start.
         sources: by name.
         devices: by name.

@@ -34,8 +34,8 @@ class Reader:
         clock: monotonic, ns.
 
     Attributes:
-        state: `opening`, `running`, `stalled` (no frame comes, or it does not open), `waiting` (to open it again), `ended`,
-            `failed` or `given_up`.
+        state: `opening`, `running`, `stalled` (no frame comes, or it takes too long to open or close), `closing`, `waiting`
+            (to open it again), `ended`, `failed` or `given_up`.
         since_ns: when it came into that state.
         restarts: how often it was opened again; attempts that failed do not count.
         error: what it ended or last died of, in words; empty where it has not.
@@ -82,15 +82,15 @@ class Reader:
         self._stop_source()
 
     def check_stall(self, now_ns: int) -> None:
-        """Tell a source that takes too long to open, and end a live one without frames, so that it is opened again."""
+        """Tell one that takes too long to open or close, and end a live one without frames, so that it is opened again."""
         limit_s, state = self._restart.stalled_after_s, self.state
         waits = state == "running" and self.live and not self._lane.blocked
-        since_ns = self.since_ns if state == "opening" else self.last_frame_ns if waits else None
+        since_ns = self.since_ns if state in ("opening", "closing") else self.last_frame_ns if waits else None
         if limit_s is None or since_ns is None or now_ns - since_ns <= limit_s * 1e9:
             return
         if not self._enter("stalled", instead_of=state):
             return
-        what = "no frame" if waits else "it has been opening"
+        what = "no frame" if waits else f"it has been {state}"
         self._events.tell("source_stalled", self.name, f"{what} for {(now_ns - since_ns) / 1e9:.1f} s")
         if waits and self._may_reopen:
             self._stalled = True
@@ -198,6 +198,7 @@ class Reader:
         with self._lock:
             self._source = None
         self.last_frame_ns = None
+        self._enter("closing", instead_of="running")
 
     def _read(self, source: FrameSource) -> None:
         frames = iter(source)

@@ -197,6 +197,28 @@ def test_a_source_that_hangs_while_it_is_opened_is_told(segmenter, again):
         assert kinds(live).count("source_restarted") == 1
 
 
+def test_a_source_that_hangs_while_it_is_closed_is_told(segmenter):
+    clock, inside, free = Clock(), threading.Event(), threading.Event()
+
+    class Clinging(Script):
+        def __exit__(self, *error):
+            inside.set()
+            assert free.wait(LIMIT_S)
+
+    openings = Openings(Clinging([frame(0), MediaError("unplugged")], live=True, ends=False))
+    with LiveSegmenter(segmenter, {"front": openings}, restart=AT_ONCE, clock=clock) as live:
+        live.start()
+        assert inside.wait(LIMIT_S)
+        assert live.health().sources["front"].state == "closing"
+        clock.pass_ms(5100)
+        live._crew.watchdog.look()
+        assert (live.health().sources["front"].state, live.health().status) == ("stalled", "degraded")
+        assert live.health().events[-1].message == "it has been closing for 5.1 s"
+        free.set()
+        eventually(lambda: live.health().sources["front"].restarts == 1)
+        assert live.health().status == "ok"
+
+
 def test_what_the_watchdog_saw_last_does_not_hide_an_end(segmenter):
     with LiveSegmenter(segmenter, {"film": Script([frame(0), MediaError("damaged")])}) as live:
         live.run()
