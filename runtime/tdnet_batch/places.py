@@ -41,6 +41,7 @@ class Place:
         self.remote = remote
         self._name, self._fs, self.path = name, fs, path.rstrip("/") or "/"
         self._names: dict[str, list[str]] = {}
+        self._form: int | None = None  # of the addresses
         literal = self._there(fs.exists, self.path)
         self._pattern = bool(_MAGIC.search(self.path)) and not literal
         self.is_file = literal and bool(self._there(fs.isfile, self.path))
@@ -103,8 +104,21 @@ class Place:
         return os.path.relpath(path) if not Path(self._name).is_absolute() else path
 
     def address(self, path: str) -> str:
-        """With the scheme, as fsspec takes it."""
-        return str(self._fs.unstrip_protocol(path))
+        """As fsspec takes it: with the host, login or archive that a file system's own paths leave out."""
+        plain = str(self._fs.unstrip_protocol(path))
+        head, chained, rest = self._name.partition("::")
+        scheme, _, tail = head.partition("://")
+        host = tail.partition("/")[0]
+        if chained and "://" not in rest:
+            rest = str(Path(rest).absolute())
+        forms = (
+            f"{scheme}://{host}/{path.lstrip('/')}",
+            f"{scheme}://{host}/{path.partition('/')[2]}",  # whose paths begin with it: a bucket
+            f"{plain}{chained}{rest}",
+        )
+        if self._form is None:  # one serves for all paths
+            self._form = next((index for index, form in enumerate(forms) if self._leads_to(form, path)), -1)
+        return forms[self._form]
 
     def is_below(self, path: str, folder: Path) -> bool:
         """It lies in a folder of this machine."""
@@ -119,6 +133,13 @@ class Place:
     def text(self, path: str) -> str:
         """What a small file says."""
         return str(self._there(self._fs.cat_file, path).decode(errors="replace"))
+
+    def _leads_to(self, address: str, path: str) -> bool:
+        try:
+            fs, found = file_system(address)
+        except TdnetError:
+            return False
+        return bool(fs == self._fs) and found.rstrip("/") == path
 
     def _below(self, folder: str) -> dict[str, int]:
         if self.remote:

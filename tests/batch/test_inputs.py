@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
+import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import ClassVar
 
 import fsspec
 import numpy as np
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
+from fsspec.utils import infer_storage_options
 from tests.batch.conftest import Batch, labels_in, make_images, make_video
 from tests.runtime.sources.logs import IMAGE_TYPE, images, write_mcap
 
@@ -466,3 +471,71 @@ def test_no_password_is_in_what_a_place_says(monkeypatch: pytest.MonkeyPatch) ->
         with pytest.raises(OptionError) as caught:
             outputs(spec)
         assert "sEcReT" not in str(caught.value)
+
+
+class Hosted(MemoryFileSystem):
+    """Files of a host, as sftp and ftp have them: its own paths leave host and login out."""
+
+    protocol = "hosted"
+    store: ClassVar[dict[str, object]] = {}
+    pseudo_dirs: ClassVar[list[str]] = [""]
+
+    def __init__(self, host: str, **options: object) -> None:
+        super().__init__(host=host, **options)
+
+    @classmethod
+    def _strip_protocol(cls, path: str) -> str:
+        return "/" + str(infer_storage_options(path)["path"]).strip("/")
+
+    @staticmethod
+    def _get_kwargs_from_urls(address: str) -> dict[str, object]:
+        return {
+            name: value
+            for name, value in infer_storage_options(address).items()
+            if name in ("host", "username")
+        }
+
+
+@pytest.fixture
+def hosted() -> Iterator[None]:
+    fsspec.register_implementation("hosted", Hosted)
+    Hosted("there").pipe("/fleet/r1/v.mkv", b"video")
+    yield
+    Hosted.store.clear()
+
+
+@pytest.mark.parametrize("spec", ["hosted://u@there/fleet", "hosted://u@there/fleet/*/*.mkv"])
+def test_an_address_keeps_its_host(hosted: None, spec: str) -> None:
+    (found,) = find_inputs([spec], output=Path("/nowhere/out")).inputs
+    assert found.path == "hosted://u@there/fleet/r1/v.mkv"
+    with local_copy(found) as copy:
+        assert copy.read_bytes() == b"video"
+
+
+@pytest.mark.parametrize(
+    ("spec", "names"),
+    [
+        ("zip://night/*.mkv::logs.zip", ["v.mkv.labels"]),
+        ("zip://night/v.mkv::logs.zip", ["night/v.mkv::logs.zip.labels"]),
+        ("zip://::logs.zip", ["day/w.mkv.labels", "night/v.mkv.labels"]),
+        ("zip://day::simplecache::memory://fleet/logs.zip", ["w.mkv.labels"]),
+    ],
+)
+def test_an_address_keeps_its_archive(
+    spec: str, names: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with zipfile.ZipFile("logs.zip", "w") as archive:
+        archive.writestr("night/v.mkv", b"night")
+        archive.writestr("day/w.mkv", b"day")
+    fs = fsspec.filesystem("memory")
+    fs.put("logs.zip", "/fleet/logs.zip")
+    try:
+        inputs = find_inputs([spec], output=Path("/nowhere/out")).inputs
+        monkeypatch.chdir("/")  # where a worker is
+        assert sorted(each.output for each in inputs) == names
+        for each in inputs:
+            with local_copy(each) as copy:
+                assert copy.read_bytes().decode() in each.path
+    finally:
+        fs.rm("/fleet", recursive=True)
