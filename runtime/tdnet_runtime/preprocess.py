@@ -110,7 +110,12 @@ class Resizer:
             return
         try:
             import cv2  # only where a frame needs it: the runtime's base is NumPy alone
-        except ImportError as error:
+
+            _ = cv2.resize
+        except (
+            ImportError,
+            AttributeError,
+        ) as error:  # AttributeError: a folder that is left after an uninstall
             height, width = self._size_hw
             raise FrameError(
                 f"push() was given a frame of {size_hw[0]}x{size_hw[1]}; without OpenCV ({error}) only the "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from types import ModuleType
 from typing import ClassVar
 
 import cv2
@@ -271,6 +272,13 @@ def test_without_opencv(monkeypatch: pytest.MonkeyPatch) -> None:
         "taken. Install it with: pip install opencv-python-headless$",
     ):
         resizer.require((17, 24))
+
+
+def test_a_folder_that_is_left_of_opencv(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python imports it, as a package of nothing."""
+    monkeypatch.setitem(sys.modules, "cv2", ModuleType("cv2"))
+    with pytest.raises(FrameError, match=r"without OpenCV \(module 'cv2' has no attribute.*-headless$"):
+        Resizer((16, 24)).require((17, 24))
 
 
 def test_opencv_that_does_not_load(monkeypatch: pytest.MonkeyPatch) -> None:
