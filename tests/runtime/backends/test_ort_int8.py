@@ -87,6 +87,17 @@ def block():
     return toy.model([("x", TensorProto.FLOAT, [1, 8, 12, 10])], ["y"])
 
 
+def chain(length):
+    """So many picks of steps, and nothing behind them."""
+    toy = Toy()
+    x = toy.steps("x", 0.25, np.int8(0))
+    ends = [toy.hold(name, np.array([value])) for name, value in (("from", 0), ("to", 9))]
+    for index in range(length):
+        x = toy.add("Slice", x, *ends, name=f"pick{index}")
+    toy.add("Identity", x, name="y")
+    return toy.model([("x", TensorProto.FLOAT, [9])], ["y"])
+
+
 def beginning(height, width, *, kernel=7, mean=MEAN, channels=8, stepped=False):
     """A picture, normalised (`stepped`: in steps then); the first convolution, a pool and another convolution."""
     toy = Toy()
@@ -180,6 +191,14 @@ def test_no_product_reads_steps_around_128_where_its_sums_may_saturate():
     exact = {node.name: node for node in onnx.load_model_from_string(formed(block())).graph.node}
     assert exact["x/q"].input[2] == exact["x/dq"].input[2] == "steps/middle"
     assert exact["leaky/q"].input[2] == "leaky/zero"
+
+
+@pytest.mark.parametrize("exact", [True, False])
+def test_a_long_row_of_picks_ends(exact):
+    """Longer than Python calls functions in functions."""
+    model = chain(1500)
+    found = onnx.load_model_from_string(formed(model, exact=exact)).graph
+    assert next(node for node in found.node if node.name == "x/q").input[2] == "steps/middle"
 
 
 def test_what_is_read_twice_in_the_same_steps_is_quantised_once():
