@@ -151,7 +151,7 @@ class StreamBase(Closeable, TakesTurns):
         """Continue from a snapshot of any stream of the same bundle and precision.
 
         Raises:
-            StreamError: the snapshot is none, or of another bundle or precision; the state is as it was.
+            StreamError: the snapshot is of another bundle or precision; the state is as it was.
             BackendError: the engine failed; the stream is failed until a later `reset` or `restore` works.
         """
         self._require_open("restore")
