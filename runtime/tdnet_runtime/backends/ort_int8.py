@@ -139,7 +139,9 @@ def _pooled_before_steps(graph: OnnxGraph) -> None:
     ]:
         restore = makers.get(pool.inputs[0])
         quantise = makers.get(restore.inputs[0]) if restore is not None else None
-        if restore is None or quantise is None or not _made_in_float(quantise.inputs[0], makers):
+        if restore is None or quantise is None or (quantise.kind, restore.kind) != _STEPS:
+            continue
+        if not _made_in_float(quantise.inputs[0], makers):
             continue
         if readers[restore.outputs[0]] == [pool] and readers[quantise.outputs[0]] == [restore]:
             pool.inputs[0], quantise.inputs[0] = quantise.inputs[0], restore.outputs[0]
