@@ -30,12 +30,13 @@ from tdnet_export.parity import prove_parity
 from tdnet_export.parity_checks import required_frames
 from tdnet_export.parity_report import BOUNDS, SCENE, ParityReport
 from tdnet_export.precision import half_precision_model
-from tdnet_export.process_memory import give_back, want_large_pages
+from tdnet_export.process_memory import want_large_pages
 from tdnet_export.proof import proof_cases
 from tdnet_export.termination import sigterm_as_exit
 from tdnet_models import Network, load_checkpoint
 from tdnet_models.digest import checkpoint_sha256
 from tdnet_models.provenance import Provenance
+from tdnet_runtime.backends.heap import give_back
 from tdnet_runtime.bundle_writer import write_bundle
 from tdnet_runtime.errors import MissingExtraError, OptionError
 from tdnet_runtime.file_names import as_utf8

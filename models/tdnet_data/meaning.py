@@ -96,7 +96,7 @@ def _ids(settings: DataSettings, kind: KindFacts, classes: Classes, root: Path) 
 
 
 def _entry(stored: str, to: int | str, classes: Classes, root: Path) -> tuple[int, int]:
-    if not (stored.isascii() and stored.isdigit() and int(stored) <= 255):
+    if not (stored.isascii() and stored.isdigit() and len(stored) < 10 and int(stored) <= 255):
         raise DataError(
             f"opening a data set: map has the label {stored!r}; expected a number from 0 to 255: '{root}'"
         )

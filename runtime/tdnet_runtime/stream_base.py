@@ -159,6 +159,10 @@ class StreamBase(Closeable, TakesTurns):
             BackendError: the engine failed; the stream is failed until a later `reset` or `restore` works.
         """
         self._require_open("restore")
+        if not isinstance(snapshot, StreamSnapshot):
+            raise StreamError(
+                f"restore() was given a {type(snapshot).__name__}; expected what snapshot() of a stream gives"
+            )
         own = (self._bundle_digest, self._precision)
         if (snapshot.bundle_digest, snapshot.precision) != own:
             raise StreamError(
