@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -108,7 +109,7 @@ class EvalOptions:
             ("--cut", self.cut),
         ]
         words = (
-            flag if value is True else f"{flag} {value}"
+            flag if value is True else f"{flag} {shlex.quote(str(value))}"
             for flag, value in flags
             if value is not None and value is not False
         )

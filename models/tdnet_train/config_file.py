@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -111,7 +112,7 @@ def _put(content: dict[str, Any], override: str) -> None:
     place: Any = content
     for name in names[:-1]:
         if isinstance(place, list):
-            if not name.isdecimal() or int(name) >= len(place):
+            if not re.fullmatch("[0-9]{1,9}", name) or int(name) >= len(place):
                 raise OptionError(f"--set was given {override!r}; there are {len(place)} of them, from 0")
             place = place[int(name)]
         elif isinstance(place, dict):

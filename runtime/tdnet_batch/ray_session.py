@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import re
 import secrets
 import shutil
 import signal
@@ -146,7 +147,13 @@ def _check_address(address: str) -> None:
     if address == "auto":
         return
     host, colon, port = address.rpartition(":")
-    if "://" in address or not colon or not host or not port.isdigit() or not 0 < int(port) < 65536:
+    if (
+        "://" in address
+        or not colon
+        or not host
+        or not re.fullmatch("[0-9]{1,5}", port)
+        or not 0 < int(port) < 65536
+    ):
         raise OptionError(
             f"--address {address!r}: expected HOST:PORT of the cluster's head (6379 if `ray start --head` was given none), "
             "or auto"

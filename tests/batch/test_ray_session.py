@@ -266,7 +266,18 @@ def test_a_ray_that_runs_out_of_time_is_started_again(
 
 
 @pytest.mark.parametrize(
-    "address", ["10.0.0.7", "ray://10.0.0.7:10001", ":6379", "host:port", "host:0", "host:99999", "nowhere"]
+    "address",
+    [
+        "10.0.0.7",
+        "ray://10.0.0.7:10001",
+        ":6379",
+        "host:port",
+        "host:0",
+        "host:99999",
+        "host:²",
+        "host:" + "9" * 5000,
+        "nowhere",
+    ],
 )
 def test_what_is_no_address(fake: Any, address: str) -> None:
     fake()

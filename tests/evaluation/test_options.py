@@ -108,7 +108,8 @@ def test_the_command_can_be_given_again_without_telling_folders(plan: Path) -> N
         "--data camvid:camvid --split val --every-path --gap 1,8 --cut test"
     )
     assert (
-        _options(plan, data="/of/mine/data").command == "tdnet-eval --engine a.plan --data data --split val"
+        _options(plan, data="/of/my data").command
+        == "tdnet-eval --engine a.plan --data 'my data' --split val"
     )
 
 

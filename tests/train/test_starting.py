@@ -180,6 +180,13 @@ def test_a_pspnet_splits_onto_four_paths(tmp_path):
     assert not taken.unused
 
 
+def test_a_part_of_a_head_without_a_number_is_left(tmp_path):
+    state = network("psp18", seed=7).state_dict()
+    state["head.conv5.extra.weight"] = torch.zeros(3)
+    torch.save(state, tmp_path / "psp18.pth")
+    assert start(network("td4-psp18"), "pspnet", tmp_path / "psp18.pth").unused == ["head.conv5.extra.weight"]
+
+
 def test_a_pspnet_leaves_the_heads_of_two_paths(tmp_path):
     """Their middle layer is narrower: the public code takes none of the head either."""
     torch.save(network("psp18", seed=7).state_dict(), tmp_path / "psp18.pth")

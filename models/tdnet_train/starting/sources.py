@@ -64,7 +64,7 @@ def per_frame_weights(spec: NetworkSpec, path: str, weights: str | None) -> tupl
                 taken[f"psp{number}.{key.removeprefix('head.conv5.0.')}"] = value
             elif key.startswith("head.conv5."):
                 place, _, name = key.removeprefix("head.conv5.").partition(".")
-                if spec.variant.paths == 4:
+                if spec.variant.paths == 4 and place.isdecimal():
                     if int(place) == 1:
                         value_of_path = value[:, _half(value.shape[1], spec.variant.groups[number - 1])]
                     else:

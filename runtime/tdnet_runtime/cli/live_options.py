@@ -146,7 +146,7 @@ def parse_metrics(text: str) -> tuple[str, int]:
     host = host.strip("[]") if host.startswith("[") and host.endswith("]") else host
     if (colon and not host) or (":" in host and not text.strip().startswith("[")) or not port.isascii():
         raise OptionError(f"--metrics is {text!r}; expected PORT or HOST:PORT, such as 9464")
-    if not port.isdigit() or len(port) > 5 or int(port) > 65535:
+    if not re.fullmatch("[0-9]{1,5}", port) or int(port) > 65535:
         raise OptionError(f"--metrics is {text!r}; expected a port from 0 to 65535, such as 9464")
     return host or "127.0.0.1", int(port)
 

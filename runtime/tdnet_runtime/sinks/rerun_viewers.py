@@ -46,6 +46,8 @@ class RerunServerSink(RerunRecording):
             raise OptionError(f"--output {url.text!r}: memory is {memory!r}; expected such as 256MB or 5%")
         host = "127.0.0.1" if match["host"] in _LOOPBACK else match["host"]
         port = int(match["port"] or 9876)
+        if port > 65535:
+            raise OptionError(f"--output {url.text!r}: the port is {port}, expected 65535 at the most")
         super().__init__(f"Rerun server at {host}:{port}", url, network)
         self._server = RerunServer(host, port, memory=memory)
         self._recording = rerun.RecordingStream(APPLICATION)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import mimetypes
 import os
 import re
+import shlex
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -109,7 +110,7 @@ def _open_file(path: Path) -> LogFile:
     if kind == ".bag":
         raise MediaError(
             "opening the log: this is a bag of ROS 1, which is not read; convert it: pip install rosbags, then "
-            f"rosbags-convert --src '{path}' --dst '{path.with_suffix('')}': '{path}'"
+            f"{shlex.join(['rosbags-convert', '--src', str(path), '--dst', str(path.with_suffix(''))])}: '{path}'"
         )
     if kind in _PACKED:
         raise MediaError(

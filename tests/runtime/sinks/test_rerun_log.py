@@ -402,6 +402,7 @@ def test_a_disk_that_tells_when_the_file_is_closed(tmp_path, network, monkeypatc
         ("rerun:a.txt", OptionError, "end the name of a Rerun file in .rrd"),
         ("rerun:none/a.rrd", MediaError, "there is no folder 'none'; make it first"),
         ("rerun+serve:here", OptionError, "expected rerun.serve://HOST:PORT"),
+        ("rerun+serve://127.0.0.1:65536", OptionError, "the port is 65536, expected 65535 at the most"),
         ("rerun+serve://?memory=lots", OptionError, "memory is 'lots'; expected such as 256MB or 5%"),
     ],
 )

@@ -258,10 +258,11 @@ def test_messages_that_are_packed(tmp_path):
 
 
 def test_a_bag_of_ros_1_is_refused_with_the_command(tmp_path):
-    path = tmp_path / "old.bag"
+    path = tmp_path / "an old.bag"
     path.write_bytes(b"#ROSBAG V2.0\n" + bytes(99))
     with pytest.raises(
-        MediaError, match=r"a bag of ROS 1.*pip install rosbags, then rosbags-convert --src '.*old.bag' --dst"
+        MediaError,
+        match=r"a bag of ROS 1.*pip install rosbags, then rosbags-convert --src '/.*an old.bag' --dst '/.*an old': '",
     ):
         open_source(path)
 
