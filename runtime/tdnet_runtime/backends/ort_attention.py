@@ -26,6 +26,7 @@ __all__ = ["attention_in_parts", "has_large_scores"]
 
 _LARGEST_SCORES = 1 << 20  # of a part, 4 MiB; smaller ones cost more in waking threads than they save
 _FEWEST_IN_STEPS = 1 << 18  # scores that are worth the steps
+_MOST_KEYS_IN_STEPS = (2**31 - 1) // (255 * 127)  # whose sums fit 32 bits, whatever shares and values are
 _FLOAT = 1  # as `onnx.proto3` numbers it
 
 
@@ -56,7 +57,7 @@ def attention_in_parts(graph: OnnxGraph, inputs: Sequence[TensorSpec], *, in_ste
             continue
         queries, keys = (_columns(value, shapes, makers) for value in scores.inputs)
         alone = all(len(readers[each.outputs[0]]) == 1 for each in (scores, softmax))
-        stepped = in_steps and queries > keys and queries * keys >= _FEWEST_IN_STEPS
+        stepped = in_steps and queries > keys <= _MOST_KEYS_IN_STEPS and queries * keys >= _FEWEST_IN_STEPS
         if not alone or not (stepped or queries * keys > _LARGEST_SCORES):
             nodes.append(node)
             continue

@@ -184,11 +184,14 @@ def test_no_values_give_none(stepped):
 
 
 @pytest.mark.parametrize(
-    ("exact", "fewest"), [(True, HEIGHT * WIDTH * KEYS + 1), (False, 1)], ids=["few scores", "inexact sums"]
+    ("exact", "fewest", "most"),
+    [(True, HEIGHT * WIDTH * KEYS + 1, 99), (False, 1, 99), (True, 1, KEYS - 1)],
+    ids=["few scores", "inexact sums", "many keys"],
 )
-def test_products_that_stay_in_floats(exact, fewest, monkeypatch):
-    """Where 16 bits hold a pair of products, 255·127 twice is too much."""
+def test_products_that_stay_in_floats(exact, fewest, most, monkeypatch):
+    """Where 16 bits hold a pair of products, 255·127 twice is too much; as 66,312 times is for 32 bits."""
     monkeypatch.setattr(ort_attention, "_FEWEST_IN_STEPS", fewest)
+    monkeypatch.setattr(ort_attention, "_MOST_KEYS_IN_STEPS", most)
     data = int8_form(model().SerializeToString(), INPUTS, exact=exact)
     assert "MatMulInteger" not in kinds(data)
     assert np.array_equal(run(data), run(model().SerializeToString()))
