@@ -14,12 +14,12 @@ from tdnet_export.engines import BuildEvent, build_engines, require_builder
 from tdnet_export.termination import sigterm_as_exit
 from tdnet_export.triton.config_text import Config, config_text
 from tdnet_export.triton.configs import graph_config, python_config
-from tdnet_export.triton.graph_proof import prove_graph, require_same
+from tdnet_export.triton.graph_proof import prove_graph
 from tdnet_export.triton.joined_graph import joined_graph
 from tdnet_export.triton.options import TritonOptions
 from tdnet_runtime.atomic_file import PARTIAL_SUFFIX
 from tdnet_runtime.bundle import Bundle
-from tdnet_runtime.errors import ExportError, OptionError
+from tdnet_runtime.errors import BundleError, ExportError, OptionError
 from tdnet_runtime.manifest import Manifest
 from tdnet_runtime.preflight import PREFERRED
 from tdnet_runtime.serving.parameters import BUNDLE
@@ -143,7 +143,11 @@ def _copy(bundle: Bundle, path: Path, sha256: str | None) -> None:
         for chunk in bundle.chunks():
             file.write(chunk)
     with Bundle.open(path, sha256=sha256) as copy:
-        require_same(bundle, copy)
+        if copy.digest != bundle.digest:
+            raise BundleError(
+                f"the bundle was replaced while it was in use (manifest {bundle.digest[:16]}…, now {copy.digest[:16]}…); "
+                f"begin again when it stays as it is: {str(bundle.path)!r}"
+            )
 
 
 def _write_graph(
