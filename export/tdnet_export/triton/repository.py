@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import secrets
 import shutil
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -208,7 +208,7 @@ def _all_or_none(repository: Path) -> Iterator[Callable[[str], Path]]:
         ExportError: something cannot be written.
     """
     begun: dict[Path, Path] = {}
-    is_new = not repository.exists()
+    is_new = False
 
     def begin(name: str) -> Path:
         partial = repository / f".{name}.{secrets.token_hex(4)}{PARTIAL_SUFFIX}"
@@ -218,7 +218,9 @@ def _all_or_none(repository: Path) -> Iterator[Callable[[str], Path]]:
 
     try:
         try:
-            repository.mkdir(exist_ok=True)
+            with suppress(FileExistsError):
+                repository.mkdir()
+                is_new = True
             yield begin
             for partial, folder in begun.items():
                 partial.rename(folder)  # fails where there is one meanwhile that is not empty
@@ -227,14 +229,10 @@ def _all_or_none(repository: Path) -> Iterator[Callable[[str], Path]]:
                 f"writing the model repository failed: {error.strerror or error}; nothing was kept: {str(repository)!r}"
             ) from error
     except BaseException:
-        _remove(begun)
+        for partial, folder in begun.items():
+            made = partial if partial.exists() else folder  # it was renamed before another one failed
+            shutil.rmtree(made, ignore_errors=True)
         if is_new:
-            shutil.rmtree(repository, ignore_errors=True)
+            with suppress(OSError):  # it has what others have put there meanwhile
+                repository.rmdir()
         raise
-
-
-def _remove(begun: Mapping[Path, Path]) -> None:
-    for partial, folder in begun.items():
-        if not partial.exists():  # it was renamed before another one failed
-            shutil.rmtree(folder, ignore_errors=True)
-        shutil.rmtree(partial, ignore_errors=True)

@@ -140,6 +140,37 @@ def test_what_fails_leaves_nothing(
     assert [path.name for path in options.folder.iterdir()] == ["other"]
 
 
+def interrupted(*_: object, **__: object) -> int:
+    raise KeyboardInterrupt
+
+
+def too_late(*_: object, **__: object) -> int:
+    return 1
+
+
+@pytest.mark.parametrize(
+    ("other", "proof", "error"),
+    [("td4-psp18", interrupted, KeyboardInterrupt), ("td2-fa18", too_late, ExportError)],
+)
+def test_what_others_put_there_meanwhile_stays(
+    tiny_bundle: Bundles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, other: str, proof, error
+) -> None:  # type: ignore[no-untyped-def]
+    """Two exports into one new repository, of one name or two: the one that fails takes nothing of the other's away."""
+    options = TritonOptions(folder=tmp_path / "new", backends=("onnxruntime",))
+    real = repository_module.prove_graph
+
+    def meanwhile(*given: object, **more: object) -> int:
+        monkeypatch.setattr(repository_module, "prove_graph", real)
+        write_models(tiny_bundle(other), options)
+        return proof()
+
+    monkeypatch.setattr(repository_module, "prove_graph", meanwhile)
+    with pytest.raises(error):
+        write_models(tiny_bundle("td2-fa18"), options)
+    assert [path.name for path in options.folder.iterdir()] == [f"{other}-onnx"]
+    assert (options.folder / f"{other}-onnx" / "1" / "model.onnx").stat().st_size > 1000
+
+
 def test_a_disk_that_is_full(tiny_bundle: Bundles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
