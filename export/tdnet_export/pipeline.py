@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -75,11 +75,19 @@ class ExportSummary:
 
 @sigterm_as_exit()
 def bundle_from_checkpoint(
-    options: ExportOptions, *, on_progress: Progress = lambda stage, done, total, detail="": None
+    options: ExportOptions,
+    *,
+    on_path: Callable[[Path], object] = lambda path: None,
+    on_progress: Progress = lambda stage, done, total, detail="": None,
 ) -> ExportSummary:
     """Export a checkpoint to graphs, prove them in closed loop, build engines, and write the bundle.
 
     Nothing is written, and what was there stays, unless everything succeeds.
+
+    Args:
+        options: what is exported, and how.
+        on_path: called with the bundle's path before anything slow; what it raises ends the export.
+        on_progress: told a stage, how much of it is done, of how much, and what comes next.
 
     Raises:
         CheckpointError, SizeError, OptionError, MediaError: of what came in.
@@ -97,6 +105,7 @@ def bundle_from_checkpoint(
     digest = checkpoint_sha256(options.checkpoint)
     out = options.out or Path(f"{network.spec.name}.plan")
     options.check_out(out)
+    on_path(out)
     classes = class_specs(network.spec.classes, options.names)
     for option, asked in (
         ("--memory-stride", options.memory_stride is not None),

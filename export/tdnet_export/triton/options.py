@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from tdnet_export.engines import require_builder
 from tdnet_runtime.errors import OptionError
 from tdnet_runtime.os_errors import told_as
 
@@ -87,6 +88,11 @@ class TritonOptions:
                 "--triton-backend; for python, write it into config.pbtxt (tdnet_precision)"
             )
         return replace(self, precision=precisions[0])
+
+    def require_tools(self) -> None:
+        """Raise MissingExtraError or ExportError where what a model is made with is not here."""
+        if "tensorrt" in self.backends:
+            require_builder("tensorrt")
 
     def names(self, bundle: Path) -> dict[str, str]:
         """The model's name for each backend: the bundle's file name, and what loads it.

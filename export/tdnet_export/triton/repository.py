@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 
-from tdnet_export.engines import BuildEvent, build_engines, require_builder
+from tdnet_export.engines import BuildEvent, build_engines
 from tdnet_export.termination import sigterm_as_exit
 from tdnet_export.triton.config_text import Config, config_text
 from tdnet_export.triton.configs import graph_config, python_config
@@ -109,8 +109,7 @@ def write_models(
     """
     started = perf_counter()
     names = options.names(bundle)
-    if "tensorrt" in names:
-        require_builder("tensorrt")
+    options.require_tools()
     made = []
     with Bundle.open(bundle, sha256=sha256) as opened, _all_or_none(options.folder) as begin:
         for backend, name in names.items():

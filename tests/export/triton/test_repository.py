@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shlex
 import subprocess
 import sys
 import zipfile
@@ -17,12 +18,15 @@ from tests.export.triton.conftest import Repository
 from tests.export.triton.model_config import read_config
 
 from tdnet_export.triton import TritonOptions, write_models
+from tdnet_export.triton import options as options_module
 from tdnet_export.triton import repository as repository_module
+from tdnet_export.triton.command import put_new_bundle
 from tdnet_export.triton.config_text import Word, config_text
 from tdnet_runtime import BundleError, ExportError, MissingExtraError, OptionError, ParityError
-from tdnet_runtime.bundle import Bundle
+from tdnet_runtime.bundle import Bundle, write_bundle
 from tdnet_runtime.manifest import decode_manifest
 from tdnet_runtime.member_names import MANIFEST_NAME
+from tdnet_runtime.preflight import must_be_asked
 
 NETWORKS = ("td2-fa18", "td4-psp18", "psp101")
 Bundles = Callable[[str], Path]
@@ -187,7 +191,7 @@ def test_tensorrt_needs_tensorrt_and_says_so_first(
     def absent(backend: str) -> None:
         raise MissingExtraError(f"{backend} is not installed")
 
-    monkeypatch.setattr(repository_module, "require_builder", absent)
+    monkeypatch.setattr(options_module, "require_builder", absent)
     options = TritonOptions(folder=tmp_path / "new", backends=("python", "tensorrt"))
     with pytest.raises(MissingExtraError, match="tensorrt is not installed"):
         write_models(tiny_bundle("td2-fa18"), options)
@@ -207,7 +211,7 @@ def test_an_engine_is_what_the_builder_makes_of_the_joined_graph(
             "engines/x/joined.engine": b"engine"
         }
 
-    monkeypatch.setattr(repository_module, "require_builder", lambda backend: None)
+    monkeypatch.setattr(options_module, "require_builder", lambda backend: None)
     monkeypatch.setattr(repository_module, "build_engines", build)
     write_models(tiny_bundle("td2-fa18"), TritonOptions(folder=tmp_path, backends=("tensorrt",)))
     model = tmp_path / "td2-fa18-tensorrt"
@@ -359,6 +363,70 @@ def test_the_command_from_a_checkpoint_refuses_before_it_exports(
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
     assert "has a model 'x'" in done.stderr
     assert not (tmp_path / "x.plan").exists()
+
+
+def test_the_name_that_nobody_gave_is_looked_up_before_the_export(
+    command, tiny_checkpoint: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:  # type: ignore[no-untyped-def]
+    pipeline = pytest.importorskip("tdnet_export.pipeline")
+    monkeypatch.setattr(pipeline, "write_graphs", None)
+    (tmp_path / "models" / "td2-fa18").mkdir(parents=True)
+    done = command("tdnet-export", "--ckpt", tiny_checkpoint("td2-fa18"), "--triton", "models", cwd=tmp_path)
+    assert (done.returncode, done.stderr.splitlines()[-1].count("has a model 'td2-fa18'")) == (1, 1)
+    assert not list(tmp_path.glob("*.plan"))
+
+
+def test_an_export_with_tensorrt_models_asks_for_it_first(
+    command, tiny_checkpoint: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:  # type: ignore[no-untyped-def]
+    def absent(backend: str) -> None:
+        raise MissingExtraError(f"{backend} is not installed")
+
+    monkeypatch.setattr(options_module, "require_builder", absent)
+    pipeline = pytest.importorskip("tdnet_export.pipeline")
+    monkeypatch.setattr(pipeline, "load_checkpoint", None)
+    given = ("--ckpt", tiny_checkpoint("td2-fa18"), "--triton", "models", "--triton-backend", "tensorrt")
+    done = command("tdnet-export", *given, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (1, "tdnet-export: error: tensorrt is not installed\n")
+
+
+def test_a_bundle_whose_models_fail_stands_and_says_so(
+    command, tiny_bundle: Bundles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:  # type: ignore[no-untyped-def]
+    def differs(*_: object, **__: object) -> int:
+        raise ParityError("another label.")
+
+    monkeypatch.setattr(repository_module, "prove_graph", differs)
+    options = TritonOptions(folder=tmp_path / "my models", backends=("python", "onnxruntime"), streams=3)
+    bundle = tiny_bundle("td2-fa18")
+    with pytest.raises(ParityError) as caught:
+        put_new_bundle(bundle, options)
+    words = shlex.split(str(caught.value).partition("go on with it: ")[2])
+    assert str(caught.value).startswith("another label; the bundle itself was exported, go on with it: ")
+    monkeypatch.undo()
+    done = command(*words, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "max_candidate_sequences: 3" in (tmp_path / "my models/td2-fa18/config.pbtxt").read_text()
+    assert (tmp_path / "my models/td2-fa18-onnx").is_dir()
+
+
+@pytest.mark.parametrize("precision", ["int8", "int8_fp16", "fp16"])
+def test_a_precision_that_is_not_run_unasked_is_asked_for(
+    tiny_bundle: Bundles, tmp_path: Path, precision: str
+) -> None:
+    """As the export's last line says of tdnet-run: `auto` would be refused when the server loads the model."""
+    with Bundle.open(tiny_bundle("td2-fa18")) as bundle:
+        assert must_be_asked(bundle.manifest) is None
+        graphs = tuple(
+            msgspec.structs.replace(graph, members={precision: graph.members["fp32"]})
+            for graph in bundle.manifest.graphs
+        )
+        manifest = msgspec.structs.replace(bundle.manifest, graphs=graphs, parity={}, members={})
+        members = {name: bundle.read(name) for graph in graphs for name in graph.members.values()}
+    write_bundle(tmp_path / "x.plan", manifest, members)
+    write_models(tmp_path / "x.plan", TritonOptions(folder=tmp_path / "models"))
+    config = read_config(tmp_path / "models/x/config.pbtxt")
+    assert config["parameters"]["tdnet_precision"]["string_value"] == precision
 
 
 def test_a_bundle_needs_no_torch_and_python_models_no_onnx(tiny_bundle: Bundles, tmp_path: Path) -> None:
