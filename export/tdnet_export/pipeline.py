@@ -39,6 +39,7 @@ from tdnet_models.provenance import Provenance
 from tdnet_runtime.bundle_writer import write_bundle
 from tdnet_runtime.errors import MissingExtraError, OptionError
 from tdnet_runtime.manifest import Manifest
+from tdnet_runtime.sources.source_url import source_name
 from tdnet_runtime.temporary_folder import temporary_folder
 
 __all__ = ["ExportSummary", "Progress", "bundle_from_checkpoint"]
@@ -222,7 +223,7 @@ def _write_and_prove(
             cases,
             network,
             frames,
-            footage=SCENE if clip is None else f"user's footage, {Path(clip).name}",
+            footage=SCENE if clip is None else f"user's footage, {source_name(clip)}",
             memory_stride=contract.memory_stride,
             preprocessing=contract.preprocessing,
             threshold=contract.threshold,
@@ -254,7 +255,8 @@ def _clips(options: ExportOptions, network: Network) -> list[list[Frame]]:
 def _proof_frames(options: ExportOptions, network: Network) -> list[Frame]:
     """What is proven on, decoded no further than a proof goes; a clip that will not do ends it here."""
     count = required_frames(network.spec.variant.paths)
-    return list(proof_frames(options.proof_clip, count, size_hw=network.spec.input_size))
+    option = "--calibration" if options.frames is None else "--frames"
+    return list(proof_frames(options.proof_clip, count, size_hw=network.spec.input_size, option=option))
 
 
 def _with_engines(

@@ -279,8 +279,9 @@ def test_a_clip_is_decoded_once_and_no_further_than_needed(clip, options, monkey
     assert (opening, frames) == ("0.png", [f"{t}.png" for t in range(8)])
 
 
-def test_a_clip_of_ones_own(clip, options, tiny_bundle):
-    own = dataclasses.replace(options, frames=clip(10))
+def test_a_clip_of_ones_own(clip, options, tiny_bundle, monkeypatch):
+    monkeypatch.chdir(clip(10))
+    own = dataclasses.replace(options, frames=".")
     summary = bundle_from_checkpoint(own)
     assert summary.reports["fp32"].footage == "user's footage, my drive"
     assert len(summary.reports["fp32"].frames) == 8
