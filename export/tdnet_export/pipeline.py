@@ -33,6 +33,7 @@ from tdnet_export.precision import half_precision_model
 from tdnet_export.process_memory import give_back, want_large_pages
 from tdnet_export.proof import proof_cases
 from tdnet_export.termination import sigterm_as_exit
+from tdnet_export.work_folder import work_folder
 from tdnet_models import Network, load_checkpoint
 from tdnet_models.digest import checkpoint_sha256
 from tdnet_models.provenance import Provenance
@@ -40,7 +41,6 @@ from tdnet_runtime.bundle_writer import write_bundle
 from tdnet_runtime.errors import MissingExtraError, OptionError
 from tdnet_runtime.manifest import Manifest
 from tdnet_runtime.sources.source_url import source_name
-from tdnet_runtime.temporary_folder import temporary_folder
 
 __all__ = ["ExportSummary", "Progress", "bundle_from_checkpoint"]
 
@@ -139,7 +139,7 @@ def bundle_from_checkpoint(
         preprocessing_from="assumed" if options.preprocessing is None else "user",
         size_from="assumed" if options.size_hw is None else "user",
     )
-    with temporary_folder("tdnet-export-") as path:
+    with work_folder("tdnet-export-", "exporting") as path:
         folder = MemberFolder(path)
         graph_seconds, proof = _write_and_prove(
             network, contract, manifest, frames, clips, folder, options, on_progress

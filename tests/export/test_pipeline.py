@@ -642,3 +642,11 @@ def test_a_memory_stride_for_a_network_without_memory_is_refused(tiny_checkpoint
     )
     with pytest.raises(OptionError, match=r"--memory-stride goes with networks that remember frames.*psp101"):
         bundle_from_checkpoint(options)
+
+
+def test_a_temporary_folder_that_cannot_be_made(options, monkeypatch, tmp_path):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "absent"))
+    with pytest.raises(
+        ExportError, match=r"^exporting failed: No such file or directory; .* set TMPDIR to one that has it"
+    ):
+        bundle_from_checkpoint(options)

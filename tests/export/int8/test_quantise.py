@@ -287,7 +287,7 @@ def test_a_quantiser_that_fails(tiny_graphs, tmp_path, capfd):
     np.save(tmp_path / "picture.npy", np.zeros(3))
     with pytest.raises(
         ExportError,
-        match=r"^quantising the graphs: nncf [0-9.]+ ended with code 1: [^\n]+\. Export with --precision",
+        match=r"^quantising the graphs: nncf [0-9.]+ ended with exit code 1: [^\n]+\. Export with --precision",
     ):
         list(
             quantise(
