@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from rich.console import Console
 
-from tdnet_export.options import RebuildOptions
+from tdnet_export.options import RebuildOptions, require_room_in_name
 from tdnet_export.view import StageProgress, show_rebuild, show_verified
 
 __all__ = ["rebuild_bundle", "verify_bundle"]
@@ -18,7 +18,7 @@ def verify_bundle(bundle: Path, clip: str | None, sha256: str | None) -> None:
     """Run its engines, and show what was found.
 
     Raises:
-        TdnetError: as `tdnet_export.engines.verify`, or the clip cannot be read.
+        TdnetError: as `tdnet_export.engines.verify`, or the clip cannot be read, or the bundle's name is too long.
     """
     from tdnet_export.engines import verify
     from tdnet_export.footage import proof_frames
@@ -27,6 +27,7 @@ def verify_bundle(bundle: Path, clip: str | None, sha256: str | None) -> None:
     def frames(paths: int, size_hw: tuple[int, int]) -> list[npt.NDArray[np.uint8]]:
         return list(proof_frames(clip, required_frames(paths), size_hw=size_hw))
 
+    require_room_in_name("--verify", bundle)
     with StageProgress(Console(stderr=True)) as progress:
         summary = verify(bundle, frames=None if clip is None else frames, sha256=sha256, on_progress=progress)
     show_verified(summary, Console(highlight=False))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -38,7 +39,7 @@ from tdnet_models import Network, load_checkpoint
 from tdnet_models.digest import checkpoint_sha256
 from tdnet_models.provenance import Provenance
 from tdnet_runtime.bundle_writer import write_bundle
-from tdnet_runtime.errors import MissingExtraError, OptionError
+from tdnet_runtime.errors import CheckpointError, MissingExtraError, OptionError
 from tdnet_runtime.manifest import Manifest
 from tdnet_runtime.sources.source_url import source_name
 
@@ -101,9 +102,8 @@ def bundle_from_checkpoint(
     want_large_pages()
     _require_tools(options)
     on_progress("load checkpoint", 0, 1)
-    network = load_checkpoint(options.checkpoint, size=options.size_hw, weights=options.weights)
+    network, digest = _loaded(options)
     assert network.provenance is not None  # it comes from a checkpoint
-    digest = checkpoint_sha256(options.checkpoint)
     out = options.out or Path(f"{network.spec.name}.plan")
     options.check_out(out)
     on_path(out)
@@ -163,6 +163,21 @@ def bundle_from_checkpoint(
         never_run=never_run,
         total_seconds=perf_counter() - started,
     )
+
+
+def _loaded(options: ExportOptions) -> tuple[Network, str]:
+    """The network, and the digest of the file that it is of: a training that goes on writes another one there."""
+    before = None
+    with suppress(CheckpointError):  # whose reason the loader knows better
+        before = checkpoint_sha256(options.checkpoint)
+    network = load_checkpoint(options.checkpoint, size=options.size_hw, weights=options.weights)
+    digest = checkpoint_sha256(options.checkpoint)
+    if digest != before:
+        raise CheckpointError(
+            f"the checkpoint {str(options.checkpoint)!r} was replaced while it was read (SHA-256 "
+            f"{str(before)[:16]}…, now {digest[:16]}…), by its training perhaps; export a copy of it"
+        )
+    return network, digest
 
 
 @dataclass(frozen=True, slots=True)

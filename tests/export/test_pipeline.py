@@ -650,3 +650,22 @@ def test_a_temporary_folder_that_cannot_be_made(options, monkeypatch, tmp_path):
         ExportError, match=r"^exporting failed: No such file or directory; .* set TMPDIR to one that has it"
     ):
         bundle_from_checkpoint(options)
+
+
+def test_a_checkpoint_that_is_replaced_while_it_is_read(options, folders, monkeypatch, tmp_path):
+    """As a training does: the digest in the bundle would be of another network."""
+    path = tmp_path / "best.pth"
+    path.write_bytes(options.checkpoint.read_bytes())
+    load = pipeline.load_checkpoint
+
+    def replaced(*given, **more):
+        network = load(*given, **more)
+        path.write_bytes(path.read_bytes() + b"more")
+        return network
+
+    monkeypatch.setattr(pipeline, "load_checkpoint", replaced)
+    with pytest.raises(
+        CheckpointError, match=r"best\.pth' was replaced while it was read .* export a copy of it$"
+    ):
+        bundle_from_checkpoint(dataclasses.replace(options, checkpoint=path))
+    assert_untouched(folders)

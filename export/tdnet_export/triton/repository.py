@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -16,8 +15,7 @@ from tdnet_export.triton.config_text import Config, config_text
 from tdnet_export.triton.configs import graph_config, python_config
 from tdnet_export.triton.graph_proof import prove_graph
 from tdnet_export.triton.joined_graph import joined_graph
-from tdnet_export.triton.options import TritonOptions
-from tdnet_runtime.atomic_file import PARTIAL_SUFFIX
+from tdnet_export.triton.options import TritonOptions, partial_folder
 from tdnet_runtime.bundle import Bundle
 from tdnet_runtime.errors import BundleError, ExportError, OptionError
 from tdnet_runtime.manifest import Manifest
@@ -210,7 +208,7 @@ def _all_or_none(repository: Path) -> Iterator[Callable[[str], Path]]:
     is_new = False
 
     def begin(name: str) -> Path:
-        partial = repository / f".{name}.{secrets.token_hex(4)}{PARTIAL_SUFFIX}"
+        partial = partial_folder(repository / name)
         partial.mkdir()
         begun[partial] = repository / name
         return partial

@@ -339,6 +339,13 @@ def test_a_folder_whose_name_is_too_long(tmp_path: Path) -> None:
         TritonOptions(folder=tmp_path / ("x" * 300))
 
 
+def test_a_model_whose_name_is_too_long_until_it_is_whole(tmp_path: Path) -> None:
+    options = TritonOptions(folder=tmp_path, backends=("onnxruntime",))
+    with pytest.raises(OptionError, match="--triton: File name too long: '"):
+        options.names(Path("x" * 235 + ".plan"))
+    assert options.names(Path("x" * 230 + ".plan"))
+
+
 def test_the_command_from_a_bundle(command, tiny_bundle: Bundles, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     bundle = tiny_bundle("td2-fa18")
     pin = hashlib.sha256(bundle.read_bytes()).hexdigest()
