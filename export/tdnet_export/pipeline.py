@@ -17,7 +17,7 @@ from tdnet_export.contract import NetworkContract
 from tdnet_export.draft import draft_manifest, graph_member, parity_summary, report_member
 from tdnet_export.engines import BuildEvent, add_engines, build_engines, gated, require_builder
 from tdnet_export.footage import proof_frames
-from tdnet_export.graph_sets import Progress, convert_graphs, write_graphs
+from tdnet_export.graph_sets import Progress, convert_graphs, require_half_share, write_graphs
 from tdnet_export.int8 import (
     calibration_clips,
     half_signed_model,
@@ -41,6 +41,7 @@ from tdnet_models.provenance import Provenance
 from tdnet_runtime.bundle_writer import write_bundle
 from tdnet_runtime.errors import CheckpointError, MissingExtraError, OptionError
 from tdnet_runtime.manifest import Manifest
+from tdnet_runtime.preflight import SIGNED_INT8
 from tdnet_runtime.sources.source_url import source_name
 
 __all__ = ["ExportSummary", "Progress", "bundle_from_checkpoint"]
@@ -126,6 +127,8 @@ def bundle_from_checkpoint(
         preprocessing=options.wanted_preprocessing,
         threshold=options.threshold_for(network.spec.classes),
     )
+    if {"fp16", SIGNED_INT8}.intersection(options.wanted_precisions):
+        require_half_share(network, contract)
     clips = _clips(options, network)
     frames = _proof_frames(options, network)
     on_progress("load checkpoint", 1, 1)

@@ -669,3 +669,24 @@ def test_a_checkpoint_that_is_replaced_while_it_is_read(options, folders, monkey
     ):
         bundle_from_checkpoint(dataclasses.replace(options, checkpoint=path))
     assert_untouched(folders)
+
+
+@pytest.mark.parametrize("precision", ["fp16", "int8_fp16"])
+def test_a_network_that_is_not_worth_fp16_is_refused_before_its_graphs(
+    tiny_checkpoint, tmp_path, clip, monkeypatch, precision
+):
+    """td2-fa50 at its published widths has 88.6 %; the tiny one has more than is expected."""
+    monkeypatch.setattr(graph_sets, "MIN_HALF_SHARE", 0.9999)
+    monkeypatch.setattr(pipeline, "write_graphs", None)
+    monkeypatch.setattr(pipeline, "int8_unavailable", lambda: None)
+    options = ExportOptions(
+        checkpoint=tiny_checkpoint("td2-fa50"),
+        out=tmp_path / "a.plan",
+        precisions=("fp32", precision),
+        calibration=clip(10) if precision == "int8_fp16" else None,
+    )
+    with pytest.raises(
+        ExportError,
+        match=r"^td2-fa50 is not worth FP16: \d\d\.\d% of .* 'subnet1' .*--precision fp32, with --backend too$",
+    ):
+        bundle_from_checkpoint(options)
