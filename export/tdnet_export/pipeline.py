@@ -33,47 +33,20 @@ from tdnet_export.parity_report import BOUNDS, SCENE, ParityReport
 from tdnet_export.precision import half_precision_model
 from tdnet_export.process_memory import give_back, want_large_pages
 from tdnet_export.proof import proof_cases
+from tdnet_export.summary import ExportSummary
 from tdnet_export.termination import sigterm_as_exit
 from tdnet_export.work_folder import work_folder
 from tdnet_models import Network, load_checkpoint
 from tdnet_models.digest import checkpoint_sha256
-from tdnet_models.provenance import Provenance
 from tdnet_runtime.bundle_writer import write_bundle
 from tdnet_runtime.errors import CheckpointError, MissingExtraError, OptionError
 from tdnet_runtime.manifest import Manifest
 from tdnet_runtime.preflight import SIGNED_INT8
 from tdnet_runtime.sources.source_url import source_name
 
-__all__ = ["ExportSummary", "Progress", "bundle_from_checkpoint"]
+__all__ = ["Progress", "bundle_from_checkpoint"]
 
 Frame = npt.NDArray[np.uint8]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExportSummary:
-    """What an export made.
-
-    Attributes:
-        path: the bundle.
-        manifest: as written.
-        provenance: what of the checkpoint was taken, and what was left.
-        resampled_from: (h, w) of the checkpoint's LayerNorm maps where they were resampled, else None.
-        reports: the proofs, by precision.
-        graph_seconds: time to write and check all graphs, by precision.
-        proof_seconds: of the proof, all precisions in one loop.
-        never_run: why sets of engines could not be run here, by title.
-        total_seconds: of everything.
-    """
-
-    path: Path
-    manifest: Manifest
-    provenance: Provenance
-    resampled_from: tuple[int, int] | None
-    reports: dict[str, ParityReport]
-    graph_seconds: dict[str, float]
-    proof_seconds: float
-    never_run: dict[str, str]
-    total_seconds: float
 
 
 @sigterm_as_exit()

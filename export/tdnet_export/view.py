@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from tdnet_export.engines import RebuildSummary, VerifySummary
-    from tdnet_export.pipeline import ExportSummary
+    from tdnet_export.summary import ExportSummary
     from tdnet_runtime.manifest import EngineSpec, Manifest
 
 __all__ = ["StageProgress", "show_rebuild", "show_summary", "show_verified"]
