@@ -18,7 +18,7 @@ GPU_CHECK_ARGS ?=
 demo: $(VENV)/.demo $(DEMO)/bikes.mp4
 	$(BIN)/tdnet-export --ckpt $(CHECKPOINT) --size 360x480 --out $(DEMO)/td2-fa18.plan
 	$(BIN)/tdnet-run --engine $(DEMO)/td2-fa18.plan --backend onnxruntime --input $(DEMO)/bikes.mp4 --overlay $(DEMO)/overlay.mp4 --labels $(DEMO)/labels --overwrite
-	rm -f $(DEMO)/bench.json
+	rm -f $(DEMO)/bench.json $(DEMO)/bench.records.jsonl
 	$(BIN)/tdnet-bench --engine $(DEMO)/td2-fa18.plan --backend onnxruntime --ckpt $(CHECKPOINT) --input $(DEMO)/bikes.mp4 --frames 40 --json $(DEMO)/bench.json
 	@echo
 	@echo "Done. Open $(DEMO)/overlay.mp4 in a browser; the masks are in $(DEMO)/labels, the"

@@ -51,7 +51,7 @@ export_int8 = $(BIN)/tdnet-export --ckpt $(2) --size $(call size,$(1)) --out $@ 
 # Exit codes 3 and 4 tell of what was left out or does not agree; the document says so.
 define measure
 @mkdir -p $(@D)
-rm -f $@
+rm -f $@ $(@:.json=.records.jsonl)
 $(BIN)/tdnet-bench --backend onnxruntime:fp32 $(PEERS:%=--peer %) --json $@ $(1) || { code=$$?; test $$code -eq 3 -o $$code -eq 4; }
 endef
 

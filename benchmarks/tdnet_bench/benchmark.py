@@ -35,6 +35,7 @@ from tdnet_eval.judge import Judge, Judgement, Picture
 from tdnet_eval.private_caches import use_private_caches
 from tdnet_runtime import Segmenter
 from tdnet_runtime.extras import require
+from tdnet_runtime.file_names import as_utf8
 
 __all__ = ["Run", "run_benchmark"]
 
@@ -210,7 +211,7 @@ def _config(
     segmenter = subject.segmenter
     manifest = segmenter.manifest
     return RunConfig(
-        engine=options.engine.name,
+        engine=as_utf8(options.engine.name),
         bundle_digest=segmenter.bundle.digest,
         network=manifest.network,
         widths=widths_text(manifest.widths),
@@ -225,7 +226,7 @@ def _config(
         warm_frames_requested=options.frames,
         footage=parts.footage.description,
         footage_size_hw=parts.footage.size_hw,
-        labels=options.labels.name if options.labels is not None else None,
+        labels=as_utf8(options.labels.name) if options.labels is not None else None,
         fps=parts.fps,
         requested=(*options.backends, *options.peers),
         subject=subject.name,

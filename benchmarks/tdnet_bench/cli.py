@@ -19,6 +19,7 @@ from tdnet_bench.sides.requests import NO_PEERS, PYTORCH_SIDES
 from tdnet_bench.views.html.page import require_libraries, write_page
 from tdnet_bench.views.progress import progress_bars
 from tdnet_bench.views.report import report_from_comparison, report_from_document
+from tdnet_eval.result_file import check_result_path
 from tdnet_runtime.backends.cpu_count import usable_cpus
 from tdnet_runtime.cli.pinning import Sha256
 from tdnet_runtime.errors import OptionError
@@ -169,6 +170,7 @@ def show(
     """Show the tables of a run that is over, or of what a run that was cut short had measured."""
     document = read_run(run)
     if html is not None:
+        check_result_path(html, option="--html", others=[("RUN", run)])
         require_libraries()
         write_page(document, html, picture=None)
     _show(document, quiet=False)

@@ -50,7 +50,8 @@ class BenchOptions:
         for rate in self.fps:
             if not (math.isfinite(rate) and 0 < rate <= _MAX_FPS):
                 raise OptionError(f"--fps is {rate:g}, expected more than 0 and at most {_MAX_FPS:g}")
-        for flag, path in (("--engine", self.engine), ("--ckpt", self.ckpt)):
+        read = [("--engine", self.engine), ("--ckpt", self.ckpt), ("--input", self.input)]
+        for flag, path in read[:2]:
             require_file(path, option=flag)
         if self.input is not None and not self.input.exists():
             raise OptionError(f"--input needs a video or a folder, but there is nothing at '{self.input}'")
@@ -62,6 +63,5 @@ class BenchOptions:
             if path is not None and path.name.endswith(JOURNAL_SUFFIX):
                 raise OptionError(f"{flag} may not end in {JOURNAL_SUFFIX}, as journals do: {str(path)!r}")
             if path is not None:
-                check_result_path(path, option=flag)
-        if self.html is not None and self.html == self.json:
-            raise OptionError(f"--html and --json are the same file; name two: {str(self.html)!r}")
+                check_result_path(path, option=flag, others=read)
+            read.append((flag, path))

@@ -12,6 +12,7 @@ from tdnet_export.preprocessing import check_preprocessing
 from tdnet_models.preprocessing import IMAGENET, Preprocessing
 from tdnet_runtime.atomic_file import partial_path
 from tdnet_runtime.errors import OptionError
+from tdnet_runtime.file_names import same_file
 from tdnet_runtime.os_errors import told_as
 from tdnet_runtime.preflight import PREFERRED, SIGNED_INT8
 
@@ -165,8 +166,15 @@ class ExportOptions:
         if not os.access(folder, os.W_OK):
             raise OptionError(f"--out lies in a folder that may not be written to: {str(folder)!r}")
         require_room_in_name("--out", out)
-        if out.exists() and self.checkpoint.exists() and out.samefile(self.checkpoint):
+        if same_file(out, self.checkpoint):
             raise OptionError(f"--out is the checkpoint itself; name another file: {str(out)!r}")
+        for option, read in (
+            ("--names", self.names),
+            ("--frames", self.frames),
+            ("--calibration", self.calibration),
+        ):
+            if read is not None and same_file(out, read):
+                raise OptionError(f"--out and {option} are the same file; name two: {str(out)!r}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

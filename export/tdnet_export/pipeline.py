@@ -31,15 +31,17 @@ from tdnet_export.parity import prove_parity
 from tdnet_export.parity_checks import required_frames
 from tdnet_export.parity_report import BOUNDS, SCENE, ParityReport
 from tdnet_export.precision import half_precision_model
-from tdnet_export.process_memory import give_back, want_large_pages
+from tdnet_export.process_memory import want_large_pages
 from tdnet_export.proof import proof_cases
 from tdnet_export.summary import ExportSummary
 from tdnet_export.termination import sigterm_as_exit
 from tdnet_export.work_folder import work_folder
 from tdnet_models import Network, load_checkpoint
 from tdnet_models.digest import checkpoint_sha256
+from tdnet_runtime.backends.heap import give_back
 from tdnet_runtime.bundle_writer import write_bundle
 from tdnet_runtime.errors import CheckpointError, MissingExtraError, OptionError
+from tdnet_runtime.file_names import as_utf8
 from tdnet_runtime.manifest import Manifest
 from tdnet_runtime.preflight import SIGNED_INT8
 from tdnet_runtime.sources.source_url import source_name
@@ -214,7 +216,7 @@ def _write_and_prove(
             cases,
             network,
             frames,
-            footage=SCENE if clip is None else f"user's footage, {source_name(clip)}",
+            footage=SCENE if clip is None else f"user's footage, {as_utf8(source_name(clip))}",
             memory_stride=contract.memory_stride,
             preprocessing=contract.preprocessing,
             threshold=contract.threshold,

@@ -1,21 +1,10 @@
-"""What PyTorch and the C library do with the memory of this process."""
+"""What PyTorch does with the memory of this process."""
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import os
 
-__all__ = ["give_back", "want_large_pages"]
-
-
-def give_back() -> None:
-    """Return to the system what is free and still held, where the library knows how (glibc); elsewhere do nothing.
-
-    Graphs are thousands of blocks between others that stay: after they went, 0.5 GB of td4-psp18's export were held.
-    """
-    with contextlib.suppress(AttributeError, OSError, TypeError):  # not glibc; Windows
-        ctypes.CDLL(None).malloc_trim(0)
+__all__ = ["want_large_pages"]
 
 
 def want_large_pages() -> None:

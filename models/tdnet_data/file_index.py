@@ -7,6 +7,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from tdnet_runtime.errors import DataError
+from tdnet_runtime.file_names import as_utf8
 from tdnet_runtime.media.frames import reason
 from tdnet_runtime.media.images import natural_key
 
@@ -15,6 +16,8 @@ __all__ = ["files_by_name"]
 
 def files_by_name(folder: Path, suffixes: Collection[str], *, what: str, ending: str = "") -> dict[str, Path]:
     """Files with one of `suffixes`, in natural order, by their path below `folder` without suffix and `ending`.
+
+    Names are for people and documents: what is not UTF-8 in a path is escaped.
 
     Links are followed; what begins with a point is passed over, and files whose stem does not end in `ending`.
 
@@ -31,7 +34,7 @@ def files_by_name(folder: Path, suffixes: Collection[str], *, what: str, ending:
     for path in _walk(folder, what, set()):
         if path.suffix.lower() not in suffixes or not path.stem.endswith(ending):
             continue
-        name = (path.parent / path.stem).relative_to(folder).as_posix()
+        name = as_utf8((path.parent / path.stem).relative_to(folder).as_posix())
         name = name[: len(name) - len(ending)] if ending else name
         other = found.setdefault(name, path)
         if other is not path:

@@ -13,6 +13,7 @@ from tdnet_data.sequencing import sequences_by_name
 from tdnet_data.split_list import only_listed
 from tdnet_data.video_sequence import VIDEO_SUFFIXES, of_video, video_sequences
 from tdnet_runtime.errors import DataError
+from tdnet_runtime.file_names import as_utf8
 from tdnet_runtime.media.images import IMAGE_SUFFIXES
 
 __all__ = ["folder_sequences"]
@@ -51,7 +52,9 @@ def folder_sequences(
         found = {name: path for name, path in found.items() if path not in labels.values()}
     alone = len(videos) == 1 and not found
     sequences = [
-        Sequence(name=name or split, frames=tuple(_frame(frame, found, labels, sure) for frame in frames))
+        Sequence(
+            name=name or as_utf8(split), frames=tuple(_frame(frame, found, labels, sure) for frame in frames)
+        )
         for name, frames in sequences_by_name(found, single_images=single_images).items()
     ]
     for name, video in videos.items():
@@ -79,7 +82,7 @@ def folder_sequences(
 def _frames(images: Path) -> tuple[dict[str, Path], dict[str, Path]]:
     """Images and videos by their names."""
     if images.is_file():
-        return {}, {images.stem: images}
+        return {}, {as_utf8(images.stem): images}
     found = files_by_name(images, IMAGE_SUFFIXES, what="images")
     videos = files_by_name(images, VIDEO_SUFFIXES, what="videos")
     if not found and not videos:

@@ -24,15 +24,25 @@ def classes_of(settings: DataSettings, kind: KindFacts, root: Path) -> Classes:
     Raises:
         DataError: their file cannot be read.
     """
-    if settings.names in KNOWN and not (root / settings.names).is_file():
-        return KNOWN[settings.names]
-    if settings.names is None and kind.classes is not None:
-        return kind.classes
-    named = read_names(root / (settings.names or _NAMES_FILE))
+    known = _known_classes(settings, kind, root)
+    if known is not None:
+        return known
+    named = read_names(_names_file(settings, root))
     return Classes(
         names=tuple(name for name, _ in named),
         colors=tuple(color or distinct_color(index) for index, (_, color) in enumerate(named)),
     )
+
+
+def _known_classes(settings: DataSettings, kind: KindFacts, root: Path) -> Classes | None:
+    """Those that no file of the user's says: the kind's, or those of a name."""
+    if settings.names is None:
+        return kind.classes
+    return None if (root / settings.names).is_file() else KNOWN.get(settings.names)
+
+
+def _names_file(settings: DataSettings, root: Path) -> Path:
+    return root / (settings.names or _NAMES_FILE)
 
 
 def label_reader(
@@ -86,7 +96,7 @@ def _ids(settings: DataSettings, kind: KindFacts, classes: Classes, root: Path) 
 
 
 def _entry(stored: str, to: int | str, classes: Classes, root: Path) -> tuple[int, int]:
-    if not (stored.isascii() and stored.isdigit() and int(stored) <= 255):
+    if not (stored.isascii() and stored.isdigit() and len(stored) < 10 and int(stored) <= 255):
         raise DataError(
             f"opening a data set: map has the label {stored!r}; expected a number from 0 to 255: '{root}'"
         )
@@ -108,8 +118,8 @@ def _colors(
     if kind.colors is not None and settings.names is None:
         table = dict(kind.colors)
     else:
-        if settings.names not in KNOWN:
-            path = root / (settings.names or _NAMES_FILE)
+        if _known_classes(settings, kind, root) is None:
+            path = _names_file(settings, root)
             bare = [name for name, color in read_names(path) if color is None]
             if bare:
                 raise DataError(

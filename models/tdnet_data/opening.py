@@ -16,6 +16,7 @@ from tdnet_data.layouts import chosen_layout
 from tdnet_data.meaning import classes_of, label_reader
 from tdnet_data.settings import DataSettings
 from tdnet_runtime.errors import DataError, TdnetError
+from tdnet_runtime.file_names import as_utf8
 from tdnet_runtime.media.frames import reason
 from tdnet_runtime.media.images import largest_sample
 
@@ -59,8 +60,8 @@ def _opened(settings: DataSettings, split: str, beside: Iterable[str | None]) ->
     sequences, kind = _sequences(settings, root, layout, split)
     splits = dict.fromkeys(name for name in (split, *beside, *settings.splits, *_USUAL_SPLITS) if name)
     return DataSet(
-        name=settings.name or (root.absolute().name if settings.kind == "folder" else settings.kind),
-        split=split,
+        name=settings.name or (as_utf8(root.absolute().name) if settings.kind == "folder" else settings.kind),
+        split=as_utf8(split),
         classes=classes,
         sequences=tuple(sequences),
         frames=FrameReader(

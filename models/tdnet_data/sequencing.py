@@ -7,18 +7,26 @@ from collections.abc import Iterable
 from decimal import Decimal
 from itertools import pairwise
 from statistics import median_low
+from typing import TypeAlias
 
 from tdnet_runtime.media.images import natural_key
 
 __all__ = ["holes", "numbered", "sequences_by_name"]
 
+_Frames: TypeAlias = list[tuple[Decimal, str]]  # number, name
 _NUMBERED = re.compile(r"(?P<clip>.*?)[_\-. ]*(?P<number>\d+(?:\.\d+)?)", re.DOTALL)
+_POINTED = re.compile(r"(?P<whole>\d+)\.(?P<fraction>\d+)$")
+_TIME_DIGITS = 9
+"""Of the whole seconds since 1970, and what counts finer: no clip is numbered so high."""
+
 _JUMP = 2
 """Times the usual step between two frames' numbers, beyond which they do not follow one another."""
 
 
 def numbered(stem: str) -> tuple[str, Decimal] | None:
     """A clip's name and the number of a frame in it; None for a name that does not end in a number.
+
+    By itself: beside others of its clip, `cam0.8` may be frame 8 of `cam0`, see `sequences_by_name`.
 
     >>> numbered("drive1_000012"), numbered("1403636579.763"), numbered("frame")
     (('drive1', Decimal('12')), ('', Decimal('1403636579.763')), None)
@@ -32,7 +40,9 @@ def sequences_by_name(names: Iterable[str], *, single_images: bool) -> dict[str,
 
     A sub-folder, or `<clip>_<number>` in one folder, is a sequence; its frames come in the order of their numbers. A
     jump in these, by more than twice the usual step, begins another sequence, since what was filmed between is not
-    there. A frame without a number is a sequence of its own.
+    there. A frame without a number is a sequence of its own. A number with a point is a decimal one where that is how
+    decimals are written; where it is how frames are counted (`cam0.8`, `cam0.9`, `cam0.10`), the clip's name ends before
+    the point.
 
     Args:
         names: of the frames, with `/` between folders.
@@ -66,14 +76,20 @@ def holes(names: Iterable[str]) -> list[tuple[str, str]]:
     ]
 
 
-def _clips(names: Iterable[str], *, single_images: bool) -> list[tuple[str, list[tuple[Decimal, str]]]]:
+def _clips(names: Iterable[str], *, single_images: bool) -> list[tuple[str, _Frames]]:
     """Each clip's name, and the numbers and names of its frames, in order."""
-    clips: dict[tuple[str, str, bool], list[tuple[Decimal, str]]] = {}
+    clips: dict[tuple[str, str, bool], _Frames] = {}
     for name in names:
         folder, _, stem = name.rpartition("/")
         parts = None if single_images else numbered(stem)
         clip, number = parts or (stem, Decimal(0))
         clips.setdefault((folder, clip, parts is None), []).append((number, name))
+    for key in [key for key, frames in clips.items() if not _are_decimals(frames)]:
+        for number, name in clips.pop(key):
+            pointed = _POINTED.search(name)
+            clip = name[: pointed.end("whole")].rpartition("/")[2] if pointed else key[1]
+            number = Decimal(pointed["fraction"]) if pointed else number
+            clips.setdefault((key[0], clip, False), []).append((number, name))
     for frames in clips.values():
         frames.sort(key=lambda frame: (frame[0], natural_key(frame[1])))
     named = [("/".join(filter(None, key[:2])), key, frames) for key, frames in clips.items()]
@@ -81,5 +97,23 @@ def _clips(names: Iterable[str], *, single_images: bool) -> list[tuple[str, list
     return [(name, frames) for name, _, frames in named]
 
 
-def _usual_step(frames: list[tuple[Decimal, str]]) -> Decimal:
+def _are_decimals(frames: _Frames) -> bool:
+    """Whether their numbers with a point are decimals: of one length, or times, or without idle zeros.
+
+    >>> _are_decimals([(0, f"a0.{digits}") for digits in ("05", "1", "15")])
+    True
+    >>> _are_decimals([(0, f"a0.{digits}") for digits in ("8", "9", "10")])
+    False
+    """
+    pointed = [match for _, name in frames if (match := _POINTED.search(name))]
+    fractions = [match["fraction"] for match in pointed]
+    if len({len(each) for each in fractions}) <= 1:
+        return True
+    if all(len(match["whole"]) >= _TIME_DIGITS for match in pointed):
+        return True
+    several = [each for each in fractions if len(each) > 1]
+    return any(each.startswith("0") for each in several) and not any(each.endswith("0") for each in several)
+
+
+def _usual_step(frames: _Frames) -> Decimal:
     return median_low([after[0] - before[0] for before, after in pairwise(frames)] or [Decimal(0)])

@@ -53,16 +53,14 @@ def video_sequences(
 ) -> list[Sequence]:
     """All frames of the video as one sequence, or its labelled frames as one each.
 
-    How many frames there are is what its header says; that a labelled one is there shows when it is read.
+    That a labelled frame is there shows when it is read.
 
     Raises:
         MediaError: not a video.
     """
-    from tdnet_runtime.media.damage import OnDamage  # with PyAV, only where there are videos
-    from tdnet_runtime.media.video import VideoSource
+    from tdnet_data.video_length import video_length  # with PyAV, only where there are videos
 
-    with VideoSource(video, on_damage=OnDamage.FAIL) as source:
-        count = max((source.frame_count or 1) - 1, *labels, 0) + 1
+    count = max(video_length(video) - 1, *labels, 0) + 1
 
     def frame(index: int) -> Frame:
         return Frame(

@@ -184,7 +184,12 @@ def _deliver(run: Run, options: EvalOptions, folder: OutputFolder | None) -> Non
             write_document(document, options.json)
         if options.markdown is not None:
             text = markdown_from_document(document)
-            write_result(text.encode(), options.markdown, what="the tables", option="--markdown")
+            write_result(
+                text.encode(errors="backslashreplace"),
+                options.markdown,
+                what="the tables",
+                option="--markdown",
+            )
         if folder is not None:
             names, colors = document.data.classes, run.class_colors
             write_pictures(folder, run.confusions, run.worst, names=names, colors=colors)

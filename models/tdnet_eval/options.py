@@ -11,6 +11,7 @@ from tdnet_eval.result_file import check_result_path, require_file
 from tdnet_models.preprocessing import PRESETS
 from tdnet_runtime.backends import BACKENDS, PRECISIONS
 from tdnet_runtime.errors import OptionError
+from tdnet_runtime.file_names import as_utf8
 from tdnet_runtime.media.output_folder import check_folder
 
 __all__ = ["DEVICES", "EvalOptions", "parse_gaps"]
@@ -111,7 +112,7 @@ class EvalOptions:
             for flag, value in flags
             if value is not None and value is not False
         )
-        return f"tdnet-eval {' '.join(words)}"
+        return as_utf8(f"tdnet-eval {' '.join(words)}")
 
     def _check_pairs(self) -> None:
         of_checkpoint = {
@@ -135,13 +136,13 @@ class EvalOptions:
             raise OptionError(f"{', '.join(of_bundles)} goes with --engine; PyTorch computes in FP32")
 
     def _check_outputs(self) -> None:
-        for flag, path in (("--json", self.json), ("--markdown", self.markdown)):
+        read = [*(("--engine", engine) for engine in self.engines), ("--ckpt", self.ckpt)]
+        for flag, path in (("--markdown", self.markdown), ("--json", self.json)):
             if path is not None:
-                check_result_path(path, option=flag)
+                check_result_path(path, option=flag, others=read)
+            read.append((flag, path))
         if self.json is not None:
             check_json_path(self.json)
-        if self.json is not None and self.json == self.markdown:
-            raise OptionError(f"--json and --markdown are the same file; name two: {str(self.json)!r}")
         if self.markdown is not None and self.markdown.suffix.lower() not in (".md", ".markdown"):
             raise OptionError(f"--markdown writes Markdown; end its name in .md: {str(self.markdown)!r}")
         if self.pictures is not None:

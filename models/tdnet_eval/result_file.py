@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
 from tdnet_runtime.atomic_file import atomic_file
 from tdnet_runtime.errors import OptionError
+from tdnet_runtime.file_names import same_file, utf8_content
 from tdnet_runtime.os_errors import told_as
 
 __all__ = [
@@ -26,12 +27,20 @@ __all__ = [
 _T = TypeVar("_T")
 
 
-def check_result_path(path: Path, *, option: str) -> None:
+def check_result_path(path: Path, *, option: str, others: Iterable[tuple[str, Path | None]]) -> None:
     """Make sure, before anything slow, that a file could be written to `path`, which `option` named.
 
+    Args:
+        path: of the file; replaced if it exists.
+        option: for messages.
+        others: options with files that are read, or written as well; None is none.
+
     Raises:
-        OptionError: it is a folder, or lies in none that can be written to.
+        OptionError: it is a folder, lies in none that can be written to, or is one of the others, links followed.
     """
+    for other, taken in others:
+        if taken is not None and same_file(path, taken):
+            raise OptionError(f"{option} and {other} are the same file; name two: {str(path)!r}")
     folder = path.parent
     with told_as(OptionError, f"{option} cannot write there"):
         if path.is_dir():
@@ -52,7 +61,7 @@ def require_file(path: Path | None, *, option: str) -> None:
 
 def records_as_json(document: msgspec.Struct) -> bytes:
     """A document that has `records` as JSON: indented, but each record on one line."""
-    content = msgspec.to_builtins(document, str_keys=True)
+    content: Any = utf8_content(msgspec.to_builtins(document, str_keys=True))
     records = ",\n  ".join(json.dumps(record) for record in content.pop("records"))
     head = json.dumps(content, indent=1).removesuffix("\n}")
     return f'{head},\n "records": [\n  {records}\n ]\n}}\n'.encode()

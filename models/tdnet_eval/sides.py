@@ -17,6 +17,7 @@ from tdnet_models.digest import checkpoint_sha256
 from tdnet_models.preprocessing import IMAGENET, PRESETS
 from tdnet_runtime import Segmenter
 from tdnet_runtime.errors import BackendError, OptionError
+from tdnet_runtime.file_names import as_utf8
 from tdnet_runtime.manifest import Manifest
 
 if TYPE_CHECKING:
@@ -82,7 +83,9 @@ def open_sides(options: EvalOptions, stack: ExitStack) -> Opened:
             except BackendError as error:
                 refused.append(error)
                 wanted = backend if precision is None else f"{backend}:{precision}"
-                left_out.append(LeftOut(what=f"{engine.name} on {wanted}", reason=str(error)))
+                left_out.append(
+                    LeftOut(what=as_utf8(f"{engine.name} on {wanted}"), reason=as_utf8(str(error)))
+                )
                 continue
             stack.enter_context(segmenter)
             manifests.append(segmenter.manifest)
@@ -124,10 +127,10 @@ def _bundle_side(engine: Path, segmenter: Segmenter, engines: Sequence[Path]) ->
     same = [path for path in engines if path.stem == engine.stem and path != engine]
     stem = f"{engine.parent.name}/{engine.stem}" if same else engine.stem
     return Side(
-        name=f"{stem} {backend.name}:{backend.precision}",
+        name=as_utf8(f"{stem} {backend.name}:{backend.precision}"),
         info=SideInfo(
             kind="bundle",
-            file=engine.name,
+            file=as_utf8(engine.name),
             sha256=segmenter.bundle.digest,
             network=manifest.network,
             precision=backend.precision,
@@ -194,7 +197,7 @@ def _pytorch_side(options: EvalOptions, ckpt: Path, manifests: Sequence[Manifest
         name=PYTORCH,
         info=SideInfo(
             kind=PYTORCH,
-            file=ckpt.name,
+            file=as_utf8(ckpt.name),
             sha256=digest,
             network=spec.variant.name,
             precision="fp32",

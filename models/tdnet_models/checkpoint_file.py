@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import pickletools
 import re
+import shlex
 import warnings
 import zipfile
 from pathlib import Path
@@ -113,7 +114,8 @@ def _folder(path: Path) -> tuple[str, str]:
     if ".metadata" in names:
         return (
             "Is a directory: a distributed checkpoint",
-            f"make one file of it: python -m torch.distributed.checkpoint.format_utils dcp_to_torch {path} weights.pth",
+            "make one file of it: python -m torch.distributed.checkpoint.format_utils dcp_to_torch "
+            f"{shlex.quote(str(path))} weights.pth",
         )
     if "data.pkl" in names:
         return "Is a directory: a PyTorch file that was unpacked", "take the packed file"

@@ -11,6 +11,7 @@ from rich.console import Console
 from tdnet_runtime.backends.cpu_count import usable_cpus
 from tdnet_runtime.cli.interrupt import stop_on_interrupt
 from tdnet_runtime.errors import OptionError
+from tdnet_runtime.file_names import same_file
 from tdnet_runtime.os_errors import told_as
 from tdnet_train.config_file import read_settings, written
 from tdnet_train.public_yaml import is_public_yaml, read_public_yaml
@@ -46,6 +47,10 @@ def start(
     folder = RunFolder(out)
     if not dry_run:
         folder.require_new()
+        if same_file(config, folder.config):
+            raise OptionError(
+                f"--out is the folder of --config, which would be replaced; name another: '{out}'"
+            )
     with joined_ranks(settings.run.device) as ranks:
         console.quiet = not ranks.first
         for note in notes:
@@ -71,7 +76,9 @@ def go_on(folder: Path, console: Console, *, tensorboard: bool = False) -> None:
     with joined_ranks(settings.run.device) as ranks:
         console.quiet = not ranks.first
         _use_threads(settings)
-        setup = prepared(settings, open_data(settings), ranks)
+        data = open_data(settings)
+        data.require_apart()
+        setup = prepared(settings, data, ranks)
         show_setup(setup, console)
         state = files.load_state(ranks.device)
         if ranks.first:

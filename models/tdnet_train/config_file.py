@@ -12,6 +12,7 @@ import tomli
 import tomli_w
 
 from tdnet_runtime.errors import OptionError
+from tdnet_train.bounds import check_bounds
 from tdnet_train.settings import TrainSettings
 
 __all__ = ["converted", "digest", "read_settings", "read_table", "settings_from", "written"]
@@ -65,7 +66,7 @@ def settings_from(content: dict[str, Any], name: str, overrides: Iterable[str] =
     for override in overrides:
         _put(content, override)
     settings = converted(content, TrainSettings, name=name, what="configuration")
-    _check(settings, name)
+    check_bounds(settings, name)
     return settings
 
 
@@ -120,70 +121,3 @@ def _put(content: dict[str, Any], override: str) -> None:
     if not isinstance(place, dict):
         raise OptionError(f"--set was given {override!r}; {names[-1]!r} is no field there")
     place[names[-1]] = value
-
-
-def _check(settings: TrainSettings, name: str) -> None:
-    """Raise OptionError for values that cannot be meant."""
-    run, loss = settings.run, settings.loss
-    least: list[tuple[str, float, float]] = [
-        ("run.batch", run.batch, 1),
-        ("run.accumulate", run.accumulate, 1),
-        ("run.workers", run.workers, 0),
-        ("run.log_steps", run.log_steps, 1),
-        ("network.memory_stride", settings.network.memory_stride, 1),
-        *((f"loss.{field}", value, 0) for field, value in _weights(settings).items()),
-        *(
-            (f"network.{field}", value, 1)
-            for field in ("stem", "value", "head", "neck")
-            if (value := getattr(settings.network, field)) is not None
-        ),
-        *(("network.planes", value, 1) for value in settings.network.planes or ()),
-    ]
-    for field in ("memory_stride", "every_steps", "limit"):
-        if (value := getattr(settings.validation, field)) is not None:
-            least.append((f"validation.{field}", value, 1))
-    if run.threads is not None:
-        least.append(("run.threads", run.threads, 1))
-    for field, value, bound in least:
-        if not value >= bound:
-            raise OptionError(f"the configuration {name!r}: {field} is {value}, expected {bound} or more")
-    shares = [
-        ("network.attention_dropout", settings.network.attention_dropout),
-        ("run.ema", run.ema),
-    ]
-    for field, value in shares:
-        if not 0 <= value < 1:
-            raise OptionError(f"the configuration {name!r}: {field} is {value}, expected 0 or more, below 1")
-    above = [
-        ("network.width", settings.network.width),
-        ("loss.ohem_share", loss.ohem_share),
-        ("validation.every_epochs", settings.validation.every_epochs),
-        *((f"stages.{i}.learning_rate", s.learning_rate) for i, s in enumerate(settings.stages)),
-        *((f"stages.{i}.warmup_start", s.warmup_start) for i, s in enumerate(settings.stages)),
-    ]
-    if settings.teacher is not None:
-        above.append(("teacher.temperature", settings.teacher.temperature))
-    for field, value in above:
-        if not value > 0:
-            raise OptionError(f"the configuration {name!r}: {field} is {value}, expected a value above 0")
-    if loss.ohem_threshold is not None and not 0 < loss.ohem_threshold < 1:
-        raise OptionError(
-            f"the configuration {name!r}: loss.ohem_threshold is {loss.ohem_threshold}, expected a probability between 0 "
-            "and 1"
-        )
-    if not loss.cross_entropy and not loss.dice:
-        raise OptionError(
-            f"the configuration {name!r}: loss.cross_entropy and loss.dice are both 0; nothing would be learnt from labels"
-        )
-    if settings.data.weight != 1:
-        raise OptionError(
-            f"the configuration {name!r}: data.weight is {settings.data.weight:g}, but weight is for the data sets that a "
-            "stage mixes, [[stages.data]]; leave it out of [data]"
-        )
-    if not settings.stages:
-        raise OptionError(f"the configuration {name!r} has no [[stages]]; nothing would be trained")
-
-
-def _weights(settings: TrainSettings) -> dict[str, float]:
-    names = ("cross_entropy", "dice", "own", "auxiliary", "alpha", "beta")
-    return {name: getattr(settings.loss, name) for name in names}

@@ -15,6 +15,7 @@ import yaml
 from tdnet_runtime.errors import OptionError
 from tdnet_runtime.os_errors import told_as
 from tdnet_train.config_file import settings_from
+from tdnet_train.public_clips import public_clips, public_norm
 from tdnet_train.public_entries import PublicEntries
 from tdnet_train.settings import TrainSettings
 
@@ -28,6 +29,8 @@ _DATASETS = {
     "nyudv2": "nyudv2",
     "nyu": "nyudv2",
 }
+_NATIVE_HW: dict[str, list[float]] = {"cityscapes": [1024, 2048]}
+"""(H, W) of their frames, which the public code crops from where it is told no size to bring them to."""
 _SEED = 11733  # `init_seed(11733)` of the public train.py
 
 
@@ -59,26 +62,38 @@ def read_public_yaml(path: Path, overrides: Iterable[str] = ()) -> tuple[TrainSe
     ) as error:  # ValueError: no UTF-8, or a date that is none
         text = " ".join(str(error).split())
         raise OptionError(f"the configuration {str(path)!r} is not YAML: {text}") from error
-    settings = reading.settings()
-    return settings_from(settings, str(path), overrides), tuple(reading.notes())
+    settings = settings_from(reading.settings(), str(path), overrides)
+    stage = settings.stages[0] if settings.stages else None
+    if reading.crops_frames_as_they_are and stage is not None and stage.clips.base_hw is None:
+        raise OptionError(
+            f"the configuration {str(path)!r} has no training.train_augmentations.scale: the public code crops from frames "
+            "as they are; say how large they are: --set 'stages.0.clips.base_hw=[HEIGHT, WIDTH]'"
+        )
+    return settings, tuple(reading.notes())
 
 
 class _Reading(PublicEntries):
-    """Makes settings of the entries."""
+    """Makes settings of the entries.
+
+    Attributes:
+        crops_frames_as_they_are: the public code takes crops from frames of a size that nothing here knows.
+    """
 
     def __init__(self, content: Any, name: str) -> None:
         super().__init__(content, name)
         self._notes: list[str] = []
+        self.crops_frames_as_they_are = False
 
     def settings(self) -> dict[str, Any]:
         """As the TOML file's content would be."""
         network = self._network()
         size = network["size"]
         steps = self.take("training.train_iters", 40000)
-        stage = self._stage(size, steps)
+        data = self._data()
+        stage = self._stage(size, steps, kind=data["kind"])
         settings: dict[str, Any] = {
             "network": network,
-            "data": self._data(),
+            "data": data,
             "stages": [stage],
             "train_split": self.take("data.train_split", "train"),
             "loss": self._loss(),
@@ -90,15 +105,16 @@ class _Reading(PublicEntries):
                 "seed": _SEED,
             },
         }
-        settings |= self._files(network["name"])
+        settings |= self._files()
         interval = self.take("training.val_interval", 500)
         settings["validation"] = {
             "split": self.take("data.val_split", "val"),
             "every_steps": interval,
             "memory_stride": 3,
         }
-        self._preprocessing(settings)
-        return settings
+        norm, notes = public_norm(self)
+        self._notes += notes
+        return settings | norm
 
     def notes(self) -> list[str]:
         """What has no counterpart, a line each."""
@@ -144,27 +160,17 @@ class _Reading(PublicEntries):
             raise OptionError(f"the configuration {self.name!r} names no data set: data.path is not there")
         return {"kind": _DATASETS[dataset], "root": root}
 
-    def _stage(self, size: list[float], steps: int) -> dict[str, Any]:
-        self.take("training.optimizer.max_iter")
-        prefix = "training.train_augmentations."
-        clips: dict[str, Any] = {"stage": "video", "gap_min": 1, "gap_max": 2}
-        scale = self.numbers(f"{prefix}scale", 2)
-        if scale is not None and scale != size:
-            clips["base_hw"] = scale
-        factors = self.numbers(f"{prefix}rscale")
-        if factors is None:
-            clips["scale"] = [1.0, 1.0]
-        else:
-            clips["scales"] = factors
-            if min(factors) < 1:
-                self._notes.append(
-                    f"{prefix}rscale: a picture scaled below the crop's size is padded here and the padding ignored; the "
-                    "public code stretches it back to the crop"
-                )
-        clips["rotate"] = self.take(f"{prefix}rotate", 0.0)
-        clips["flip"] = self.take(f"{prefix}hflip", 0.0)
-        colors = self.numbers(f"{prefix}colorjtr", 3) or [0.0, 0.0, 0.0]
-        clips |= dict(zip(("brightness", "contrast", "saturation"), colors, strict=True))
+    def _stage(self, size: list[float], steps: int, *, kind: str) -> dict[str, Any]:
+        longest = self.take("training.optimizer.max_iter", steps)
+        if longest != steps:
+            self._notes.append(
+                f"training.optimizer.max_iter is {longest} and training.train_iters {steps}: the learning rate falls to 0 "
+                "at the end of the iterations here; in the public code at max_iter"
+            )
+        is_scaled = self.left.get("training.train_augmentations.scale") is not None
+        self.crops_frames_as_they_are = not is_scaled and kind not in _NATIVE_HW
+        clips, notes = public_clips(self, size, native_hw=_NATIVE_HW.get(kind))
+        self._notes += notes
         return {
             "name": "video",
             "steps": steps,
@@ -210,7 +216,7 @@ class _Reading(PublicEntries):
         }
 
     @told_as(OptionError, "looking for what the configuration names")
-    def _files(self, network: str) -> dict[str, Any]:
+    def _files(self) -> dict[str, Any]:
         """Teacher and starting point. The public code goes on without a file that is not there; here it is told."""
         found: dict[str, Any] = {}
         for key in (
@@ -240,18 +246,4 @@ class _Reading(PublicEntries):
         self.take("training.visdom")
         for key in ("resume", "n_workers", "batch_size"):
             self.take(f"validating.{key}")  # validation streams one frame after the other here
-        self.take("validating.val_augmentations.scale")
         return found
-
-    def _preprocessing(self, settings: dict[str, Any]) -> None:
-        self.take("validating.val_augmentations.colornorm")
-        key = "training.train_augmentations.colornorm"
-        norm = self.take(key)
-        if norm is None:
-            return
-        if not isinstance(norm, list) or len(norm) != 2:
-            raise OptionError(
-                f"the configuration {self.name!r}: {key} is {norm!r}, expected [[mean, …], [std, …]], three of each"
-            )
-        mean, std = (self.as_numbers(key, each, 3) for each in norm)
-        settings["preprocessing"] = {"mean": mean, "std": std}

@@ -8,17 +8,18 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from tdnet_batch.output_names import OUTPUT_SUFFIX, name_as_written, output_name, split_topic
 from tdnet_batch.places import Place, own_path, place_of
 from tdnet_batch.record import RECORD_FILE
 from tdnet_runtime.errors import OptionError
+from tdnet_runtime.file_names import as_utf8
 from tdnet_runtime.media.frames import reason
 from tdnet_runtime.media.images import IMAGE_SUFFIXES, natural_key
+from tdnet_runtime.os_errors import told_as
+from tdnet_runtime.sources.log_folder import METADATA, describes_log, has_images, is_described
 from tdnet_runtime.sources.source_url import hide_password
 
-__all__ = ["OUTPUT_SUFFIX", "BatchInput", "Found", "find_inputs"]
-
-OUTPUT_SUFFIX = ".labels"
-"""Of the folder that one input's outputs go to."""
+__all__ = ["BatchInput", "Found", "find_inputs"]
 
 # fmt: off
 _VIDEOS = frozenset({
@@ -28,8 +29,6 @@ _VIDEOS = frozenset({
 # fmt: on
 _LOGS = frozenset({".mcap", ".db3"})
 _OTHER_LOGS = (".bag", ".mcap.zstd", ".db3.zstd", ".mcap.lz4")  # opening them says what to do
-_DESCRIBED = "metadata.yaml"  # of rosbag2, which lists the parts of one recording
-_TOPIC = re.compile(r"\?(topic=[^?]*)$")
 _LIST_MARK = "@"
 
 
@@ -38,10 +37,11 @@ class BatchInput:
     """One video, log or folder of images.
 
     Attributes:
-        shown: as the manifest names it: as the user wrote it, or below what the user wrote; without a password.
+        shown: as the manifest names it: as the user wrote it, or below what the user wrote; without a password, and
+            UTF-8, as `output`.
         path: absolute, or the address of a file system that fsspec knows.
         topic: of a log; empty where it was not named.
-        output: name of its folder of outputs, below the run's.
+        output: name of its folder of outputs, below the run's; another for each topic.
         size_bytes: of its files, for the time left.
         remote: `path` is an address: the worker fetches it.
     """
@@ -112,9 +112,12 @@ def _specs(specs: Iterable[str]) -> Iterator[str]:
             continue
         path = Path(spec[len(_LIST_MARK) :])
         try:
-            lines = path.read_text(encoding="utf-8-sig").splitlines()
+            text = path.read_text(encoding="utf-8-sig", errors="surrogateescape")
         except (OSError, ValueError) as error:
             raise OptionError(f"--input {spec!r}: reading the list: {reason(error)}: '{path}'") from error
+        if "\0" in text:
+            raise OptionError(f"--input {spec!r}: reading the list: it is no text in UTF-8: '{path}'")
+        lines = text.splitlines()
         listed = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
         if not listed:
             raise OptionError(
@@ -122,31 +125,31 @@ def _specs(specs: Iterable[str]) -> Iterator[str]:
             )
         nested = next((line for line in listed if line.startswith(_LIST_MARK)), None)
         if nested is not None:
-            raise OptionError(f"--input {spec!r}: a list names no lists: {nested!r}")
+            raise OptionError(f"--input {spec!r}: a list names no lists: {hide_password(nested)!r}")
         yield from listed
 
 
 def _of_spec(spec: str, *, output: Path, others: set[str]) -> Iterator[BatchInput]:
-    match = _TOPIC.search(spec)
-    topic = match[1].partition("=")[2] if match else ""
-    if match and not topic.strip("/ "):
-        raise OptionError(f"--input {spec!r}: the parameter 'topic' is empty; give it a value")
-    name = spec[: match.start()] if match else spec
+    name, named_topic = split_topic(spec)
+    topic = named_topic or ""
+    if named_topic is not None and not topic.strip("/ "):
+        raise OptionError(f"--input {hide_password(spec)!r}: the parameter 'topic' is empty; give it a value")
     name = own_path(name) or name
     place = place_of(name)
     if place.is_file and _is_part(place):  # the whole recording is meant
         name = name.rpartition("/")[0] or "."
         place = place_of(name)
         yield _input(
-            place, place.path, _as_written(name) or place.relative(place.path), topic, place.listing()
+            place, place.path, name_as_written(name) or place.relative(place.path), topic, place.listing()
         )
         return
     listing = place.listing()
     if place.is_file and _suffix(place.path) not in IMAGE_SUFFIXES:
-        yield _input(place, place.path, _as_written(name), topic, listing)
+        yield _input(place, place.path, name_as_written(name), topic, listing)
         return
     kept = {path: size for path, size in listing.items() if not place.is_below(path, output)}
-    for path, files in _grouped(kept, place, others):
+    grouped = sorted(_grouped(kept, place, others), key=lambda each: (place.is_linked(each[0]), each[0]))
+    for path, files in grouped:
         yield _input(place, path, place.relative(path), topic, files)
 
 
@@ -174,8 +177,8 @@ def _grouped(
             }
             if images != there:
                 raise OptionError(
-                    f"--input: {len(images)} of the {len(there)} images in {place.shown(folder)!r} were named, but a "
-                    "folder of images is one video, whole; name the folder"
+                    f"--input: {len(images)} of the {len(there)} images in {hide_password(place.shown(folder))!r} "
+                    "were named, but a folder of images is one video, whole; name the folder"
                 )
             yield folder, {name: files[name] for name in images}
         for name, size in files.items():
@@ -196,32 +199,29 @@ def _is_recording(folder: str, place: Place) -> bool:
     parts = [name for name in names if _suffix(name) in _LOGS]
     if not parts:
         return False
+    if METADATA in names:
+        with told_as(OptionError, "--input"):
+            if (
+                describes_log(place.text(f"{folder}/{METADATA}"))
+                if place.remote
+                else is_described(Path(folder or "/"))
+            ):
+                return True
     base = re.escape(folder.rpartition("/")[2])
     numbered = all(re.fullmatch(rf"{base}_[0-9]+\.(mcap|db3)", name) for name in parts)
-    return _DESCRIBED in names or (numbered and len(parts) > 1)
+    return numbered and len(parts) > 1 and not has_images(names)
 
 
 def _suffix(name: str) -> str:
     return PurePosixPath(name).suffix.lower()
 
 
-def _as_written(name: str) -> str:
-    """The path of a single file as a name below the output: without what leads out of it."""
-    path = name.partition("://")[2] if "://" in name else os.path.normpath(name)
-    return "/".join(part for part in path.split("/") if part not in ("", ".", ".."))
-
-
 def _input(place: Place, path: str, name: str, topic: str, files: Mapping[str, int]) -> BatchInput:
-    # A folder called like an output must not take an output's place: one more underscore keeps all names apart.
-    end = re.compile(rf"{re.escape(OUTPUT_SUFFIX)}_*$")
-    *parents, leaf = name.split("/")
-    parents = [f"{part}_" if end.search(part) else part for part in parents]
-    marked = f"{leaf}@{topic.strip('/').replace('/', '_')}" if topic else leaf
     return BatchInput(
-        shown=hide_password(place.shown(path)) + (f"?topic={topic}" if topic else ""),
+        shown=as_utf8(hide_password(place.shown(path)) + (f"?topic={topic}" if topic else "")),
         path=path if not place.remote else place.address(path),
         topic=topic,
-        output="/".join([*parents, f"{marked}{OUTPUT_SUFFIX}"]),
+        output=output_name(name, topic),
         size_bytes=sum(files.values()),
         remote=place.remote,
     )

@@ -46,10 +46,17 @@ class Order:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """How an input is cut: into so many pieces, each known by the input's digest."""
+    """How an input is cut.
+
+    Attributes:
+        pieces: into so many.
+        sha256: of the input, by which pieces are known.
+        key: what its file system said of it before it was read; see `Record.input_key`.
+    """
 
     pieces: int
     sha256: str
+    key: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

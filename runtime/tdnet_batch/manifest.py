@@ -7,7 +7,7 @@ import errno
 import os
 from pathlib import Path
 
-from tdnet_batch.record import Record, decode_record, encode_record
+from tdnet_batch.record import Record, decode_record, encode_record, form_of, is_half
 from tdnet_runtime.atomic_file import atomic_file
 from tdnet_runtime.closeable import Closeable
 from tdnet_runtime.errors import MediaError
@@ -19,30 +19,35 @@ __all__ = ["Manifest"]
 class Manifest(Closeable):
     """Rows by output, the newest for each; a context manager that leaves one row for each, sorted.
 
-    Each row is on the disk before `add` returns. What a kill has left behind, half a line, is dropped.
+    Each row is on the disk before `add` returns. What a kill has left behind, half a line at the end, is dropped.
 
     Args:
         path: of the file, which may not exist yet.
 
     Raises:
-        MediaError: it is another program's file, or cannot be read or written.
+        MediaError: it is another program's file or another version's, or cannot be read or written.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self.rows: dict[str, Record] = {}
-        lines: list[bytes] = []
+        content = b""
         try:
             if path.exists():
-                lines = path.read_bytes().splitlines()
+                content = path.read_bytes()
         except OSError as error:
             raise self._failure(error) from error
+        lines = content.splitlines()
         for line in lines:
             record = decode_record(line)
             if record is not None:
                 self.rows[record.output] = record
-        half = not self.rows and len(lines) == 1 and lines[0].startswith(b"{")  # of a run's first row
-        if any(line.strip() for line in lines) and not self.rows and not half:
+            elif (form := form_of(line)) is not None:
+                raise MediaError(
+                    f"reading the manifest: a row is of form {form}, which another version of tdnet-batch writes; use "
+                    f"that, or name another --output: '{path}'"
+                )
+        if content.strip() and not self.rows and not is_half(content):  # half of a run's first row
             raise MediaError(f"reading the manifest: it is no tdnet-batch's; name another --output: '{path}'")
         self._compact()
         try:
@@ -56,8 +61,8 @@ class Manifest(Closeable):
         Raises:
             MediaError: it cannot be written.
         """
-        self.rows[record.output] = record
         line = encode_record(record)
+        self.rows[record.output] = record
         try:
             begin = os.fstat(self._file.fileno()).st_size
             if self._file.write(line) != len(line):

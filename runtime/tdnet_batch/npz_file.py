@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ import numpy.typing as npt
 
 from tdnet_runtime.closeable import Output
 from tdnet_runtime.errors import MediaError
+from tdnet_runtime.file_names import as_utf8
 from tdnet_runtime.media.frames import reason
 
 __all__ = ["LabelledFrame", "NpzFile", "read_npz"]
@@ -21,6 +23,7 @@ __all__ = ["LabelledFrame", "NpzFile", "read_npz"]
 Labels = npt.NDArray[np.uint8]
 
 _FRAMES = "frames.json"
+_KNOWN = ("name", "stamp_ns", "path", "cold", "frame_id", "begins", "lost_before")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -47,6 +50,8 @@ class LabelledFrame:
 class NpzFile(Output):
     """A NumPy archive: `numpy.load(path)["000000"]` are a frame's labels, `frames.json` in it are the frames.
 
+    A name that is not UTF-8 is escaped in both; `bytes` of the frame is then the name itself, in hexadecimal digits.
+
     Args:
         path: of the file, which is replaced.
     """
@@ -62,15 +67,14 @@ class NpzFile(Output):
 
     def write(self, frame: LabelledFrame) -> None:
         """See `LabelFiles`."""
-        self._frames.append(
-            {
-                name: getattr(frame, name)
-                for name in ("name", "stamp_ns", "path", "cold", "frame_id", "begins", "lost_before")
-            }
-        )
+        name = as_utf8(frame.name)
+        known = {each: getattr(frame, each) for each in _KNOWN} | {"name": name}
+        if name != frame.name:
+            known["bytes"] = os.fsencode(frame.name).hex()
+        self._frames.append(known)
         content = io.BytesIO()
         np.save(content, frame.labels)
-        self._put(f"{frame.name}.npy", content.getvalue())
+        self._put(f"{name}.npy", content.getvalue())
 
     def close(self) -> None:
         """Complete the file. Safe to call twice.
@@ -111,6 +115,8 @@ def read_npz(path: Path) -> Iterator[LabelledFrame]:
         with zipfile.ZipFile(path) as archive:
             for index, known in enumerate(json.loads(archive.read(_FRAMES))):
                 labels = np.load(io.BytesIO(archive.read(f"{known['name']}.npy")))
+                if raw := known.pop("bytes", None):
+                    known["name"] = os.fsdecode(bytes.fromhex(raw))
                 yield LabelledFrame(labels=labels, frame_index=index, **known)
     except (OSError, zipfile.BadZipFile, ValueError, KeyError, TypeError) as error:
         raise MediaError(f"reading labels back: {reason(error)}: '{path}'") from error

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from tdnet_batch.settings import Form, Settings
 from tdnet_runtime.backends import BACKENDS, PRECISIONS
 from tdnet_runtime.errors import OptionError
 from tdnet_runtime.extras import require
+from tdnet_runtime.file_names import same_file
 from tdnet_runtime.media.bit_depth import BIT_DEPTHS
 from tdnet_runtime.media.output_folder import check_folder
 
@@ -106,12 +106,7 @@ class BatchOptions:
         check_folder(self.output, purpose="labels")
         for text in self.inputs:
             own = None if text.startswith("@") else own_path(text)
-            if own is not None and _same(Path(own), self.output):
+            if own is not None and same_file(own, self.output):
                 raise OptionError(f"--output is the folder of --input; name another: '{self.output}'")
         if settings.form is Form.MCAP:
             require("tdnet_runtime.sinks.mcap_log", extra="mcap")
-
-
-def _same(a: Path, b: Path) -> bool:
-    """Both names lead to one folder, links followed, whether it exists yet or not."""
-    return os.path.realpath(a) == os.path.realpath(b)

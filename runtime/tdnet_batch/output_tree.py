@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from tdnet_batch.record import foreign_in
 from tdnet_runtime.closeable import Closeable
 from tdnet_runtime.errors import MediaError
 from tdnet_runtime.media.frames import reason
@@ -59,10 +60,12 @@ class OutputTree:
         """A new folder, which takes the name of `output` when the block ends well; whatever has it makes way.
 
         Raises:
-            MediaError: it cannot be made, or the run has ended or lost the folder to another one.
+            MediaError: it cannot be made, the run has ended or lost the folder to another one, or files that no run wrote
+                would be lost.
         """
         folder = self.own / "partial" / f"{self.run}-{secrets.token_hex(6)}"
         try:
+            self._require_own(self.at(output))
             folder.mkdir(parents=True)
         except OSError as error:
             raise self._failure(output, error) from error
@@ -81,9 +84,19 @@ class OutputTree:
         if os.path.lexists(place):
             if place.is_symlink() or not place.is_dir():
                 raise MediaError(f"writing labels: a file has the name of their folder: '{place}'")
+            self._require_own(place)
             place.rename(folder.with_name(f"{folder.name}-before"))
         folder.rename(place)
         shutil.rmtree(folder.with_name(f"{folder.name}-before"), ignore_errors=True)
+
+    def _require_own(self, place: Path) -> None:
+        """Nobody else's files are in what is to make way."""
+        foreign = foreign_in(place) if place.is_dir() and not place.is_symlink() else []
+        if foreign:
+            raise MediaError(
+                f"writing labels: they are to be made again, and {len(foreign)} files that no run wrote would be lost, "
+                f"{foreign[0]!r} for one; move them, or name another --output: '{place}'"
+            )
 
     @contextlib.contextmanager
     def _right_to_publish(self) -> Iterator[None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -52,7 +53,7 @@ def place_workers(
         gpus = 1.0 if backend in GPU_BACKENDS or (backend == "auto" and devices >= 1) else 0.0
     if workers is None:
         if gpus:
-            at_most = int(sum(node.get("GPU", 0) // gpus for node in nodes))
+            at_most = sum(_workers_on(node.get("GPU", 0), gpus) for node in nodes)
         elif threads is not None:
             at_most = int(sum(node.get("CPU", 0) // threads for node in nodes))
         else:
@@ -68,3 +69,10 @@ def place_workers(
             "and a backend of the CPU, or start Ray where the GPU is"
         )
     return Placement(workers=workers, threads=threads, gpus=gpus)
+
+
+def _workers_on(devices: float, gpus: float) -> int:
+    """How many a node's GPUs take: several may share one, none has parts of two; and five tenths of 0.1 are not four."""
+    if gpus < 1:
+        return int(devices) * math.floor(1 / gpus + 1e-6)
+    return int(devices // gpus)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import fsspec.core
 from tdnet_runtime.errors import MissingExtraError, OptionError, TdnetError
 from tdnet_runtime.extras import one_line
 from tdnet_runtime.media.frames import reason
-from tdnet_runtime.sources.source_url import hide_password
+from tdnet_runtime.sources.source_url import hide_password, without_login
 
 __all__ = ["Place", "file_system", "own_path", "place_of"]
 
@@ -40,11 +41,14 @@ class Place:
         self.remote = remote
         self._name, self._fs, self.path = name, fs, path.rstrip("/") or "/"
         self._names: dict[str, list[str]] = {}
+        self._form: int | None = None  # of the addresses
         literal = self._there(fs.exists, self.path)
         self._pattern = bool(_MAGIC.search(self.path)) and not literal
         self.is_file = literal and bool(self._there(fs.isfile, self.path))
         if not self._pattern and not literal:
             raise OptionError(f"--input {hide_password(name)!r}: there is nothing of that name")
+        if not remote and literal and self._there(_is_special, Path(self.path)):
+            raise OptionError(f"--input {name!r}: neither a file nor a folder")
         if self._pattern:
             parts = self.path.split("/")
             first = next(index for index, part in enumerate(parts) if _MAGIC.search(part))
@@ -89,7 +93,8 @@ class Place:
 
     def relative(self, path: str) -> str:
         """Its name below what was named; a folder that was named itself keeps its own."""
-        below = path[len(self._root) :].strip("/") if path.startswith(self._root) else path.strip("/")
+        path, root = without_login(path), without_login(self._root)
+        below = path[len(root) :].strip("/") if path.startswith(root) else path.strip("/")
         return below or path.rstrip("/").rpartition("/")[2] or "root"
 
     def shown(self, path: str) -> str:
@@ -99,12 +104,42 @@ class Place:
         return os.path.relpath(path) if not Path(self._name).is_absolute() else path
 
     def address(self, path: str) -> str:
-        """With the scheme, as fsspec takes it."""
-        return str(self._fs.unstrip_protocol(path))
+        """As fsspec takes it: with the host, login or archive that a file system's own paths leave out."""
+        plain = str(self._fs.unstrip_protocol(path))
+        head, chained, rest = self._name.partition("::")
+        scheme, _, tail = head.partition("://")
+        host = tail.partition("/")[0]
+        if chained and "://" not in rest:
+            rest = str(Path(rest).absolute())
+        forms = (
+            f"{scheme}://{host}/{path.lstrip('/')}",
+            f"{scheme}://{host}/{path.partition('/')[2]}",  # whose paths begin with it: a bucket
+            f"{plain}{chained}{rest}",
+        )
+        if self._form is None:  # one serves for all paths
+            self._form = next((index for index, form in enumerate(forms) if self._leads_to(form, path)), -1)
+        return forms[self._form]
 
     def is_below(self, path: str, folder: Path) -> bool:
         """It lies in a folder of this machine."""
         return not self.remote and f"{path}/".startswith(f"{folder.absolute()}/")
+
+    def is_linked(self, path: str) -> bool:
+        """A link below what was named leads to it."""
+        root = self._root.rstrip("/")
+        real = os.path.realpath(root) if root else ""
+        return not self.remote and os.path.realpath(path) != real + path[len(root) :]
+
+    def text(self, path: str) -> str:
+        """What a small file says."""
+        return str(self._there(self._fs.cat_file, path).decode(errors="replace"))
+
+    def _leads_to(self, address: str, path: str) -> bool:
+        try:
+            fs, found = file_system(address)
+        except TdnetError:
+            return False
+        return bool(fs == self._fs) and found.rstrip("/") == path
 
     def _below(self, folder: str) -> dict[str, int]:
         if self.remote:
@@ -131,24 +166,32 @@ class Place:
 
 
 def _files_below(folder: str) -> Iterator[tuple[str, int]]:
-    """Of this machine, links followed, each folder once; unlike fsspec's own search it says what may not be read."""
+    """Of this machine, links followed, each folder once; unlike fsspec's own search it says what may not be read.
+
+    A folder that a link leads to as well has its own name.
+    """
     seen: set[str] = set()
-    waiting = [folder]
-    while waiting:
-        here = waiting.pop()
+    waiting, linked = [folder], deque[str]()
+    while waiting or linked:
+        here = waiting.pop() if waiting else linked.popleft()
         real = os.path.realpath(here)
         if real in seen:
             continue
         seen.add(real)
         with os.scandir(here) as entries:
-            for entry in entries:
+            for entry in sorted(entries, key=lambda entry: entry.name):
                 if entry.name.startswith("."):
                     continue
                 path = f"{here.rstrip('/')}/{entry.name}"
                 if entry.is_dir():
-                    waiting.append(path)
+                    (linked if entry.is_symlink() else waiting).append(path)
                 else:
                     yield path, entry.stat().st_size if Path(path).exists() else 0
+
+
+def _is_special(path: Path) -> bool:
+    """A pipe, a socket or a device."""
+    return path.exists() and not path.is_file() and not path.is_dir()
 
 
 def own_path(name: str) -> str | None:
@@ -170,9 +213,19 @@ def place_of(name: str) -> Place:
     if own is not None:
         if not own.strip():
             raise OptionError(f"--input {name!r} names nothing; is a variable unset?")
-        return Place(own, fsspec.filesystem("file"), str(Path(own).absolute()), remote=False)
+        return Place(own, fsspec.filesystem("file"), _absolute(own), remote=False)
     fs, path = file_system(name)
     return Place(name, fs, path, remote=True)
+
+
+def _absolute(name: str) -> str:
+    """Without `..`, which names no folder of outputs; a link at its end stays."""
+    path = Path(name).absolute()
+    if ".." not in path.parts:
+        return str(path)
+    if path.name == "..":
+        return os.path.realpath(path)
+    return f"{os.path.realpath(path.parent).rstrip('/')}/{path.name}"
 
 
 def file_system(address: str) -> tuple[Any, str]:
@@ -192,7 +245,7 @@ def file_system(address: str) -> tuple[Any, str]:
         fs, path = fsspec.core.url_to_fs(address)
     except ImportError as error:
         raise MissingExtraError(
-            f"--input {shown!r}: fsspec needs another package for {scheme}://: {one_line(str(error))}"
+            f"--input {shown!r}: fsspec needs another package for {scheme}://: {_why(error)}"
         ) from error
     except ValueError as error:
         raise OptionError(
@@ -205,4 +258,4 @@ def file_system(address: str) -> tuple[Any, str]:
 
 def _why(error: Exception) -> str:
     text = one_line(reason(error)) if isinstance(error, OSError) else one_line(f"{error}")
-    return text or type(error).__name__
+    return hide_password(text) or type(error).__name__

@@ -34,6 +34,7 @@ _QUIET = {
     "RAY_agent_register_timeout_ms": "120000",
     "RAY_worker_register_timeout_seconds": "300",
 }
+_CLUSTERS = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 _STARTS = 3
 _IN_TIME_S = 10.0  # what fails sooner did not run out of time
 _OBJECT_STORE_BYTES = 100 << 20  # nothing goes through it but records
@@ -85,6 +86,9 @@ def _start(ray: Any, stack: contextlib.ExitStack, *, cpus: int, dashboard: bool)
     Raises:
         BackendError: Ray does not start.
     """
+    stack.enter_context(_on_the_loopback(ray))
+    if not dashboard:
+        stack.enter_context(_without_dashboard(ray))
     for start in range(1, _STARTS + 1):
         folder = stack.enter_context(_short_temporary_folder())
         stack.callback(ray.shutdown)
@@ -167,6 +171,37 @@ def _not_started(error: Exception, address: str | None) -> Exception:
         f"Ray did not start: {why}; a machine with much else to do may take longer than Ray waits: start it when there is "
         "less, or start Ray first (ray start --head) and name it: --address auto"
     )
+
+
+@contextlib.contextmanager
+def _on_the_loopback(ray: Any) -> Iterator[None]:
+    """Ray 2.60 on Linux takes the network's address for 127.0.0.1, unless this says that clusters are not wanted."""
+    constants: Any = getattr(getattr(ray, "_private", None), "ray_constants", None)
+    with contextlib.ExitStack() as undo:
+        undo.callback(_put_variable, _CLUSTERS, os.environ.get(_CLUSTERS))
+        os.environ[_CLUSTERS] = "0"  # for its processes
+        if hasattr(constants, "ENABLE_RAY_CLUSTER"):  # which has been read
+            undo.callback(setattr, constants, "ENABLE_RAY_CLUSTER", constants.ENABLE_RAY_CLUSTER)
+            constants.ENABLE_RAY_CLUSTER = False
+        yield
+
+
+def _put_variable(name: str, value: str | None) -> None:
+    if value is None:
+        os.environ.pop(name, None)
+    else:
+        os.environ[name] = value
+
+
+@contextlib.contextmanager
+def _without_dashboard(ray: Any) -> Iterator[None]:
+    """Ray 2.60 starts the dashboard's process in any case, which asks the metadata servers of three clouds."""
+    node: Any = getattr(getattr(getattr(ray, "_private", None), "node", None), "Node", None)
+    with contextlib.ExitStack() as undo:
+        if hasattr(node, "start_api_server"):
+            undo.callback(setattr, node, "start_api_server", node.start_api_server)
+            node.start_api_server = lambda self, **options: None
+        yield
 
 
 @contextlib.contextmanager

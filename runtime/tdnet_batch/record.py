@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import msgspec
@@ -9,6 +10,7 @@ import msgspec
 from tdnet_batch.settings import Settings
 from tdnet_runtime.errors import MediaError
 from tdnet_runtime.media.frames import reason
+from tdnet_runtime.media.png import is_marked_png
 
 __all__ = [
     "RECORD_FILE",
@@ -19,6 +21,9 @@ __all__ = [
     "decode_record",
     "encode_record",
     "files_in",
+    "foreign_in",
+    "form_of",
+    "is_half",
     "put_record",
     "read_record",
 ]
@@ -27,6 +32,15 @@ RECORD_FILE = "record.json"
 """In the folder of one input's outputs."""
 
 _SCHEMA = 1
+_BEGIN = b'{"input":'  # of each row
+_FILES = frozenset({"labels.npz", "labels.mkv", "labels.mcap", "after.npz"})  # beside PNGs
+_PNG_BEGIN, _PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
+
+
+class _Form(msgspec.Struct):
+    """Of a row of whatever version."""
+
+    tdnet_batch: int
 
 
 class ClassCount(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,7 +51,7 @@ class ClassCount(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OutputFiles(msgspec.Struct, frozen=True, kw_only=True):
-    """The files of an output, but for the record: their number and bytes, by which a loss is noticed."""
+    """The files of an output, but for the record and what others put there: number and bytes, by which a loss shows."""
 
     count: int
     bytes: int
@@ -130,13 +144,38 @@ def decode_record(line: bytes) -> Record | None:
     return record if record.tdnet_batch == _SCHEMA else None
 
 
+def form_of(line: bytes) -> int | None:
+    """The form of a row that another version wrote; None for anything else."""
+    try:
+        form = msgspec.json.decode(line, type=_Form).tdnet_batch
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+    return None if form == _SCHEMA else form
+
+
+def is_half(content: bytes) -> bool:
+    """It is the begin of one row, without its end."""
+    if b"\n" in content or not content.startswith(_BEGIN[: len(content)]):
+        return False
+    try:
+        msgspec.json.decode(content)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return True
+    except RecursionError:
+        pass
+    return False
+
+
 def read_record(folder: Path) -> Record | None:
     """That of the outputs in a folder; None where there is none, or files of theirs are missing or cut short."""
     try:
         record = decode_record((folder / RECORD_FILE).read_bytes())
-        return record if record is not None and record.files == files_in(folder) else None
+        whole = record is not None and (
+            record.files == files_in(folder) or record.files == files_in(folder, exact=True)
+        )
     except OSError:
         return None
+    return record if whole else None
 
 
 def put_record(folder: Path, record: Record) -> Record:
@@ -153,11 +192,42 @@ def put_record(folder: Path, record: Record) -> Record:
     return record
 
 
-def files_in(folder: Path) -> OutputFiles:
-    """What is in a folder of outputs, beside the record.
+def files_in(folder: Path, *, exact: bool = False) -> OutputFiles:
+    """What is in a folder of outputs, beside the record, by the names; `exact`: without PNGs of other programs.
 
     Raises:
         OSError: it cannot be read.
     """
-    sizes = [path.stat().st_size for path in folder.iterdir() if path.name != RECORD_FILE]
+    with os.scandir(folder) as entries:
+        own = [
+            entry for entry in entries if _is_named(entry) and not (exact and _is_others(Path(entry.path)))
+        ]
+    sizes = [entry.stat().st_size for entry in own]
     return OutputFiles(count=len(sizes), bytes=sum(sizes))
+
+
+def foreign_in(folder: Path) -> list[str]:
+    """Names of what is in a folder of outputs and was put there by others: by users, by a desktop.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with os.scandir(folder) as entries:
+        return sorted(
+            entry.name
+            for entry in entries
+            if entry.name != RECORD_FILE and (not _is_named(entry) or _is_others(Path(entry.path)))
+        )
+
+
+def _is_named(entry: os.DirEntry[str]) -> bool:
+    """So outputs are called."""
+    return (entry.name in _FILES or entry.name.endswith(".png")) and entry.is_file(follow_symlinks=False)
+
+
+def _is_others(path: Path) -> bool:
+    """A whole PNG that no run wrote, or no PNG at all; one of a run may be cut short, or empty after a power cut."""
+    if path.suffix != ".png" or is_marked_png(path):
+        return False
+    data = path.read_bytes()
+    return bool(data.strip(b"\0")) and (data.endswith(_PNG_END) or not data.startswith(_PNG_BEGIN))

@@ -90,7 +90,7 @@ def open_input(path: Path, topic: str, settings: Settings) -> FrameSource:
     Raises:
         TdnetError: see `open_source`.
     """
-    spec = f"mcap:{quote(os.fsencode(path))}?topic={quote(topic)}" if topic else os.fspath(path)
+    spec = f"mcap:{quote(os.fsencode(path))}?topic={quote(os.fsencode(topic))}" if topic else os.fspath(path)
     with told_as(MediaError, "opening the input"):
         depth = settings.bit_depth if path.is_dir() and not is_log(path) else None
     return open_source(spec, on_damage=OnDamage(settings.on_damage), bit_depth=depth)

@@ -7,23 +7,27 @@ import math
 import os
 import socket
 import time
+from contextlib import ExitStack
 from datetime import datetime, timezone
 
 from tdnet_batch.digest import input_sha256
 from tdnet_batch.fetching import key_of, local_copy
+from tdnet_batch.inputs import BatchInput
 from tdnet_batch.job import Job, JobKind, Order, Outcome, Plan
 from tdnet_batch.joining import join_pieces
 from tdnet_batch.label_files import open_label_files
 from tdnet_batch.npz_file import NpzFile
+from tdnet_batch.output_names import split_topic
 from tdnet_batch.record import Record, put_record, read_record
 from tdnet_batch.segmentation import open_input, segment
 from tdnet_batch.span import Span, SpanReader
 from tdnet_runtime import __version__
-from tdnet_runtime.errors import BackendError, BundleError, MissingExtraError, TdnetError
+from tdnet_runtime.errors import BackendError, BundleError, MediaError, MissingExtraError, TdnetError
 from tdnet_runtime.extras import one_line
 from tdnet_runtime.media.frames import FrameSource
 from tdnet_runtime.segmenter import Segmenter
 from tdnet_runtime.sinks.sink import SinkNetwork
+from tdnet_runtime.sources.source_url import hide_password
 
 __all__ = ["BatchWorker"]
 
@@ -82,17 +86,17 @@ class BatchWorker:
         video, settings = job.input, self._order.settings
         before = read_record(self._tree.at(video.output))
         key = key_of(video)
-        if before is not None and key is not None and before.input_key == key and self._still(before):
+        if before is not None and key is not None and before.input_key == key and self._still(before, video):
             return Outcome(record=before, skipped=True)
         with local_copy(video) as path:
             sha256 = input_sha256(path)
-            if before is not None and before.input_sha256 == sha256 and self._still(before):
+            if before is not None and before.input_sha256 == sha256 and self._still(before, video):
                 return Outcome(record=before, skipped=True)
             segmenter = self._network()
             with open_input(path, video.topic, settings) as source:
                 pieces = self._pieces(source)
                 if job.kind is JobKind.PLAN and pieces > 1:
-                    return Outcome(plan=Plan(pieces=pieces, sha256=sha256))
+                    return Outcome(plan=Plan(pieces=pieces, sha256=sha256, key=key))
                 with self._tree.partial(video.output) as folder:
                     files = open_label_files(
                         folder,
@@ -118,18 +122,19 @@ class BatchWorker:
         assert settings.cut_frames is not None
         output = self._tree.piece(video.output, job.piece)
         before = read_record(self._tree.at(output))
-        if before is not None and before.input_sha256 == plan.sha256 and self._still(before):
+        if before is not None and before.input_sha256 == plan.sha256 and self._still(before, video):
             return Outcome(piece=True)
         segmenter = self._network()
         span = Span.piece(
             job.piece, of=plan.pieces, frames=settings.cut_frames, paths=len(segmenter.manifest.paths)
         )
         reader = SpanReader(span)
-        with (
-            local_copy(video) as path,
-            open_input(path, video.topic, settings) as source,
-            self._tree.partial(output) as folder,
-        ):
+        with ExitStack() as stack:
+            path = stack.enter_context(local_copy(video))
+            if input_sha256(path) != plan.sha256:
+                raise MediaError("cutting the input: it changed meanwhile; start it again")
+            source = stack.enter_context(open_input(path, video.topic, settings))
+            folder = stack.enter_context(self._tree.partial(output))
             after = None if span.stop is None else NpzFile(folder / "after.npz")
             files = NpzFile(folder / "labels.npz")
             counts = segment(segmenter, source, files, on_frame=self._count, reader=reader, after=after)
@@ -163,7 +168,7 @@ class BatchWorker:
                 job,
                 begin_s,
                 input_sha256=plan.sha256,
-                input_key=key_of(video),
+                input_key=plan.key,
                 frames=joined.frames,
                 classes=joined.classes,
                 joints=joined.joints,
@@ -197,9 +202,13 @@ class BatchWorker:
             self._segmenter = segmenter
         return self._segmenter
 
-    def _still(self, record: Record) -> bool:
+    def _still(self, record: Record, video: BatchInput) -> bool:
         """Its outputs are what this run would make of the same input."""
-        return record.done and (record.bundle, record.settings) == (self._order.bundle, self._order.settings)
+        return (
+            record.done
+            and (record.bundle, record.settings) == (self._order.bundle, self._order.settings)
+            and split_topic(record.input)[1] == split_topic(video.shown)[1]
+        )
 
     def _pieces(self, source: FrameSource) -> int:
         cut, frames = self._order.settings.cut_frames, source.frame_count
@@ -209,7 +218,9 @@ class BatchWorker:
         self._frames = frames
 
     def _failed(self, job: Job, error: str, begin_s: float) -> Outcome:
-        return Outcome(record=self._record(job, begin_s, state="failed", error=one_line(error)))
+        return Outcome(
+            record=self._record(job, begin_s, state="failed", error=one_line(hide_password(error)))
+        )
 
     def _record(self, job: Job, begin_s: float, **known: object) -> Record:
         order, segmenter = self._order, self._segmenter

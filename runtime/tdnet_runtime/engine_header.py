@@ -17,7 +17,7 @@ __all__ = ["HEADER_BYTES", "PRODUCTS", "EngineHeader", "parse_engine_header"]
 HEADER_BYTES = 28
 PRODUCTS = {"tensorrt": "TensorRT", "tensorrt-rtx": "TensorRT-RTX"}
 """What a backend's product is called, by backend."""
-
+_TOO_LONG = 10  # digits; Python makes no number of thousands of them
 _MAGIC = {b"ftrt": "tensorrt", b"vtrt": "tensorrt-rtx"}
 
 
@@ -38,6 +38,7 @@ class EngineHeader:
         parts = list(itertools.takewhile(str.isdecimal, version.split(".")[:4]))
         return (
             len(parts) >= 3
+            and max(map(len, parts)) < _TOO_LONG
             and [str(int(part) % 256) for part in parts] == self.version.split(".")[: len(parts)]
         )
 

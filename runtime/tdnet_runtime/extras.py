@@ -64,9 +64,12 @@ def require(module: str, *, extra: str) -> ModuleType:
             says how to install `extra`.
     """
     try:
-        return importlib.import_module(module)
+        found = importlib.import_module(module)
     except ImportError as error:
         raise _missing_extra(error, module, extra=extra) from error
+    if _is_emptied(found):
+        raise _emptied_extra(module, extra=extra)
+    return found
 
 
 def launch(program: str, import_path: str, *, extra: str, abrupt: bool = False) -> NoReturn:
@@ -144,6 +147,11 @@ def _run(program: str, import_path: str, *, extra: str, ending: Ending) -> str |
             if package is None:
                 raise
             raise _missing_extra(error, package, extra=_extra_for(package, preferred=extra)) from error
+        except AttributeError as error:
+            package = getattr(error.obj, "__name__", "") if _is_emptied(error.obj) else ""
+            if not any(package in packages for packages in BRINGS.values()):
+                raise
+            raise _emptied_extra(package, extra=_extra_for(package, preferred=extra)) from error
     except SystemExit as error:
         return error.code
     except Exception as error:
@@ -211,6 +219,18 @@ def _missing_extra(error: ImportError, module: str, *, extra: str) -> MissingExt
         )
     return MissingExtraError(
         f"the package {package!r} does not load ({error}); install it again with: {install} --force-reinstall"
+    )
+
+
+def _is_emptied(found: object) -> bool:
+    """True for a module of nothing: an uninstall left a folder, which Python takes for a package."""
+    spec = found.__spec__ if isinstance(found, ModuleType) else None
+    return spec is not None and spec.origin is None and spec.submodule_search_locations is not None
+
+
+def _emptied_extra(package: str, *, extra: str) -> MissingExtraError:
+    return MissingExtraError(
+        f"of the package {package!r} only a folder is left; install it again with: pip install 'tdnet-deploy[{extra}]'"
     )
 
 

@@ -47,6 +47,7 @@ SIGNED_INT8 = "int8_fp16"
 ENGINE_PRECISIONS = (*PREFERRED, SIGNED_INT8)
 """All that engines are built in."""
 
+_MOST_DIGITS = 9
 _OLDEST_TENSORRT = (10, 3)  # strongly typed networks and memory that the user gives, in all that is used here
 # And 12.0 and later: TensorRT-RTX 1.7.1's own words where it refuses an H100.
 _RTX_RUNS_ON = ("8.0", "8.6", "8.9")
@@ -213,9 +214,11 @@ def misfits(spec: EngineSpec, facts: DeviceFacts) -> list[str]:
             f"{facts.device_name} has {facts.compute_capability}"
         )
     cuda = spec.options.get("cuda", "")
-    if facts.driver_cuda is not None and cuda.isdecimal() and facts.driver_cuda[0] < int(cuda):
-        serves = ".".join(map(str, facts.driver_cuda))
-        reasons.append(f"the driver serves CUDA {serves}, the engines were built for CUDA {cuda}")
+    if facts.driver_cuda is not None and cuda.isdecimal():
+        needs = cuda[:_MOST_DIGITS]  # Python makes no number of thousands of them
+        if facts.driver_cuda[0] < int(needs):
+            serves = ".".join(map(str, facts.driver_cuda))
+            reasons.append(f"the driver serves CUDA {serves}, the engines were built for CUDA {needs}")
     return reasons
 
 

@@ -110,7 +110,12 @@ class Resizer:
             return
         try:
             import cv2  # only where a frame needs it: the runtime's base is NumPy alone
-        except ImportError as error:
+
+            _ = cv2.resize
+        except (
+            ImportError,
+            AttributeError,
+        ) as error:  # AttributeError: a folder that is left after an uninstall
             height, width = self._size_hw
             raise FrameError(
                 f"push() was given a frame of {size_hw[0]}x{size_hw[1]}; without OpenCV ({error}) only the "
@@ -121,7 +126,7 @@ class Resizer:
     def put(self, frame: Frame, image: npt.NDArray[Any]) -> None:
         """Frame [H, W, 3] → network image [h, w, 3]: bilinear without antialiasing, as the public code."""
         if frame.shape[:2] == self._size_hw:
-            np.copyto(image, frame)
+            np.copyto(image, np.asarray(frame))  # a subclass's own functions are not asked
         else:
             assert self._cv2 is not None  # require() came first
             height, width = self._size_hw
@@ -130,7 +135,7 @@ class Resizer:
     def take(self, labels: npt.NDArray[Any], out: Frame) -> None:
         """Labels or their confidence, network [h, w] → frame [H, W]: nearest, pixel centres aligned."""
         if out.shape == self._size_hw:
-            np.copyto(out, labels)
+            np.copyto(np.asarray(out), labels)
         else:
             assert self._cv2 is not None  # require() came first
             height, width = out.shape

@@ -116,16 +116,17 @@ class Segmenter(Closeable, ForkBound):
             session = self._session(labels, cuda_stream)
             try:
                 stream = self._stream(session, labels)
-                if self._closed:
-                    raise StreamError(
-                        "stream() was interrupted by a signal handler that closed the segmenter, and gives no "
-                        "stream; open the bundle again"
-                    )
+                self._streams.add(stream)
             except BaseException:
                 session.close()
                 raise
-            self._streams.add(stream)
-            return stream
+        if self._closed:
+            stream.close()  # which is done, but in a signal handler's own stream()
+            raise StreamError(
+                "stream() was interrupted by a signal handler that closed the segmenter, and gives no stream; open the "
+                "bundle again"
+            )
+        return stream
 
     def _session(self, labels: str, cuda_stream: object | None) -> Session:
         if labels not in ("host", "device"):

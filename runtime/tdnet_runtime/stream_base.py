@@ -45,7 +45,8 @@ class StreamSnapshot:
         precision: of the graphs that made it.
         frame_index: of the next frame.
         frame_size: (H, W) of the stream's frames; None before the first.
-        slots: the memory by tensor name, to be treated as read-only.
+        slots: the memory by tensor name (`slot1_k`, …), to be treated as read-only: host arrays of their own,
+            float32 or float16 [C, n] as the bundle's manifest gives them at this precision.
     """
 
     bundle_digest: str
@@ -124,6 +125,7 @@ class StreamBase(Closeable, TakesTurns):
         """Forget all frames: the next one is the first of a new video, of any size.
 
         Raises:
+            StreamError: the stream is closed, or in use by another thread.
             BackendError: the engine failed; the stream is failed until a later `reset` works.
         """
         self._require_open("reset")
@@ -137,6 +139,7 @@ class StreamBase(Closeable, TakesTurns):
         """The state as it is now, copied.
 
         Raises:
+            StreamError: the stream is closed, has failed, or is in use by another thread.
             BackendError: the engine failed, or a frame that nobody waited for has; `reset()` is needed.
         """
         self._require(StreamState.READY, "snapshot")
@@ -151,10 +154,15 @@ class StreamBase(Closeable, TakesTurns):
         """Continue from a snapshot of any stream of the same bundle and precision.
 
         Raises:
-            StreamError: the snapshot is of another bundle or precision; the state is as it was.
+            StreamError: the snapshot is of another bundle or precision, and the state is as it was; or the stream is
+                closed, or in use by another thread.
             BackendError: the engine failed; the stream is failed until a later `reset` or `restore` works.
         """
         self._require_open("restore")
+        if not isinstance(snapshot, StreamSnapshot):
+            raise StreamError(
+                f"restore() was given a {type(snapshot).__name__}; expected what snapshot() of a stream gives"
+            )
         own = (self._bundle_digest, self._precision)
         if (snapshot.bundle_digest, snapshot.precision) != own:
             raise StreamError(
@@ -175,8 +183,13 @@ class StreamBase(Closeable, TakesTurns):
     def tensor(self, name: str) -> npt.NDArray[Any]:
         """A copy of an inner tensor as the last frame left it (`query`, `value`, `slot1_k`, …); for diagnosis.
 
+        Returns:
+            The caller's own host array, of the shape and dtype that the manifest gives the tensor at this precision:
+            float32 or float16 [1, C, h, w] for `query` and `value`, [C, n] for what a slot keeps of n positions, uint8
+            [1, H, W, 3] for `image`, uint8 [1, H, W] for `labels`.
+
         Raises:
-            StreamError: no tensor of that name.
+            StreamError: no tensor of that name, or the stream is closed, or in use by another thread.
             BackendError: the engine failed, or a frame that nobody waited for has; `reset()` is needed.
         """
         self._require_open("tensor")

@@ -207,6 +207,47 @@ def test_an_input_of_the_same_size_and_time_but_other_content_is_done_again(
     assert len(batch(folder).made) == 1
 
 
+def add_note(folder: Path) -> Path:
+    path = folder / "notes.txt"
+    path.write_text("mine")
+    return path
+
+
+def add_picture(folder: Path) -> Path:
+    path = folder / "mine.png"
+    cv2.imwrite(str(path), np.zeros((4, 4), np.uint8))
+    return path
+
+
+def add_folder(folder: Path) -> Path:
+    (folder / "mine").mkdir()
+    return add_note(folder / "mine")
+
+
+def add_hidden(folder: Path) -> Path:
+    path = folder / ".DS_Store"
+    path.write_bytes(b"x")
+    return path
+
+
+@pytest.mark.parametrize("form", [Form.PNG, Form.NPZ])
+@pytest.mark.parametrize("add", [add_note, add_picture, add_folder, add_hidden])
+def test_what_a_user_puts_beside_labels_stays(
+    batch: Batch, tmp_path: Path, add: Callable[[Path], Path], form: Form
+) -> None:
+    source = make_images(tmp_path / "a")
+    batch(source, form=form)
+    own = add(batch.output / "a.labels")
+    content = own.read_bytes()
+    assert len(batch(source, form=form).skipped) == 1
+    make_images(source, seed=5)
+    (record,) = batch(source, form=form).failed
+    assert "they are to be made again, and 1 files that no run wrote would be lost" in str(record.error)
+    assert own.read_bytes() == content
+    shutil.move(own if own.parent.name == "a.labels" else own.parent, tmp_path)
+    assert len(batch(source, form=form).made) == 1
+
+
 def test_another_bundle_or_other_settings_are_done_again(
     batch: Batch, logs: Path, tiny_manifest, tiny_members
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from types import SimpleNamespace
 
+import fsspec
 import numpy as np
 import pytest
 from tests.batch.conftest import Batch, labels_in, make_images, make_video, tree_of
@@ -156,3 +157,28 @@ def test_each_frame_of_a_span_has_its_memory_and_its_path(
         assert reader.warm_up <= 2 * paths - 2
         covered += inside
     assert covered == list(range(17))
+
+
+@pytest.mark.parametrize("kind", [JobKind.PIECE, JobKind.JOIN])
+def test_an_input_that_changes_while_it_is_cut_is_no_mixture(
+    batch: Batch, tmp_path: Path, kind: JobKind
+) -> None:
+    """From a bucket, whose key the record must not have of the newer content."""
+    fs = fsspec.filesystem("memory")
+    fs.put(str(make_video(tmp_path / "v.mkv", frames=9, seed=1)), "/cut/v.mkv")
+    other = make_video(tmp_path / "w.mkv", frames=9, seed=2).read_bytes()
+
+    def change(job: Job) -> None:
+        if job.kind is kind and job.piece == (kind is JobKind.PIECE):
+            fs.pipe("/cut/v.mkv", other)
+
+    try:
+        (record,) = batch("memory://cut/v.mkv", before=change, form=Form.NPZ, cut_frames=3).records
+        if kind is JobKind.PIECE:
+            assert record.error == "cutting the input: it changed meanwhile; start it again"
+        else:
+            assert record.error is None
+        (again,) = batch("memory://cut/v.mkv", form=Form.NPZ, cut_frames=3).made
+        assert again.input_sha256 not in (None, record.input_sha256)
+    finally:
+        fs.rm("/cut", recursive=True)

@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import os
+import zipfile
+from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import ClassVar
 
 import fsspec
+import numpy as np
 import pytest
-from tests.batch.conftest import Batch, make_images, make_video
+from fsspec.implementations.memory import MemoryFileSystem
+from fsspec.utils import infer_storage_options
+from tests.batch.conftest import Batch, labels_in, make_images, make_video
 from tests.runtime.sources.logs import IMAGE_TYPE, images, write_mcap
 
-from tdnet_batch.inputs import find_inputs
+from tdnet_batch.digest import input_sha256
+from tdnet_batch.fetching import key_of, local_copy
+from tdnet_batch.inputs import BatchInput, find_inputs
+from tdnet_batch.output_names import name_as_written, output_name
 from tdnet_batch.segmentation import open_input
-from tdnet_batch.settings import Settings
+from tdnet_batch.settings import Form, Settings
 from tdnet_runtime.errors import MediaError, OptionError
 
 
@@ -235,3 +245,297 @@ def test_what_vanishes_from_a_bucket_costs_its_row(batch: Batch, bucket: str) ->
     (record,) = batch(bucket, before=vanish).failed
     assert record.output == "r1/v.mkv.labels"
     assert "fetching 'memory:///fleet/r1/v.mkv'" in str(record.error)
+
+
+CAFE = os.fsdecode(b"caf\xe9")
+
+
+@pytest.mark.parametrize("form", [Form.PNG, Form.NPZ, Form.VIDEO])
+@pytest.mark.parametrize("cut", [None, 3])
+def test_names_that_are_not_utf8_cost_nothing(
+    batch: Batch, tmp_path: Path, form: Form, cut: int | None
+) -> None:
+    """Folders, videos and images: the manifest and the archive are UTF-8, the PNGs have their images' own names."""
+    make_images(tmp_path / "in" / "good", seed=1)
+    folder = make_images(tmp_path / "in" / "x", seed=2).rename(tmp_path / "in" / CAFE)
+    (folder / "000.png").rename(folder / f"{CAFE}.png")
+    make_video(tmp_path / "v.mkv").rename(tmp_path / "in" / f"{CAFE}.mkv")
+    summary = batch(tmp_path / "in", form=form, cut_frames=cut)
+    assert [record.error for record in summary.records] == [None] * 3
+    assert [record.output for record in summary.records] == [
+        r"caf\udce9.labels", r"caf\udce9.mkv.labels", "good.labels",
+    ]  # fmt: skip
+    assert len((batch.output / "manifest.jsonl").read_bytes().decode().splitlines()) == 3
+    assert len(batch(tmp_path / "in", form=form, cut_frames=cut).skipped) == 3
+    made = batch.output / r"caf\udce9.labels"
+    if form is Form.PNG:
+        assert f"{CAFE}.png" in labels_in(made)
+    elif form is Form.NPZ:
+        with np.load(made / "labels.npz") as archive:
+            assert r"caf\udce9" in archive
+
+
+def test_a_list_of_names_that_are_not_utf8(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    make_images(Path("x")).rename(CAFE)
+    Path("list.txt").write_bytes(b"caf\xe9\n")
+    assert outputs("@list.txt") == [r"caf\udce9.labels"]
+
+
+@pytest.mark.parametrize(
+    ("topic", "name"),
+    [
+        ("/front", "front"),
+        ("/front/image", "front_image"),
+        ("/camera/image_raw", "camera_image_raw"),
+        ("/camera/image_raw/compressed", "camera_image_raw_compressed"),
+        ("image_rect", "image_rect"),
+        ("/camera/image/raw", "camera%2Fimage%2Fraw"),
+        ("/camera_image/raw", "camera%5Fimage%2Fraw"),
+        ("/camera/left_image", "camera%2Fleft%5Fimage"),
+        ("/camera_left/image", "camera%5Fleft%2Fimage"),
+        ("/camera%2Fimage%2Fraw", "camera%252Fimage%252Fraw"),
+        ("/a b", "a b"),
+    ],
+)
+def test_each_topic_has_an_output_of_its_own(topic: str, name: str) -> None:
+    assert output_name("x/a.mcap", topic) == f"x/a.mcap@{name}.labels"
+
+
+def test_an_output_of_another_topic_does_not_count(batch: Batch, tmp_path: Path) -> None:
+    """Whatever it is called: as an earlier version called it."""
+    pytest.importorskip("mcap")
+    from tests.runtime.sources.logs import camera
+
+    write_mcap(tmp_path / "a.mcap", camera(5) | {"/rear": camera(4, first=9)["/cam"]})
+    (record,) = batch(f"{tmp_path}/*.mcap?topic=/cam").records
+    assert record.frames == 5
+    (batch.output / record.output).rename(batch.output / "a.mcap@rear.labels")
+    (record,) = batch(f"{tmp_path}/*.mcap?topic=/rear").made
+    assert (record.output, record.frames) == ("a.mcap@rear.labels", 4)
+
+
+def test_a_topic_that_is_not_utf8_costs_its_own_row(batch: Batch, tmp_path: Path) -> None:
+    write_mcap(tmp_path / "a.mcap", {"/a": (IMAGE_TYPE, "cdr", images(3))})
+    (record,) = batch(f"{tmp_path}/*.mcap?topic=/{CAFE}").failed
+    assert record.output == r"a.mcap@caf\udce9.labels"
+    assert "defect" not in str(record.error)
+
+
+def test_metadata_of_another_program_makes_no_recording(logs: Path) -> None:
+    (logs / "two" / "metadata.yaml").write_text("license: CC-BY\n")
+    make_images(logs / "two")
+    make_images(logs / "split")
+    assert outputs("logs/two", "logs/split") == [
+        "front.mcap.labels", "rear.mcap.labels", "split.labels", "split_0.mcap.labels", "split_1.mcap.labels",
+        "two.labels",
+    ]  # fmt: skip
+    (logs / "two" / "metadata.yaml").write_text("rosbag2_bagfile_information:\n  version: 5\n")
+    assert outputs("logs/two") == ["two.labels"]
+
+
+def test_a_recording_is_known_by_its_log_not_by_an_image_beside_it(tmp_path: Path) -> None:
+    (tmp_path / "metadata.yaml").write_text("rosbag2_bagfile_information:\n")
+    (tmp_path / "preview.png").write_bytes(b"x")
+    (tmp_path / "bag_0.db3").write_bytes(b"one")
+    before = input_sha256(tmp_path)
+    (tmp_path / "bag_0.db3").write_bytes(b"two")
+    assert input_sha256(tmp_path) != before
+
+
+def test_a_pipe_costs_its_own_row(batch: Batch, logs: Path) -> None:
+    folder = make_images(logs / "x" / "a")
+    os.mkfifo(folder.parent / "x.mp4")
+    os.mkfifo(make_images(logs / "x" / "b") / "9.png")
+    summary = batch(folder.parent)
+    assert [record.output for record in summary.failed] == ["b.labels", "x.mp4.labels"]
+    for record in summary.failed:
+        assert "neither a file nor a folder" in str(record.error)
+    assert [record.output for record in summary.made] == ["a.labels"]
+    with pytest.raises(OptionError, match=r"x.mp4': neither a file nor a folder"):
+        outputs(folder.parent / "x.mp4")
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+@pytest.mark.parametrize("spec", ["logs", "logs/**"])
+def test_a_link_beside_its_video_never_gives_the_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spec: str, backwards: bool
+) -> None:
+    """In whatever order the directory lists them."""
+    scandir = os.scandir
+
+    class Listing(list):
+        def __enter__(self) -> Listing:
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            pass
+
+    def ordered(path: object = ".") -> object:
+        with scandir(path) as entries:  # type: ignore[call-overload]
+            return Listing(sorted(entries, key=lambda entry: entry.name, reverse=backwards))
+
+    monkeypatch.chdir(tmp_path)
+    make_images(tmp_path / "logs" / "z")
+    (tmp_path / "logs" / "z" / "drive.mp4").write_bytes(b"x")
+    (tmp_path / "logs" / "a").symlink_to("z")
+    (tmp_path / "logs" / "latest.mp4").symlink_to("z/drive.mp4")
+    monkeypatch.setattr(os, "scandir", ordered)
+    assert outputs(spec) == ["z.labels", "z/drive.mp4.labels"]
+
+
+def test_the_folder_above_has_its_own_name(logs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(logs / "night" / "cam2")
+    assert outputs(".") == ["cam2.labels"]
+    monkeypatch.chdir(make_images(logs / "night" / "cam2" / "below"))
+    assert outputs("..") == ["below.labels", "cam2.labels"]
+    assert outputs("../../drive.mcap") == ["drive.mcap.labels"]
+
+
+@pytest.mark.parametrize(
+    ("address", "name"),
+    [
+        ("http://u:sEcReT@host:80/d/a.mp4", "host:80/d/a.mp4"),
+        ("https://token@host/a.mp4", "host/a.mp4"),
+        ("sftp://u:sEcReT@host/a.mp4", "host/a.mp4"),
+        ("zip://a.mp4::http://u:sEcReT@host/x.zip", "a.mp4::http:/host/x.zip"),
+        ("abfs://container@account/a.mp4", "container@account/a.mp4"),
+    ],
+)
+def test_no_login_is_in_a_name(address: str, name: str) -> None:
+    assert name_as_written(address) == name
+
+
+class Web:
+    """A web server's files, as fsspec has them."""
+
+    protocol = ("http", "https")
+
+    def __init__(self, **validators: str) -> None:
+        self.validators = validators
+
+    def isdir(self, path: str) -> bool:
+        return False
+
+    def info(self, path: str) -> dict[str, object]:
+        return {"name": path, "size": 3, **self.validators}
+
+    def ukey(self, path: str) -> str:
+        return "of the address alone"
+
+    def get_file(self, path: str, to: str) -> None:
+        raise OSError(f"cannot connect to {path}")
+
+
+@pytest.fixture
+def web_video() -> BatchInput:
+    address = "http://u:sEcReT@host/a.mp4"
+    return BatchInput(
+        shown="http://u:***@host/a.mp4", path=address, topic="", output="a.labels", size_bytes=3, remote=True
+    )
+
+
+@pytest.mark.parametrize(
+    ("validators", "key"),
+    [
+        ({}, None),
+        ({"Last-Modified": "Sun, 29 Nov 2026 18:00:00 GMT"}, None),  # of whole seconds
+        ({"ETag": 'W/"1"'}, None),
+        ({"ETag": '"1"'}, '3|"1"'),
+    ],
+)
+def test_a_web_servers_file_is_known_by_what_changes_with_it(
+    web_video: BatchInput, monkeypatch: pytest.MonkeyPatch, validators: dict[str, str], key: str | None
+) -> None:
+    monkeypatch.setattr("tdnet_batch.fetching.file_system", lambda address: (Web(**validators), address))
+    assert key_of(web_video) == key
+
+
+def test_no_password_is_in_what_a_file_system_says(
+    web_video: BatchInput, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tdnet_batch.fetching.file_system", lambda address: (Web(), address))
+    with (
+        pytest.raises(MediaError, match=r"cannot connect to http://u:\*\*\*@host/a.mp4"),
+        local_copy(web_video),
+    ):
+        pass
+
+
+def test_no_password_is_in_what_a_place_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(address: str) -> None:
+        raise OSError(f"cannot connect to {address}")
+
+    monkeypatch.setattr("tdnet_batch.places.fsspec.core", SimpleNamespace(url_to_fs=refuse))
+    for spec in ("http://u:sEcReT@host/a.mp4", "http://u:sEcReT@host/a.mcap?topic="):
+        with pytest.raises(OptionError) as caught:
+            outputs(spec)
+        assert "sEcReT" not in str(caught.value)
+
+
+class Hosted(MemoryFileSystem):
+    """Files of a host, as sftp and ftp have them: its own paths leave host and login out."""
+
+    protocol = "hosted"
+    store: ClassVar[dict[str, object]] = {}
+    pseudo_dirs: ClassVar[list[str]] = [""]
+
+    def __init__(self, host: str, **options: object) -> None:
+        super().__init__(host=host, **options)
+
+    @classmethod
+    def _strip_protocol(cls, path: str) -> str:
+        return "/" + str(infer_storage_options(path)["path"]).strip("/")
+
+    @staticmethod
+    def _get_kwargs_from_urls(address: str) -> dict[str, object]:
+        return {
+            name: value
+            for name, value in infer_storage_options(address).items()
+            if name in ("host", "username")
+        }
+
+
+@pytest.fixture
+def hosted() -> Iterator[None]:
+    fsspec.register_implementation("hosted", Hosted)
+    Hosted("there").pipe("/fleet/r1/v.mkv", b"video")
+    yield
+    Hosted.store.clear()
+
+
+@pytest.mark.parametrize("spec", ["hosted://u@there/fleet", "hosted://u@there/fleet/*/*.mkv"])
+def test_an_address_keeps_its_host(hosted: None, spec: str) -> None:
+    (found,) = find_inputs([spec], output=Path("/nowhere/out")).inputs
+    assert found.path == "hosted://u@there/fleet/r1/v.mkv"
+    with local_copy(found) as copy:
+        assert copy.read_bytes() == b"video"
+
+
+@pytest.mark.parametrize(
+    ("spec", "names"),
+    [
+        ("zip://night/*.mkv::logs.zip", ["v.mkv.labels"]),
+        ("zip://night/v.mkv::logs.zip", ["night/v.mkv::logs.zip.labels"]),
+        ("zip://::logs.zip", ["day/w.mkv.labels", "night/v.mkv.labels"]),
+        ("zip://day::simplecache::memory://fleet/logs.zip", ["w.mkv.labels"]),
+    ],
+)
+def test_an_address_keeps_its_archive(
+    spec: str, names: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with zipfile.ZipFile("logs.zip", "w") as archive:
+        archive.writestr("night/v.mkv", b"night")
+        archive.writestr("day/w.mkv", b"day")
+    fs = fsspec.filesystem("memory")
+    fs.put("logs.zip", "/fleet/logs.zip")
+    try:
+        inputs = find_inputs([spec], output=Path("/nowhere/out")).inputs
+        monkeypatch.chdir("/")  # where a worker is
+        assert sorted(each.output for each in inputs) == names
+        for each in inputs:
+            with local_copy(each) as copy:
+                assert copy.read_bytes().decode() in each.path
+    finally:
+        fs.rm("/fleet", recursive=True)

@@ -10,6 +10,7 @@ import pytest
 from tests.batch.conftest import Batch, make_images
 
 from tdnet_batch.options import BatchOptions, Cluster
+from tdnet_batch.placement import place_workers
 from tdnet_batch.settings import Settings
 from tdnet_runtime.errors import OptionError, TdnetError
 
@@ -136,3 +137,16 @@ def test_an_output_that_is_a_link_to_the_input(batch: Batch, tmp_path: Path) -> 
 def test_the_cluster() -> None:
     with pytest.raises(OptionError, match="--workers is 0"):
         Cluster(workers=0)
+
+
+@pytest.mark.parametrize(
+    ("devices", "gpus", "workers"),
+    [
+        (1, 1, 1), (2, 2, 1), (1, 0.5, 2), (1, 0.3, 3), (1, 0.2, 5), (1, 0.1, 10), (1, 0.05, 20), (4, 0.2, 20),
+        (2, 0.4, 4), (2, 0.7, 2), (8, 3, 2),
+    ],
+)  # fmt: skip
+def test_shares_of_a_gpu(devices: int, gpus: float, workers: int) -> None:
+    """A share of one lies on one."""
+    placed = place_workers([{"CPU": 64, "GPU": devices}], inputs=99, backend="tensorrt", gpus=gpus)
+    assert placed.workers == workers

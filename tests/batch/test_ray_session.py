@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -23,6 +23,12 @@ from tdnet_batch.ray_session import ray_session
 from tdnet_runtime.errors import BackendError, MissingExtraError, OptionError
 
 NAMES = ("RAY_USAGE_STATS_ENABLED", "RAY_AUTH_MODE", "RAY_AUTH_TOKEN")
+CLUSTERS = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
+
+
+class FakeNode:
+    def start_api_server(self) -> str:
+        return "a process"
 
 
 class FakeRay(ModuleType):
@@ -40,6 +46,13 @@ class FakeRay(ModuleType):
         self.calls: list[tuple[str, Any]] = []
         self.left: list[subprocess.Popen[bytes]] = []
         self._error, self._connected, self._failures = error, connected, failures
+        self._private = SimpleNamespace(
+            ray_constants=SimpleNamespace(ENABLE_RAY_CLUSTER=True), node=SimpleNamespace(Node=FakeNode)
+        )
+
+    @property
+    def of_the_network(self) -> tuple[bool, str | None]:
+        return self._private.ray_constants.ENABLE_RAY_CLUSTER, os.environ.get(CLUSTERS)
 
     def is_initialized(self) -> bool:
         return self._connected
@@ -104,6 +117,26 @@ def test_it_is_quiet_and_gone_in_the_end(fake: Any) -> None:
     assert ray.environment["RAY_AUTH_MODE"] == "token"
     assert len(str(ray.environment["RAY_AUTH_TOKEN"])) == 64
     assert len(os.fsencode(ray.folder)) < 64
+
+
+@pytest.mark.parametrize("before", [None, "1"])
+def test_one_of_its_own_is_on_the_loopback(fake: Any, before: str | None) -> None:
+    ray = fake()
+    if before is not None:
+        os.environ[CLUSTERS] = before
+    with session():
+        assert ray.of_the_network == (False, "0")
+    assert ray.of_the_network == (True, before)
+    with session("auto"):
+        assert ray.of_the_network == (True, before)
+
+
+def test_the_dashboards_process_is_not_started_unasked(fake: Any) -> None:
+    fake()
+    for dashboard, started in ((False, None), (True, "a process")):
+        with session(dashboard=dashboard):
+            assert FakeNode().start_api_server() == started
+        assert FakeNode().start_api_server() == "a process"
 
 
 def test_what_a_user_has_set_stays(fake: Any) -> None:

@@ -447,3 +447,26 @@ def test_a_node_that_leaves(
     assert "1 were lost and replaced" in out
     assert tree_of(output) == plain_loop
     assert len(rows(output)) == 10
+
+
+def test_ray_of_its_own_listens_on_the_loopback_alone() -> None:
+    code = """
+import psutil
+from tdnet_batch.ray_session import ray_session
+
+with ray_session(address=None, cpus=1, dashboard=False) as ray:
+    assert ray.get(ray.remote(lambda: 1).remote()) == 1
+    commands = []
+    for process in psutil.Process().children(recursive=True):
+        commands.append(" ".join(process.cmdline()))
+        for connection in process.net_connections("inet"):
+            if connection.status == psutil.CONN_LISTEN:
+                print(connection.laddr.ip)
+    assert any("raylet" in command for command in commands)
+    assert not any("dashboard.py" in command for command in commands)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, timeout=_LIMIT_S, check=True
+    )
+    assert set(done.stdout.split()) <= {"127.0.0.1", "::ffff:127.0.0.1", "::1"}
+    assert "127.0.0.1" in done.stdout

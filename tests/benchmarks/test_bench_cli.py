@@ -315,3 +315,15 @@ def test_a_missing_extra_is_one_line_that_installs_it(package: str, engine: Path
     arguments = ("--engine", engine, "--backend", "fake", "--frames", "100000")
     done = _run(*arguments, code=f"import sys\nsys.modules[{package!r}] = None\n" + MAIN)
     assert "pip install 'tdnet-deploy[bench]'" in _error(done)
+
+
+def test_a_page_does_not_replace_the_run_that_it_shows(
+    bench: Bench, document: Document, tmp_path: Path
+) -> None:
+    path = tmp_path / "run.json"
+    write_document(document, path)
+    content = path.read_bytes()
+    assert "--html and RUN are the same file" in _error(
+        bench("show", path, "--html", f"{tmp_path}/./run.json")
+    )
+    assert path.read_bytes() == content

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -304,3 +305,29 @@ def test_a_run_that_breaks_off_leaves_what_it_had(
     overall = left.summary.sides[SUBJECT].overall
     assert overall is not None
     assert overall.samples == 2
+
+
+def test_names_that_are_not_utf8_are_escaped(engine: Path, tmp_path: Path) -> None:
+    """Of the bundle, the clip and the label images; the same run may come again."""
+    cafe = os.fsdecode(b"caf\xe9")
+    clip = _folder(tmp_path / "clip", 7).rename(tmp_path / cafe)
+    options = {
+        "input": clip,
+        "labels": _labels(tmp_path / "labels").rename(tmp_path / f"{cafe}-labels"),
+        "json": tmp_path / "run.json",
+    }
+    for _ in range(2):
+        document = _run(engine.rename(tmp_path / f"{cafe}.plan"), **options).document
+        (tmp_path / f"{cafe}.plan").rename(engine)
+        assert read_run(journal_path(tmp_path / "run.json")).config == document.config
+        complete(document, tmp_path / "run.json")
+        assert read_run(tmp_path / "run.json") == document
+    assert document.config.engine == r"caf\udce9.plan"
+    assert document.config.footage.startswith(r"caf\udce9, ")
+    assert document.config.labels == r"caf\udce9-labels"
+
+
+def _labels(folder: Path) -> Path:
+    folder.mkdir()
+    assert cv2.imwrite(str(folder / "shot000.png"), np.zeros((60, 80), np.uint8))
+    return folder

@@ -60,3 +60,24 @@ def test_a_folder_that_cannot_be_written_is_refused(
     monkeypatch.setattr(os, "access", lambda path, mode: False)  # root may write everywhere
     with pytest.raises(OptionError, match="the folder is not writable"):
         BenchOptions(engine=plan, threads=2, json=tmp_path / "run.json")
+
+
+@pytest.mark.parametrize("output", ["json", "html"])
+@pytest.mark.parametrize("option", ["engine", "ckpt", "input"])
+@pytest.mark.parametrize("name", ["read.plan", "link", "sub/../read.plan"])
+def test_what_is_read_is_not_replaced(
+    plan: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, output: str, option: str, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("read.plan").touch()
+    Path("sub").mkdir()
+    Path("link").symlink_to("read.plan")
+    with pytest.raises(OptionError, match=f"--{output} and --{option} are the same file; name two: '{name}'"):
+        BenchOptions(**{"engine": plan, "threads": 2, option: Path("read.plan"), output: Path(name)})  # type: ignore[arg-type]
+
+
+def test_two_names_of_one_result_are_refused(plan: Path, tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    page = tmp_path / "sub" / ".." / "r.json"
+    with pytest.raises(OptionError, match="--html and --json are the same file"):
+        BenchOptions(engine=plan, threads=2, html=page, json=tmp_path / "r.json")

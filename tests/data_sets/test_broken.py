@@ -232,6 +232,11 @@ def a_map_to_no_class(root):
     return {"map": {"0": "road", "1": "tram"}}
 
 
+@broken(r"map has the label '9{5000}'; expected a number from 0 to 255")
+def a_map_from_an_endless_label(root):
+    return {"map": {"9" * 5000: "road"}}
+
+
 @broken(r"map has the label '1-3'; expected a number from 0 to 255")
 def a_map_from_no_label(root):
     return {"map": {"1-3": "road"}}

@@ -151,6 +151,21 @@ def test_camvid_by_its_raw_folders_is_split_as_segnet_did(tmp_path):
         np.testing.assert_array_equal(first_labels(dataset), expected_ids)
 
 
+def test_masks_in_the_colours_of_the_kind(tmp_path):
+    """The kind's own classes need no file; a file that is called like known ones does, as it is read."""
+    write(tmp_path / "images" / "train" / "a.png", picture(0))
+    labels = truth(0)
+    write(tmp_path / "masks" / "train" / "a.png", np.array(CITYSCAPES.colors, np.uint8)[labels % 255])
+    places = {"images": "images/{split}", "masks": "masks/{split}"}
+    for names in (None, "cityscapes"):
+        dataset = opened("cityscapes", tmp_path, names=names, **places)
+        assert dataset.classes == CITYSCAPES
+        np.testing.assert_array_equal(first_labels(dataset)[1:], labels[1:])
+    (tmp_path / "cityscapes").write_text("road 128 64 128\ncar\n")
+    with pytest.raises(DataError, match=r"the class 'car' has no colour; write `name R G B`: '.*cityscapes'"):
+        opened("cityscapes", tmp_path, names="cityscapes", **places)
+
+
 def test_camvid_with_masks_for_each_split(tmp_path):
     write(tmp_path / "val" / "0016E5_07959.png", picture(0))
     write(tmp_path / "val_labels" / "0016E5_07959_L.png", np.full((24, 32, 3), (128, 64, 128), np.uint8))

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tdnet_data import sequencing
-from tdnet_data.sequencing import numbered, sequences_by_name
+from tdnet_data.sequencing import holes, numbered, sequences_by_name
 
 STEMS = st.one_of(
     st.builds("{}_{}".format, st.sampled_from(["a", "b", "walk-2"]), st.integers(0, 200)),
@@ -32,9 +32,47 @@ def test_every_frame_is_in_one_sequence_in_order(names, single):
         if len(frames) > 1:
             assert not single
             clips, numbers = zip(*(numbered(name.rpartition("/")[2]) for name in frames), strict=True)
-            assert len(set(clips)) == 1
-            assert list(numbers) == sorted(numbers)
+            if all(number == int(number) for number in numbers):
+                assert len(set(clips)) == 1
+                assert list(numbers) == sorted(numbers)
     assert found == sequences_by_name(reversed(names), single_images=single)
+
+
+@pytest.mark.parametrize("shuffled", [False, True])
+@pytest.mark.parametrize(
+    ("clip", "numbers"),
+    [
+        ("run1", [str(number) for number in range(1, 13)]),
+        ("x/cam0", [str(number) for number in range(8, 12)]),
+        ("2024-01-01T10.00", [str(number) for number in range(98, 103)]),
+        ("cam0", [f"{number:02}" for number in range(98, 103)]),
+        ("12", [str(number) for number in range(8, 12)]),
+    ],
+)
+def test_a_counter_after_a_point_is_no_decimal(clip, numbers, shuffled):
+    names = [f"{clip}.{number}" for number in numbers]
+    assert sequences_by_name(sorted(names) if shuffled else names, single_images=False) == {clip: names}
+    assert not holes(names)
+
+
+def test_clips_that_end_in_a_digit_stay_apart():
+    clips = {f"run{clip}": [f"run{clip}.{number}" for number in range(1, 12)] for clip in (1, 2, 10)}
+    assert sequences_by_name(sorted(chain(*clips.values())), single_images=False) == clips
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["1403636579.7", "1403636579.763", "1403636579.81"],  # times, with idle zeros left out
+        ["0.05", "0.1", "0.15", "0.2"],
+        ["t0", "t0.5", "t1", "t1.5"],
+        ["cam_9.100", "cam_9.900", "cam_10.700"],
+        ["cam0.000009", "cam0.000010", "cam0.000011"],
+    ],
+)
+def test_decimals_are_in_order(names):
+    (found,) = sequences_by_name(sorted(names, reverse=True), single_images=False).values()
+    assert found == names
 
 
 def test_examples():

@@ -1,11 +1,14 @@
 """A video with a few labelled frames."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 from tests.data_sets.small import truth, write
 
 pytest.importorskip("av")
 
+import av
 from tests.runtime.media.conftest import encode_video, picture
 
 from tdnet_data import video_frames
@@ -89,6 +92,50 @@ def test_one_video_with_its_labels_beside_it(root, shown):
     assert dataset.labels(frame).shape == (18, 26)
     dataset.keep(1)
     assert dataset.image(frame).shape == (18, 26, 3)
+
+
+TIMES_MS = {
+    "slower": [min(33 * i, 33 * 20) + 100 * max(i - 20, 0) for i in range(COUNT)],
+    "faster": [100 * i for i in range(20)] + [2000 + 33 * i for i in range(COUNT - 20)],
+    "dropped": [40 * (i + 7 * (i > 11) + 3 * (i > 20)) for i in range(COUNT)],
+    "even": [40 * i for i in range(COUNT)],
+}
+
+
+def encode_at(path, frames, times_ms, codec):
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=25)
+        stream.height, stream.width = frames[0].shape[:2]
+        stream.pix_fmt = "yuv444p" if codec == "ffv1" else "yuv420p"
+        stream.time_base = stream.codec_context.time_base = Fraction(1, 1000)
+        for image, time_ms in zip(frames, times_ms, strict=True):
+            frame = av.VideoFrame.from_ndarray(image, format="rgb24")
+            frame.pts, frame.time_base = time_ms, Fraction(1, 1000)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+
+
+@pytest.mark.parametrize("times", TIMES_MS)
+@pytest.mark.parametrize(("suffix", "codec"), [("mkv", "ffv1"), ("mp4", "mpeg4"), ("ts", "mpeg4")])
+def test_frames_at_uneven_times_are_counted(root, shown, suffix, codec, times):
+    """A header has their length alone, or the encoder fills in: what can be decoded counts."""
+    videos = root / "images" / "train"
+    (videos / "drive.mkv").unlink()
+    encode_at(videos / f"drive.{suffix}", shown, TIMES_MS[times], codec)
+    (sequence,) = opened(root).sequences
+    with av.open(str(videos / f"drive.{suffix}")) as container:
+        assert len(sequence.frames) == sum(1 for _ in container.decode(video=0))
+    assert opened(root).image(sequence.frames[-1]).shape == (*SIZE_HW, 3)
+
+
+def test_a_video_that_is_cut_short_does_not_just_end(root):
+    """Its frames are fewer than its header says: that is told, also of one whose labels lie before."""
+    video = root / "images" / "train" / "drive.mkv"
+    video.write_bytes(video.read_bytes()[: video.stat().st_size * 5 // 6])
+    dataset = opened(root)
+    assert dataset.image(dataset.sequences[0].frames[20]).shape == (*SIZE_HW, 3)
+    with pytest.raises(MediaError, match=r"cut short"):
+        [dataset.image(frame) for frame in dataset.sequences[0].frames]
 
 
 def test_labelled_frames_alone(root):

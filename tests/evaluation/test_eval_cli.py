@@ -113,6 +113,31 @@ def test_pictures_of_an_earlier_run_are_replaced_where_that_is_asked_for(
         assert len(list(tmp_path.glob("worst-*.png"))) == worst
 
 
+def test_names_that_are_no_utf_8(
+    call: Callable[..., Done], drives: Path, named_bundle: Path, tmp_path: Path
+) -> None:
+    """They are escaped in the report, the tables and the document, which is read again before it is replaced."""
+    odd = tmp_path / "d\udcff"
+    (odd / "images" / "val").mkdir(parents=True)
+    (odd / "labels" / "val").mkdir(parents=True)
+    (odd / "names.txt").symlink_to(drives / "names.txt")
+    for part in ("images", "labels"):
+        (odd / part / "val" / "a\udcff").symlink_to(drives / part / "val" / "a")
+    bundle = tmp_path / "b\udcff.plan"
+    bundle.symlink_to(named_bundle)
+    for _ in range(2):
+        code, out, err = call(
+            "--engine", bundle, "--backend", "onnxruntime", "--data", odd, "--quick", "--json", tmp_path / "e.json",
+            "--markdown", tmp_path / "e.md",
+        )  # fmt: skip
+        assert code == 0, err
+    document = read_document(tmp_path / "e.json")
+    assert (document.data.name, document.data.sequences) == ("d\\udcff", ("a\\udcff",))
+    assert "--data d\\udcff" in document.command
+    for text in (out, (tmp_path / "e.md").read_text()):
+        assert "b\\udcff onnxruntime" in text
+
+
 def test_mean_iou_is_what_a_plain_loop_counts(
     call: Callable[..., Done], drives: Path, named_bundle: Path, tmp_path: Path
 ) -> None:

@@ -179,3 +179,16 @@ def test_files_that_are_no_settings(content: str, tmp_path: Path) -> None:
     (tmp_path / "d.toml").write_bytes(content.encode("latin-1"))
     with pytest.raises(OptionError, match="--data is no settings of a data set"):
         settings_from_option(str(tmp_path / "d.toml"))
+
+
+@pytest.mark.parametrize(
+    ("output", "option"), [("json", "engine"), ("markdown", "engine"), ("markdown", "ckpt")]
+)
+def test_what_is_read_is_not_replaced(plan: Path, tmp_path: Path, output: str, option: str) -> None:
+    read = tmp_path / "read.md"
+    read.touch()
+    (tmp_path / "link.md").symlink_to(read)
+    given = {"engines": (read,)} if option == "engine" else {"ckpt": read}
+    for path in (read, tmp_path / "link.md", tmp_path / ".." / tmp_path.name / "read.md"):
+        with pytest.raises(OptionError, match=f"--{output} and --{option} are the same file"):
+            _options(plan, **{**given, output: path})

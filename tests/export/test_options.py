@@ -142,3 +142,16 @@ def test_a_rebuild_is_of_some_engines(checkpoint):
 def test_what_int8_needs_and_what_needs_int8(more, message, checkpoint):
     with pytest.raises(OptionError, match=message):
         ExportOptions(checkpoint=checkpoint, **more)
+
+
+@pytest.mark.parametrize("option", ["names", "frames"])
+def test_what_is_read_is_not_replaced(option, checkpoint, tmp_path):
+    (tmp_path / "read.plan").write_text("")
+    (tmp_path / "link.plan").symlink_to("read.plan")
+    read = tmp_path / "read.plan"
+    with pytest.raises(OptionError, match=f"--out and --{option} are the same file"):
+        ExportOptions(
+            checkpoint=checkpoint,
+            out=tmp_path / "link.plan",
+            **{option: read if option == "names" else str(read)},
+        )

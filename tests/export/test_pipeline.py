@@ -280,13 +280,15 @@ def test_a_clip_is_decoded_once_and_no_further_than_needed(clip, options, monkey
 
 
 def test_a_clip_of_ones_own(clip, options, tiny_bundle, monkeypatch):
-    monkeypatch.chdir(clip(10))
+    """The folder that one is in, whose name is not UTF-8."""
+    frames = Path(clip(10))
+    monkeypatch.chdir(frames.rename(frames.with_name("my drive caf\udce9")))
     own = dataclasses.replace(options, frames=".")
     summary = bundle_from_checkpoint(own)
-    assert summary.reports["fp32"].footage == "user's footage, my drive"
+    assert summary.reports["fp32"].footage == r"user's footage, my drive caf\udce9"
     assert len(summary.reports["fp32"].frames) == 8
     with Bundle.open(own.out) as bundle, Bundle.open(tiny_bundle("td2-fa18")) as other:
-        assert bundle.manifest.parity["fp32"].footage == "user's footage, my drive"
+        assert bundle.manifest.parity["fp32"].footage == r"user's footage, my drive caf\udce9"
         rendered = msgspec.json.decode(other.read(REPORT), type=ParityReport)
         found = msgspec.json.decode(bundle.read(REPORT), type=ParityReport)
         assert found.frames != rendered.frames  # other frames, other rounding

@@ -5,6 +5,7 @@ import os
 import pickle
 import random
 import re
+import shlex
 from collections import OrderedDict
 
 import numpy as np
@@ -398,6 +399,19 @@ def test_bad_checkpoints_are_refused_with_a_reason(case, tmp_path):
     assert repr(str(path)) in text
     assert "\n" not in text
     assert not (tmp_path / "made").exists()
+
+
+def test_the_command_for_a_distributed_checkpoint_goes_into_a_shell(tmp_path):
+    path = tmp_path / "my robot's run"
+    path.mkdir()
+    (path / ".metadata").touch()
+    with pytest.raises(CheckpointError, match="a distributed checkpoint") as caught:
+        load_checkpoint(path)
+    assert shlex.split(str(caught.value).partition("make one file of it: ")[2])[3:] == [
+        "dcp_to_torch",
+        str(path),
+        "weights.pth",
+    ]
 
 
 def test_bad_checkpoints_have_many_messages():

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import configparser
 import errno
+import importlib.util
 import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import IO, Protocol
 
@@ -66,6 +68,18 @@ def test_a_missing_package_names_its_extra() -> None:
         require("absent_package", extra="bench")
     with pytest.raises(MissingExtraError, match="the package 'absent_package' is not installed"):
         require("absent_package.inner", extra="bench")
+
+
+def test_a_folder_that_an_uninstall_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python takes it for a package, of nothing."""
+    (tmp_path / "emptied_package").mkdir()
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(
+        MissingExtraError,
+        match=r"^of the package 'emptied_package' only a folder is left; install it again with: pip install '.*\[ray\]'$",
+    ):
+        require("emptied_package", extra="ray")
+    monkeypatch.delitem(sys.modules, "emptied_package")
 
 
 def test_what_a_package_needs_may_be_missing(program: Program) -> None:
@@ -178,9 +192,25 @@ def test_missing_packages(
     )
 
 
+@pytest.mark.parametrize("line", ["cv2.IMREAD_COLOR\ndef main(): pass", "def main(): cv2.imread('x')"])
+def test_folders_that_uninstalls_left(
+    program: Program, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, line: str
+) -> None:
+    emptied = importlib.util.module_from_spec(ModuleSpec("cv2", None, is_package=True))
+    monkeypatch.setitem(sys.modules, "cv2", emptied)
+    assert _exit_code(program(f"import cv2\n{line}"), extra="ray") == 1
+    assert capsys.readouterr().err == (
+        "tdnet-x: error: of the package 'cv2' only a folder is left; install it again with: pip install "
+        "'tdnet-deploy[ray]'\n"
+    )
+
+
 @pytest.mark.parametrize(
     "line",
     [
+        "import sys\nsys.no_such_name",
+        "import importlib.util as u\nfrom importlib.machinery import ModuleSpec as S\n"
+        "u.module_from_spec(S('unknown', None, is_package=True)).x",
         "import tdnet_runtime.no_such_module",
         "from tdnet_runtime.errors import NoSuchError",
         "import some_unknown_package",
@@ -190,7 +220,7 @@ def test_missing_packages(
     ],
 )
 def test_defects_keep_their_traceback(program: Program, line: str) -> None:
-    with pytest.raises((ImportError, RuntimeError, OSError)):
+    with pytest.raises((AttributeError, ImportError, RuntimeError, OSError)):
         launch("tdnet-x", program(line), extra="cli")
 
 

@@ -314,11 +314,13 @@ def test_foreign_text_cannot_steer_the_terminal(
     assert text.count(r"\x1b]0;x\x07 [red]evil[/red]") == 5
 
 
-def test_json_holds_the_whole_manifest(made_up_bundle: Path) -> None:
+@pytest.mark.parametrize(("name", "told"), [("a.plan", "a.plan"), ("caf\udce9.plan", r"caf\udce9.plan")])
+def test_json_holds_the_whole_manifest(made_up_bundle: Path, name: str, told: str) -> None:
+    made_up_bundle = made_up_bundle.rename(made_up_bundle.with_name(name))
     with Bundle.open(made_up_bundle) as bundle:
-        described = json.loads(json_from_bundle(bundle))
+        described = msgspec.json.decode(json_from_bundle(bundle))
         assert described == {
-            "path": str(made_up_bundle),
+            "path": str(made_up_bundle.with_name(told)),
             "digest": bundle.digest,
             "file_sha256": hashlib.sha256(made_up_bundle.read_bytes()).hexdigest(),
             "manifest": json.loads(bundle.read("manifest.json")),

@@ -12,6 +12,7 @@ import msgspec
 import pytest
 
 from tdnet_runtime.bundle import Bundle, write_bundle
+from tdnet_runtime.engine_header import EngineHeader
 from tdnet_runtime.errors import BackendError
 from tdnet_runtime.manifest import EngineMember, EngineSpec, Manifest
 from tdnet_runtime.preflight import (
@@ -166,6 +167,15 @@ def test_each_misfit_names_both_values_and_the_command(
         assert value in message
     assert message.endswith(command(given, backend, "fp16"))
     assert ("update the driver" in message) is ("driver_cuda" in facts)
+
+
+def test_numbers_of_thousands_of_digits_do_not_fit(bundle: MakeBundle) -> None:
+    """Python makes no number of them; the version is the installed one's, so that the header is asked."""
+    long = "9" * 5000
+    assert "built for CUDA 999999999;" in refusal(
+        bundle({"backend": "tensorrt-rtx", "options": {"cuda": long}}), RTX
+    )
+    assert not EngineHeader("tensorrt", "10.3.0.26").built_by(f"10.3.{long}")
 
 
 def test_the_nearest_set_is_explained(bundle: MakeBundle) -> None:

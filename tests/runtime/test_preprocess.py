@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from types import ModuleType
 from typing import ClassVar
 
 import cv2
@@ -241,6 +242,26 @@ def test_the_networks_size_is_not_touched() -> None:
     assert np.array_equal(out, labels)
 
 
+def test_a_subclass_of_arrays_is_taken_as_its_numbers() -> None:
+    """Whatever it has in place of NumPy's functions, and whether it is resized or not."""
+
+    class Own(np.ndarray):
+        def __array_function__(self, *given: object) -> None:
+            raise TypeError("not for me")
+
+    for hw in ((16, 24), (17, 24)):
+        frame, image = _frame(*hw), np.zeros((2, 16, 24, 3), np.uint8)
+        labels, out = RNG.integers(0, 19, (16, 24), np.uint8), np.zeros((2, *hw), np.uint8)
+        resizer = Resizer((16, 24))
+        resizer.require(hw)
+        for index, kind in enumerate((np.ndarray, Own)):
+            resizer.put(frame.view(kind), image[index])
+            resizer.take(labels, out[index].view(kind))
+        assert np.array_equal(*image)
+        assert image.any()
+        assert np.array_equal(*out)
+
+
 def test_without_opencv(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cv2", None)
     resizer = Resizer((16, 24))
@@ -251,6 +272,13 @@ def test_without_opencv(monkeypatch: pytest.MonkeyPatch) -> None:
         "taken. Install it with: pip install opencv-python-headless$",
     ):
         resizer.require((17, 24))
+
+
+def test_a_folder_that_is_left_of_opencv(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python imports it, as a package of nothing."""
+    monkeypatch.setitem(sys.modules, "cv2", ModuleType("cv2"))
+    with pytest.raises(FrameError, match=r"without OpenCV \(module 'cv2' has no attribute.*-headless$"):
+        Resizer((16, 24)).require((17, 24))
 
 
 def test_opencv_that_does_not_load(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import cv2
+import msgspec
 import numpy as np
 import pytest
 from tests.runtime.media import marks
@@ -284,6 +285,13 @@ def test_the_summary_as_json(tmp_path, network, tdnet_run, folder):
     assert told["bundle"] == {"path": "town.plan", "digest": "0123456789abcdef" * 4}
     assert told["backend"]["precision"] == "fp32"
     assert told["outputs"]["labels"] == str(tmp_path / "l")
+
+
+def test_a_summary_of_names_that_are_not_utf8_is_json_for_any_program(tmp_path, network, tdnet_run, folder):
+    path = folder().rename(tmp_path / os.fsdecode(b"caf\xe9"))
+    code, out, _ = tdnet_run("--input", path, "--json", "-", "--labels", tmp_path / "l")
+    assert code == 0
+    assert msgspec.json.decode(out)["input"]["spec"] == str(tmp_path / r"caf\udce9")
 
 
 def test_a_summary_replaces_a_summary_and_nothing_else(tmp_path, network, tdnet_run, folder):

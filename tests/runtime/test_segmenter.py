@@ -260,6 +260,25 @@ def test_a_signal_handler_closes_while_a_stream_is_opened(
     interrupted.close()
 
 
+def test_a_signal_handler_closes_when_the_stream_is_all_but_open(
+    made_up_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It comes in after the last look, as the stream is put among the others: a closed one is not handed out."""
+    with Segmenter.open(made_up_bundle, backend="fake") as segmenter:
+        streams: list[Stream] = []
+
+        class Late(weakref.WeakSet):  # type: ignore[type-arg]
+            def add(self, stream: Stream) -> None:
+                super().add(stream)
+                streams.append(stream)
+                segmenter.close()  # as from a signal handler
+
+        monkeypatch.setattr(segmenter, "_streams", Late())
+        with pytest.raises(StreamError, match=r"^stream\(\) was interrupted by a signal handler"):
+            segmenter.stream()
+        assert [stream.state for stream in streams] == [StreamState.CLOSED]
+
+
 def test_a_signal_handler_closes_where_the_stream_cannot_be_opened(
     interrupted: Segmenter, closed_bundles: list[Bundle], monkeypatch: pytest.MonkeyPatch
 ) -> None:

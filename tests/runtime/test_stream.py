@@ -434,6 +434,16 @@ def test_a_foreign_snapshot_is_refused(
     assert_continues_as(stream, twin)
 
 
+@pytest.mark.parametrize("given", [None, {}, SimpleNamespace(bundle_digest=DIGEST, precision="fp32")])
+def test_what_is_no_snapshot_is_refused(stream: Stream, twin: Stream, given: Any) -> None:
+    push(stream, range(3))
+    push(twin, range(3))
+    name = type(given).__name__
+    with pytest.raises(StreamError, match=rf"^restore\(\) was given a {name}; expected what snapshot\(\)"):
+        stream.restore(given)
+    assert_continues_as(stream, twin)
+
+
 # Misuse: an error, and the state as it was
 
 BAD_PUSHES: dict[str, tuple[Callable[[], dict[str, Any]], str]] = {

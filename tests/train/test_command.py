@@ -69,6 +69,16 @@ def test_a_run_ends_with_a_checkpoint_and_a_page(config, tmp_path, console):
         start(config, out, (), console)
 
 
+def test_a_run_does_not_replace_its_own_configuration(config, tmp_path, console):
+    own = config.rename(tmp_path / "config.toml")
+    content = own.read_bytes()
+    with pytest.raises(
+        OptionError, match="--out is the folder of --config, which would be replaced; name another"
+    ):
+        start(own, tmp_path, (), console)
+    assert own.read_bytes() == content
+
+
 SHORT = ("stages.0.steps=1", "stages.1.steps=3", "validation.split=")
 
 
@@ -169,6 +179,11 @@ def test_a_public_yaml_trains(street, tmp_path, console):
     }
     file.write_text(yaml.safe_dump(content))
     fields = ("network.width=0.125", "data.may_be_empty=" + str(list(CAMVID.names[3:])))
+    with pytest.raises(
+        OptionError, match=r"has no training.train_augmentations.scale: .*stages.0.clips.base_hw="
+    ):
+        start(file, tmp_path / "run", fields, console)
+    fields += ("stages.0.clips.base_hw=[48, 64]",)
     start(file, tmp_path / "run", fields, console)
     kinds = [(entry["kind"], entry["step"]) for entry in RunFolder(tmp_path / "run").entries()]
     assert kinds == [("steps", 2), ("validation", 2), ("steps", 4), ("validation", 4)]
@@ -236,6 +251,14 @@ def test_a_checkpoint_that_cannot_be_gone_on_from_is_told(config, tmp_path, cons
     (out / "resume.pth").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(TrainingError, match=r"cannot go on from '.*resume.pth': it is damaged"):
         go_on(out, console)
+
+
+def test_a_folder_whose_name_is_no_utf_8(config, tmp_path, console):
+    """Found out neither at the end of the run nor by who goes on with it."""
+    out = tmp_path / "ru\udcffn"
+    start(config, out, ("stages.0.steps=1", "stages.1.steps=3"), console)
+    assert "<h1>ru\\udcffn</h1>" in (out / "report.html").read_text()
+    go_on(out, console)
 
 
 def test_a_folder_whose_name_is_too_long(tmp_path, console):

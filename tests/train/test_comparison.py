@@ -164,6 +164,20 @@ def test_options_that_do_not_go_together(words, message, monkeypatch, capsys, tm
     assert message in capsys.readouterr().err
 
 
+def test_names_that_are_no_utf_8(comparison, tmp_path, here):
+    """A path in a configuration is refused; that of the comparison is escaped where its name is written down."""
+    out = tmp_path / "r\udcffuns"
+    for overrides in (("data.root=/d\udcff",), ()):  # and the helper's checkpoint, in the folder of the runs
+        with pytest.raises(OptionError, match=r"is '/.*udcff.*', which is not UTF-8.*make a link"):
+            comparing.compare(comparison, out, overrides, Console(file=StringIO()))
+    path = comparison.with_name("p\udcff.toml")
+    path.write_text('question = "Alone?"\nconfig = "street.toml"\n[[variants]]\nlabel = "alone"\n')
+    for _ in range(2):
+        comparing.compare(path, out, (), Console(stderr=True))
+        assert read_document(out / "p\udcff.json").name == "p\\udcff"
+        assert (out / "p\udcff.md").is_file()
+
+
 def test_torchrun_would_begin_all_runs_in_each_rank(comparison, tmp_path, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(OptionError, match=r"--compare does not go below torchrun"):

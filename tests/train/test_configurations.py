@@ -9,10 +9,12 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("kornia", reason="the extra `train` is not installed")
 yaml = pytest.importorskip("yaml")
 
+from tdnet_models.preprocessing import PRESETS  # noqa: E402
 from tdnet_runtime.errors import OptionError, TdnetError  # noqa: E402
 from tdnet_train import main  # noqa: E402
 from tdnet_train.config_file import digest, read_settings, written  # noqa: E402
 from tdnet_train.public_yaml import read_public_yaml  # noqa: E402
+from tdnet_train.running.setup import preprocessing_of  # noqa: E402
 
 PUBLIC = {
     "model": {"arch": "td2_fa", "backbone": "resnet18", "syncBN": True, "path_num": 2},
@@ -71,6 +73,18 @@ def test_what_is_written_reads_back(config):
     assert b"momentum" in written(settings)  # defaults are printed too
 
 
+def test_a_scale_belongs_to_its_preset(config):
+    """A configuration that was written whole has the default of each field, also where another preset is set in it."""
+    config.write_bytes(written(read_settings(config)))
+    for preset in PRESETS:
+        settings = read_settings(config, [f"preprocessing.preset={preset}"]).preprocessing
+        assert preprocessing_of(settings) == PRESETS[preset]
+    settings = read_settings(config, ["preprocessing.preset=none", "preprocessing.scale=1.0"]).preprocessing
+    assert preprocessing_of(settings).scale == 1
+    fields = ["preprocessing.mean=[1, 2, 3]", "preprocessing.std=[1, 1, 1]", "preprocessing.scale=0.5"]
+    assert preprocessing_of(read_settings(config, fields).preprocessing).scale == 0.5
+
+
 def test_a_digest_is_of_what_is_asked_for(config):
     """A field's default is as good as the field left out, so that fields to come change no name."""
     plain = read_settings(config)
@@ -125,6 +139,35 @@ BROKEN = {
     "validation.split=nightly": r"nightly",
     "teacher.checkpoint=/no/psp.pth": r"cannot read the checkpoint '/no/psp.pth': No such file",
     "start.kind=imagenet": r"start.kind is 'imagenet', but start.checkpoint names no file",
+    "loss.class_weights=[0.0, 0.0, 0.0]": r"loss.class_weights are all 0; nothing would be learnt",
+    "loss.class_weights=[]": r"loss.class_weights has 0 values, expected one for each of the 3 classes",
+    "loss.class_weights=[-1.0, 1.0, 1.0]": r"loss.class_weights.0 is -1.0, expected 0 or more",
+    "loss.ohem_share=2.0": r"loss.ohem_share is 2.0, expected 1 at the most",
+    "loss.alpha=inf": r"loss.alpha is inf, expected a finite number",
+    "optimizer.clip_norm=-1": r"optimizer.clip_norm is -1.0, expected 0 or more",
+    "optimizer.clip_norm=nan": r"optimizer.clip_norm is nan, expected a finite number",
+    "optimizer.weight_decay=-1": r"optimizer.weight_decay is -1.0, expected 0 or more",
+    "optimizer.momentum=-0.1": r"optimizer.momentum is -0.1, expected 0 or more, below 1",
+    "optimizer.momentum=1": r"optimizer.momentum is 1.0, expected 0 or more, below 1",
+    "optimizer.momentum=nan": r"optimizer.momentum is nan, expected a finite number",
+    "optimizer.betas=[1.0, 0.9]": r"optimizer.betas.0 is 1.0, expected 0 or more, below 1",
+    "optimizer.head_factor=-1": r"optimizer.head_factor is -1.0, expected 0 or more",
+    "optimizer.map_smoothness=-1": r"optimizer.map_smoothness is -1.0, expected 0 or more",
+    "stages.0.power=-1": r"stages.0.power is -1.0, expected 0 or more",
+    "stages.1.warmup_steps=-5": r"stages.1.warmup_steps is -5, expected 0 or more",
+    "stages.0.epochs=nan": r"stages.0.epochs is nan, expected a finite number",
+    "stages.0.epochs=inf": r"stages.0.epochs is inf, expected a finite number",
+    "stages.0.learning_rate=inf": r"stages.0.learning_rate is inf, expected a finite number",
+    "run.checkpoint_minutes=nan": r"run.checkpoint_minutes is nan, expected a finite number",
+    "run.checkpoint_minutes=-1": r"run.checkpoint_minutes is -1.0, expected 0 or more",
+    "network.width=inf": r"network.width is inf, expected a finite number",
+    "validation.every_epochs=inf": r"validation.every_epochs is inf, expected a finite number",
+    "data.min_confidence=nan": r"data.min_confidence: expected `float` >= 0.0",
+    "preprocessing.scale=0.0": r"preprocessing.scale is 0.0, expected a value above 0",
+    "preprocessing.scale=0.5": r"preprocessing.scale is 0.5, but that of preprocessing.preset = 'imagenet' is 0.0039",
+    "data.root=/r\udcff": r"data.root is '/r\\udcff', which is not UTF-8, as .* has to be; rename it, or make a link",
+    "start.checkpoint=r\udcff": r"start.checkpoint is 'r\\udcff', which is not UTF-8",
+    'data.map={"1\udcff"="road"}': r"data.map.key is '1\\udcff', which is not UTF-8",
     "batch": r"--set was given 'batch'; expected FIELD=VALUE",
 }
 
@@ -235,6 +278,40 @@ def test_one_number_stands_for_all(tmp_path):
     assert (settings.stages[0].learning_rate, settings.optimizer.weight_decay) == (1e-4, 1e-5)
     settings, _ = read_public_yaml(write_yaml(tmp_path, training__train_augmentations={"scale": 96}))
     assert (settings.network.size, settings.stages[0].clips.base_hw) == ((96, 96), None)
+
+
+def test_what_differs_is_noted(tmp_path):
+    """An entry with a counterpart that is not quite one."""
+    file = write_yaml(
+        tmp_path,
+        training__optimizer__max_iter=8000,
+        validating__val_augmentations={"scale": [720, 960], "colornorm": [[0.5, 0.5, 0.5], [1, 1, 1]]},
+    )
+    told = "\n".join(read_public_yaml(file)[1])
+    assert (
+        "training.optimizer.max_iter is 8000 and training.train_iters 4000: the learning rate falls" in told
+    )
+    assert (
+        "val_augmentations.scale is [720, 960]: validation brings frames to the network's size, [360, 480]"
+        in told
+    )
+    assert "validating.val_augmentations.colornorm differs from training's" in told
+    same = {"scale": [360, 480], "colornorm": PUBLIC["training"]["train_augmentations"]["colornorm"]}
+    assert len(read_public_yaml(write_yaml(tmp_path, validating__val_augmentations=same))[1]) == 4
+
+
+def test_crops_of_frames_as_they_are(tmp_path):
+    """No `scale` before the crop: of Cityscapes it is known how large frames are, else it has to be said."""
+    bare = {key: value for key, value in PUBLIC["training"]["train_augmentations"].items() if key != "scale"}
+    file = write_yaml(tmp_path, training__train_augmentations=bare, data__dataset="cityscapes")
+    assert read_public_yaml(file)[0].stages[0].clips.base_hw == (1024, 2048)
+    file = write_yaml(tmp_path, training__train_augmentations=bare)
+    with pytest.raises(
+        OptionError, match=r"has no training.train_augmentations.scale: the public code crops"
+    ):
+        read_public_yaml(file)
+    settings, _ = read_public_yaml(file, ["stages.0.clips.base_hw=[720, 960]"])
+    assert (settings.stages[0].clips.base_hw, settings.network.size) == ((720, 960), (360, 480))
 
 
 def test_files_that_are_there_are_used(tmp_path):

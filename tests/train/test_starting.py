@@ -29,6 +29,11 @@ def start(net, kind, path, weights=None):
     return take_start(net, StartSettings(kind=kind, checkpoint=str(path), weights=weights))
 
 
+def counted(weights):
+    """How many tensors hold something that was learnt."""
+    return sum(not key.endswith("num_batches_tracked") for key in weights)
+
+
 # What is built
 
 
@@ -129,7 +134,7 @@ def test_imagenet_goes_onto_every_trunk(tmp_path):
     torch.save({"state_dict": {**trunk, "module.fc.weight": torch.zeros(10, 64)}}, tmp_path / "r18.pth")
     net = network("td2-fa18")
     taken = start(net, "imagenet", tmp_path / "r18.pth")
-    assert taken.tensors == 2 * len(trunk)
+    assert taken.tensors == 2 * counted(trunk)
     assert taken.unused == ["fc.weight"]
     for path in (1, 2):
         assert torch.equal(
@@ -139,6 +144,22 @@ def test_imagenet_goes_onto_every_trunk(tmp_path):
     assert "head1.conv_out.weight" in taken.fresh
     with pytest.raises(CheckpointError, match=r"is not what start.kind says: it has no 'head.conv5.0"):
         start(network("td4-psp18"), "pspnet", tmp_path / "r18.pth")
+
+
+def test_nothing_that_fits_is_no_start(tmp_path):
+    """Of another width BatchNorm's counters fit, and a few of the memory's convolutions."""
+    wide = network("td2-fa18", width=0.25)
+    trunk = wide.pretrained1.state_dict()
+    message = r"wide.pth' gives a td2-fa18 of these widths no trunk: {}conv1.weight is \[16, 3, 7, 7\] there, .*\[8, "
+    for kind, state in (("tdnet", wide.state_dict()), ("imagenet", trunk)):
+        torch.save(state, tmp_path / "wide.pth")
+        with pytest.raises(CheckpointError, match=message.format("pretrained1.") + ".*set network.width"):
+            start(network("td2-fa18"), kind, tmp_path / "wide.pth")
+    torch.save(network("psp18", width=0.25).state_dict(), tmp_path / "psp.pth")
+    with pytest.raises(
+        CheckpointError, match=r"psp.pth' gives a td4-psp18 of these widths no trunk: .*network.width"
+    ):
+        start(network("td4-psp18"), "pspnet", tmp_path / "psp.pth")
 
 
 def test_a_pspnet_splits_onto_four_paths(tmp_path):
@@ -195,7 +216,7 @@ def test_another_tdnet_gives_its_auxiliary_heads(name, heads, tmp_path):
     taken.take_auxiliary(clips)
     assert list(clips.heads) == heads
     assert all(torch.equal(value, donor.weights()[key]) for key, value in clips.weights().items())
-    assert (taken.tensors, taken.fresh, taken.unused) == (len(clips.weights()), [], [])
+    assert (taken.tensors, taken.fresh, taken.unused) == (counted(clips.weights()), [], [])
     last = [f"{head}.conv5.4.{kind}" for head in heads for kind in ("weight", "bias")]
     other = ClipNetwork(network(name, classes=4))
     taken = start(other.network, "tdnet", tmp_path / "own.pth")

@@ -7,6 +7,7 @@ all of it, and the journal is removed; otherwise it stays, and `tdnet-bench show
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from io import FileIO
 from pathlib import Path
@@ -21,6 +22,7 @@ from tdnet_bench.statistics.summary import summarise
 from tdnet_eval.result_file import write_document
 from tdnet_runtime.closeable import Closeable
 from tdnet_runtime.errors import OptionError
+from tdnet_runtime.file_names import utf8_content
 from tdnet_runtime.os_errors import told_as
 
 __all__ = [
@@ -29,6 +31,8 @@ __all__ = [
 ]  # fmt: skip
 
 JOURNAL_SUFFIX = ".records.jsonl"
+
+logger = logging.getLogger(__name__)
 
 _DERIVED = ("reference", "reference_note")  # of the sides that could be opened, so not known at the start
 
@@ -57,9 +61,9 @@ class Journal(Closeable):
             except OSError as error:
                 raise self._failed(error) from error
             try:
-                self._append(self._file, header)
+                self._append(self._file, utf8_content(msgspec.to_builtins(header)))
             except OptionError:
-                self._file.close()
+                self.close()
                 raise
 
     def write(self, record: AnyRecord) -> None:
@@ -73,11 +77,14 @@ class Journal(Closeable):
             self._append(self._file, record)
 
     def close(self) -> None:
-        """Close the file; what was written stays."""
-        if self._file is not None:
-            self._file.close()
+        """Close the file; what was written stays. A loss that is told only now is logged, since all is here, too."""
+        try:
+            if self._file is not None:
+                self._file.close()
+        except OSError as error:
+            logger.warning("%s", self._failed(error))
 
-    def _append(self, file: FileIO, line: AnyRecord | JournalHeader) -> None:
+    def _append(self, file: FileIO, line: object) -> None:
         rest = memoryview(self._encoder.encode(line) + b"\n")
         try:
             while rest:
@@ -86,10 +93,8 @@ class Journal(Closeable):
             raise self._failed(error) from error
 
     def _failed(self, error: OSError) -> OptionError:
-        return OptionError(
-            f"the records cannot be written: {error.strerror or error}; choose another --json: "
-            f"{str(self._path)!r}"
-        )
+        why = f"the records cannot be written: {error.strerror or error}"
+        return OptionError(f"{why}; choose another --json: {str(self._path)!r}")
 
 
 def journal_path(document: Path) -> Path:
@@ -98,13 +103,16 @@ def journal_path(document: Path) -> Path:
 
 
 def complete(document: Document, path: Path) -> None:
-    """Write the document of a run that came to its end, then remove its journal.
+    """Write the document of a run that came to its end, then remove its journal; that this fails is only logged.
 
     Raises:
         OptionError: the document could not be written; the journal is still there.
     """
     write_document(document, path)
-    journal_path(path).unlink(missing_ok=True)
+    try:
+        journal_path(path).unlink(missing_ok=True)
+    except OSError as error:
+        logger.warning("the journal of a run that is whole cannot be removed, remove it yourself: %s", error)
 
 
 def document_from_header(header: JournalHeader, records: Iterable[AnyRecord]) -> Document:

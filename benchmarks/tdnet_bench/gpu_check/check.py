@@ -24,6 +24,7 @@ from tdnet_eval.result_file import write_document, write_result
 from tdnet_models.digest import checkpoint_sha256
 from tdnet_runtime import Bundle
 from tdnet_runtime.errors import BackendError, OptionError, TdnetError
+from tdnet_runtime.file_names import utf8_content
 from tdnet_runtime.manifest import Manifest
 
 __all__ = ["Checked", "Launch", "check"]
@@ -164,7 +165,8 @@ class _Check:
             bundles={name: item.digest for name, item in self.bundles.items()},
             steps=tuple(self._steps),
         )
-        data = msgspec.json.format(msgspec.json.encode(document), indent=1) + b"\n"
+        content = utf8_content(msgspec.to_builtins(document))
+        data = msgspec.json.format(msgspec.json.encode(content), indent=1) + b"\n"
         write_result(data, self.folder / "check.json", what="the document", option="--out")
         return document
 
@@ -175,7 +177,8 @@ class _Check:
             if not path.exists() and (cut_short := read_run(journal)).records:
                 write_document(cut_short, path)
             self.runs[name] = read_run(path)
-        journal.unlink(missing_ok=True)
+        with suppress(OSError):
+            journal.unlink(missing_ok=True)
         return path.name if path.exists() else None
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from tdnet_runtime.file_names import as_utf8
 from tdnet_runtime.media.scene import render
 
 if TYPE_CHECKING:
@@ -89,9 +90,7 @@ class FileFootage:
     """
 
     def __init__(self, path: Path, *, height: int, width: int) -> None:
-        from tdnet_runtime.media.images import (
-            sequence_folders,
-        )  # with the video code, only where files are read
+        from tdnet_runtime.media.images import sequence_folders  # with the video code, only for files
 
         folders = sequence_folders(path) if path.is_dir() else []
         self._path, self._first = path, folders[0] if folders else path
@@ -100,7 +99,7 @@ class FileFootage:
             self.size_hw = source.size_hw
         sequences = f", {len(folders)} sequences" if folders else ""
         resized = "" if self.size_hw == (height, width) else f", resized to {height}x{width} beforehand"
-        self.description = f"{path.name}{sequences}, {self.size_hw[0]}x{self.size_hw[1]}{resized}"
+        self.description = f"{as_utf8(path.name)}{sequences}, {self.size_hw[0]}x{self.size_hw[1]}{resized}"
 
     def open(self) -> FrameSource:
         """The file itself, of several sequences the first, at its first frame, of its own size.
@@ -124,8 +123,7 @@ class FileFootage:
         with _open(self._path) as source:
             place = 0
             for frame in source:
-                image = frame.image
-                upright_hw = image.shape[:2]
+                image, upright_hw = frame.image, frame.image.shape[:2]
                 if upright_hw != (self._height, self._width):
                     size = (self._width, self._height)
                     image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_LINEAR), np.uint8)

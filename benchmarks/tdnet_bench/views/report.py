@@ -12,6 +12,7 @@ from tdnet_bench.documents.compare import ComparedRuns
 from tdnet_bench.documents.document import Document
 from tdnet_bench.records.config import Clock
 from tdnet_bench.statistics.ratios import CONFIDENCE
+from tdnet_bench.views import tables
 from tdnet_bench.views.formats import (
     format_drift,
     format_interval,
@@ -20,18 +21,7 @@ from tdnet_bench.views.formats import (
     format_ratio,
     format_share,
 )
-from tdnet_bench.views.tables import (
-    ALL,
-    camera_table,
-    class_table,
-    comparison_table,
-    host_call_table,
-    paced_table,
-    quality_table,
-    ratio_cells,
-    roofline_table,
-    table,
-)
+from tdnet_runtime.extras import one_line
 
 __all__ = ["bulleted", "named", "report_from_comparison", "report_from_document"]
 
@@ -41,23 +31,23 @@ def report_from_document(document: Document) -> Group:
     summary = document.summary
     parts: list[RenderableType] = [_header(document), _coverage(document)]
     for side, figures in summary.sides.items():
-        parts += [host_call_table(side, figures), *bulleted(_side_facts(document, side)), Text("")]
+        parts += [tables.host_call_table(side, figures), *bulleted(_side_facts(document, side)), Text("")]
     for side in dict.fromkeys(comparison.side for comparison in summary.comparisons):
-        parts.append(comparison_table(side, [c for c in summary.comparisons if c.side == side]))
-    parts += [camera_table(side, figures) for side, figures in summary.camera.items()]
+        parts.append(tables.comparison_table(side, [c for c in summary.comparisons if c.side == side]))
+    parts += [tables.camera_table(side, figures) for side, figures in summary.camera.items()]
     if summary.paced:
         parts += [
-            paced_table(document.config.subject, summary.paced),
+            tables.paced_table(document.config.subject, summary.paced),
             *bulleted(_paced_facts(document)),
             Text(""),
         ]
-    parts.append(quality_table(document))
-    classes = class_table(document)
+    parts.append(tables.quality_table(document))
+    classes = tables.class_table(document)
     parts += [classes] if classes is not None else []
     for side, roofline in document.rooflines.items():
-        parts += [roofline_table(side, roofline), *bulleted(roofline.notes), Text("")]
+        parts += [tables.roofline_table(side, roofline), *bulleted(roofline.notes), Text("")]
     parts += bulleted(_closing(document))
-    parts += [Text(""), Text(verdict(document), style="bold")]
+    parts += [Text(""), Text(one_line(verdict(document)), style="bold")]
     return Group(*parts)
 
 
@@ -89,7 +79,7 @@ def named(texts: Iterable[tuple[str, str]]) -> Table:
     grid = Table.grid(padding=(0, 2, 0, 0))
     grid.add_column(min_width=9)
     for name, text in texts:
-        grid.add_row(Text(name), Text(text))
+        grid.add_row(Text(name), Text(one_line(text)))
     return grid
 
 
@@ -97,7 +87,7 @@ def bulleted(lines: Iterable[str]) -> Iterator[RenderableType]:
     """Lines that wrap with their continuation indented."""
     for line in lines:
         grid = Table.grid(padding=(0, 1))
-        grid.add_row(Text("*"), Text(line))
+        grid.add_row(Text("*"), Text(one_line(line)))
         yield grid
 
 
@@ -115,7 +105,7 @@ def _header(document: Document) -> Group:
     facts += [("side", f"{side.name}: {side.description}") for side in document.sides.values()]
     size = f"{config.height}x{config.width}{approximate}"
     title = f"{config.network} at {size}, {config.threads} thread(s) each"
-    return Group(Text(title, style="bold"), named(facts), Text(""))
+    return Group(Text(one_line(title), style="bold"), named(facts), Text(""))
 
 
 def _coverage(document: Document) -> Group:
@@ -185,10 +175,10 @@ def _closing(document: Document) -> Iterator[str]:
 def report_from_comparison(compared: ComparedRuns) -> Group:
     """The ratios, and what else was different."""
     title = f"Host call of {compared.side} (first run) over {compared.baseline} (second run)"
-    made = table(title, "<path", "frames", "frames", "p50 / p50", f"{CONFIDENCE:.0%} interval")
+    made = tables.table(title, "<path", "frames", "frames", "p50 / p50", f"{CONFIDENCE:.0%} interval")
     for path, ratio in compared.by_path.items() if len(compared.by_path) > 1 else ():
-        made.add_row(str(path), *ratio_cells(ratio))
-    made.add_row(ALL, *ratio_cells(compared.overall))
+        made.add_row(str(path), *tables.ratio_cells(ratio))
+    made.add_row(tables.ALL, *tables.ratio_cells(compared.overall))
     differences = [(name, f"{ours}  |  {theirs}") for name, ours, theirs in compared.differences]
     return Group(
         made,

@@ -23,6 +23,7 @@ from tdnet_bench.views.formats import (
     format_ratio,
     format_share,
 )
+from tdnet_runtime.extras import one_line
 
 __all__ = [
     "ALL", "camera_table", "class_table", "comparison_table", "host_call_table", "paced_table", "quality_table",
@@ -37,7 +38,7 @@ _FIGURES = ("p50", "p90", "p95", "p99", "max", "mean")
 def table(title: str, *columns: str) -> Table:
     """An empty table; a column whose name starts with '<' is aligned to the left."""
     made = Table(
-        title=Text(title),
+        title=Text(one_line(title)),
         title_justify="left",
         title_style="bold",
         box=box.SIMPLE_HEAD,
@@ -160,7 +161,7 @@ def class_table(document: Document) -> Table | None:
     names = [side.replace(":", ":\n").replace("-", "-\n") for side in measured]
     made = table("IoU of each class, %", "<class", *names)
     for index, name in enumerate(document.config.classes):
-        made.add_row(Text(name), *(format_percent(ious[index]) for ious in measured.values()))
+        made.add_row(Text(one_line(name)), *(format_percent(ious[index]) for ious in measured.values()))
     return made
 
 

@@ -15,6 +15,7 @@ from tdnet_eval.result_file import write_result
 from tdnet_runtime import __version__
 from tdnet_runtime.cli.interrupt import stop_on_interrupt
 from tdnet_runtime.errors import OptionError
+from tdnet_runtime.file_names import as_utf8
 from tdnet_runtime.os_errors import told_as
 from tdnet_train.comparison.crew import Task, run_all
 from tdnet_train.comparison.document import document_from, write_document
@@ -68,7 +69,7 @@ def compare(path: Path, out: Path, overrides: tuple[str, ...], console: Console,
     if done < len(tasks):
         console.print("Stopped; nothing is lost. Go on: the same command", highlight=False, soft_wrap=True)
         return
-    document = document_from(path.stem, comparison, plan, overrides=overrides, version=__version__)
+    document = document_from(as_utf8(path.stem), comparison, plan, overrides=overrides, version=__version__)
     table = out / f"{path.stem}.md"
     write_document(document, table.with_suffix(".json"))
     write_result(markdown_from_document(document).encode(), table, what="the table", option="--out")

@@ -8,9 +8,9 @@ import msgspec
 
 from tdnet_eval.result_file import read_result
 from tdnet_eval.tally import Evaluation
-from tdnet_runtime.atomic_file import atomic_file
 from tdnet_runtime.errors import OptionError
 from tdnet_runtime.os_errors import told_as
+from tdnet_train.running.folder import RunFolder
 
 __all__ = ["SplitScore", "keep_scores", "kept_scores", "score_key", "split_score"]
 
@@ -66,9 +66,12 @@ def kept_scores(folder: Path) -> dict[str, SplitScore]:
 
 
 def keep_scores(folder: Path, scores: dict[str, SplitScore]) -> None:
-    """Write them beside the run."""
-    with atomic_file(_path(folder)) as file:
-        file.write(msgspec.json.format(msgspec.json.encode(scores)))
+    """Write them beside the run.
+
+    Raises:
+        TrainingError: they cannot be written.
+    """
+    RunFolder(folder).write_whole(_path(folder), msgspec.json.format(msgspec.json.encode(scores)))
 
 
 def _path(folder: Path) -> Path:

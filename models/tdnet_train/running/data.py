@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import copy
+import hashlib
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import msgspec
@@ -15,9 +18,14 @@ from tdnet_data.mixture import Mixture, open_mixture
 from tdnet_data.opening import open_dataset
 from tdnet_models.variants import PUBLISHED
 from tdnet_runtime.errors import DataError, OptionError
+from tdnet_train.errors import TrainingError
+from tdnet_train.running.folder import RunFolder
 from tdnet_train.settings import StageSettings, TrainSettings
 
 __all__ = ["RunData", "balanced_weights", "looked_through", "open_data"]
+
+
+_ALL = 1 << 62  # frames before a labelled one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +41,43 @@ class RunData:
     train: DataSet
     stages: tuple[DataSet | Mixture, ...]
     validation: DataSet | None
+
+    def marks(self) -> dict[str, tuple[str, str]]:
+        """By what is learnt from, or validated on: its description, and a digest of what decides which clip comes when.
+
+        That is the names of the frames up to each sequence's last label, which of them have one, and what is mixed how.
+        """
+        used = {f"stage {index + 1}": stage for index, stage in enumerate(self.stages)}
+        if self.validation is not None:
+            used["validation"] = self.validation
+        return {name: _mark(data) for name, data in used.items()}
+
+    def require_marks(self, before: Mapping[str, tuple[str, str]], run: RunFolder) -> None:
+        """Raise TrainingError where `before`, the `marks` that `run` began with, are others than now."""
+        now = self.marks()
+        for name, (was, digest) in before.items():
+            if name in now and now[name][1] != digest:
+                raise TrainingError(
+                    f"the data of the run in {str(run.path)!r} ({name}) are not what they were: then {was}, now "
+                    f"{'the same by other names' if now[name][0] == was else now[name][0]}; put them back as they were, or "
+                    f"begin another run, with start.kind = 'tdnet' and start.checkpoint = {str(run.last)!r}"
+                )
+
+    def require_apart(self) -> None:
+        """Raise DataError where a frame that is validated on is learnt from as well."""
+        if self.validation is not None:
+            for dataset in self.stages:
+                check_apart(dataset, self.validation)
+
+
+def _mark(data: DataSet | Mixture) -> tuple[str, str]:
+    parts = ((data, 1.0),) if isinstance(data, DataSet) else data.parts
+    content = [
+        (weight, dataset.labelled, [frame.name for frame in dataset.clip_frames(_ALL)])
+        for dataset, weight in parts
+    ]
+    digest = hashlib.sha256(json.dumps(content).encode()).hexdigest()
+    return " and ".join(dataset.description for dataset, _ in parts), digest
 
 
 def open_data(settings: TrainSettings) -> RunData:
@@ -82,8 +127,7 @@ def looked_through(settings: TrainSettings, data: RunData) -> tuple[TrainSetting
         validation.may_be_empty = validation.classes.names
         findings = check_dataset(validation, reach=frames - 1)
         findings.require()
-        for dataset in data.stages:
-            check_apart(dataset, validation)
+        data.require_apart()
     if settings.loss.class_weights == "balanced":
         if of_train is None:
             of_train = check_dataset(data.train)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -66,9 +68,28 @@ class RunFolder:
             ) from error
 
     def write(self, entry: Mapping[str, Any]) -> None:
-        """Append a line to the journal."""
-        with self.journal.open("a", encoding="utf-8") as file:
+        """Append a line to the journal.
+
+        Raises:
+            TrainingError: it cannot be written; so with all that write.
+        """
+        with self._told(), self.journal.open("a", encoding="utf-8") as file:
             file.write(json.dumps(entry) + "\n")
+
+    def write_whole(self, path: Path, data: bytes) -> None:
+        """Write one of the run's files, which appears when it is whole."""
+        with self._told(), atomic_file(path) as file:
+            file.write(data)
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise TrainingError(
+                f"cannot write into the run's folder {str(self.path)!r}: {error.strerror or error}; make room there, and "
+                f"go on from the last checkpoint: tdnet-train --resume {shlex.quote(str(self.path))}"
+            ) from error
 
     def entries(self) -> list[dict[str, Any]]:
         """The journal's lines; one that a kill left half written is left out."""
@@ -84,8 +105,7 @@ class RunFolder:
     def cut_journal(self, step: int) -> None:
         """Drop what was written after the checkpoint of `step`: it is computed again."""
         kept = [entry for entry in self.entries() if entry.get("step", 0) <= step]
-        with atomic_file(self.journal) as file:
-            file.write("".join(json.dumps(entry) + "\n" for entry in kept).encode())
+        self.write_whole(self.journal, "".join(json.dumps(entry) + "\n" for entry in kept).encode())
 
     def save_network(
         self, path: Path, weights: Mapping[str, torch.Tensor], *, step: int, iou: float, half: bool = False
@@ -94,18 +114,26 @@ class RunFolder:
         state = {key: value.detach().cpu().contiguous() for key, value in weights.items()}
         if half:
             state = {key: _halved(value) for key, value in state.items()}
-        with atomic_file(path) as file:
-            torch.save({"epoch": step, "model_state": state, "best_iou": iou}, file)
+        self.write_whole(path, _saved({"epoch": step, "model_state": state, "best_iou": iou}))
 
     def load_network(self, path: Path) -> dict[str, torch.Tensor]:
-        """The weights that `save_network` wrote, float32."""
-        state = torch.load(path, map_location="cpu", weights_only=True)["model_state"]
+        """The weights that `save_network` wrote, float32.
+
+        Raises:
+            TrainingError: they are not there, or damaged.
+        """
+        try:
+            state = torch.load(path, map_location="cpu", weights_only=True)["model_state"]
+        except Exception as error:  # torch raises what pickle, zipfile and itself do
+            raise TrainingError(
+                f"cannot read the run's weights {str(path)!r}: {' '.join(str(error).split())} ({type(error).__name__}); "
+                f"remove it and write it anew: tdnet-train --resume {shlex.quote(str(self.path))}"
+            ) from error
         return {key: value.float() if value.is_floating_point() else value for key, value in state.items()}
 
     def save_state(self, state: Mapping[str, Any]) -> None:
         """Write what is needed to go on."""
-        with atomic_file(self.resume) as file:
-            torch.save({"format": _FORMAT, **state}, file)
+        self.write_whole(self.resume, _saved({"format": _FORMAT, **state}))
 
     def load_state(self, device: torch.device) -> dict[str, Any] | None:
         """What `save_state` wrote, on `device`; None where the run was killed before its first checkpoint.
@@ -128,6 +156,13 @@ class RunFolder:
                 f"again, with start.checkpoint = {os.fspath(self.last)!r}"
             )
         return state
+
+
+def _saved(content: Mapping[str, Any]) -> bytes:
+    """As `torch.save` writes it; into a file it would tell a full disk as a RuntimeError of its own."""
+    buffer = BytesIO()
+    torch.save(dict(content), buffer)
+    return buffer.getvalue()
 
 
 def _halved(value: torch.Tensor) -> torch.Tensor:

@@ -126,13 +126,11 @@ def preprocessing_of(settings: PreprocessingSettings) -> Preprocessing:
     """What is made of images.
 
     Raises:
-        OptionError: no such preset, or a mean without a std.
+        OptionError: no such preset, a mean without a std, or a scale that is not the preset's.
     """
     if (settings.mean is None) != (settings.std is None):
         raise OptionError("preprocessing.mean and preprocessing.std go together; give both or neither")
     if settings.mean is not None and settings.std is not None:
-        if not all(value > 0 for value in settings.std):
-            raise OptionError(f"preprocessing.std is {list(settings.std)}; expected values above 0")
         return Preprocessing(
             mean=settings.mean,
             std=settings.std,
@@ -144,6 +142,14 @@ def preprocessing_of(settings: PreprocessingSettings) -> Preprocessing:
             f"preprocessing.preset is {settings.preset!r}; expected one of {', '.join(PRESETS)}"
         )
     preset = PRESETS[settings.preset]
+    if settings.scale not in (
+        preset.scale,
+        PreprocessingSettings().scale,
+    ):  # whole configurations name the default
+        raise OptionError(
+            f"preprocessing.scale is {settings.scale:g}, but that of preprocessing.preset = {settings.preset!r} is "
+            f"{preset.scale:g}; give preprocessing.mean and preprocessing.std as well, or leave it out"
+        )
     return preset.bgr if settings.bgr else preset
 
 

@@ -59,7 +59,7 @@ class Trainer:
         """Take up the run where `state`, a checkpoint of `RunFolder`, left it.
 
         Raises:
-            TrainingError: it was made by another number of processes.
+            TrainingError: it was made by another number of processes, or of other data.
         """
         ranks, before = self._setup.ranks.size, state.get("ranks", self._setup.ranks.size)
         if ranks != before:
@@ -67,9 +67,12 @@ class Trainer:
                 f"the run in {str(self._folder.path)!r} has {before} process{'es' if before > 1 else ''}, and now there "
                 f"would be {ranks}, with other batches; go on with {before}"
             )
+        self._setup.data.require_marks(state.get("data", {}), self._folder)  # an earlier version kept none
         self._stepper.load_state(state)
         self._optimizer_state = state["optimizer"]
         self.progress = Progress(**state["progress"])
+        if self._lacks_best():
+            self.progress.best = -1.0  # the next one is the best that there is
 
     def run(self) -> bool:
         """Train to the end; False where it was stopped before.
@@ -79,15 +82,15 @@ class Trainer:
             TdnetError: an image cannot be read.
         """
         stages = self._setup.settings.stages
-        if self.progress.stage == len(stages) and self._setup.ranks.first:
-            self._save_weights()  # an earlier version wrote them after `resume.pth`: a kill between left old ones
+        if self.progress.stage == len(stages):
+            self._complete()
         while self.progress.stage < len(stages):
             stage = build_stage(self._setup, self.progress.stage)
             if self._optimizer_state is not None:
                 stage.optimizer.load_state_dict(self._optimizer_state)
                 self._optimizer_state = None
             stopped = self._run_stage(stage)
-            finished = self.progress.stage_step == stage.steps
+            finished = self.progress.stage_step >= stage.steps
             if finished:
                 self.progress.stage += 1
                 self.progress.stage_step = 0
@@ -95,6 +98,21 @@ class Trainer:
             if stopped:
                 break
         return self.progress.stage == len(stages)
+
+    def _lacks_best(self) -> bool:
+        """Whether validated weights were lost; on the first rank."""
+        return self._validation is not None and self.progress.best >= 0 and not self._folder.best.exists()
+
+    def _complete(self) -> None:
+        """Write what a finished run lacks of weights.
+
+        An earlier version wrote them after `resume.pth`: a kill between left old ones. And files get lost.
+        """
+        if self._setup.ranks.any(self._validation is not None and self.progress.best < 0):
+            stage = build_stage(self._setup, self.progress.stage - 1)
+            self._validate(stage.steps * self._setup.settings.run.accumulate / stage.batches.steps_per_epoch)
+        if self._setup.ranks.first:
+            self._save_weights()
 
     def trial(self, index: int) -> Trial:
         """A few steps of stage `index`, to see what they cost; the weights are spoilt by it."""
@@ -217,6 +235,7 @@ class Trainer:
                     "optimizer": None if optimizer is None else optimizer.state_dict(),
                     "progress": self.progress.state(),
                     "ranks": self._setup.ranks.size,
+                    "data": self._setup.data.marks(),
                 }
             )
         self._setup.ranks.wait()

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import torch
 
 from tdnet_models.tdnet import Network
-from tdnet_runtime.errors import OptionError
+from tdnet_runtime.errors import CheckpointError, OptionError
 from tdnet_train.networks.clip_network import ClipNetwork
 from tdnet_train.settings import StartSettings
 from tdnet_train.starting.sources import imagenet_weights, per_frame_weights, same_network_weights
@@ -23,7 +23,7 @@ class Taken:
 
     Attributes:
         source: in words.
-        tensors: of the network that have the file's values.
+        tensors: of the network that have the file's values; BatchNorm's counters do not count.
         fresh: names of those that keep their random ones; the auxiliary heads' once they are there.
         unused: names in the file that nothing in the network took.
         auxiliary: of the auxiliary heads, kept until they are there.
@@ -40,7 +40,7 @@ class Taken:
         own = network.heads.state_dict()
         fitting = _fitting(self.auxiliary, own)
         network.heads.load_state_dict({**own, **fitting}, strict=True)
-        self.tensors += len(fitting)
+        self.tensors += _count(fitting)
         self.fresh += _missing(own, fitting)
         self.unused += [key for key in self.auxiliary if key not in fitting]
 
@@ -65,10 +65,16 @@ def take_start(network: Network, settings: StartSettings) -> Taken:
     own = network.state_dict()
     auxiliary = {key: value for key, value in weights.items() if key.startswith("auxlayer")}
     fitting = _fitting(weights, own)
+    if not any(_is_of_trunk(key, value) for key, value in fitting.items()):
+        raise CheckpointError(
+            f"start.checkpoint {settings.checkpoint!r} gives a {network.spec.name} of these widths no trunk"
+            f"{_example(weights, own)}; set network.width (stem, planes, value, head, neck) as the file has it, or name "
+            "another file"
+        )
     unused += [key for key in weights if key not in fitting and key not in auxiliary]
     network.load_state_dict({**own, **fitting}, strict=True)
     source = f"{settings.kind} checkpoint {settings.checkpoint!r}"
-    return Taken(source, len(fitting), _missing(own, fitting), unused, auxiliary)
+    return Taken(source, _count(fitting), _missing(own, fitting), unused, auxiliary)
 
 
 def _fitting(weights: _State, own: _State) -> _State:
@@ -76,4 +82,25 @@ def _fitting(weights: _State, own: _State) -> _State:
 
 
 def _missing(own: _State, fitting: _State) -> list[str]:
-    return [key for key in own if key not in fitting and not key.endswith("num_batches_tracked")]
+    return [key for key in own if key not in fitting and not _is_counter(key)]
+
+
+def _count(fitting: _State) -> int:
+    return sum(1 for key in fitting if not _is_counter(key))
+
+
+def _is_counter(key: str) -> bool:
+    return key.endswith("num_batches_tracked")
+
+
+def _is_of_trunk(key: str, value: torch.Tensor) -> bool:
+    """A convolution that any start has; some of the memory's fit at any width."""
+    return key.startswith("pretrained") and value.dim() == 4
+
+
+def _example(weights: _State, own: _State) -> str:
+    """The trunk's first convolution that both have, of other shapes."""
+    for key, value in weights.items():
+        if key in own and _is_of_trunk(key, own[key]):
+            return f": {key} is {list(value.shape)} there, expected {list(own[key].shape)}"
+    return ": no convolution of the trunk has its names"

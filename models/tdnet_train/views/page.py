@@ -11,7 +11,7 @@ from typing import Any
 
 from tdnet_eval.evaluation import JudgedFrame
 from tdnet_eval.pictures import WorstFrames, frame_picture
-from tdnet_runtime.atomic_file import atomic_file
+from tdnet_runtime.file_names import as_utf8
 from tdnet_runtime.media.png import encoded_png
 from tdnet_train.running.folder import RunFolder
 from tdnet_train.running.setup import Setup
@@ -30,15 +30,14 @@ def write_page(setup: Setup, folder: RunFolder) -> None:
     """Write `report.html` into the run's folder. It needs nothing beside itself, and asks nothing of a network.
 
     Raises:
-        TdnetError: a frame cannot be read.
+        TdnetError: a frame cannot be read, or the page not written.
     """
     worst = WorstFrames("", _WORST)
     validation = build_validation(setup)
     if validation is not None and folder.best.exists():
         validation(folder.load_network(folder.best), on_frame=worst.add)
     text = page_text(folder.entries(), setup, folder, worst.frames)
-    with atomic_file(folder.page) as file:
-        file.write(text.encode())
+    folder.write_whole(folder.page, as_utf8(text).encode())
 
 
 def page_text(
@@ -57,7 +56,7 @@ def page_text(
         _curves(steps, validations),
     ]
     if validations:
-        best = max(validations, key=lambda entry: float(entry["miou"]))
+        best = [entry for entry in validations if entry["best"]][-1]
         parts.append(_classes(best))
     pictures = [_figure(frame, setup.data.train.classes.colors) for frame in worst if frame.truth is not None]
     if pictures:

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-__all__ = ["cpu_quota", "usable_cpus"]
+__all__ = ["cgroups", "cpu_quota", "usable_cpus"]
 
 _ROOT = Path("/")
 _OCTAL = re.compile(r"\\([0-7]{3})")
@@ -39,13 +39,15 @@ def cpu_quota(root: Path = _ROOT) -> float | None:
     Args:
         root: see `usable_cpus`.
     """
-    quotas = [quota for folder, version in _cgroups(root) if (quota := _quota(folder, version)) is not None]
+    quotas = [
+        quota for folder, version in cgroups(root, "cpu") if (quota := _quota(folder, version)) is not None
+    ]
     return min(quotas, default=None)
 
 
-def _cgroups(root: Path) -> Iterator[tuple[Path, int]]:
-    """Each cgroup that may limit the process's CPU time, innermost first, and its version."""
-    own = _own_paths(root)
+def cgroups(root: Path, controller: str) -> Iterator[tuple[Path, int]]:
+    """Each cgroup that may limit what the process has of `cpu`, or of `memory`, innermost first, and its version."""
+    own = _own_paths(root, controller)
     for line in _text(root / "proc/self/mountinfo").splitlines():
         left, _, right = line.partition(" - ")
         fields, kinds = left.split(), right.split()
@@ -53,7 +55,7 @@ def _cgroups(root: Path) -> Iterator[tuple[Path, int]]:
             continue
         if kinds[0] == "cgroup2":
             version = 2
-        elif kinds[0] == "cgroup" and "cpu" in kinds[2].split(","):
+        elif kinds[0] == "cgroup" and controller in kinds[2].split(","):
             version = 1
         else:
             continue
@@ -68,7 +70,7 @@ def _cgroups(root: Path) -> Iterator[tuple[Path, int]]:
             yield root / str(at / below).lstrip("/"), version
 
 
-def _own_paths(root: Path) -> dict[int, PurePosixPath]:
+def _own_paths(root: Path, controller: str) -> dict[int, PurePosixPath]:
     """The process's cgroup by version, as the kernel names it."""
     found = {}
     for line in _text(root / "proc/self/cgroup").splitlines():
@@ -76,7 +78,7 @@ def _own_paths(root: Path) -> dict[int, PurePosixPath]:
         controllers, _, path = rest.partition(":")
         if number == "0" and not controllers:
             found[2] = PurePosixPath(path)
-        elif "cpu" in controllers.split(","):
+        elif controller in controllers.split(","):
             found[1] = PurePosixPath(path)
     return found
 

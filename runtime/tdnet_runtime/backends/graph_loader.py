@@ -6,7 +6,6 @@ member and hashing it goes on beside it.
 
 from __future__ import annotations
 
-import ctypes
 import queue
 import threading
 from collections import deque
@@ -15,6 +14,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Generic, TypeVar
 
+from tdnet_runtime.backends.heap import give_back
 from tdnet_runtime.bundle import Bundle
 from tdnet_runtime.errors import BackendError
 from tdnet_runtime.forks import count, starting_engine
@@ -25,10 +25,8 @@ __all__ = ["GraphLoader"]
 Loaded = TypeVar("Loaded")
 
 _MOST = 2  # each holds a graph's bytes and up to three copies of its weights meanwhile
-_MUCH_BYTES = 64 << 20  # of graphs, whose copies are worth a few milliseconds
 _LOOK_S = 0.2
 _INTERRUPTED = -1  # before any graph's error: Ctrl-C is not to be taken for a broken graph
-_give_back = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's own
 
 
 class GraphLoader(Generic[Loaded]):
@@ -43,6 +41,7 @@ class GraphLoader(Generic[Loaded]):
 
     Attributes:
         helpers: threads beside the calling one.
+        nbytes: of the graphs, as the bundle has them.
     """
 
     def __init__(
@@ -64,6 +63,8 @@ class GraphLoader(Generic[Loaded]):
         self._begun: list[None] = []  # an entry for each helper
         self._ended: list[None] = []
         self._wake: queue.SimpleQueue[None] = queue.SimpleQueue()
+        members = bundle.manifest.members
+        self.nbytes = sum(members[graph.members[precision]].size for graph in self._graphs)
         self.helpers = min(threads, len(self._graphs), _MOST) - 1
 
     def run(self) -> dict[str, Loaded]:
@@ -144,11 +145,7 @@ class GraphLoader(Generic[Loaded]):
                 helper.join()
 
     def _result(self) -> dict[str, Loaded]:
-        members = self._bundle.manifest.members
-        size = sum(members[graph.members[self._precision]].size for graph in self._graphs)
-        if _give_back is not None and size >= _MUCH_BYTES:
-            # glibc keeps what was freed: more than a third of the memory after td4-psp18 was loaded
-            _give_back(0)
+        give_back(self.nbytes)
         if self._errors:
             raise self._errors[min(self._errors)]
         if len(self._loaded) < len(self._graphs):  # the helpers had the others

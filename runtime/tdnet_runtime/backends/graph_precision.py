@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from tdnet_runtime.bundle import Bundle
 from tdnet_runtime.preflight import SIGNED_INT8
@@ -39,13 +39,19 @@ def graph_precision(bundle: Bundle, asked: str | None, *, preferred: Sequence[st
     return next((precision for precision in wanted if precision in bundle.manifest.precisions), None)
 
 
-def no_graphs(bundle: Bundle, asked: str | None, *, preferred: Sequence[str]) -> str | None:
-    """What to tell the user where `graph_precision` gives None, and the fix; None where it gives one."""
+def no_graphs(
+    bundle: Bundle, asked: str | None, *, preferred: Sequence[str], refused: Collection[str] = ()
+) -> str | None:
+    """What to tell the user where `graph_precision` gives None, and the fix; None where it gives one.
+
+    `refused`: what the backend does not run, even if it is asked for by name.
+    """
     if graph_precision(bundle, asked, preferred=preferred) is not None:
         return None
     present = bundle.manifest.precisions
     wanted = " or ".join(preferred) if asked is None else asked
     advice = f"export it again with --precision {preferred[0] if asked is None else asked}"
-    if asked is None:
-        advice += f", or ask for {present[0]} by name (precision={present[0]!r}, --precision {present[0]})"
+    other = next((precision for precision in present if precision not in refused), None)
+    if asked is None and other is not None:
+        advice += f", or ask for {other} by name (precision={other!r}, --precision {other})"
     return f"it runs {wanted} graphs, {str(bundle.path)!r} has only {', '.join(present)}: {advice}"

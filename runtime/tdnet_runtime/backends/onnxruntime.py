@@ -25,6 +25,7 @@ from typing import Any
 from tdnet_runtime.backends.base import Binding, Buffer, Program, Session, SplitProgram
 from tdnet_runtime.backends.graph_loader import GraphLoader
 from tdnet_runtime.backends.graph_precision import graph_precision, no_graphs
+from tdnet_runtime.backends.heap import give_back
 from tdnet_runtime.backends.host import HostBuffer
 from tdnet_runtime.backends.label_cut import SCORES, CutGraph, cut_labels
 from tdnet_runtime.backends.label_tail import LabelTails
@@ -239,6 +240,7 @@ class OnnxRuntimeBackend(ForkBound):
             engine="ONNX Runtime",
             purpose=f"{threads - 1} beside the caller's for each of {count} graphs, {loader.helpers} to load them",
         )
+        self._nbytes = loader.nbytes
         self._sessions: dict[str, Any] = loader.run()
 
     def session(self) -> Session:
@@ -254,5 +256,6 @@ class OnnxRuntimeBackend(ForkBound):
 
     def close(self) -> None:
         """See `Backend.close`."""
-        if not self.stranded:
+        if not self.stranded and self._sessions:
             self._sessions = self._pasts = {}
+            give_back(self._nbytes)

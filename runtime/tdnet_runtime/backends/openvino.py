@@ -64,13 +64,15 @@ def unavailable() -> str | None:
 
 def unsuited(bundle: Bundle, *, precision: str | None) -> str | None:
     """Why this bundle cannot be run; None where it can."""
-    if precision == SIGNED_INT8:
+    present = bundle.manifest.precisions
+    if precision == SIGNED_INT8 or (precision is None and set(present) == {SIGNED_INT8}):
         return (
             f"OpenVINO (2026.4) computes graphs with signed INT8 steps wrongly, and {SIGNED_INT8} ones are made for "
-            "TensorRT: ask for int8, or for the backend onnxruntime"
+            f"TensorRT: {'ask for' if 'int8' in present else 'export it again with --precision'} int8, or ask for the "
+            f"backend onnxruntime{'' if precision else f' and for {SIGNED_INT8} by name'}"
         )
     graphs = None if precision is None else graphs_of(precision)
-    reason = no_graphs(bundle, graphs, preferred=PREFERRED)
+    reason = no_graphs(bundle, graphs, preferred=PREFERRED, refused=(SIGNED_INT8,))
     return _no_bf16(precision) if reason is None and precision in IN_BF16 else reason
 
 

@@ -33,7 +33,7 @@ def own_form(graph: GraphSpec, data: bytes, precision: str) -> tuple[bytes, list
             form = OnnxGraph(data)
             attention_in_parts(form, graph.inputs)
             data = form.serialised()
-    except (ValueError, LookupError) as error:  # a node without the inputs that its kind has, say
+    except (ValueError, TypeError, LookupError) as error:  # a node without the inputs that its kind has, say
         raise BackendError(
             f"graph {graph.name!r} in {precision} cannot be read: {error}. Export again."
         ) from error

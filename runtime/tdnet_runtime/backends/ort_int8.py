@@ -120,10 +120,15 @@ def _steps_around_the_middle(graph: OnnxGraph, *, exact: bool) -> None:
 
 def _multiplied(node: Node, readers: dict[str, list[Node]]) -> bool:
     """True where a product reads what the node gives, or what is picked of it."""
-    return any(
-        reader.kind in _PRODUCTS or (reader.kind in _PICKS and _multiplied(reader, readers))
-        for reader in readers.get(node.outputs[0], [])
-    )
+    waiting, seen = [node.outputs[0]], set[str]()
+    while waiting:
+        for reader in readers.get(waiting.pop(), []):
+            if reader.kind in _PRODUCTS:
+                return True
+            if reader.kind in _PICKS and reader.outputs[0] not in seen:
+                seen.add(reader.outputs[0])
+                waiting.append(reader.outputs[0])
+    return False
 
 
 def _pooled_before_steps(graph: OnnxGraph) -> None:
@@ -134,7 +139,9 @@ def _pooled_before_steps(graph: OnnxGraph) -> None:
     ]:
         restore = makers.get(pool.inputs[0])
         quantise = makers.get(restore.inputs[0]) if restore is not None else None
-        if restore is None or quantise is None or not _made_in_float(quantise.inputs[0], makers):
+        if restore is None or quantise is None or (quantise.kind, restore.kind) != _STEPS:
+            continue
+        if not _made_in_float(quantise.inputs[0], makers):
             continue
         if readers[restore.outputs[0]] == [pool] and readers[quantise.outputs[0]] == [restore]:
             pool.inputs[0], quantise.inputs[0] = quantise.inputs[0], restore.outputs[0]

@@ -14,6 +14,7 @@ from tdnet_runtime.bundle import Bundle
 from tdnet_runtime.bundle_extraction import extract
 from tdnet_runtime.cli.inspect_view import show_bundle
 from tdnet_runtime.cli.pinning import Sha256
+from tdnet_runtime.file_names import as_utf8
 
 __all__ = ["app", "json_from_bundle"]
 
@@ -58,7 +59,7 @@ def inspect(
 def json_from_bundle(bundle: Bundle) -> str:
     """The bundle's path, digests and manifest as JSON, in ASCII."""
     described = {
-        "path": str(bundle.path),
+        "path": as_utf8(str(bundle.path)),
         "digest": bundle.digest,
         "file_sha256": bundle.file_sha256(),
         "manifest": msgspec.to_builtins(bundle.manifest),

@@ -16,6 +16,7 @@ from tdnet_runtime.cli.run_document import head_content, input_content, network_
 from tdnet_runtime.cli.run_options import RunOptions
 from tdnet_runtime.cli.run_view import approximate_remark, facts_words, network_rows, output_rows
 from tdnet_runtime.extras import one_line
+from tdnet_runtime.file_names import utf8_content
 from tdnet_runtime.live.health import SourceHealth
 from tdnet_runtime.sources.source_url import hide_password
 
@@ -55,7 +56,7 @@ def live_document(
             "health": msgspec.to_builtins(run.health),
         },
     }
-    return json.dumps(content, indent=1) + "\n"
+    return json.dumps(utf8_content(content), indent=1) + "\n"
 
 
 def _input_content(options: RunOptions, each: LiveInput) -> dict[str, object]:

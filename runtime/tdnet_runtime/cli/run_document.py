@@ -11,6 +11,7 @@ import tdnet_runtime
 from tdnet_runtime.atomic_file import atomic_file
 from tdnet_runtime.cli.engine import AnySegmenter
 from tdnet_runtime.errors import MediaError
+from tdnet_runtime.file_names import utf8_content
 from tdnet_runtime.media.frames import Fact, FrameSource, reason
 from tdnet_runtime.media.pipeline import RunSummary
 from tdnet_runtime.sources.source_url import hide_password
@@ -50,7 +51,7 @@ def run_document(
         **network_content(segmenter),
         **outputs_content(options, summary),
     }
-    return json.dumps(content, indent=1) + "\n"
+    return json.dumps(utf8_content(content), indent=1) + "\n"
 
 
 def head_content(summary: RunSummary) -> dict[str, object]:

@@ -13,6 +13,7 @@ from urllib.parse import unquote
 from tdnet_runtime.cli.live_options import LiveOptions
 from tdnet_runtime.cli.run_document import is_run_document
 from tdnet_runtime.errors import OptionError
+from tdnet_runtime.file_names import same_file
 from tdnet_runtime.media.bit_depth import BIT_DEPTHS
 from tdnet_runtime.media.camera import CameraRequest
 from tdnet_runtime.media.damage import OnDamage
@@ -148,12 +149,12 @@ class RunOptions:
     def _check_folders(self) -> None:
         for name, path in self.folders:
             check_folder(path, purpose="label images" if path is self.labels else "colour images")
-            if any(_same(path, read) for read in self.input_paths):
+            if any(same_file(path, read) for read in self.input_paths):
                 raise OptionError(
                     f"{name} is the folder of --input, whose images would be overwritten; name another "
                     f"folder: '{path}'"
                 )
-        if self.labels is not None and self.colors is not None and _same(self.labels, self.colors):
+        if self.labels is not None and self.colors is not None and same_file(self.labels, self.colors):
             raise OptionError(f"--labels and --colors are one folder; name two: '{self.labels}'")
         if self.labels is None and self.palette:
             raise OptionError("--palette goes with --labels; name a folder for them, or leave it out")
@@ -173,16 +174,16 @@ class RunOptions:
         for name, path in self._files:
             read_files = [("--input", path) for path in self.input_paths]
             for other, read in (*read_files, ("--engine", self.engine)):
-                if _same(path, read):
+                if same_file(path, read):
                     raise OptionError(
                         f"{name} is the same file as {other}, which would be overwritten; name another "
                         f"file: '{path}'"
                     )
         for (name, path), (other, second) in combinations(self._files, 2):
-            if _same(path, second):
+            if same_file(path, second):
                 raise OptionError(f"{name} and {other} are the same file; name two: '{path}'")
         for (name, folder), (_, path) in product(self.folders, self._files):
-            if _same(folder, path):
+            if same_file(folder, path):
                 raise OptionError(f"{name} and --output are the same folder; name two: '{folder}'")
         if self.overlay is not None:
             check_output(self.overlay)
@@ -210,11 +211,3 @@ def _path_of(spec: str) -> Path:
     if scheme in ("mcap", "rosbag2"):
         return Path(unquote(text.partition("?")[0], errors="surrogateescape"))
     return Path(text if os.path.lexists(text) else text.partition("?")[0])
-
-
-def _same(a: str | Path, b: str | Path) -> bool:
-    """Both names lead to one file or folder, links followed, whether it exists yet or not."""
-    try:
-        return os.path.realpath(a) == os.path.realpath(b) or Path(a).samefile(b)
-    except (OSError, ValueError):
-        return False

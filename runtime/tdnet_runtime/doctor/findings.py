@@ -9,6 +9,8 @@ from typing import TypeAlias
 
 import msgspec
 
+from tdnet_runtime.file_names import utf8_content
+
 __all__ = ["Fact", "Finding", "Report", "State", "isolated"]
 
 Fact: TypeAlias = "str | int | float | bool | list[str] | dict[str, str] | None"
@@ -76,7 +78,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     def to_json(self) -> str:
         """As JSON, with the exit code, in ASCII."""
         described = {**msgspec.to_builtins(self), "exit_code": self.exit_code}
-        return json.dumps(described, indent=1) + "\n"
+        return json.dumps(utf8_content(described), indent=1) + "\n"
 
 
 def isolated(section: str, check: Callable[[], Iterable[Finding]]) -> Iterator[Finding]:

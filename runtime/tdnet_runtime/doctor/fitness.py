@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -126,7 +127,7 @@ def _verified(bundle: Bundle) -> Iterator[Finding]:
                 name="engines",
                 state=State.NOTE,
                 text=f"{spec.title}: built, and nobody has run them",
-                fix=f"tdnet-export --verify {bundle.path}",
+                fix=shlex.join(["tdnet-export", "--verify", str(bundle.path)]),
             )
 
 

@@ -247,7 +247,7 @@ def _name_of(distribution: metadata.Distribution) -> str | None:
 
 
 def _folder(distribution: metadata.Distribution) -> str:
-    return str(Path(str(distribution.locate_file(""))))
+    return str(Path(str(distribution.locate_file(""))).resolve())  # `lib64` is another name of `lib`
 
 
 def _normalised(name: str) -> str:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
-from tdnet_runtime.backends.cpu_count import cpu_quota, usable_cpus
+from tdnet_runtime.backends.cpu_count import cgroups, cpu_quota, usable_cpus
 from tdnet_runtime.backends.cpu_flags import cpu_flags, cpu_model
 from tdnet_runtime.doctor.findings import Finding, State
 from tdnet_runtime.doctor.host import Host
@@ -27,6 +27,11 @@ _SETS = {
 """Instruction sets that matter to the engines, and the kernel's names for them."""
 _STEADY = ("performance", "schedutil")
 _LITTLE_BYTES = 512 * _MIB
+_LIMITS = {
+    2: ("memory.max", "memory.current"),
+    1: ("memory.limit_in_bytes", "memory.usage_in_bytes"),  # a huge number: none
+}
+"""By version of the cgroups: what holds a cgroup's limit in bytes, and what it uses."""
 
 
 def check_processor(host: Host) -> Iterator[Finding]:
@@ -110,12 +115,9 @@ def _memory(host: Host) -> Finding:
 def available_bytes(host: Host) -> int | None:
     """Memory that this process can still get: the machine's, or what its cgroups leave; None where nobody tells."""
     left = [_meminfo(host, "MemAvailable")]
-    own = next(
-        (line[3:] for line in host.text("/proc/self/cgroup").splitlines() if line.startswith("0::")), "/"
-    )
-    path = PurePosixPath("/sys/fs/cgroup") / own.lstrip("/")
-    for folder in (path, *path.parents):
-        limit, used = host.number(f"{folder}/memory.max"), host.number(f"{folder}/memory.current")
+    for path, version in cgroups(host.root, "memory"):
+        folder, names = PurePosixPath("/") / path.relative_to(host.root), _LIMITS[version]
+        limit, used = (host.number(f"{folder}/{name}") for name in names)
         if limit is not None and used is not None:
             left.append(max(0, limit - used))
     known = [number for number in left if number is not None]

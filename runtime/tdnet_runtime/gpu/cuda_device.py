@@ -28,8 +28,6 @@ from tdnet_runtime.gpu.device import CapturedGraph, DeviceMemory, ForeignArray, 
 __all__ = ["CudaDevice"]
 
 _THREAD_LOCAL = driver.CUstreamCaptureMode.CU_STREAM_CAPTURE_MODE_THREAD_LOCAL
-_UNREADABLE = (BufferError, TypeError, ValueError, NotImplementedError, AssertionError)
-"""What arrays raise that cannot be taken as they are: other devices, types, masks, gradients."""
 
 
 @contextmanager
@@ -250,7 +248,11 @@ class CudaDevice:
                     device_id=view.device_id if view.is_device_accessible else -1,
                     owner=view,
                 )
-            except _UNREADABLE as error:
+            except (
+                Exception
+            ) as error:  # the array's own: another device, a type, a mask, a gradient, memory that is gone
+                if type(error).__module__.startswith("cuda."):  # cuda-core's: the GPU fails
+                    raise
                 raise FrameError(
                     f"push() was given a {type(array).__name__} that cannot be read where it lies: {error}"
                 ) from error

@@ -20,7 +20,10 @@ _HOST = (_CPU, 3, 11)  # and kDLCUDAHost, kDLROCMHost: page-locked memory
 
 def is_device_frame(frame: object) -> bool:
     """True for whatever offers to be read where it lies and is no NumPy array."""
-    offers = hasattr(frame, "__dlpack_device__") or hasattr(frame, "__cuda_array_interface__")
+    try:
+        offers = hasattr(frame, "__dlpack_device__") or hasattr(frame, "__cuda_array_interface__")
+    except Exception:  # a property's own; whoever reads the frame says so
+        offers = True
     return offers and not isinstance(frame, np.ndarray)
 
 
@@ -35,9 +38,16 @@ def is_out_of_reach(frame: object) -> bool:
 
 
 def reject_host_frame(frame: object) -> None:
-    """Raise FrameError for an array that says of itself that it lies in the CPU's memory."""
-    device = getattr(frame, "__dlpack_device__", None)
-    if device is not None and int(device()[0]) == _CPU:
+    """Raise FrameError for an array that says of itself that it lies in the CPU's memory, or fails to say where."""
+    try:
+        device = getattr(frame, "__dlpack_device__", None)
+        kind = None if device is None else int(device()[0])
+    except Exception as error:  # a stranger's: of an array that was deleted, say
+        raise FrameError(
+            f"push() was given a {type(frame).__name__} that does not say where it lies: {error}; expected an array "
+            "on the GPU that can still be read, or a NumPy array"
+        ) from error
+    if kind == _CPU:
         raise FrameError(
             f"push() was given a {type(frame).__name__} in the CPU's memory; expected a NumPy array there. "
             "Pass numpy.asarray(frame), which copies nothing."

@@ -43,7 +43,8 @@ class Deadline:
     * `half_rate`: half as many frames are segmented as in the time before; the others are dropped. It takes half of
       the load off the device, for the other streams, and off the waiting for them. One inference takes as long as before.
     * `hold`: the same, and the others are answered at once with the labels of the last one, whose age the result tells
-      (`labels_age_ms`).
+      (`labels_age_ms`). None is held for longer than `hold_ms`, nor after a failure of the engine: such frames have no
+      result until another one was segmented.
 
     The next mode begins after `misses` late results among the last 2·`misses`. It ends, and the one before it comes back,
     after `recovery` results in a row that took less than `margin` of the deadline; where that turned out to be too early,
@@ -56,6 +57,7 @@ class Deadline:
         misses: see above.
         recovery: see above.
         margin: see above.
+        hold_ms: labels of frames that are older are not given again; see `hold`.
     """
 
     ms: float
@@ -64,6 +66,7 @@ class Deadline:
     misses: int = 5
     recovery: int = 50
     margin: float = 0.8
+    hold_ms: float = 1000.0
 
     def __post_init__(self) -> None:
         if not self.ms > 0:
@@ -83,6 +86,8 @@ class Deadline:
                 f"Deadline(misses={self.misses}, recovery={self.recovery}, margin={self.margin:g}): expected 1 or more of "
                 "each, and a margin above 0, 1 at most"
             )
+        if not self.hold_ms > 0:
+            raise OptionError(f"Deadline(hold_ms={self.hold_ms:g}): expected more than 0")
 
 
 class Ladder:

@@ -9,17 +9,14 @@ from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-__all__ = ["Event", "EventLog", "as_utf8"]
+from tdnet_runtime.file_names import as_utf8
+
+__all__ = ["Event", "EventLog"]
 
 logger = logging.getLogger(__name__)
 
 _KEPT = 100
 _QUIET_NS = 10_000_000_000  # for which the same kind of the same place is not logged again
-
-
-def as_utf8(text: str) -> str:
-    """`text` with what a path's other bytes became (lone surrogates) escaped, as Python's stderr does: for logs, JSON."""
-    return text.encode(errors="backslashreplace").decode()
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,8 @@ class Restart:
         most_s: the longest.
         limit: how often in a row, before it is given up; None for ever.
         settled_s: after so long with frames, pauses and the limit begin anew.
-        stalled_after_s: without a frame for so long, it counts as dead; None: never.
+        stalled_after_s: without a frame for so long, it counts as dead; None: never. One that takes longer to open
+            or close is told, and waited for.
     """
 
     first_s: float = 0.5

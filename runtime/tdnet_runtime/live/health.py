@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from tdnet_runtime.live.events import as_utf8
+from tdnet_runtime.file_names import as_utf8
 
 __all__ = ["DeviceHealth", "EventNote", "Latencies", "LiveHealth", "SinkHealth", "SourceHealth"]
 
@@ -66,6 +66,8 @@ class SourceHealth(_Part, frozen=True, kw_only=True):
         cold_starts: by why.
         restarts: how often the source was opened again.
         stamp_faults: stamps that were not believed.
+        failures_in_a_row: frames that the engine failed at since it last segmented one.
+        fruitless: frames in a row, up to now, that were to give a result and did not: refused, failed, or late and skipped.
         queue_depth: frames that wait.
         last_frame_s: since its last frame, or since it was opened; None where it is not open.
         latency: from a frame's arrival to its labels.
@@ -88,6 +90,8 @@ class SourceHealth(_Part, frozen=True, kw_only=True):
     cold_starts: dict[str, int]
     restarts: int
     stamp_faults: int
+    failures_in_a_row: int
+    fruitless: int
     queue_depth: int
     last_frame_s: float | None
     latency: Latencies
@@ -120,7 +124,7 @@ class SinkHealth(_Part, frozen=True, kw_only=True):
 
     Attributes:
         state: `ok`, `fails` (at the last result) or `blocks`.
-        written: results that it took.
+        written: results that it wrote.
         dropped: results of each source that it never got.
         failures: results that it raised at.
         queue_depth: results that wait.
@@ -148,8 +152,9 @@ class LiveHealth(_Part, frozen=True, kw_only=True):
     """All of it.
 
     Attributes:
-        status: `failing` where a backend hangs or a source is lost for good; `degraded` where a source is stalled, waited
-            for or in a degraded mode, or a sink fails or blocks; else `ok`.
+        status: `failing` where a backend hangs or has failed at a source's last three frames, or a source is lost for good;
+            `degraded` where a source is stalled (its opening and closing, too), waited for, being opened again or in a
+            degraded mode, where its last three frames gave no result (`fruitless`), or a sink fails or blocks; else `ok`.
         uptime_s: since the start.
         sources: by name.
         devices: by name.

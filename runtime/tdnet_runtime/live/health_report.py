@@ -16,6 +16,7 @@ from tdnet_runtime.live.worker import Track, Worker
 
 __all__ = ["live_health", "resident_mib"]
 
+_IN_A_ROW = 3  # frames without a result that are no accident
 _STATM = Path("/proc/self/statm")
 
 
@@ -51,17 +52,31 @@ def _status_of(
     """See `LiveHealth.status`."""
     if any(device.state == "hangs" for device in devices.values()):
         return "failing"
-    if any(source.state in ("failed", "given_up") for source in sources.values()):
+    if any(
+        source.state in ("failed", "given_up") or source.failures_in_a_row >= _IN_A_ROW
+        for source in sources.values()
+    ):
         return "failing"
-    if any(source.state in ("stalled", "waiting") or source.mode != "full" for source in sources.values()):
+    if any(_is_degraded(source) for source in sources.values()):
         return "degraded"
     return "degraded" if any(sink.state != "ok" for sink in sinks.values()) else "ok"
+
+
+def _is_degraded(source: SourceHealth) -> bool:
+    opens_again = source.state == "opening" and source.error != ""
+    stands = opens_again or source.state in ("stalled", "waiting")
+    return stands or source.mode != "full" or source.fruitless >= _IN_A_ROW
 
 
 def _source_health(reader: Reader, track: Track, now_ns: int) -> SourceHealth:
     lane, runner, last_ns = track.lane, track.runner, reader.last_frame_ns
     dropped = {why: count for why, count in lane.dropped.copy().items() if count}
-    for why, count in (("refused", runner.refused), ("failed", runner.failures), ("late", runner.skipped)):
+    for why, count in (
+        ("refused", runner.refused),
+        ("failed", runner.failures),
+        ("late", runner.skipped),
+        ("hold", runner.labels.outdated),
+    ):
         if count:
             dropped[why] = dropped.get(why, 0) + count
     return SourceHealth(
@@ -71,15 +86,17 @@ def _source_health(reader: Reader, track: Track, now_ns: int) -> SourceHealth:
         live=reader.live,
         policy=lane.policy,
         mode=runner.mode,
-        fps=round(runner.fps(now_ns), 3),
+        fps=round(runner.rates.fps(now_ns), 3),
         received=lane.received,
         results=runner.results,
         held=runner.held,
         dropped=dropped,
         late=runner.late,
-        cold_starts=dict(runner.cold_starts.copy()),
+        cold_starts=dict(runner.starts.counts.copy()),
         restarts=reader.restarts,
-        stamp_faults=runner.stamp_faults,
+        stamp_faults=runner.starts.stamp_faults,
+        failures_in_a_row=runner.failures_in_a_row,
+        fruitless=track.fruitless + lane.refused_in_a_row,
         queue_depth=len(lane),
         last_frame_s=None if last_ns is None else _seconds(last_ns, now_ns),
         latency=_latencies(runner.latency),
@@ -105,7 +122,7 @@ def _device_health(worker: Worker, now_ns: int) -> DeviceHealth:
 def _sink_health(sink: SinkWorker) -> SinkHealth:
     return SinkHealth(
         state="blocks" if sink.blocks else "fails" if sink.failing else "ok",
-        written=sink.taken - sink.failures,
+        written=sink.written,
         dropped={source: count for source, count in sink.dropped.copy().items() if count},
         failures=sink.failures,
         queue_depth=len(sink),

@@ -68,6 +68,7 @@ class Lane:
         over: the source gives no more frames.
         blocked: the reader waits for room.
         received: frames so far.
+        refused_in_a_row: no frames, since the last one that was.
         dropped: of these, by why: `newest`, `every_kth`, `fixed_rate`, `half_rate`, `hold`, `refused`; and `lost` ones.
         ready_since_ns: since when a frame has waited for its turn.
     """
@@ -78,7 +79,7 @@ class Lane:
         self.name = name
         self.over = False
         self.blocked = False
-        self.received = 0
+        self.received = self.refused_in_a_row = 0
         self.dropped: Counter[str] = Counter()
         self.ready_since_ns = 0
         self.waits = False
@@ -121,6 +122,7 @@ class Lane:
         )
         with self._turn:
             self.received += 1
+            self.refused_in_a_row = 0
             self.dropped["lost"] += lost
             item.before.follow(self._arrears)
             self._arrears = Arrears()
@@ -144,6 +146,7 @@ class Lane:
         """What came is no frame."""
         with self._turn:
             self.received += 1
+            self.refused_in_a_row += 1
             self.dropped["refused"] += 1
             self._arrears.dropped += 1
 

@@ -102,7 +102,7 @@ class HealthCollector:
         yield hangs
 
     def _of_sinks(self, health: LiveHealth) -> Iterator[Metric]:
-        written = self._counter("tdnet_sink_written", "Results that the sink took", "sink")
+        written = self._counter("tdnet_sink_written", "Results that the sink wrote", "sink")
         failures = self._counter("tdnet_sink_failures", "Results that the sink raised at", "sink")
         dropped = self._counter("tdnet_sink_dropped", "Results that it never got", "sink", "source")
         for name, sink in health.sinks.items():

@@ -34,7 +34,8 @@ class Reader:
         clock: monotonic, ns.
 
     Attributes:
-        state: `opening`, `running`, `stalled`, `waiting` (to open it again), `ended`, `failed` or `given_up`.
+        state: `opening`, `running`, `stalled` (no frame comes, or it takes too long to open or close), `closing`, `waiting`
+            (to open it again), `ended`, `failed` or `given_up`.
         since_ns: when it came into that state.
         restarts: how often it was opened again; attempts that failed do not count.
         error: what it ended or last died of, in words; empty where it has not.
@@ -72,7 +73,7 @@ class Reader:
         self._source: FrameSource | None = None
         self._opened_ns: int | None = None
         self._stalled = self._begun = False
-        self._enter("opening")
+        self.state, self.since_ns = "opening", clock()
         self.thread = threading.Thread(target=self._run, name=f"source {name}", daemon=True)
 
     def stop(self) -> None:
@@ -81,27 +82,27 @@ class Reader:
         self._stop_source()
 
     def check_stall(self, now_ns: int) -> None:
-        """Have a live source that gave no frame for too long end, so that it is opened again."""
-        limit_s, last_ns = self._restart.stalled_after_s, self.last_frame_ns
-        if (
-            limit_s is None
-            or last_ns is None
-            or not self.live
-            or self.state != "running"
-            or self._lane.blocked
-        ):
+        """Tell one that takes too long to open or close, and end a live one without frames, so that it is opened again."""
+        limit_s, state = self._restart.stalled_after_s, self.state
+        waits = state == "running" and self.live and not self._lane.blocked
+        since_ns = self.since_ns if state in ("opening", "closing") else self.last_frame_ns if waits else None
+        if limit_s is None or since_ns is None or now_ns - since_ns <= limit_s * 1e9:
             return
-        if now_ns - last_ns <= limit_s * 1e9:
+        if not self._enter("stalled", instead_of=state):
             return
-        self._enter("stalled")
-        message = f"no frame for {(now_ns - last_ns) / 1e9:.1f} s"
-        self._events.tell("source_stalled", self.name, message)
-        if self._may_reopen:
+        what = "no frame" if waits else f"it has been {state}"
+        self._events.tell("source_stalled", self.name, f"{what} for {(now_ns - since_ns) / 1e9:.1f} s")
+        if waits and self._may_reopen:
             self._stalled = True
             self._stop_source()
 
-    def _enter(self, state: str) -> None:
-        self.state, self.since_ns = state, self._clock()
+    def _enter(self, state: str, *, instead_of: str | None = None) -> bool:
+        """Be in that state from now on; False: it was in another one than `instead_of`, and still is."""
+        with self._lock:
+            if instead_of is not None and self.state != instead_of:
+                return False
+            self.state, self.since_ns = state, self._clock()
+            return True
 
     def _stop_source(self) -> None:
         with self._lock:
@@ -180,13 +181,14 @@ class Reader:
             self._source = source
         self.live, self.description = source.live, source.description
         self._opened_ns = self.last_frame_ns = self._clock()
+        opened_late = self.state == "stalled"
         self._lane.begin(live=source.live, cold="restart" if self._begun else "start")
         self._enter("running")
         if self._begun:
             self.restarts += 1
             times = "once" if self.restarts == 1 else f"{self.restarts} times"
             self._events.tell("source_restarted", self.name, f"opened again, {times} so far")
-        elif self.error:
+        elif self.error or opened_late:
             self._events.tell("source_restarted", self.name, "opened; it was absent at the start")
         self._begun = True
         if self._stopping.is_set():
@@ -196,6 +198,7 @@ class Reader:
         with self._lock:
             self._source = None
         self.last_frame_ns = None
+        self._enter("closing", instead_of="running")
 
     def _read(self, source: FrameSource) -> None:
         frames = iter(source)

@@ -35,7 +35,8 @@ class LiveResult:
         stage_ms: `wait` (arrival to inference), `infer`, `deliver` (from there to whoever has this result), and for
             sources that are not live `decode`.
         cold_start: why the memory was emptied before this frame; empty where it was not. See `GapPolicy`.
-        labels_age_ms: by how much older than this frame the one is that made the labels; 0 but in mode `hold`.
+        labels_age_ms: by how much older than this frame the one is that made the labels; 0 but in mode `hold`, where
+            it is `Deadline.hold_ms` at most.
     """
 
     source: str

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import Counter, deque
 from collections.abc import Callable
 
 import numpy as np
@@ -14,25 +13,24 @@ from tdnet_runtime.backends.base import MemoryUse
 from tdnet_runtime.errors import FrameError, TdnetError
 from tdnet_runtime.live.deadline import FULL, HOLD, NO_ATTENTION, SMALLER, Deadline, Ladder
 from tdnet_runtime.live.events import EventLog
-from tdnet_runtime.live.gap import GapPolicy, SceneCuts
+from tdnet_runtime.live.gap import GapPolicy
+from tdnet_runtime.live.held import HeldLabels
 from tdnet_runtime.live.histogram import Histogram
 from tdnet_runtime.live.lane import Waiting
 from tdnet_runtime.live.network import LiveEngine, networks_of
+from tdnet_runtime.live.rates import Rates
 from tdnet_runtime.live.result import LiveResult
-from tdnet_runtime.live.stamps import StampTimes
+from tdnet_runtime.live.starts import AFTER_OUTAGES, Starts
 
 __all__ = ["StreamRunner"]
 
 logger = logging.getLogger(__name__)
 
 _REOPEN_AFTER = 3  # failures in a row, after which a stream is replaced by a new one
-_NEW_CLOCK = ("start", "restart", "begins")  # reasons after which stamps begin anew
-_RATE_OVER = 32  # results
-_LEAST_HZ = 0.1
 
 
 class StreamRunner:
-    """Segments the frames of one source, and decides when its memory is emptied and its mode changes.
+    """Segments the frames of one source, and decides when its mode changes.
 
     Args:
         name: of the source.
@@ -47,12 +45,14 @@ class StreamRunner:
     Attributes:
         results: given so far.
         held: those of them that came without an inference.
+        labels: that such frames are answered with.
         late: results.
         skipped: late ones that were not given.
         refused: frames that are none.
         failures: frames that the engine failed at.
-        stamp_faults: stamps that were not believed.
-        cold_starts: by their reasons.
+        failures_in_a_row: those since it last did not.
+        starts: its cold starts.
+        rates: of its inferences.
         latency: arrival to labels.
         inference: of each frame.
 
@@ -76,29 +76,19 @@ class StreamRunner:
     ) -> None:
         self.name = name
         self.results = self.held = self.late = self.skipped = self.refused = self.failures = 0
-        self.stamp_faults = 0
-        self.cold_starts: Counter[str] = Counter()
+        self.starts, self.rates = Starts(name, gap, events), Rates()
+        self.labels = HeldLabels(0 if deadline is None else deadline.hold_ms)
         self.latency, self.inference = Histogram(), Histogram()
-        self._gap = gap
         self._deadline = deadline
         self._ladder = None if deadline is None else Ladder(deadline)
         self._modes = () if deadline is None else deadline.degrade
-        self._rates_hz: list[float] = []  # that each mode from the first to this one allows
         self._events = events
         self._on_mode = on_mode
         self._clock = clock
         self._networks = networks_of(name, engine, smaller if SMALLER in self._modes else None, self._modes)
         self._network = self._networks[0]
-        self._times = StampTimes()
-        self._cuts = SceneCuts()
-        self._size_hw: tuple[int, int] | None = None
-        self._last: tuple[int, int] | None = None  # arrival and believed time of the last segmented frame
-        self._labels: LiveResult | None = None  # of it
-        self._due = "start"  # why the memory must be emptied; stands until a frame was segmented
-        self._failures_in_a_row = 0
+        self.failures_in_a_row = 0
         self._dropped = 0  # frames since the last result
-        self._lost = 0  # since the last segmented frame
-        self._done_ns: deque[int] = deque(maxlen=_RATE_OVER)
 
     @property
     def mode(self) -> str:
@@ -109,13 +99,6 @@ class StreamRunner:
     def _modes_in_force(self) -> tuple[str, ...]:
         return () if self._ladder is None else self._modes[: self._ladder.step]
 
-    def fps(self, now_ns: int) -> float:
-        """Inferences a second, over the last 32; falls where no more come."""
-        done = list(self._done_ns)
-        if len(done) < 2:
-            return 0.0
-        return (len(done) - 1) * 1e9 / max(now_ns - done[0], 1)
-
     @property
     def memory_use(self) -> list[MemoryUse]:
         """Of its streams, on a GPU."""
@@ -125,12 +108,9 @@ class StreamRunner:
         """The frame's result; None where it has none. Raises nothing that the engine or the frame can cause."""
         taken_ns = self._clock()
         dropped, self._dropped = self._dropped + item.before.dropped, 0
-        self._lost += item.before.lost
-        result: LiveResult | None
-        if item.hold and self._labels is not None and self._is_like_the_last(item):
-            result = self._hold(self._labels, item, taken_ns, dropped)
-        else:
-            result = self._segment(item, dropped)
+        self.starts.lose(item.before.lost)
+        hold = item.hold and self.labels.fit(item)
+        result = self._hold(item, taken_ns, dropped) if hold else self._segment(item, dropped)
         if result is None:
             self._dropped = dropped + 1
             return None
@@ -149,38 +129,20 @@ class StreamRunner:
         for network in self._networks:
             network.close()
 
-    def _is_like_the_last(self, item: Waiting) -> bool:
-        """The last labels fit the frame: of the same video and size."""
-        return not item.before.cold and item.frame.image.shape[:2] == self._size_hw
-
-    def _hold(self, last: LiveResult, item: Waiting, taken_ns: int, dropped: int) -> LiveResult:
-        self.held += 1
+    def _hold(self, item: Waiting, taken_ns: int, dropped: int) -> LiveResult | None:
         stage_ms = self._stages(item, taken_ns, taken_ns)
-        age_ns = item.frame.stamp_ns - last.stamp_ns
-        if item.live and self._last is not None:
-            age_ns = item.arrival_ns - self._last[0]
-        return LiveResult(
-            source=self.name,
-            frame=item.frame,
-            labels=last.labels,
-            confidence=last.confidence,
-            path=last.path,
-            cold=last.cold,
-            frame_index=last.frame_index,
-            stamp_ns=item.frame.stamp_ns,
-            memory_age_ms=last.memory_age_ms,
-            dropped=dropped,
-            late=self._is_late(stage_ms),
-            mode=HOLD,
-            stage_ms=stage_ms,
-            labels_age_ms=max(age_ns, 0) / 1e6,
-        )
+        late = self._is_late(stage_ms)
+        result = self.labels.answer(item, dropped=dropped, late=late, stage_ms=stage_ms)
+        self.held += result is not None
+        return result
 
     def _segment(self, item: Waiting, dropped: int) -> LiveResult | None:
         frame = item.frame
         try:
-            now_ns = self._look_at(item)
-            stream = self._network.ready(empty=bool(self._due))
+            now_ns = self.starts.look_at(item)
+            if self.starts.due:
+                self.labels.forget()
+            stream = self._network.ready(empty=bool(self.starts.due))
             started_ns = self._clock()
             alone = {"attention": False} if NO_ATTENTION in self._modes_in_force else {}
             out = stream.push(frame.image, stamp_ns=frame.stamp_ns, **alone)
@@ -192,16 +154,13 @@ class StreamRunner:
             self._failed(error)
             return None
         done_ns = self._clock()
-        reason, self._due = self._due, ""
-        self._count_start(reason)
-        self._failures_in_a_row = self._lost = 0
-        self._size_hw = frame.image.shape[:2]
-        self._last = (item.arrival_ns, now_ns)
+        reason = self.starts.segmented(item, now_ns)
+        self.failures_in_a_row = 0
         ages_ms = (
             () if out.cold else tuple((now_ns - then_ns) / 1e6 for then_ns in self._network.remembered_ns)
         )
         self._network.remembered_ns.append(now_ns)
-        self._done_ns.append(done_ns)
+        self.rates.note(started_ns, done_ns, anew=reason in AFTER_OUTAGES)
         self.inference.add((done_ns - started_ns) / 1e6)
         stage_ms = self._stages(item, started_ns, done_ns)
         mode = self.mode
@@ -223,50 +182,20 @@ class StreamRunner:
             stage_ms=stage_ms,
             cold_start=reason,
         )
-        self._labels = result if HOLD in self._modes else None
+        if HOLD in self._modes:
+            self.labels.keep(result, arrival_ns=item.arrival_ns)
         return result
-
-    def _look_at(self, item: Waiting) -> int:
-        """Decide whether the memory is to be emptied before this frame; gives the frame's believed time."""
-        frame, gap = item.frame, self._gap
-        reason = self._due if self._due == "start" else item.before.cold or self._due
-        if reason in _NEW_CLOCK:
-            self._times.forget()
-        now_ns = self._times.next(frame.stamp_ns, arrival_ns=item.arrival_ns, live=item.live)
-        if self._times.fault:
-            self.stamp_faults += 1
-            message = f"frame {frame.name!r}: {self._times.fault}; not believed"
-            self._events.tell("stamp_fault", self.name, message)
-        is_cut = gap.on_cut and self._cuts.is_cut(frame.image)
-        if not reason and self._last is not None:
-            arrival_ns, then_ns = self._last
-            gap_ms = (item.arrival_ns - arrival_ns if item.live else now_ns - then_ns) / 1e6
-            if self._size_hw != frame.image.shape[:2]:
-                reason = "size"
-            elif gap.after_ms is not None and gap_ms > gap.after_ms:
-                reason = "gap"
-            elif gap.on_lost and self._lost:
-                reason = "lost"
-            elif is_cut:
-                reason = "cut"
-        self._due = reason
-        return now_ns
-
-    def _count_start(self, reason: str) -> None:
-        if reason:
-            self.cold_starts[reason] += 1
-        if reason not in ("", "start"):
-            self._events.tell("cold_start", self.name, f"starts cold: {reason}", level=logging.INFO)
 
     def _failed(self, error: Exception) -> None:
         self.failures += 1
-        self._failures_in_a_row += 1
-        self._due = "failure"
+        self.failures_in_a_row += 1
+        self.starts.due = "failure"
+        self.labels.forget()
         message = f"a frame is left out, and the next one starts cold: {error or type(error).__name__}"
         self._events.tell("backend_failed", self.name, message, level=logging.ERROR)
         if not isinstance(error, TdnetError):
             logger.error("%s: this is no error that is raised on purpose", self.name, exc_info=error)
-        if self._failures_in_a_row % _REOPEN_AFTER == 0:
+        if self.failures_in_a_row % _REOPEN_AFTER == 0:
             try:
                 self._network.close()
             except Exception as again:
@@ -280,19 +209,16 @@ class StreamRunner:
         if not self._ladder.note(latency_ms):
             return
         mode, step = self._ladder.mode, self._ladder.step
-        halved_hz = max(self.fps(now_ns) / 2, _LEAST_HZ)
-        if mode in (NO_ATTENTION, SMALLER):
-            halved_hz = self._rates_hz[-1] if self._rates_hz else 0.0
-        self._rates_hz = [*self._rates_hz, halved_hz][:step]
+        hz = self.rates.allowed_hz(step, halves=mode not in (NO_ATTENTION, SMALLER), now_ns=now_ns)
         network = self._networks[SMALLER in self._modes_in_force]
         if network is not self._network:
-            self._network, self._due = network, self._due or "network"
+            self._network, self.starts.due = network, self.starts.due or "network"
         self._events.tell(
             "mode",
             self.name,
             f"is in mode {mode} now, from {before}; the last frame took {latency_ms:.0f} ms",
         )
-        self._on_mode(mode, self._rates_hz[-1] if step else 0.0)
+        self._on_mode(mode, hz)
 
     def _is_late(self, stage_ms: dict[str, float]) -> bool:
         return self._deadline is not None and stage_ms["wait"] + stage_ms["infer"] > self._deadline.ms

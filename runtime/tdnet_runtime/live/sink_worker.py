@@ -84,7 +84,8 @@ class SinkWorker(Outlet):
         clock: monotonic, ns.
 
     Attributes:
-        failures: results that the sink raised at.
+        written: results that the sink has written.
+        failures: results that it raised at.
         failing: it raised at the last one.
         error: the last of these, in words.
         blocks: it has been told that it takes too long for one result.
@@ -106,7 +107,7 @@ class SinkWorker(Outlet):
             sources=options.sources,
             clock=clock,
         )
-        self.failures = 0
+        self.written = self.failures = 0
         self.failing = False
         self.error = ""
         self.writing_since_ns: int | None = None
@@ -132,6 +133,7 @@ class SinkWorker(Outlet):
             self.writing_since_ns = self._clock()
             try:
                 self._sink.write(result)
+                self.written += 1
                 self.failing = False
             except (
                 BaseException

@@ -20,11 +20,16 @@ logger = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class Track:
-    """One source's way through a worker: where frames wait, what segments them, who gets the results."""
+    """One source's way through a worker: where frames wait, what segments them, who gets the results.
+
+    Attributes:
+        fruitless: frames in a row, up to the last one taken, without a result.
+    """
 
     lane: Lane
     runner: StreamRunner
     outlets: tuple[Outlet, ...] = ()
+    fruitless: int = 0
 
     def is_ready(self) -> bool:
         """A frame waits, and its result would find room."""
@@ -151,6 +156,7 @@ class Worker:
             self._events.tell("worker_failed", self.name, f"a frame of {track.lane.name} is lost: {error!r}")
         finally:
             self.busy_since_ns = None
+            track.fruitless = track.fruitless + 1 if result is None else 0
             track.lane.ready_since_ns = self._clock()
         if self.hangs:
             self.hangs = False

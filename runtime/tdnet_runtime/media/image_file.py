@@ -51,9 +51,11 @@ def read_image(path: Path) -> ImageFile:
     """Read and decode one image; grey and transparent ones become colour.
 
     Raises:
-        MediaError: the file cannot be read, or its samples are neither of 8 nor of 16 bits.
+        MediaError: the file cannot be read, is a pipe or a device, or its samples are neither of 8 nor of 16 bits.
     """
     try:
+        if not path.is_file() and path.exists() and not path.is_dir():  # a pipe would have us wait
+            raise MediaError(f"reading an image: neither a file nor a folder: '{path}'")
         data = path.read_bytes()
     except OSError as error:
         raise MediaError(f"reading an image: {reason(error)}: '{path}'") from error

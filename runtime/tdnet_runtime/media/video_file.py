@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import math
+import re
 from collections.abc import Iterator
 from fractions import Fraction
 from itertools import chain, islice
@@ -39,6 +39,7 @@ _LOOK_AHEAD_PACKETS = 48
 _LOOK_AHEAD_BYTES = 16 << 20
 _REORDERED = 8  # of the packets looked at, the last may lack neighbours that come after them in the file
 _SAME_RATE = Fraction(1, 50)
+_DURATION = re.compile(r"([0-9]{1,6}):([0-9]{1,2}):([0-9]{1,2}(?:\.[0-9]{1,9})?)")
 _INDEX_TOLERANCE = 2  # frames
 
 
@@ -196,9 +197,9 @@ def promised_end_s(stream: VideoStream, format_name: str) -> Fraction:
         return Fraction(((stream.start_time or 0) + stream.duration) * stream.time_base)
     if "matroska" in format_name:
         tags = [value for key, value in stream.metadata.items() if key.startswith("DURATION")]
-        with contextlib.suppress(ValueError, IndexError):
-            hours, minutes, seconds = tags[0].split(":")
-            return int(hours) * 3600 + int(minutes) * 60 + Fraction(seconds)
+        found = _DURATION.fullmatch(tags[0]) if tags else None
+        if found is not None:
+            return int(found[1]) * 3600 + int(found[2]) * 60 + Fraction(found[3])
     if format_name == "avi" and stream.frames and stream.average_rate:
         return stream.frames / stream.average_rate
     return Fraction(0)

@@ -23,6 +23,7 @@ __all__ = ["HttpModel", "ServerRefusedError", "Tensors"]
 _HEADER_BYTES = "Inference-Header-Content-Length"
 _DTYPES = {"UINT8": np.uint8, "INT32": np.int32, "INT64": np.int64, "FP16": np.float16, "FP32": np.float32}
 _LONGEST_WORDS = 500
+_CLOSED = (ConnectionResetError, ConnectionAbortedError, BrokenPipeError, http.client.IncompleteRead)
 Tensors = dict[str, npt.NDArray[Any]]
 
 
@@ -32,6 +33,9 @@ class ServerRefusedError(BackendError):
 
 class HttpModel:
     """One connection, opened when it is needed and kept; to be used by one thread at a time.
+
+    It is opened anew where the other end has closed it since the last answer, as servers and proxies do after a pause. No
+    request is made twice: a frame must not be.
 
     Args:
         address: of the model.
@@ -137,6 +141,8 @@ class HttpModel:
         return answer, response.headers
 
     def _open(self) -> http.client.HTTPConnection:
+        if self._connection is not None and _is_over(self._connection.sock):
+            self.close()
         if self._connection is None:
             address = self._address
             connection = http.client.HTTPConnection(address.host, address.port, timeout=address.timeout_s)
@@ -151,10 +157,30 @@ class HttpModel:
                 f"gave no answer within {self._address.timeout_s:g} s: it is busy, or all its places for sequences are "
                 "taken; free one, or wait longer: ?timeout=SECONDS"
             )
+        if isinstance(error, _CLOSED):
+            return (
+                f"closed the connection before it had answered ({type(error).__name__}); does it still run, and is the "
+                "port its HTTP port (8000), not gRPC's (8001)?"
+            )
         if isinstance(error, http.client.HTTPException):
             return f"does not speak HTTP ({type(error).__name__}); is the port its HTTP port (8000), not gRPC's (8001)?"
         reason = error.strerror or str(error) or type(error).__name__
         return f"cannot be reached ({one_line(reason)}); is it running, and is this its HTTP port?"
+
+
+def _is_over(connected: socket.socket) -> bool:
+    """The other end has closed the connection, or says something unasked: between two requests nothing is to come."""
+    timeout_s = connected.gettimeout()
+    connected.settimeout(0)
+    try:
+        connected.recv(1, socket.MSG_PEEK)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    finally:
+        connected.settimeout(timeout_s)
+    return True
 
 
 def _words(answer: bytes, status: int) -> str:

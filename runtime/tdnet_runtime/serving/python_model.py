@@ -146,7 +146,7 @@ def _limits(config: Mapping[str, Any]) -> tuple[int, float]:
 
 
 def _number(text: str) -> int:
-    if not text.isdecimal():
+    if not (text.isdecimal() and len(text) < 10):
         raise OptionError(f"config.pbtxt: parameter {THREADS} is {text!r}; expected a number, or auto")
     return int(text)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import mimetypes
 import os
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 from tdnet_runtime.errors import MediaError
@@ -12,9 +13,11 @@ from tdnet_runtime.media.frames import reason
 from tdnet_runtime.os_errors import told_as
 from tdnet_runtime.sources.log_file import DamagedLogError, LogFile
 
-__all__ = ["is_log", "open_log"]
+__all__ = ["METADATA", "describes_log", "has_images", "is_described", "is_log", "open_log"]
 
-_METADATA = "metadata.yaml"
+METADATA = "metadata.yaml"
+"""Of rosbag2: it lists the parts of one recording."""
+
 _METADATA_KEY = "rosbag2_bagfile_information"
 _SUFFIXES = (".mcap", ".db3", ".bag")
 _PACKED = {".zstd": "zstd -d", ".zst": "zstd -d", ".lz4": "lz4 -d"}
@@ -33,7 +36,9 @@ def is_log(path: Path) -> bool:
     """A file or folder that `open_log` is meant for, by its name or by what it begins with."""
     try:
         if path.is_dir():
-            return _is_described(path) or (bool(_parts_in(path)) and not _has_images(path))
+            return is_described(path) or (
+                bool(_parts_in(path)) and not has_images(each.name for each in path.iterdir())
+            )
         return _is_named(path.name) or (path.is_file() and _kind(path) is not None)
     except (OSError, ValueError, MediaError):  # ValueError: a null character in the name
         return False
@@ -145,21 +150,30 @@ def _parts_in(folder: Path) -> list[Path]:
     return [path for path in folder.iterdir() if _is_named(path.name) and path.is_file()]
 
 
-def _is_described(folder: Path) -> bool:
-    """It holds rosbag2's own `metadata.yaml`; data sets of images have files of that name, too."""
-    path = folder / _METADATA
-    return path.is_file() and _METADATA_KEY in path.read_text(encoding="utf-8", errors="replace")
+def is_described(folder: Path) -> bool:
+    """It holds rosbag2's own `metadata.yaml`; data sets of images have files of that name, too.
+
+    Raises:
+        OSError: the file may not be read.
+    """
+    path = folder / METADATA
+    return path.is_file() and describes_log(path.read_text(encoding="utf-8", errors="replace"))
 
 
-def _has_images(folder: Path) -> bool:
-    kinds = (mimetypes.guess_type(path.name)[0] or "" for path in folder.iterdir())
-    return any(kind.startswith("image/") for kind in kinds)
+def describes_log(text: str) -> bool:
+    """So `metadata.yaml` reads where it is rosbag2's."""
+    return _METADATA_KEY in text
+
+
+def has_images(names: Iterable[str]) -> bool:
+    """One of the files is an image, by its name."""
+    return any((mimetypes.guess_type(name)[0] or "").startswith("image/") for name in names)
 
 
 def _listed(folder: Path) -> list[str]:
     """Names of the parts by `metadata.yaml`, in order; none without one."""
     try:
-        text = (folder / _METADATA).read_text(encoding="utf-8", errors="replace")
+        text = (folder / METADATA).read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError:
         return []
     match = _PATHS.search(text)

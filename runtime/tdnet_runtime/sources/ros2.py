@@ -141,17 +141,20 @@ class Ros2Source(Closeable, ForkBound):
                 continue
             number, self._messages = self._messages, self._messages + 1
             lost += arrival.lost_before or 0
+            message: RawImage | CompressedImage | None = None
             try:
-                message, rgb, damage = self._decoded(arrival)
+                message = self._message(arrival)
+                if arrival.lost_before is None:
+                    lost += self._gaps.before(message.stamp_ns)
+                rgb, damage = self._picture(message)
             except MediaError as error:
                 if number == 0:
                     raise MediaError(f"reading the {self.description}: {error}") from error
                 trouble = str(error)
                 self.damage.meet(f"message {number}: {trouble}", usable=False)
-                lost += 1
+                if message is not None or arrival.lost_before is not None:
+                    lost += 1  # else the stamps will say that one is missing
                 continue
-            if arrival.lost_before is None:
-                lost += self._gaps.before(message.stamp_ns)
             if damage and not self.damage.meet(f"message {number}: {damage}", usable=rgb is not None):
                 trouble = damage
                 lost += 1
@@ -167,18 +170,19 @@ class Ros2Source(Closeable, ForkBound):
             )
         return None
 
-    def _decoded(
-        self, arrival: Arrival
-    ) -> tuple[RawImage | CompressedImage, npt.NDArray[np.uint8] | None, str]:
-        """The message, its picture, and what is wrong with that."""
+    def _message(self, arrival: Arrival) -> RawImage | CompressedImage:
         if self._kind is IMAGE:
-            raw = RawImage.from_cdr(arrival.data)
-            self._form = raw.encoding
-            return raw, rgb_from_raw(raw), ""
-        compressed = CompressedImage.from_cdr(arrival.data)
-        self._form = compressed.format
-        picture = rgb_from_compressed(compressed)
-        return compressed, picture.rgb, picture.damage or ""
+            return RawImage.from_cdr(arrival.data)
+        return CompressedImage.from_cdr(arrival.data)
+
+    def _picture(self, message: RawImage | CompressedImage) -> tuple[npt.NDArray[np.uint8] | None, str]:
+        """The message's picture, and what is wrong with it."""
+        if isinstance(message, RawImage):
+            self._form = message.encoding
+            return rgb_from_raw(message), ""
+        self._form = message.format
+        picture = rgb_from_compressed(message)
+        return picture.rgb, picture.damage or ""
 
 
 def _discovered(node: Node, topic: str, wait_s: float) -> tuple[MessageType, bool]:

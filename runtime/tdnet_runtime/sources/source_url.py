@@ -11,10 +11,11 @@ from urllib.parse import parse_qsl, unquote
 
 from tdnet_runtime.errors import OptionError
 
-__all__ = ["SourceUrl", "hide_password", "parse_params", "scheme_of", "source_name"]
+__all__ = ["SourceUrl", "hide_password", "parse_params", "scheme_of", "source_name", "without_login"]
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
 _PASSWORD = re.compile(r"(?<=://)([^/?#@:]*):[^/?#]*@")
+_LOGIN = re.compile(rf"{_PASSWORD.pattern}|(?<=http://)[^/?#]*@|(?<=https://)[^/?#]*@")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,3 +126,8 @@ def source_name(text: str) -> str:
     if "@" not in authority and "@" in text:  # a password with one of /, ? and # in it
         return f"{scheme}://"
     return f"{scheme}://{authority.rpartition('@')[2]}"
+
+
+def without_login(text: str) -> str:
+    """The text with addresses without user and password: for names of files."""
+    return _LOGIN.sub("", text)

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
+from io import FileIO
 from pathlib import Path
 
 import msgspec
@@ -176,3 +180,57 @@ def test_a_file_of_something_else_is_not_overwritten(
     with pytest.raises(OptionError, match=r"--json would replace another file: .*; choose another one"):
         refuse_other_run(path, document.config)
     assert path.read_text() == content
+
+
+class LateFile(FileIO):
+    """Of a network file system that tells only at the end what was lost."""
+
+    def close(self) -> None:
+        if not self.closed:
+            super().close()
+            raise OSError(errno.EIO, "Input/output error")
+
+
+def test_a_loss_that_is_told_when_the_journal_is_closed_costs_no_run(
+    tmp_path: Path,
+    header: JournalHeader,
+    document: Document,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr("tdnet_bench.documents.journal.FileIO", LateFile)
+    _journal(tmp_path / "run.records.jsonl", header, document.records)
+    assert "the records cannot be written: Input/output error" in caplog.text
+
+
+def test_a_journal_that_cannot_be_removed_costs_no_document(
+    tmp_path: Path,
+    header: JournalHeader,
+    document: Document,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def refuse(path: Path, *, missing_ok: bool = False) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted", str(path))
+
+    target = tmp_path / "run.json"
+    _journal(journal_path(target), header, document.records)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", refuse)
+        complete(document, target)
+    assert read_run(target) == document
+    assert "remove it yourself: [Errno 1] Operation not permitted" in caplog.text
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="there is no make")
+@pytest.mark.parametrize("goal", ["demo", "bench-speed"])
+def test_make_removes_the_journal_of_an_interrupted_run(goal: str) -> None:
+    """Of each document that it makes; nothing is run."""
+    root = Path(__file__).parents[3]
+    command = ["make", "--dry-run", "--no-print-directory", goal, "MACHINE=none"]
+    said = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True).stdout
+    removed = {name for line in re.findall(r"^rm -f (.*)$", said, re.MULTILINE) for name in line.split()}
+    made = re.findall(r"tdnet-bench .*--json (\S+)", said)
+    assert made
+    for name in made:
+        assert {name, str(journal_path(Path(name)))} <= removed

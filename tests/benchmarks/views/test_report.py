@@ -261,3 +261,19 @@ def test_numbers() -> None:
     assert [format_interval(0.1, 0.25), format_interval(None, None)] == ["0.100 to 0.250", "–"]
     drift = Drift(window_frames=4, first_p50_ms=1, last_p50_ms=1.1, change=0.1)
     assert [format_drift(drift), format_drift(None)] == ["+10.0 %", "–"]
+
+
+def test_nothing_in_a_document_reaches_the_terminal_raw(document: Document) -> None:
+    """Names of files and classes, and what outside software said."""
+    config = msgspec.structs.replace(
+        document.config,
+        engine="a\x1b[31m\nb.plan",
+        footage="c\x1b]0;x\x07.mp4",
+        network="n\x1b[2J",
+        classes=tuple(f"{name}\x1b[5m" for name in document.config.classes),
+    )
+    changed = msgspec.structs.replace(document, config=config, notes=("note\x1b[7m",))
+    text = _text(changed)
+    assert "\x1b" not in text
+    assert "\x07" not in text
+    assert r"a\x1b[31m b.plan" in text

@@ -21,7 +21,7 @@ import onnx
 import pytest
 from tests.runtime.backends.graph_edits import SPOILED, edited, half_warm, rename, reshape_input
 
-from tdnet_runtime.backends import cpu_flags, openvino, openvino_core
+from tdnet_runtime.backends import cpu_flags, onnxruntime, openvino, openvino_core
 from tdnet_runtime.backends.cpu_count import usable_cpus
 from tdnet_runtime.backends.no_telemetry import import_without_telemetry
 from tdnet_runtime.backends.openvino_core import new_core
@@ -333,6 +333,17 @@ def test_graphs_for_tensorrt_are_refused(write_law: WriteLaw, law_graphs: dict[s
         assert reason is not None
         assert "int8_fp16 ones are made for TensorRT: ask for int8" in reason
         assert openvino.unsuited(bundle, precision=None) is None
+    with Bundle.open(in_precisions(write_law(), law_graphs, ("int8_fp16",))) as bundle:
+        for asked in (None, "int8_fp16"):
+            reason = openvino.unsuited(bundle, precision=asked)
+            assert reason is not None
+            assert "export it again with --precision int8, or ask for the backend onnxruntime" in reason
+            assert reason.endswith(" and for int8_fp16 by name") is (asked is None)
+            assert onnxruntime.unsuited(bundle, precision="int8_fp16") is None
+    with Bundle.open(in_precisions(write_law(), law_graphs, ("int8_fp16", "fp16"))) as bundle:
+        reason = openvino.unsuited(bundle, precision=None)
+        assert reason is not None
+        assert reason.endswith("or ask for fp16 by name (precision='fp16', --precision fp16)")
 
 
 @pytest.mark.parametrize(("asked", "instead"), [("bf16", "fp32"), ("int8-bf16", "int8")])

@@ -87,6 +87,17 @@ def block():
     return toy.model([("x", TensorProto.FLOAT, [1, 8, 12, 10])], ["y"])
 
 
+def chain(length):
+    """So many picks of steps, and nothing behind them."""
+    toy = Toy()
+    x = toy.steps("x", 0.25, np.int8(0))
+    ends = [toy.hold(name, np.array([value])) for name, value in (("from", 0), ("to", 9))]
+    for index in range(length):
+        x = toy.add("Slice", x, *ends, name=f"pick{index}")
+    toy.add("Identity", x, name="y")
+    return toy.model([("x", TensorProto.FLOAT, [9])], ["y"])
+
+
 def beginning(height, width, *, kernel=7, mean=MEAN, channels=8, stepped=False):
     """A picture, normalised (`stepped`: in steps then); the first convolution, a pool and another convolution."""
     toy = Toy()
@@ -153,9 +164,22 @@ def kinds(data, folder, without=UNWANTED_OPTIMIZERS):
     return collections.Counter(node.op_type for node in made.graph.node)
 
 
+def deep_stem():
+    """Three convolutions and a pool that were left in float, as INT8 costs some networks too much there."""
+    toy, x = Toy(), "x"
+    for name in ("one", "two", "three"):
+        x = toy.conv(x, name, (8, 8, 3, 3), weights=False, pads=[1] * 4)
+        x = toy.add("Relu", x, name=f"{name}/relu")
+    pool = toy.add("MaxPool", x, name="pool", kernel_shape=[3, 3], strides=[2, 2], pads=[1] * 4)
+    last = toy.conv(toy.steps(pool, 2.0, np.uint8(0)), "last", (8, 8, 3, 3))
+    toy.add("Identity", toy.steps(last, 4.0, np.int8(0)), name="y")
+    return toy.model([("x", TensorProto.FLOAT, [1, 8, 12, 10])], ["y"])
+
+
 @pytest.mark.parametrize("exact", [True, False])
-def test_the_values_are_the_same(exact):
-    model = block()
+@pytest.mark.parametrize("make", [block, deep_stem])
+def test_the_values_are_the_same(make, exact):
+    model = make()
     wanted, found = (
         as_it_stands(data, feeds(model)) for data in (model.SerializeToString(), formed(model, exact=exact))
     )
@@ -180,6 +204,14 @@ def test_no_product_reads_steps_around_128_where_its_sums_may_saturate():
     exact = {node.name: node for node in onnx.load_model_from_string(formed(block())).graph.node}
     assert exact["x/q"].input[2] == exact["x/dq"].input[2] == "steps/middle"
     assert exact["leaky/q"].input[2] == "leaky/zero"
+
+
+@pytest.mark.parametrize("exact", [True, False])
+def test_a_long_row_of_picks_ends(exact):
+    """Longer than Python calls functions in functions."""
+    model = chain(1500)
+    found = onnx.load_model_from_string(formed(model, exact=exact)).graph
+    assert next(node for node in found.node if node.name == "x/q").input[2] == "steps/middle"
 
 
 def test_what_is_read_twice_in_the_same_steps_is_quantised_once():
@@ -339,6 +371,13 @@ def test_which_processors_sum_exactly(cpuinfo, exact, tmp_path, monkeypatch):
 def test_nodes_that_lack_what_their_kind_has(kind, inputs, outputs):
     toy = OnnxGraph(bytes_field(7, b""))
     toy.nodes.append(Node(kind, inputs, outputs, "one"))
+    with pytest.raises(BackendError, match=r"^graph 'toy' in int8 cannot be read: .* Export again\.$"):
+        ort_form.own_form(toy_spec(), toy.serialised(), "int8")
+
+
+def test_steps_without_a_zero_point():
+    toy = OnnxGraph(bytes_field(7, b""))
+    toy.nodes += [Node("DequantizeLinear", ["x", "scale"], ["y"], "one"), Node("Slice", ["y"], ["z"], "two")]
     with pytest.raises(BackendError, match=r"^graph 'toy' in int8 cannot be read: .* Export again\.$"):
         ort_form.own_form(toy_spec(), toy.serialised(), "int8")
 

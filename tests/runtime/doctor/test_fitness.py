@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import shlex
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from tdnet_runtime.backends import AUTO_ORDER
+from tdnet_runtime.bundle import Bundle
+from tdnet_runtime.doctor import fitness
 from tdnet_runtime.doctor.findings import Finding, State
 from tdnet_runtime.doctor.fitness import BundleRequest, check_bundle
 from tdnet_runtime.doctor.probing import Outcome, Probe
@@ -54,6 +58,23 @@ def test_the_first_that_runs_is_taken(look, made_up_bundle: Path) -> None:
     assert {each.name for each in found if each.state is State.ABSENT} == {"tensorrt", "tensorrt-rtx", "cuda"}
     assert found[1].text == hashlib.sha256(made_up_bundle.read_bytes()).hexdigest()
     assert next(each for each in found if each.name == "cuda").fix == "pip install 'tdnet-deploy[cpu]'"
+
+
+def test_engines_that_nobody_has_run(made_up_bundle: Path) -> None:
+    """The command goes into a shell as it stands."""
+    with Bundle.open(made_up_bundle) as bundle:
+        engines = SimpleNamespace(title="tensorrt/sm90", proof=None)
+        names = ("network", "input", "classes", "precisions")
+        given = SimpleNamespace(
+            path=made_up_bundle.rename(made_up_bundle.with_name("my robot's.plan")),
+            digest=bundle.digest,
+            file_sha256=bundle.file_sha256,
+            manifest=SimpleNamespace(
+                engines=[engines], **{name: getattr(bundle.manifest, name) for name in names}
+            ),
+        )
+        found = {each.name: each for each in fitness._verified(given)}
+    assert shlex.split(found["engines"].fix) == ["tdnet-export", "--verify", str(given.path)]
 
 
 def test_one_that_seems_to_fit_and_does_not_run(look) -> None:

@@ -109,6 +109,14 @@ def test_one_package_in_two_folders(install, look) -> None:
     assert found.text.startswith("it is there several times: 2.1.0 in ")
 
 
+def test_another_name_of_a_folder_is_no_other_folder(install, host_with, by_name, tmp_path: Path) -> None:
+    """As the lib64 of virtual environments, which leads to lib."""
+    install("numpy", "2.1.0")
+    (tmp_path / "lib64").symlink_to("site")
+    folders = [str(tmp_path / name) for name in ("lib64", "site")]
+    assert "numpy" not in by_name(check_packages(host_with(), Installed(folders)))
+
+
 def test_a_torn_upgrade(install, look) -> None:
     install("numpy", "2.1.0")
     install("numpy", "2.0.0")

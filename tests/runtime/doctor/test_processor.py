@@ -7,7 +7,15 @@ import pytest
 from tdnet_runtime.doctor.findings import State
 from tdnet_runtime.doctor.processor import available_bytes, check_processor
 
+VERSION_2 = "30 23 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup rw\n"
+VERSION_1 = (
+    "31 23 0:27 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n"
+    "32 23 0:28 /docker/7 /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n"
+)
 MEMORY = "MemTotal:       16000000 kB\nMemFree:  1 kB\nMemAvailable:    8000000 kB\n"
+
+
+TOP = {"/proc/self/mountinfo": VERSION_2, "/proc/self/cgroup": "0::/\n"}
 
 
 def cpuinfo(flags: str, key: str = "flags") -> dict[str, str]:
@@ -39,7 +47,7 @@ def test_a_quota_is_named(host_with, by_name, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr("os.cpu_count", lambda: 8)
     monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(8)))
     files = {
-        "/proc/self/mountinfo": "30 23 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup rw\n",
+        "/proc/self/mountinfo": VERSION_2,
         "/proc/self/cgroup": "0::/\n",
         "/sys/fs/cgroup/cpu.max": "150000 100000\n",
     }
@@ -69,18 +77,51 @@ def test_governors(host_with, by_name, governors: list[str], state: State) -> No
     ("files", "mib"),
     [
         ({}, 7812),
-        ({"/sys/fs/cgroup/memory.max": "max", "/sys/fs/cgroup/memory.current": "5"}, 7812),
-        ({"/sys/fs/cgroup/memory.max": str(300 << 20), "/sys/fs/cgroup/memory.current": str(100 << 20)}, 200),
+        ({**TOP, "/sys/fs/cgroup/memory.max": "max", "/sys/fs/cgroup/memory.current": "5"}, 7812),
         (
             {
+                **TOP,
+                "/sys/fs/cgroup/memory.max": str(300 << 20),
+                "/sys/fs/cgroup/memory.current": str(100 << 20),
+            },
+            200,
+        ),
+        (
+            {
+                "/proc/self/mountinfo": VERSION_2,
                 "/proc/self/cgroup": "0::/robot/run\n",
                 "/sys/fs/cgroup/robot/memory.max": str(90 << 20),
                 "/sys/fs/cgroup/robot/memory.current": str(91 << 20),
             },
             0,
         ),
+        (
+            {
+                "/proc/self/mountinfo": VERSION_1,
+                "/proc/self/cgroup": "5:cpu:/other\n4:memory:/docker/7\n",
+                "/sys/fs/cgroup/memory/memory.limit_in_bytes": str(256 << 20),
+                "/sys/fs/cgroup/memory/memory.usage_in_bytes": str(100 << 20),
+            },
+            156,
+        ),
+        (
+            {
+                "/proc/self/mountinfo": VERSION_1,
+                "/proc/self/cgroup": "4:memory:/docker/7\n",
+                "/sys/fs/cgroup/memory/memory.limit_in_bytes": "9223372036854771712",
+                "/sys/fs/cgroup/memory/memory.usage_in_bytes": str(100 << 20),
+            },
+            7812,
+        ),
     ],
-    ids=["the machine's", "no limit", "the container's", "one above it, used up"],
+    ids=[
+        "the machine's",
+        "no limit",
+        "the container's",
+        "one above it, used up",
+        "the container's in version 1",
+        "no limit in version 1",
+    ],
 )
 def test_memory(host_with, by_name, files: dict[str, str], mib: int) -> None:
     host = host_with({"/proc/meminfo": MEMORY, **files})

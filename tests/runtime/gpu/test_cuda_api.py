@@ -212,10 +212,14 @@ def test_unreadable_frames_are_the_frames_fault(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(adapter, "StridedMemoryView", View)
     device = object.__new__(adapter.CudaDevice)
     stream = adapter._CudaStream(Recorded([]))
-    with pytest.raises(FrameError, match=r"given a BufferError that cannot be read where it lies: a mask"):
-        device.view(BufferError("a mask"), name="frame", stream=stream)
+    for error in (BufferError, RuntimeError, OSError):
+        with pytest.raises(
+            FrameError, match=rf"a {error.__name__} that cannot be read where it lies: a mask"
+        ):
+            device.view(error("a mask"), name="frame", stream=stream)
+    own = type("CUDAError", (Exception,), {"__module__": "cuda.core._utils.cuda_utils"})
     with pytest.raises(BackendError, match=r"^taking over the frame: gone$"):
-        device.view(RuntimeError("gone"), name="frame", stream=stream)
+        device.view(own("gone"), name="frame", stream=stream)
 
 
 def test_frames_are_viewed_for_the_streams_handle(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -82,6 +82,21 @@ def array(device: FakeDevice, shape: tuple[int, ...], **options: object) -> Fake
     return FakeArray(memory, shape, **options)
 
 
+class Deleted:
+    """As a jax.Array whose memory was donated."""
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        raise RuntimeError("Array has been deleted")
+
+
+class Lost:
+    """Not even whether it offers anything can be asked."""
+
+    @property
+    def __dlpack_device__(self) -> object:
+        raise RuntimeError("Array has been lost")
+
+
 def test_what_a_frame_on_the_device_must_be(
     device: FakeDevice, backend: GpuBackend, manifest: Manifest, paths: int
 ) -> None:
@@ -98,6 +113,9 @@ def test_what_a_frame_on_the_device_must_be(
         (array(device, (4, 8, 3), device_id=-1), "that no GPU can read"),
         (SimpleNamespace(__dlpack_device__=lambda: (1, 0)), "in the CPU's memory; .*numpy.asarray"),
         (SimpleNamespace(__dlpack_device__=lambda: (2, 0)), "no interface"),
+        (SimpleNamespace(__dlpack_device__=lambda: ()), "does not say where it lies: tuple index"),
+        (Deleted(), "given a Deleted that does not say where it lies: Array has been deleted; expected"),
+        (Lost(), "given a Lost that does not say where it lies: Array has been lost"),
         ([1, 2], "given a list; expected a NumPy array"),
     ]:
         with pytest.raises(FrameError, match=message):

@@ -59,6 +59,7 @@ def test_without_modes_it_stays_in_full():
         ({"ms": 5, "degrade": "hold"}, "expected a tuple of no_attention, smaller, half_rate, hold"),
         ({"ms": 5, "degrade": ("hold", "hold")}, "a mode is named twice"),
         ({"ms": 5, "margin": 0}, "a margin above 0"),
+        ({"ms": 5, "hold_ms": 0}, r"hold_ms=0\): expected more than 0"),
         ({"ms": 5, "recovery": 0}, "expected 1 or more"),
     ],
 )

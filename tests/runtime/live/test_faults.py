@@ -1,6 +1,7 @@
 """Each row of docs/reliability.md that is the live layer's."""
 
 import logging
+import threading
 
 import numpy as np
 import pytest
@@ -16,8 +17,8 @@ from tests.runtime.live.conftest import (
     picture,
 )
 
-from tdnet_runtime.errors import BackendError, MediaError
-from tdnet_runtime.live import Feed, GapPolicy, LiveSegmenter, Restart, SinkOptions, every
+from tdnet_runtime.errors import BackendError, FrameError, MediaError
+from tdnet_runtime.live import Deadline, Feed, GapPolicy, LiveSegmenter, Restart, SinkOptions, every
 
 AT_ONCE = Restart(first_s=0, most_s=0)
 
@@ -164,6 +165,68 @@ def test_a_stalled_source_that_was_given_open_is_only_told(segmenter):
         assert not camera.stopped
 
 
+@pytest.mark.parametrize("again", [False, True])
+def test_a_source_that_hangs_while_it_is_opened_is_told(segmenter, again):
+    clock, inside, free = Clock(), threading.Event(), threading.Event()
+    first = Script([frame(0), MediaError("unplugged")], live=True, ends=False)
+    scripts = [first] if again else []
+
+    def open_camera():
+        if scripts:
+            return scripts.pop()
+        inside.set()
+        assert free.wait(LIMIT_S)
+        return Script([frame(9)], live=True, ends=False)
+
+    with LiveSegmenter(segmenter, {"front": open_camera}, restart=AT_ONCE, clock=clock) as live:
+        results = live.results()
+        assert inside.wait(LIMIT_S)
+        assert live.health().sources["front"].state == "opening"
+        assert live.health().status == ("degraded" if again else "ok")
+        clock.pass_ms(5100)
+        live._crew.watchdog.look()
+        live._crew.watchdog.look()
+        health = live.health()
+        assert (health.sources["front"].state, health.status) == ("stalled", "degraded")
+        (told,) = [event.message for event in health.events if event.kind == "source_stalled"]
+        assert told == "it has been opening for 5.1 s"
+        free.set()
+        while next(results).frame.name != "000009":
+            pass
+        assert (live.health().sources["front"].state, live.health().status) == ("running", "ok")
+        assert kinds(live).count("source_restarted") == 1
+
+
+def test_a_source_that_hangs_while_it_is_closed_is_told(segmenter):
+    clock, inside, free = Clock(), threading.Event(), threading.Event()
+
+    class Clinging(Script):
+        def __exit__(self, *error):
+            inside.set()
+            assert free.wait(LIMIT_S)
+
+    openings = Openings(Clinging([frame(0), MediaError("unplugged")], live=True, ends=False))
+    with LiveSegmenter(segmenter, {"front": openings}, restart=AT_ONCE, clock=clock) as live:
+        live.start()
+        assert inside.wait(LIMIT_S)
+        assert live.health().sources["front"].state == "closing"
+        clock.pass_ms(5100)
+        live._crew.watchdog.look()
+        assert (live.health().sources["front"].state, live.health().status) == ("stalled", "degraded")
+        assert live.health().events[-1].message == "it has been closing for 5.1 s"
+        free.set()
+        eventually(lambda: live.health().sources["front"].restarts == 1)
+        assert live.health().status == "ok"
+
+
+def test_what_the_watchdog_saw_last_does_not_hide_an_end(segmenter):
+    with LiveSegmenter(segmenter, {"film": Script([frame(0), MediaError("damaged")])}) as live:
+        live.run()
+        reader = live._crew.readers["film"]
+        assert not reader._enter("stalled", instead_of="running")
+        assert (live.health().sources["film"].state, live.health().status) == ("failed", "failing")
+
+
 def test_a_reader_that_waits_for_the_network_is_not_stalled(gate):
     clock = Clock()
     camera = Script(map(frame, range(20)), live=True, ends=False)
@@ -213,6 +276,23 @@ def test_garbage_is_left_out_and_counted(segmenter, fresh, garbage):
     assert "frame_refused" in kinds(live)
 
 
+def test_a_source_that_gives_nothing_but_garbage_is_seen(gate):
+    camera = Script([frame(0), "garbage", "garbage"], live=True, ends=False)
+    with LiveSegmenter(gate, {"front": camera}, every()) as live:
+        results = live.results()
+        next(results)
+        eventually(lambda: live.health().sources["front"].fruitless == 2)
+        assert live.health().status == "ok"
+        camera.put("garbage")
+        eventually(lambda: live.health().status == "degraded")
+        camera.put(frame(1))
+        next(results)
+        assert live.health().status == "ok"
+        gate.errors = [FrameError("not one of this network's")] * 3  # by the stream, not the reader
+        camera.put(*map(frame, range(3)))
+        eventually(lambda: live.health().status == "degraded")
+
+
 def test_an_arrival_in_the_future_is_now(segmenter):
     clock = Clock()
     with LiveSegmenter(segmenter, {"film": Script([frame(0, arrival_ns=10**18)])}, clock=clock) as live:
@@ -236,6 +316,32 @@ def test_a_backend_that_raises_costs_that_stream_a_frame_and_the_others_nothing(
     assert len(results) == 7
     assert sorted(r.cold_start for r in results if r.cold_start) == ["failure", "start", "start"]
     assert sum(device.failures for device in health.devices.values()) == 1
+
+
+def test_a_backend_that_fails_at_every_frame_is_seen(gate):
+    camera = Script([frame(0), frame(1)], live=True, ends=False)
+    gate.errors = [BackendError("an illegal memory access")] * 3
+    with LiveSegmenter(gate, {"front": camera}, every()) as live:
+        results = live.results()
+        eventually(lambda: live.health().sources["front"].failures_in_a_row == 2)
+        assert live.health().status == "ok"
+        camera.put(frame(2))
+        eventually(lambda: live.health().status == "failing")
+        camera.put(frame(3))
+        next(results)
+        health = live.health()
+        assert (health.status, health.sources["front"].failures_in_a_row) == ("ok", 0)
+        assert health.devices["device:0"].failures == 3
+
+
+def test_results_that_are_all_late_and_skipped_are_seen(segmenter):
+    clock, camera = Clock(), Script(live=True, ends=False)
+    deadline = Deadline(ms=20, late="skip")
+    with LiveSegmenter(segmenter, {"front": camera}, every(), deadline=deadline, clock=clock) as live:
+        live.start()
+        camera.put(*(frame(i, arrival_ns=clock() - 30_000_000) for i in range(3)))
+        eventually(lambda: live.health().status == "degraded")
+        assert live.health().sources["front"].results == 0
 
 
 def test_a_backend_that_hangs_is_told_and_one_that_comes_back_too(gate):
@@ -315,6 +421,19 @@ def test_a_sink_that_fails_does_not_stop_inference_unless_asked_to(segmenter):
                 assert (len(sink.results), len(other.results)) == (1999, 2000)
                 assert (health.sinks["recorder"].failures, health.sinks["recorder"].written) == (1, 1999)
                 assert health.sinks["recorder"].state == "ok"
+
+
+def test_a_result_counts_as_written_when_it_is(segmenter):
+    sink = Recorder()
+    sink.free.clear()
+    sink.errors = [MediaError("no space left")]
+    with LiveSegmenter(segmenter, {"a": Script([frame(0), frame(1)])}, sinks=[sink]) as live:
+        live.start()
+        assert sink.inside.wait(LIMIT_S)
+        assert (live.health().sinks["recorder"].written, live.health().sinks["recorder"].failures) == (0, 0)
+        sink.free.set()
+        health = live.run()
+    assert (health.sinks["recorder"].written, health.sinks["recorder"].failures) == (1, 1)
 
 
 def test_a_failing_sink_that_is_to_stop_all_ends_loops_with_its_error(segmenter):

@@ -127,7 +127,7 @@ def test_after_a_gap_it_is_as_a_fresh_stream(runner_of, item, fresh, clock):
         assert np.array_equal(result.labels, labels)
     assert after[0].memory_age_ms == ()
     assert after[1].memory_age_ms == (33.0,)
-    assert dict(runner.cold_starts) == {"start": 1, "gap": 1}
+    assert dict(runner.starts.counts) == {"start": 1, "gap": 1}
 
 
 def test_a_gap_goes_by_arrival_in_live_sources_and_by_stamps_in_files(runner_of, item):
@@ -137,7 +137,7 @@ def test_a_gap_goes_by_arrival_in_live_sources_and_by_stamps_in_files(runner_of,
         run(runner, [item(0, live=live), item(1, live=live)])
         result = runner.run(item(2, live=live, stamp_ns=hour_ns))
         assert result.cold_start == expected
-        assert runner.stamp_faults == (1 if live else 0)
+        assert runner.starts.stamp_faults == (1 if live else 0)
 
 
 def test_a_clock_set_back_is_told_and_ages_go_on(runner_of, item, clock):
@@ -146,7 +146,7 @@ def test_a_clock_set_back_is_told_and_ages_go_on(runner_of, item, clock):
     clock.pass_ms(13)  # with 2 inferences of 10
     result = runner.run(item(2, stamp_ns=0))
     assert (result.stamp_ns, result.memory_age_ms) == (0, (33.0,))
-    assert (runner.stamp_faults, runner.told()[-1]) == (1, "stamp_fault")
+    assert (runner.starts.stamp_faults, runner.told()[-1]) == (1, "stamp_fault")
 
 
 def test_lost_frames_are_a_reason_where_asked(runner_of, item):
@@ -193,7 +193,7 @@ def test_stamps_may_begin_anew_after_a_restart(runner_of, item):
     assert runner.run(item(100, cold="restart")).cold_start == "start"  # there was nothing before
     runner.run(item(101))
     assert runner.run(item(0, cold="restart")).cold_start == "restart"
-    assert runner.stamp_faults == 0
+    assert runner.starts.stamp_faults == 0
 
 
 def test_a_refused_frame_changes_nothing(runner_of, item, gate, fresh):
@@ -288,6 +288,40 @@ def test_each_step_halves_the_rate_and_the_way_back_has_the_same_ones(runner_of,
     assert [hz for _, hz in asked] == [first, second, first, 0.0]
 
 
+@pytest.mark.parametrize("misses", [5, 1])
+@pytest.mark.parametrize("outage", ["restart", "failure", "gap", "told by nobody"])
+def test_an_outage_is_not_part_of_the_rate(runner_of, item, engine, gate, clock, outage, misses):
+    asked = []
+    runner = runner_of(
+        gap=GapPolicy(after_ms=5000 if outage == "gap" else None),
+        deadline=Deadline(ms=50, degrade=("half_rate",), misses=misses),
+        on_mode=lambda mode, hz: asked.append(hz),
+    )
+    for index in range(40):
+        clock.pass_ms(23)
+        runner.run(item(index))
+    clock.pass_ms(600_000)
+    gate.errors = [BackendError("gone")] if outage == "failure" else []
+    runner.run(item(40, cold="restart" if outage == "restart" else ""))
+    engine.ms = 60
+    for index in range(41, 41 + misses):
+        assert not asked
+        runner.run(item(index))
+    (hz,) = asked
+    assert hz == pytest.approx(1000 / 60 / 2)
+
+
+def test_a_rate_that_is_not_known_is_that_of_an_inference(runner_of, item, engine):
+    asked = []
+    runner = runner_of(
+        deadline=Deadline(ms=50, degrade=("half_rate",), misses=1),
+        on_mode=lambda mode, hz: asked.append(hz),
+    )
+    engine.ms = 100
+    runner.run(item(0))
+    assert asked == [pytest.approx(5)]
+
+
 def test_a_smaller_network_takes_over_and_gives_back(runner_of, item, engine, gate, clock, fresh):
     asked = []
     small = Timed(gate, clock)
@@ -367,7 +401,7 @@ def test_no_attention_comes_and_goes_without_a_cold_start(runner_of, item, alone
     assert [r.memory_age_ms for r in results[1:3]] == [(33.0,), ()]
     assert asked == [("no_attention", False), ("half_rate", True), ("no_attention", False), ("full", False)]
     assert [r.frame_index for r in results] == list(range(12))
-    assert (engine.resets, dict(runner.cold_starts)) == (0, {"start": 1})
+    assert (engine.resets, dict(runner.starts.counts)) == (0, {"start": 1})
     with engine.gate.stream() as always:
         expected = [always.push(picture(i)).labels for i in range(12)]
     assert np.array_equal(results[-1].labels, expected[-1])  # recomposed from frames that went without
@@ -415,12 +449,60 @@ def test_nothing_is_held_across_a_restart_or_before_there_is_something(runner_of
     assert runner.run(item(3, hold=True, image=picture(3, (6, 10)))).labels.shape == (6, 10)
 
 
+HOLDS = Deadline(ms=20, degrade=("hold",), hold_ms=400)
+
+
+def test_no_labels_are_held_while_the_engine_fails(runner_of, item, gate, clock):
+    runner = runner_of(deadline=HOLDS)
+    run(runner, [item(0), item(1)])
+    gate.errors = [BackendError("the server cannot be reached")] * 5
+    assert run(runner, [item(2), *(item(i, hold=True) for i in range(3, 7))]) == [None] * 5
+    found = runner.run(item(7, hold=True))  # the engine is back
+    assert (found.cold_start, found.labels_age_ms, found.dropped) == ("failure", 0, 5)
+    assert runner.run(item(8, hold=True)).labels is found.labels
+
+
+def test_labels_are_held_until_they_are_too_old(runner_of, item, clock):
+    runner = runner_of(deadline=HOLDS)
+    runner.run(item(0, waited_ms=0))
+    clock.pass_ms(390)  # and 10 of the inference
+    assert runner.run(item(1, hold=True, waited_ms=0)).labels_age_ms == 400
+    clock.pass_ms(1)
+    assert runner.run(item(2, hold=True, waited_ms=0)) is None
+    assert (runner.results, runner.held, runner.labels.outdated) == (2, 1, 1)
+    assert runner.run(item(3)).dropped == 1
+
+
+def test_nothing_is_held_across_a_restart_whose_first_frame_is_refused(runner_of, item, gate):
+    runner = runner_of(deadline=HOLDS)
+    run(runner, [item(0), item(1)])
+    gate.errors = [FrameError("a bad one")]
+    assert runner.run(item(2, cold="restart")) is None
+    assert runner.run(item(3, hold=True)).cold_start == "restart"
+
+
+def test_the_memory_behind_held_labels_ages_with_them(runner_of, item, clock):
+    runner = runner_of(deadline=HOLDS)
+    run(runner, [item(0), item(1, waited_ms=0)])
+    clock.pass_ms(80)  # and 20 of two inferences
+    held = runner.run(item(4, hold=True, waited_ms=0))
+    assert (held.labels_age_ms, held.memory_age_ms) == (100, (133,))
+
+
 def test_rate(runner_of, item, clock):
     runner = runner_of()
-    assert runner.fps(clock()) == 0
+    assert runner.rates.fps(clock()) == 0
     for index in range(5):
         clock.pass_ms(90)
         runner.run(item(index))
-    assert runner.fps(clock()) == pytest.approx(10)
+    assert runner.rates.fps(clock()) == pytest.approx(10)
     clock.pass_ms(400)
-    assert runner.fps(clock()) == pytest.approx(5)
+    assert runner.rates.fps(clock()) == pytest.approx(5)
+
+
+def test_frames_in_bursts_are_no_pauses(runner_of, item, clock):
+    runner = runner_of()
+    for index in range(30):
+        clock.pass_ms(270 if index % 10 == 0 else 0)
+        runner.run(item(index))
+    assert runner.rates.fps(clock()) == pytest.approx(29 / (2 * 0.27 + 29 * 0.01))

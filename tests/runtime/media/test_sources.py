@@ -37,6 +37,12 @@ def pipe(path):
     return path
 
 
+def folder_of_a_pipe(path):
+    path.mkdir()
+    os.mkfifo(path / "a.png")
+    return path
+
+
 BAD_INPUTS = {
     "absent": (lambda path: path, "there is no such video file or folder of images"),
     "empty folder": (empty_folder, "no images (.png, .jpg, .jpeg, .bmp, .tif, .tiff, .webp) in"),
@@ -46,6 +52,7 @@ BAD_INPUTS = {
     "zeros named mp4": (file_of(bytes(5000)), "not a video that FFmpeg can read"),
     "text": (text_file, "this is a text file"),
     "pipe": (pipe, "neither a file, a folder nor a camera"),
+    "folder of a pipe": (folder_of_a_pipe, "reading an image: neither a file nor a folder"),
     "null in the name": (lambda path: f"{path}\0", "null"),
     "camera without a number": (
         lambda path: "camera:front",

@@ -1,5 +1,6 @@
 import re
 from fractions import Fraction
+from types import SimpleNamespace
 
 import av
 import av.logging
@@ -9,6 +10,7 @@ import pytest
 from tdnet_runtime.errors import MediaError
 from tdnet_runtime.media.sources import open_source
 from tdnet_runtime.media.video import VideoSource
+from tdnet_runtime.media.video_file import promised_end_s
 
 FAST_START = {"movflags": "faststart"}
 NTSC = Fraction(30000, 1001)
@@ -211,3 +213,20 @@ def test_the_size_changes_in_mid_stream(tmp_path, draw, encode):
     frames, message = read(path)
     assert {frame.image.shape for frame in frames} == {(36, 52, 3)}
     assert "the next one is 48x64, the first was 36x52 (height x width)" in message
+
+
+@pytest.mark.parametrize(
+    ("told", "end_s"),
+    [
+        ("00:01:02.500000000", Fraction(125, 2)),
+        ("26:00:00", 93600),
+        ("00:00:1/0", 0),
+        ("00:00:1e5", 0),
+        ("9" * 5000 + ":00:00", 0),
+        ("soon", 0),
+    ],
+)
+def test_how_long_a_matroska_file_says_that_it_is(told, end_s):
+    """Whatever stands there, it is read as a time or not at all."""
+    stream = SimpleNamespace(metadata={"DURATION-eng": told}, frames=0, average_rate=None)
+    assert promised_end_s(stream, "matroska,webm") == end_s

@@ -118,6 +118,7 @@ def another_network(config: dict[str, Any]) -> None:
         (with_value(BACKEND, "abacus"), OptionError, "no backend 'abacus'"),
         (with_value(PRECISION, "fp7"), OptionError, "no precision 'fp7'"),
         (with_value(THREADS, "many"), OptionError, "tdnet_threads is 'many'"),
+        (with_value(THREADS, "9" * 5000), OptionError, "tdnet_threads is '999"),
         (with_value(THREADS, "0"), OptionError, "threads is 0"),
     ],
 )

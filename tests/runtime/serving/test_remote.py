@@ -7,6 +7,7 @@ import json
 import math
 import os
 import socket
+import struct
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +23,7 @@ from tdnet_runtime.live import LiveSegmenter
 from tdnet_runtime.manifest import Manifest
 from tdnet_runtime.memory import require_own_labels
 from tdnet_runtime.serving.address import TritonAddress, is_triton
+from tdnet_runtime.serving.http_model import HttpModel
 from tdnet_runtime.serving.remote import RemoteSegmenter, _always_attending
 from tdnet_runtime.serving.remote_stream import RemoteStream
 
@@ -250,7 +252,7 @@ def test_a_forked_child_is_refused_and_touches_nothing(
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
-        (lambda answer, head: (0, b"", 0), "cannot be reached|does not speak HTTP"),
+        (lambda answer, head: (0, b"", 0), "closed the connection before it had answered"),
         (lambda answer, head: (500, b'{"error":"two\\nlines"}', 0), "refuses: two lines"),
         (lambda answer, head: (503, b"<html>", 0), "refuses: HTTP status 503"),
         (lambda answer, head: (200, b"", 0), "not one of Triton's"),
@@ -313,6 +315,42 @@ def test_a_server_that_is_gone(served: Server, stream: RemoteStream) -> None:
     free.close()
     with pytest.raises(BackendError, match=r"cannot be reached .*refused.*is it running"):
         RemoteSegmenter(f"triton://127.0.0.1:{port}/tiny")
+
+
+@pytest.mark.parametrize("how", ["closes", "says why", "resets"])
+def test_a_connection_that_is_closed_while_nobody_asks(how: str) -> None:
+    """Two are, after their answers; the third one is in mid-request, which is not made again."""
+    asked, closed, reads = [], threading.Semaphore(0), threading.Semaphore(0)
+    answer = b'{"name":"triton","version":"2"}'
+
+    def serve() -> None:
+        for index in range(3):
+            client, _ = listener.accept()
+            with client:
+                asked.append(client.recv(65536))
+                if index == 2:
+                    continue
+                client.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(answer), answer))
+                if how == "says why":
+                    client.sendall(b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n")
+                if how == "resets":
+                    reads.acquire(timeout=20)  # or the answer would be lost
+                    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            closed.release()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        address = TritonAddress.parse(f"triton://127.0.0.1:{listener.getsockname()[1]}/tiny?timeout=20")
+        with contextlib.closing(HttpModel(address)) as model:
+            for _ in range(2):
+                assert model.server() == "triton 2"
+                reads.release()
+                assert closed.acquire(timeout=20)
+            with pytest.raises(BackendError, match=r"closed the connection before it had answered \(Rem"):
+                model.server()
+        thread.join()
+    assert len(asked) == 3
 
 
 def test_other_models_and_other_servers(served: Server) -> None:

@@ -46,7 +46,7 @@ def write_page(
     """
     require_libraries()
     text = page_from_document(document, picture=picture, class_colors=class_colors)
-    write_result(text.encode(), path, what="the page", option="--html")
+    write_result(text.encode(errors="backslashreplace"), path, what="the page", option="--html")
 
 
 def page_from_document(document: Document, *, picture: Picture | None, class_colors: ClassColors = ()) -> str:
