@@ -5,17 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
-import numpy.typing as npt
 import typer
 from rich.console import Console
 
+from tdnet_export.bundle_commands import rebuild_bundle, verify_bundle
 from tdnet_export.engines import ENGINE_BACKENDS
 from tdnet_export.options import PRECISIONS, ExportOptions, RebuildOptions
 from tdnet_export.preprocessing import parse_preprocessing
-from tdnet_export.triton import TRITON_BACKENDS, TritonOptions, write_models
-from tdnet_export.triton.view import show_models
-from tdnet_export.view import StageProgress, show_rebuild, show_summary, show_verified
+from tdnet_export.triton import TritonOptions
+from tdnet_export.triton import command as triton_command
+from tdnet_export.view import StageProgress, show_summary
 from tdnet_models.preprocessing import PRESETS
 from tdnet_runtime.backends.cpu_count import usable_cpus
 from tdnet_runtime.cli.pinning import Sha256
@@ -200,39 +199,10 @@ def export(
             show_default=False,
         ),
     ] = None,
-    triton: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR",
-            help="Put the bundle into this model repository of a Triton Inference Server, made if it is not there.",
-            show_default=False,
-        ),
-    ] = None,
-    bundle: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="X.plan",
-            help="With --triton, instead of --ckpt: a bundle that there is; needs no checkpoint and no torch.",
-            show_default=False,
-        ),
-    ] = None,
-    triton_backend: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="|".join(TRITON_BACKENDS),
-            help="With --triton: the server's backend, a model for each; may be repeated. onnxruntime and tensorrt get all "
-            "paths in one graph, whose memory the server keeps. [default: python]",
-            show_default=False,
-        ),
-    ] = None,
-    triton_streams: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N",
-            help="With --triton: videos that are served at once; further ones wait. [default: 8]",
-            show_default=False,
-        ),
-    ] = None,
+    triton: triton_command.Repository = None,
+    bundle: triton_command.PresentBundle = None,
+    triton_backend: triton_command.Backends = None,
+    triton_streams: triton_command.Streams = None,
     drop_stale: Annotated[
         bool, typer.Option("--drop-stale", help="With --rebuild: drop the other engines of these backends.")
     ] = False,
@@ -258,11 +228,11 @@ def export(
         others |= serving
         others |= {"--rebuild": rebuild, "--precision": precision, "--backend": backend}
         _refuse("--verify", others | {"--drop-stale": drop_stale or None})
-        _verify(verify, frames, sha256)
+        verify_bundle(verify, frames, sha256)
         return
     if rebuild is not None:
         _refuse("--rebuild", others | serving | {"--frames": frames})
-        _rebuild(
+        rebuild_bundle(
             RebuildOptions(
                 bundle=rebuild,
                 backends=backends,
@@ -280,7 +250,7 @@ def export(
             raise OptionError(
                 "--bundle goes with --triton: name the model repository that the bundle is put into"
             )
-        _write_models(bundle, served.with_precision(precisions), sha256)
+        triton_command.put_bundle(bundle, served.with_precision(precisions), sha256)
         return
     if checkpoint is None:
         raise typer.BadParameter(
@@ -312,8 +282,10 @@ def export(
         bgr=bgr,
         threshold=threshold,
     )
-    if served is not None and out is not None:
-        served.names(out)  # now, not after the export
+    if served is not None:  # now, not after the export
+        served.require_tools()
+        if out is not None:
+            served.names(out)
     import torch  # takes seconds, as does the pipeline: wrong options need not wait
 
     from tdnet_export.pipeline import bundle_from_checkpoint
@@ -321,47 +293,14 @@ def export(
     torch.set_num_threads(min(torch.get_num_threads(), usable_cpus()))  # PyTorch 2.13 knows of no CPU quota
 
     with StageProgress(Console(stderr=True)) as progress:
-        summary = bundle_from_checkpoint(options, on_progress=progress)
+        check = (lambda path: None) if served is None else served.names
+        summary = bundle_from_checkpoint(options, on_path=check, on_progress=progress)
     show_summary(summary, Console(highlight=False))
     if served is not None:
-        _write_models(summary.path, served)
-
-
-def _write_models(bundle: Path, options: TritonOptions, sha256: str | None = None) -> None:
-    with StageProgress(Console(stderr=True)) as progress:
-        summary = write_models(bundle, options, sha256=sha256, on_progress=progress)
-    show_models(summary, Console(highlight=False))
+        triton_command.put_new_bundle(summary.path, served)
 
 
 def _refuse(option: str, others: dict[str, object]) -> None:
     """Raise OptionError where an option was given that means nothing beside `option`."""
     if given := [name for name, value in others.items() if value is not None]:
         raise OptionError(f"{option} takes all from the bundle; leave out {', '.join(given)}")
-
-
-def _verify(bundle: Path, clip: str | None, sha256: str | None) -> None:
-    from tdnet_export.engines import verify
-    from tdnet_export.footage import proof_frames
-    from tdnet_export.parity_checks import required_frames
-
-    def frames(paths: int, size_hw: tuple[int, int]) -> list[npt.NDArray[np.uint8]]:
-        return list(proof_frames(clip, required_frames(paths), size_hw=size_hw))
-
-    with StageProgress(Console(stderr=True)) as progress:
-        summary = verify(bundle, frames=None if clip is None else frames, sha256=sha256, on_progress=progress)
-    show_verified(summary, Console(highlight=False))
-
-
-def _rebuild(options: RebuildOptions) -> None:
-    from tdnet_export.engines import rebuild
-
-    with StageProgress(Console(stderr=True)) as progress:
-        summary = rebuild(
-            options.bundle,
-            backends=options.backends,
-            precisions=options.precisions,
-            keep_others=not options.drop_stale,
-            sha256=options.sha256,
-            on_progress=lambda event: progress(event.stage, event.done, event.total, event.text),
-        )
-    show_rebuild(summary, Console(highlight=False))

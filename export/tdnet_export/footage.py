@@ -13,12 +13,15 @@ from tdnet_runtime.media.damage import OnDamage
 from tdnet_runtime.media.scene import render
 from tdnet_runtime.preprocess import Resizer
 from tdnet_runtime.sources.registry import open_source
+from tdnet_runtime.sources.source_url import hide_password
 
 __all__ = ["proof_frames"]
 
+_OPTION = "--frames"
+
 
 def proof_frames(
-    clip: str | None, count: int, *, size_hw: tuple[int, int]
+    clip: str | None, count: int, *, size_hw: tuple[int, int], option: str = _OPTION
 ) -> Iterator[npt.NDArray[np.uint8]]:
     """`count` consecutive frames, uint8 [H, W, 3] of `size_hw`.
 
@@ -27,6 +30,7 @@ def proof_frames(
             the scene.
         count: how many.
         size_hw: the network's size.
+        option: that the clip was given with, for messages.
 
     Raises:
         OptionError: the clip has fewer frames.
@@ -51,6 +55,6 @@ def proof_frames(
             found += 1
     if found < count:
         raise OptionError(
-            f"--frames has {found} frames{where}; the proof needs {count} consecutive ones (3 rounds of all paths "
-            f"and 2): {clip!r}"
+            f"{option} has {found} frames{where}; the proof needs {count} consecutive ones (3 rounds of all paths "
+            f"and 2){'' if option == _OPTION else f', or a clip of its own with {_OPTION}'}: {hide_password(clip)!r}"
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,12 +10,13 @@ from pathlib import Path
 from tdnet_export.engines import ENGINE_BACKENDS
 from tdnet_export.preprocessing import check_preprocessing
 from tdnet_models.preprocessing import IMAGENET, Preprocessing
+from tdnet_runtime.atomic_file import partial_path
 from tdnet_runtime.errors import OptionError
 from tdnet_runtime.file_names import same_file
 from tdnet_runtime.os_errors import told_as
 from tdnet_runtime.preflight import PREFERRED, SIGNED_INT8
 
-__all__ = ["INT8_PRECISIONS", "PRECISIONS", "ExportOptions", "RebuildOptions"]
+__all__ = ["INT8_PRECISIONS", "PRECISIONS", "ExportOptions", "RebuildOptions", "require_room_in_name"]
 
 PRECISIONS = ("fp32", "fp16", "int8", SIGNED_INT8)
 """That graphs can be written in."""
@@ -163,6 +165,7 @@ class ExportOptions:
             raise OptionError(f"--out lies in a folder that does not exist; make it first: {str(folder)!r}")
         if not os.access(folder, os.W_OK):
             raise OptionError(f"--out lies in a folder that may not be written to: {str(folder)!r}")
+        require_room_in_name("--out", out)
         if same_file(out, self.checkpoint):
             raise OptionError(f"--out is the checkpoint itself; name another file: {str(out)!r}")
         for option, read in (
@@ -198,8 +201,23 @@ class RebuildOptions:
     def __post_init__(self) -> None:
         _check_names("--precision", self.precisions, PRECISIONS)
         _check_names("--backend", self.backends, ENGINE_BACKENDS)
+        require_room_in_name("--rebuild", self.bundle)
         if not self.backends:
             raise OptionError(f"--rebuild needs --backend {' or --backend '.join(ENGINE_BACKENDS)}")
+
+
+def require_room_in_name(option: str, path: Path) -> None:
+    """Raise OptionError where `path` can be no bundle's: until it is whole, the file has a longer name."""
+    partial = partial_path(path)
+    try:
+        partial.lstat()
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            more = len(partial.name) - len(path.name)
+            raise OptionError(
+                f"{option} has too long a name: until the file is whole, it is called by one of {more} characters more; "
+                f"shorten it: {str(path)!r}"
+            ) from error
 
 
 def _check_names(option: str, names: tuple[str, ...], known: tuple[str, ...]) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -16,7 +17,7 @@ from tdnet_export.contract import NetworkContract
 from tdnet_export.draft import draft_manifest, graph_member, parity_summary, report_member
 from tdnet_export.engines import BuildEvent, add_engines, build_engines, gated, require_builder
 from tdnet_export.footage import proof_frames
-from tdnet_export.graph_sets import Progress, convert_graphs, write_graphs
+from tdnet_export.graph_sets import Progress, convert_graphs, require_half_share, write_graphs
 from tdnet_export.int8 import (
     calibration_clips,
     half_signed_model,
@@ -32,56 +33,39 @@ from tdnet_export.parity_report import BOUNDS, SCENE, ParityReport
 from tdnet_export.precision import half_precision_model
 from tdnet_export.process_memory import want_large_pages
 from tdnet_export.proof import proof_cases
+from tdnet_export.summary import ExportSummary
 from tdnet_export.termination import sigterm_as_exit
+from tdnet_export.work_folder import work_folder
 from tdnet_models import Network, load_checkpoint
 from tdnet_models.digest import checkpoint_sha256
-from tdnet_models.provenance import Provenance
 from tdnet_runtime.backends.heap import give_back
 from tdnet_runtime.bundle_writer import write_bundle
-from tdnet_runtime.errors import MissingExtraError, OptionError
+from tdnet_runtime.errors import CheckpointError, MissingExtraError, OptionError
 from tdnet_runtime.file_names import as_utf8
 from tdnet_runtime.manifest import Manifest
-from tdnet_runtime.temporary_folder import temporary_folder
+from tdnet_runtime.preflight import SIGNED_INT8
+from tdnet_runtime.sources.source_url import source_name
 
-__all__ = ["ExportSummary", "Progress", "bundle_from_checkpoint"]
+__all__ = ["Progress", "bundle_from_checkpoint"]
 
 Frame = npt.NDArray[np.uint8]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExportSummary:
-    """What an export made.
-
-    Attributes:
-        path: the bundle.
-        manifest: as written.
-        provenance: what of the checkpoint was taken, and what was left.
-        resampled_from: (h, w) of the checkpoint's LayerNorm maps where they were resampled, else None.
-        reports: the proofs, by precision.
-        graph_seconds: time to write and check all graphs, by precision.
-        proof_seconds: of the proof, all precisions in one loop.
-        never_run: why sets of engines could not be run here, by title.
-        total_seconds: of everything.
-    """
-
-    path: Path
-    manifest: Manifest
-    provenance: Provenance
-    resampled_from: tuple[int, int] | None
-    reports: dict[str, ParityReport]
-    graph_seconds: dict[str, float]
-    proof_seconds: float
-    never_run: dict[str, str]
-    total_seconds: float
-
-
 @sigterm_as_exit()
 def bundle_from_checkpoint(
-    options: ExportOptions, *, on_progress: Progress = lambda stage, done, total, detail="": None
+    options: ExportOptions,
+    *,
+    on_path: Callable[[Path], object] = lambda path: None,
+    on_progress: Progress = lambda stage, done, total, detail="": None,
 ) -> ExportSummary:
     """Export a checkpoint to graphs, prove them in closed loop, build engines, and write the bundle.
 
     Nothing is written, and what was there stays, unless everything succeeds.
+
+    Args:
+        options: what is exported, and how.
+        on_path: called with the bundle's path before anything slow; what it raises ends the export.
+        on_progress: told a stage, how much of it is done, of how much, and what comes next.
 
     Raises:
         CheckpointError, SizeError, OptionError, MediaError: of what came in.
@@ -94,11 +78,11 @@ def bundle_from_checkpoint(
     want_large_pages()
     _require_tools(options)
     on_progress("load checkpoint", 0, 1)
-    network = load_checkpoint(options.checkpoint, size=options.size_hw, weights=options.weights)
+    network, digest = _loaded(options)
     assert network.provenance is not None  # it comes from a checkpoint
-    digest = checkpoint_sha256(options.checkpoint)
     out = options.out or Path(f"{network.spec.name}.plan")
     options.check_out(out)
+    on_path(out)
     classes = class_specs(network.spec.classes, options.names)
     for option, asked in (
         ("--memory-stride", options.memory_stride is not None),
@@ -118,6 +102,8 @@ def bundle_from_checkpoint(
         preprocessing=options.wanted_preprocessing,
         threshold=options.threshold_for(network.spec.classes),
     )
+    if {"fp16", SIGNED_INT8}.intersection(options.wanted_precisions):
+        require_half_share(network, contract)
     clips = _clips(options, network)
     frames = _proof_frames(options, network)
     on_progress("load checkpoint", 1, 1)
@@ -131,7 +117,7 @@ def bundle_from_checkpoint(
         preprocessing_from="assumed" if options.preprocessing is None else "user",
         size_from="assumed" if options.size_hw is None else "user",
     )
-    with temporary_folder("tdnet-export-") as path:
+    with work_folder("tdnet-export-", "exporting") as path:
         folder = MemberFolder(path)
         graph_seconds, proof = _write_and_prove(
             network, contract, manifest, frames, clips, folder, options, on_progress
@@ -155,6 +141,21 @@ def bundle_from_checkpoint(
         never_run=never_run,
         total_seconds=perf_counter() - started,
     )
+
+
+def _loaded(options: ExportOptions) -> tuple[Network, str]:
+    """The network, and the digest of the file that it is of: a training that goes on writes another one there."""
+    before = None
+    with suppress(CheckpointError):  # whose reason the loader knows better
+        before = checkpoint_sha256(options.checkpoint)
+    network = load_checkpoint(options.checkpoint, size=options.size_hw, weights=options.weights)
+    digest = checkpoint_sha256(options.checkpoint)
+    if digest != before:
+        raise CheckpointError(
+            f"the checkpoint {str(options.checkpoint)!r} was replaced while it was read (SHA-256 "
+            f"{str(before)[:16]}…, now {digest[:16]}…), by its training perhaps; export a copy of it"
+        )
+    return network, digest
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +216,7 @@ def _write_and_prove(
             cases,
             network,
             frames,
-            footage=SCENE if clip is None else f"user's footage, {as_utf8(Path(clip).name)}",
+            footage=SCENE if clip is None else f"user's footage, {as_utf8(source_name(clip))}",
             memory_stride=contract.memory_stride,
             preprocessing=contract.preprocessing,
             threshold=contract.threshold,
@@ -247,7 +248,8 @@ def _clips(options: ExportOptions, network: Network) -> list[list[Frame]]:
 def _proof_frames(options: ExportOptions, network: Network) -> list[Frame]:
     """What is proven on, decoded no further than a proof goes; a clip that will not do ends it here."""
     count = required_frames(network.spec.variant.paths)
-    return list(proof_frames(options.proof_clip, count, size_hw=network.spec.input_size))
+    option = "--calibration" if options.frames is None else "--frames"
+    return list(proof_frames(options.proof_clip, count, size_hw=network.spec.input_size, option=option))
 
 
 def _with_engines(

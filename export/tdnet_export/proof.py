@@ -16,10 +16,10 @@ from tdnet_export.parity import Case
 from tdnet_export.parity_report import ParityBounds
 from tdnet_export.precision import half_precision_model
 from tdnet_export.precision_rounding import rounding_model
+from tdnet_export.work_folder import work_folder
 from tdnet_runtime.backends import openvino
 from tdnet_runtime.bundle_writer import write_bundle
 from tdnet_runtime.manifest import GraphSpec, Manifest
-from tdnet_runtime.temporary_folder import temporary_folder
 
 __all__ = ["proof_cases"]
 
@@ -45,7 +45,7 @@ def proof_cases(
         models: by precision, the graphs by name: in FP32, and with pairs for INT8 ones.
         bounds: that must hold, by precision.
     """
-    with temporary_folder("tdnet-export-") as folder:
+    with work_folder("tdnet-export-", "proving the graphs") as folder:
         cases = []
         for precision, graphs in models.items():
             path = folder / f"{precision}.plan"

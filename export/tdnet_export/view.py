@@ -19,13 +19,13 @@ from tdnet_models.sizes import exact_sizes
 from tdnet_runtime.cli.labelling_view import labelling, preprocessing
 from tdnet_runtime.cli.size_remark import size_remark
 from tdnet_runtime.closeable import Closeable
-from tdnet_runtime.preflight import PREFERRED
+from tdnet_runtime.preflight import must_be_asked
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
     from tdnet_export.engines import RebuildSummary, VerifySummary
-    from tdnet_export.pipeline import ExportSummary
+    from tdnet_export.summary import ExportSummary
     from tdnet_runtime.manifest import EngineSpec, Manifest
 
 __all__ = ["StageProgress", "show_rebuild", "show_summary", "show_verified"]
@@ -135,8 +135,8 @@ def show_summary(summary: ExportSummary, console: Console) -> None:
     console.print(table)
     if any(report.footage == SCENE for report in reports.values()):
         console.print("Tip: prove it on your own footage too: --frames CLIP (a video or a folder of images).")
-    unasked = "fp32" in manifest.precisions or any(spec.precision in PREFERRED for spec in manifest.engines)
-    option = "" if unasked else f" --precision {manifest.precisions[0]}"
+    asked = must_be_asked(manifest)
+    option = "" if asked is None else f" --precision {asked}"
     console.print(
         f"Next: tdnet-run --engine {shlex.quote(str(summary.path))} --input VIDEO --overlay out.mp4{option}",
         soft_wrap=True,

@@ -25,6 +25,8 @@ __all__ = ["load_checkpoint"]
 
 _State = dict[str, torch.Tensor]
 
+_EPS = 1e-5  # of the BatchNorms, PyTorch's own
+
 
 def load_checkpoint(
     path: str | os.PathLike[str], *, size: tuple[int, int] | None = None, weights: str | None = None
@@ -138,6 +140,12 @@ def _require_finite(state: _State, path: str) -> None:
         raise CheckpointError(
             f"the checkpoint {path!r} has NaN or infinite values in {len(broken)} of {len(state)} tensors "
             f"({shown(broken)}): the training diverged or the file is damaged; use an earlier checkpoint"
+        )
+    negative = [k for k, v in state.items() if k.endswith("running_var") and float(v.min()) <= -_EPS]
+    if negative:
+        raise CheckpointError(
+            f"the checkpoint {path!r} has negative variances in {len(negative)} BatchNorms ({shown(negative)}), of which "
+            "there is no root: no training makes them, but arithmetic on checkpoints does; use one that was trained"
         )
 
 

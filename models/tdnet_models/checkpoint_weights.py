@@ -197,7 +197,14 @@ def _chosen(found: list[_Candidate], weights: str | None, path: str) -> _Candida
     if not found:
         return None
     if weights is None:
+        teachers = [candidate.key for candidate in found if candidate.is_teacher]
         found = [candidate for candidate in found if not candidate.is_teacher]
+        if not found:
+            key = shown([shlex.quote(teachers[0])])
+            raise CheckpointError(
+                f"the checkpoint {path!r} holds the teacher of a training and no student; name that one's checkpoint, or "
+                f"take the teacher with --weights {key}"
+            )
     else:
         found = _named(found, weights, path)
     different: list[_Candidate] = []

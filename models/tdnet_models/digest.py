@@ -14,10 +14,14 @@ def checkpoint_sha256(path: Path) -> str:
     """SHA-256 of the file, hexadecimal, lower case.
 
     Raises:
-        CheckpointError: it cannot be read.
+        CheckpointError: it cannot be read, or is no file of the disk.
     """
     digest = hashlib.sha256()
     try:
+        if path.exists() and not path.is_file():
+            raise CheckpointError(
+                f"cannot read the checkpoint {str(path)!r}: it is no file of the disk; name a file"
+            )
         with path.open("rb") as file:
             while block := file.read(1 << 20):
                 digest.update(block)

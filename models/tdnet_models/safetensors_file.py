@@ -14,7 +14,21 @@ from tdnet_runtime.errors import CheckpointError
 __all__ = ["is_safetensors", "read_safetensors"]
 
 _LARGEST_HEADER = 100_000_000  # bytes; the format's own limit
-_DTYPES = {
+_ODD = {
+    "U16": "uint16",
+    "U32": "uint32",
+    "U64": "uint64",
+    "C64": "complex64",
+    "F8_E4M3": "float8_e4m3fn",
+    "F8_E5M2": "float8_e5m2",
+    "F8_E8M0": "float8_e8m0fnu",
+    "F8_E4M3FNUZ": "float8_e4m3fnuz",
+    "F8_E5M2FNUZ": "float8_e5m2fnuz",
+}
+"""By PyTorch's names, which not every version has: nothing but what lies beside the weights is expected in them."""
+_DTYPES: dict[str, torch.dtype] = {
+    name: getattr(torch, dtype) for name, dtype in _ODD.items() if hasattr(torch, dtype)
+} | {
     "F64": torch.float64,
     "F32": torch.float32,
     "F16": torch.float16,

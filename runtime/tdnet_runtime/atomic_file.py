@@ -11,10 +11,15 @@ from typing import BinaryIO
 
 from tdnet_runtime.forks import count
 
-__all__ = ["PARTIAL_SUFFIX", "atomic_file"]
+__all__ = ["PARTIAL_SUFFIX", "atomic_file", "partial_path"]
 
 PARTIAL_SUFFIX = ".partial"
 _PERMISSIONS = 0o777  # not set-user-ID and its like, which belong to an owner
+
+
+def partial_path(path: Path) -> Path:
+    """A new name beside `path`, 17 characters longer; that of a file until it is whole."""
+    return path.with_name(f"{path.name}.{os.urandom(4).hex()}{PARTIAL_SUFFIX}")
 
 
 @contextlib.contextmanager
@@ -33,7 +38,7 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
     Raises:
         OSError: as from opening, writing and renaming.
     """
-    partial = path.with_name(f"{path.name}.{os.urandom(4).hex()}{PARTIAL_SUFFIX}")
+    partial = partial_path(path)
     forks = count()
     try:
         with partial.open("xb") as file:

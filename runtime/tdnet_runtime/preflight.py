@@ -21,7 +21,7 @@ from tdnet_runtime.errors import BackendError
 
 if TYPE_CHECKING:
     from tdnet_runtime.bundle import Bundle
-    from tdnet_runtime.manifest import EngineSpec
+    from tdnet_runtime.manifest import EngineSpec, Manifest
 
 __all__ = [
     "ENGINE_PRECISIONS",
@@ -31,6 +31,7 @@ __all__ = [
     "check_engine",
     "choose_engines",
     "misfits",
+    "must_be_asked",
     "platform_name",
     "portability_note",
     "rebuild_command",
@@ -50,6 +51,12 @@ _MOST_DIGITS = 9
 _OLDEST_TENSORRT = (10, 3)  # strongly typed networks and memory that the user gives, in all that is used here
 # And 12.0 and later: TensorRT-RTX 1.7.1's own words where it refuses an H100.
 _RTX_RUNS_ON = ("8.0", "8.6", "8.9")
+
+
+def must_be_asked(manifest: Manifest) -> str | None:
+    """The precision to ask for by name, since nothing in the bundle is run unasked; None where something is."""
+    unasked = "fp32" in manifest.precisions or any(spec.precision in PREFERRED for spec in manifest.engines)
+    return None if unasked else manifest.precisions[0]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

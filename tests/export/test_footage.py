@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
+from tdnet_export import footage
 from tdnet_export.footage import proof_frames
 from tdnet_runtime.errors import MediaError, OptionError
 from tdnet_runtime.media.scene import render
@@ -51,6 +52,25 @@ def test_a_short_clip_is_refused_with_both_counts(clip):
     message = r"--frames has 7 frames; the proof needs 8 consecutive ones \(3 rounds of all paths and 2\)"
     with pytest.raises(OptionError, match=message):
         list(proof_frames(clip(7, (48, 96)), 8, size_hw=(48, 96)))
+
+
+def test_a_short_calibration_clip_is_named_as_that(clip):
+    message = r"^--calibration has 7 frames; the proof needs 8 .* or a clip of its own with --frames: '"
+    with pytest.raises(OptionError, match=message):
+        list(proof_frames(clip(7, (48, 96)), 8, size_hw=(48, 96), option="--calibration"))
+
+
+def test_a_short_clip_of_a_camera_keeps_its_password(monkeypatch):
+    class Camera:
+        def __enter__(self):
+            return iter(())
+
+        def __exit__(self, *_):
+            pass
+
+    monkeypatch.setattr(footage, "open_source", lambda *_, **__: Camera())
+    with pytest.raises(OptionError, match=r"--frames has 0 frames.*'http://admin:\*\*\*@cam/'"):
+        list(proof_frames("http://admin:secret@cam/", 8, size_hw=(48, 96)))
 
 
 def test_an_absent_clip(tmp_path):

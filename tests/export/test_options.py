@@ -36,6 +36,10 @@ OUT = {
         r"--out lies in a folder that does not exist; make it first: .*absent",
     ),
     "too long": ("x" * 300 + ".plan", r"--out: File name too long: '.*\.plan'"),
+    "too long until it is whole": (
+        "x" * 250 + ".plan",
+        r"--out has too long a name: .* by one of 17 characters more; shorten it: '.*\.plan'",
+    ),
     "under a file": ("best.pth/net.plan", r"--out lies in a folder that does not exist"),
     "the checkpoint": ("link.plan", r"--out is the checkpoint itself; name another file"),
 }

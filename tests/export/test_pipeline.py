@@ -279,10 +279,11 @@ def test_a_clip_is_decoded_once_and_no_further_than_needed(clip, options, monkey
     assert (opening, frames) == ("0.png", [f"{t}.png" for t in range(8)])
 
 
-def test_a_clip_of_ones_own(clip, options, tiny_bundle):
-    """Whose name is not UTF-8."""
+def test_a_clip_of_ones_own(clip, options, tiny_bundle, monkeypatch):
+    """The folder that one is in, whose name is not UTF-8."""
     frames = Path(clip(10))
-    own = dataclasses.replace(options, frames=str(frames.rename(frames.with_name("my drive caf\udce9"))))
+    monkeypatch.chdir(frames.rename(frames.with_name("my drive caf\udce9")))
+    own = dataclasses.replace(options, frames=".")
     summary = bundle_from_checkpoint(own)
     assert summary.reports["fp32"].footage == r"user's footage, my drive caf\udce9"
     assert len(summary.reports["fp32"].frames) == 8
@@ -642,4 +643,52 @@ def test_a_memory_stride_for_a_network_without_memory_is_refused(tiny_checkpoint
         checkpoint=tiny_checkpoint("psp101"), out=tmp_path / "a.plan", size_hw=(49, 65), memory_stride=3
     )
     with pytest.raises(OptionError, match=r"--memory-stride goes with networks that remember frames.*psp101"):
+        bundle_from_checkpoint(options)
+
+
+def test_a_temporary_folder_that_cannot_be_made(options, monkeypatch, tmp_path):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "absent"))
+    with pytest.raises(
+        ExportError, match=r"^exporting failed: No such file or directory; .* set TMPDIR to one that has it"
+    ):
+        bundle_from_checkpoint(options)
+
+
+def test_a_checkpoint_that_is_replaced_while_it_is_read(options, folders, monkeypatch, tmp_path):
+    """As a training does: the digest in the bundle would be of another network."""
+    path = tmp_path / "best.pth"
+    path.write_bytes(options.checkpoint.read_bytes())
+    load = pipeline.load_checkpoint
+
+    def replaced(*given, **more):
+        network = load(*given, **more)
+        path.write_bytes(path.read_bytes() + b"more")
+        return network
+
+    monkeypatch.setattr(pipeline, "load_checkpoint", replaced)
+    with pytest.raises(
+        CheckpointError, match=r"best\.pth' was replaced while it was read .* export a copy of it$"
+    ):
+        bundle_from_checkpoint(dataclasses.replace(options, checkpoint=path))
+    assert_untouched(folders)
+
+
+@pytest.mark.parametrize("precision", ["fp16", "int8_fp16"])
+def test_a_network_that_is_not_worth_fp16_is_refused_before_its_graphs(
+    tiny_checkpoint, tmp_path, clip, monkeypatch, precision
+):
+    """td2-fa50 at its published widths has 88.6 %; the tiny one has more than is expected."""
+    monkeypatch.setattr(graph_sets, "MIN_HALF_SHARE", 0.9999)
+    monkeypatch.setattr(pipeline, "write_graphs", None)
+    monkeypatch.setattr(pipeline, "int8_unavailable", lambda: None)
+    options = ExportOptions(
+        checkpoint=tiny_checkpoint("td2-fa50"),
+        out=tmp_path / "a.plan",
+        precisions=("fp32", precision),
+        calibration=clip(10) if precision == "int8_fp16" else None,
+    )
+    with pytest.raises(
+        ExportError,
+        match=r"^td2-fa50 is not worth FP16: \d\d\.\d% of .* 'subnet1' .*--precision fp32, with --backend too$",
+    ):
         bundle_from_checkpoint(options)

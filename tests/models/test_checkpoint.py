@@ -353,6 +353,14 @@ BAD = {
         lambda path: damaged(path, pretrained1__bn1__running_var=torch.full((8,), torch.nan)),
         r"NaN or infinite values.*pretrained1\.bn1\.running_var",
     ),
+    "negative variance": (
+        lambda path: damaged(path, pretrained1__bn1__running_var=torch.full((8,), -1e-3)),
+        r"has negative variances in 1 BatchNorms \(pretrained1\.bn1\.running_var\).*use one that was trained",
+    ),
+    "no student": (
+        lambda path: torch.save({f"teacher.{k}": v for k, v in tiny_state("psp101").items()}, path),
+        r"the teacher of a training and no student; .* or take the teacher with --weights teacher$",
+    ),
     "negative infinite variance": (
         lambda path: damaged(path, pretrained1__bn1__running_var=torch.full((8,), -torch.inf)),
         r"NaN or infinite values.*pretrained1\.bn1\.running_var",

@@ -12,6 +12,7 @@ import struct
 import warnings
 import zipfile
 from collections import OrderedDict
+from itertools import dropwhile, takewhile
 
 import numpy as np
 import pytest
@@ -30,9 +31,9 @@ NAME = "td2-fa18"
 def rows(section):
     """First cell → last cell of the table in a section of the page."""
     text = PAGE.read_text().split(f"\n## {section}\n")[1].split("\n## ")[0]
-    cells = [
-        [c.strip() for c in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("|")
-    ]
+    lines = dropwhile(lambda line: not line.startswith("|"), text.splitlines())
+    table = takewhile(lambda line: line.startswith("|"), lines)  # a blank line ends it for readers, too
+    cells = [[c.strip() for c in line.strip("|").split("|")] for line in table]
     return {row[0]: row[-1] for row in cells[2:]}
 
 
@@ -62,12 +63,15 @@ def content(make, **options):
     return lambda path: torch.save(make(), path, **options)
 
 
-def safetensors(path, tensors, dtypes={torch.float32: "F32", torch.float16: "F16", torch.int64: "I64"}):  # noqa: B006
+STORED = {torch.float32: "F32", torch.float16: "F16", torch.int64: "I64", torch.uint8: "U8"}
+
+
+def safetensors(path, tensors):
     header, data = {"__metadata__": {"format": "pt"}}, b""
     for name, value in tensors.items():
         raw = value.contiguous().numpy().tobytes()
         offsets = [len(data), len(data) + len(raw)]
-        header[name] = {"dtype": dtypes[value.dtype], "shape": list(value.shape), "data_offsets": offsets}
+        header[name] = {"dtype": STORED[value.dtype], "shape": list(value.shape), "data_offsets": offsets}
         data += raw
     head = json.dumps(header).encode()
     path.write_bytes(struct.pack("<Q", len(head)) + head + data)
@@ -223,6 +227,9 @@ FILES = {
         content(lambda bad=bad: state() | {"head1.conv_out.weight": torch.full((5, 8, 1, 1), bad)})
         for bad in (torch.nan, torch.inf)
     ],
+    "negative variances of BatchNorms": content(
+        lambda: state() | {"pretrained1.bn1.running_var": torch.full((8,), -1e-3)}
+    ),
 }
 EMA = [
     ("model", "ema"),
@@ -344,6 +351,10 @@ ENTRIES = {
     "`teacher.*`": [
         content(lambda: with_entries("teacher.conv.weight") | prefixed("teacher.", state_of("psp101")[1])),
         content(lambda: prefixed("model.", state() | prefixed("teacher.module.", state_of("psp101")[1]))),
+    ],
+    "`teacher.*` and no student": [
+        content(lambda: prefixed("teacher.", state_of("psp101")[1])),
+        content(lambda: {"model": prefixed("module.teacher.module.", state_of("psp101")[1]), "epoch": 3}),
     ],
     "`auxlayer*`": content(lambda: with_entries("auxlayer.conv5.0.weight", "auxlayer1.conv5.4.bias")),
     "`head_aux*` of another number of classes than the head": [
@@ -564,6 +575,35 @@ def test_safetensors_of_odd_kinds(tmp_path):
     path.write_bytes(struct.pack("<Q", len(header)) + header + bytes(8))
     with pytest.raises(CheckpointError, match="damaged safetensors"):
         load_checkpoint(path)
+
+
+ODD = [("U16", 2), ("U64", 8), ("C64", 8), ("F8_E4M3", 1)]
+
+
+@pytest.mark.parametrize(("dtype", "size"), ODD, ids=[dtype for dtype, _ in ODD])
+def test_odd_dtypes_of_safetensors_matter_in_weights_alone(dtype, size, tmp_path):
+    path = tmp_path / "some.safetensors"
+    safetensors(path, state() | {"loss_fn.seed": torch.zeros(size, dtype=torch.uint8)})
+    renamed(path, "loss_fn.seed", dtype)
+    assert load_checkpoint(path).provenance.tensors == 616
+
+
+def test_an_odd_dtype_of_a_weight_is_refused_by_name(tmp_path):
+    path = tmp_path / "some.safetensors"
+    safetensors(path, state() | {"head1.conv_out.weight": torch.zeros(2, 5, 8, 1, dtype=torch.uint8)})
+    renamed(path, "head1.conv_out.weight", "U16", shape=[5, 8, 1, 1])
+    with pytest.raises(CheckpointError, match=r"has 'head1\.conv_out\.weight' as torch\.uint16"):
+        load_checkpoint(path)
+
+
+def renamed(path, name, dtype, shape=(1,)):
+    """The bytes of a tensor in a safetensors file as another dtype and shape."""
+    data = path.read_bytes()
+    start = 8 + struct.unpack("<Q", data[:8])[0]
+    header = json.loads(data[8:start])
+    header[name] |= {"dtype": dtype, "shape": list(shape)}
+    text = json.dumps(header).encode()
+    path.write_bytes(struct.pack("<Q", len(text)) + text + data[start:])
 
 
 def itself():

@@ -33,6 +33,7 @@ from tdnet_export.parity_report import (
     class_parity,
     path_parity,
 )
+from tdnet_export.work_folder import work_folder
 from tdnet_runtime import Result, Segmenter, Stream
 from tdnet_runtime.backends import onnxruntime, tensorrt, tensorrt_rtx
 from tdnet_runtime.bundle import Bundle
@@ -41,7 +42,6 @@ from tdnet_runtime.errors import ExportError
 from tdnet_runtime.manifest import EngineProof, EngineSpec, Manifest
 from tdnet_runtime.media.scene import render
 from tdnet_runtime.preflight import SIGNED_INT8, DeviceFacts, misfits, portability_note
-from tdnet_runtime.temporary_folder import temporary_folder
 
 __all__ = ["OnProof", "facts_or_reason", "gated", "proven"]
 
@@ -131,7 +131,7 @@ def proven(
     height, width = manifest.input.height, manifest.input.width
     footage = SCENE if frames is None else "user's footage"
     shown = frames or [render(index, height=height, width=width) for index in range(count)]
-    with temporary_folder("tdnet-gate-") as folder:
+    with work_folder("tdnet-gate-", "proving the engines") as folder:
         path = folder / "gate.plan"
         _write(path, manifest, members, spec)
         with (

@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 
+from tdnet_export.child_end import how_it_ended, last_words
 from tdnet_export.engines.child import REQUEST, Request
 from tdnet_export.engines.products import product_of
 from tdnet_export.termination import sigterm_as_exit
@@ -158,11 +159,7 @@ def _death(request: Request, folder: Path, code: int) -> BaseException:
         signal.SIGHUP,
     ):  # someone stopped the build, or Polygraphy passed on a Ctrl-C
         return KeyboardInterrupt()
-    lines = (folder / _OUTPUT).read_text(encoding="utf-8", errors="replace").split("\n")
-    said = next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing")
-    how = f"ended with exit code {code}"
-    if code < 0:
-        how = f"was killed by {signal.Signals(-code).name}"
-        how += ", probably since memory ran out" if -code == signal.SIGKILL else ""
     title = product_of(request.backend).title
-    return ExportError(f"the process that builds {title} engines {how}: {said}")
+    return ExportError(
+        f"the process that builds {title} engines {how_it_ended(code)}: {last_words(folder / _OUTPUT)}"
+    )

@@ -10,7 +10,7 @@ import onnx
 from onnx import TensorProto, numpy_helper
 
 from tdnet_export.int8.islands import single_weights, stays_single
-from tdnet_export.int8.quantisers import PAIR, Quantised, quantised_inputs
+from tdnet_export.int8.quantisers import PAIR, Quantised, along_axis, quantised_inputs
 from tdnet_export.precision_check import ValueType, value_types
 from tdnet_runtime.errors import ExportError
 
@@ -113,8 +113,10 @@ def _constant_agrees(
     values = numpy_helper.to_array(wanted)
     if steps.shape != values.shape:
         return False
-    if scale.size > 1:  # one for each output channel
-        scale = scale.reshape([-1] + [1] * (values.ndim - 1))
+    axis = pair.axis % max(values.ndim, 1)
+    if scale.size > 1 and (values.ndim == 0 or scale.shape != values.shape[axis : axis + 1]):
+        return False
+    scale = along_axis(scale, axis, values.ndim)
     return bool((np.abs(steps.astype(np.float32) * scale - values) <= 1.001 * scale).all())
 
 

@@ -75,7 +75,7 @@ def calibration_clips(
     if not starts:
         raise OptionError(
             f"--calibration has {max(lengths)} frames; expected {paths} consecutive ones or more, better "
-            f"{CLIPS * paths} and from all places that the robot will see: {source!r}"
+            f"{CLIPS * paths} and from all places that the robot will see: {hide_password(source)!r}"
         )
     resizer = Resizer(size_hw)
     clip: list[Frame] = []

@@ -13,6 +13,7 @@ INT8_ISLANDS: tuple[Island, ...] = (
         "averages of up to all positions: on processors without VNNI their 16-bit sums saturate (the error of V was "
         "12 % instead of 4 %), and they are next to no work",
     ),
+    Island(r"upsample\d+/.*", "interpolation of the pyramid's averages, as the pyramid"),
     Island(
         r"encode/(.*/)?(coarse\d+/.*|stack|down)",
         "interpolation of the few coarse positions: as the pyramid",

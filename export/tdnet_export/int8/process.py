@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
@@ -16,13 +17,16 @@ from pathlib import Path
 import msgspec
 import onnx
 
+from tdnet_export.child_end import how_it_ended, last_words
 from tdnet_export.int8.parts import completed, part_until
 from tdnet_export.int8.samples import Sample
+from tdnet_export.work_folder import temporary_space
 from tdnet_runtime.errors import ExportError
 
 __all__ = ["Job", "quantise", "tool", "unavailable"]
 
 _PACKAGE = "nncf"
+_DOING = "quantising the graphs"
 
 
 class Job(msgspec.Struct, frozen=True):
@@ -63,17 +67,19 @@ def quantise(
         stays_single: of a node's name.
 
     Raises:
-        ExportError: NNCF failed; the message has its last line.
+        ExportError: NNCF failed, and the message has its last line; or `folder` is full.
     """
     jobs = []
     for name, seen in samples.items():
         model = models[name]
         if not seen[0].results:  # what comes after all INT8, labels above all, would run for nothing
             model = part_until(model, lambda node: not stays_single(node.name))
-        onnx.save(model, folder / f"{name}.onnx")
+        with temporary_space(_DOING):
+            onnx.save(model, folder / f"{name}.onnx")
         single = [node.name for node in model.graph.node if stays_single(node.name)]
         jobs.append(Job(name, list(seen), single))
-    (folder / "jobs.json").write_bytes(msgspec.json.encode(jobs))
+    with temporary_space(_DOING):
+        (folder / "jobs.json").write_bytes(msgspec.json.encode(jobs))
     for name in _run(folder):
         yield name, _read(folder, name, models[name])
 
@@ -109,12 +115,13 @@ def _run(folder: Path) -> Iterator[str]:
             child.kill()
             raise
     if child.returncode != 0:
-        lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-        last = lines[-1] if lines else "it said nothing"
-        raise ExportError(
-            f"quantising the graphs: {tool()} ended with code {child.returncode}: {last}. "
-            "Export with --precision fp32."
-        )
+        last = last_words(log)
+        fix = "Export with --precision fp32"
+        if last.startswith("OSError"):
+            fix = "The temporary folder needs room for graphs and their values: set TMPDIR to one that has it"
+        elif -child.returncode == signal.SIGKILL:
+            fix += ", or where there is more memory"
+        raise ExportError(f"{_DOING}: {tool()} {how_it_ended(child.returncode)}: {last.rstrip('.')}. {fix}.")
 
 
 def _read(folder: Path, name: str, original: onnx.ModelProto) -> onnx.ModelProto:

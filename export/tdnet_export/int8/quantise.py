@@ -22,8 +22,8 @@ from tdnet_export.int8.samples import Sample, place_samples
 from tdnet_export.int8.sensitivity import fit
 from tdnet_export.int8.signed import signed_model
 from tdnet_export.int8.unsigned import unsigned_model
+from tdnet_export.work_folder import temporary_space, work_folder
 from tdnet_runtime.errors import ExportError
-from tdnet_runtime.temporary_folder import temporary_folder
 
 __all__ = ["MAX_ERROR", "MIN_SHARE", "QuantisedGraphs", "quantised_graphs"]
 
@@ -70,14 +70,15 @@ def quantised_graphs(
         on_progress: called with a stage, and how many of how many steps of it are done.
 
     Raises:
-        ExportError: NNCF failed, or too little is left in INT8 to be worth it.
+        ExportError: NNCF failed, the temporary folder is full, or too little is left in INT8 to be worth it.
         OptionError: a clip has another number of frames.
     """
     singles, paths = models, contract.paths
     models = {name: model for name, model in models.items() if name not in {path.own for path in paths}}
     contract = replace(contract, own_labels=False)
-    with temporary_folder("tdnet-int8-") as folder:
-        samples = place_samples(contract, clips, folder)
+    with work_folder("tdnet-int8-", "calibrating") as folder:
+        with temporary_space("calibrating"):
+            samples = place_samples(contract, clips, folder)
         fitted: dict[str, dict[str, tuple[onnx.ModelProto, GraphLoss]]] = {
             precision: {} for precision in precisions
         }

@@ -5,9 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
 import onnx
 
-__all__ = ["PAIR", "Quantised", "drop_unused", "partly_quantised", "quantised_inputs"]
+__all__ = [
+    "PAIR",
+    "Quantised",
+    "along_axis",
+    "drop_unused",
+    "partly_quantised",
+    "quantised_inputs",
+    "scale_axis",
+]
 
 PAIR = frozenset({"QuantizeLinear", "DequantizeLinear"})
 
@@ -21,12 +31,28 @@ class Quantised:
         scale: name of the constant that holds its scale, or one for each channel.
         zero_point: name of the constant that holds its zero point.
         constant: True for a constant.
+        axis: of the value, which a scale for each channel goes along.
     """
 
     source: str
     scale: str
     zero_point: str
     constant: bool
+    axis: int
+
+
+def scale_axis(node: onnx.NodeProto) -> int:
+    """Which axis the scales of a node of `PAIR` go along where there are several."""
+    return next((int(attribute.i) for attribute in node.attribute if attribute.name == "axis"), 1)
+
+
+def along_axis(values: npt.NDArray[np.floating], axis: int, ndim: int) -> npt.NDArray[np.floating]:
+    """One value, or one for each channel, in a shape that multiplies an array of `ndim` axes."""
+    if values.size == 1:
+        return values.reshape([1] * ndim)
+    shape = [1] * ndim
+    shape[axis] = -1
+    return values.reshape(shape)
 
 
 def quantised_inputs(graph: onnx.GraphProto) -> dict[str, Quantised]:
@@ -38,7 +64,9 @@ def quantised_inputs(graph: onnx.GraphProto) -> dict[str, Quantised]:
             source = makers.get(node.input[0])
             scale, zero_point = node.input[1], node.input[2] if len(node.input) > 2 else ""
             origin = node.input[0] if source is None else source.input[0]
-            result[name] = Quantised(origin, scale, zero_point, source is None)
+            result[name] = Quantised(
+                origin, scale, zero_point, constant=source is None, axis=scale_axis(node)
+            )
     return result
 
 

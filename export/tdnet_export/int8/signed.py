@@ -13,7 +13,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, numpy_helper
 
-from tdnet_export.int8.quantisers import PAIR, drop_unused, quantised_inputs
+from tdnet_export.int8.quantisers import PAIR, along_axis, drop_unused, quantised_inputs, scale_axis
 from tdnet_export.precision import half_precision_model
 from tdnet_runtime.errors import ExportError
 
@@ -73,8 +73,8 @@ def half_signed_model(model: onnx.ModelProto) -> onnx.ModelProto:
     for node in _pairs(result):
         if node.input[0] in constants:
             steps, name = constants[node.input[0]], node.input[1]
-            ratio = (scales[name].astype(np.float64) / rounded[name]).reshape(
-                -1, *[1] * (len(steps.dims) - 1) * (scales[name].size > 1)
+            ratio = along_axis(
+                scales[name].astype(np.float64) / rounded[name], scale_axis(node), len(steps.dims)
             )
             wanted = np.rint(numpy_helper.to_array(steps) * ratio)
             _replace(steps, wanted.clip(-_LARGEST_STEP, _LARGEST_STEP).astype(np.int8))

@@ -13,6 +13,7 @@ from tdnet_runtime.bundle import Bundle
 from tdnet_runtime.manifest import CONFIDENCE, IMAGE, LABELS, Manifest, TensorSpec
 from tdnet_runtime.manifest_parts import LOGITS
 from tdnet_runtime.member_names import MANIFEST_NAME
+from tdnet_runtime.preflight import must_be_asked
 from tdnet_runtime.serving.parameters import BACKEND, MANIFEST, PRECISION, THREADS
 from tdnet_runtime.serving.python_model import READY
 
@@ -40,7 +41,9 @@ def python_config(name: str, bundle: Bundle, *, streams: int, idle_s: float) -> 
         },
         "parameters": [
             *_parameters(bundle),
-            *(_parameter(key, "auto") for key in (BACKEND, PRECISION, THREADS)),
+            _parameter(BACKEND, "auto"),
+            _parameter(PRECISION, must_be_asked(manifest) or "auto"),
+            _parameter(THREADS, "auto"),
         ],
     }
 

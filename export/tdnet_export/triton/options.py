@@ -4,20 +4,29 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from tdnet_export.engines import require_builder
+from tdnet_runtime.atomic_file import PARTIAL_SUFFIX
 from tdnet_runtime.errors import OptionError
 from tdnet_runtime.os_errors import told_as
 
-__all__ = ["TRITON_BACKENDS", "TritonOptions"]
+__all__ = ["TRITON_BACKENDS", "TritonOptions", "partial_folder"]
 
 TRITON_BACKENDS = ("python", "onnxruntime", "tensorrt")
 """Of the server: each loads one of the models that can be written."""
 _SUFFIXES = {"python": "", "onnxruntime": "-onnx", "tensorrt": "-tensorrt"}
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _MOST_STREAMS = 1024
+
+
+def partial_folder(folder: Path) -> Path:
+    """A new name for a model's folder until it is whole, which servers do not load."""
+    return folder.with_name(f".{folder.name}.{secrets.token_hex(4)}{PARTIAL_SUFFIX}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +97,11 @@ class TritonOptions:
             )
         return replace(self, precision=precisions[0])
 
+    def require_tools(self) -> None:
+        """Raise MissingExtraError or ExportError where what a model is made with is not here."""
+        if "tensorrt" in self.backends:
+            require_builder("tensorrt")
+
     def names(self, bundle: Path) -> dict[str, str]:
         """The model's name for each backend: the bundle's file name, and what loads it.
 
@@ -102,6 +116,8 @@ class TritonOptions:
             )
         names = {backend: f"{stem}{_SUFFIXES[backend]}" for backend in dict.fromkeys(self.backends)}
         for name in names.values():
+            with told_as(OptionError, "--triton"), suppress(FileNotFoundError):
+                partial_folder(self.folder / name).lstat()
             if os.path.lexists(self.folder / name):
                 raise OptionError(
                     f"the model repository has a model {name!r}, which a server may have loaded; remove it, or rename the "

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import secrets
 import shutil
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 
-from tdnet_export.engines import BuildEvent, build_engines, require_builder
+from tdnet_export.engines import BuildEvent, build_engines
 from tdnet_export.termination import sigterm_as_exit
 from tdnet_export.triton.config_text import Config, config_text
 from tdnet_export.triton.configs import graph_config, python_config
-from tdnet_export.triton.graph_proof import prove_graph, require_same
+from tdnet_export.triton.graph_proof import prove_graph
 from tdnet_export.triton.joined_graph import joined_graph
-from tdnet_export.triton.options import TritonOptions
-from tdnet_runtime.atomic_file import PARTIAL_SUFFIX
+from tdnet_export.triton.options import TritonOptions, partial_folder
 from tdnet_runtime.bundle import Bundle
-from tdnet_runtime.errors import ExportError, OptionError
+from tdnet_runtime.errors import BundleError, ExportError, OptionError
 from tdnet_runtime.manifest import Manifest
 from tdnet_runtime.preflight import PREFERRED
 from tdnet_runtime.serving.parameters import BUNDLE
@@ -109,8 +107,7 @@ def write_models(
     """
     started = perf_counter()
     names = options.names(bundle)
-    if "tensorrt" in names:
-        require_builder("tensorrt")
+    options.require_tools()
     made = []
     with Bundle.open(bundle, sha256=sha256) as opened, _all_or_none(options.folder) as begin:
         for backend, name in names.items():
@@ -143,7 +140,11 @@ def _copy(bundle: Bundle, path: Path, sha256: str | None) -> None:
         for chunk in bundle.chunks():
             file.write(chunk)
     with Bundle.open(path, sha256=sha256) as copy:
-        require_same(bundle, copy)
+        if copy.digest != bundle.digest:
+            raise BundleError(
+                f"the bundle was replaced while it was in use (manifest {bundle.digest[:16]}…, now {copy.digest[:16]}…); "
+                f"begin again when it stays as it is: {str(bundle.path)!r}"
+            )
 
 
 def _write_graph(
@@ -204,17 +205,19 @@ def _all_or_none(repository: Path) -> Iterator[Callable[[str], Path]]:
         ExportError: something cannot be written.
     """
     begun: dict[Path, Path] = {}
-    is_new = not repository.exists()
+    is_new = False
 
     def begin(name: str) -> Path:
-        partial = repository / f".{name}.{secrets.token_hex(4)}{PARTIAL_SUFFIX}"
+        partial = partial_folder(repository / name)
         partial.mkdir()
         begun[partial] = repository / name
         return partial
 
     try:
         try:
-            repository.mkdir(exist_ok=True)
+            with suppress(FileExistsError):
+                repository.mkdir()
+                is_new = True
             yield begin
             for partial, folder in begun.items():
                 partial.rename(folder)  # fails where there is one meanwhile that is not empty
@@ -223,14 +226,10 @@ def _all_or_none(repository: Path) -> Iterator[Callable[[str], Path]]:
                 f"writing the model repository failed: {error.strerror or error}; nothing was kept: {str(repository)!r}"
             ) from error
     except BaseException:
-        _remove(begun)
+        for partial, folder in begun.items():
+            made = partial if partial.exists() else folder  # it was renamed before another one failed
+            shutil.rmtree(made, ignore_errors=True)
         if is_new:
-            shutil.rmtree(repository, ignore_errors=True)
+            with suppress(OSError):  # it has what others have put there meanwhile
+                repository.rmdir()
         raise
-
-
-def _remove(begun: Mapping[Path, Path]) -> None:
-    for partial, folder in begun.items():
-        if not partial.exists():  # it was renamed before another one failed
-            shutil.rmtree(folder, ignore_errors=True)
-        shutil.rmtree(partial, ignore_errors=True)

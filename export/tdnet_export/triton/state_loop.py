@@ -13,10 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tdnet_runtime.backends.no_telemetry import import_without_telemetry
-from tdnet_runtime.backends.onnxruntime import load_graph
-from tdnet_runtime.backends.ort_options import session_options
-from tdnet_runtime.backends.thread_supply import thread_count
+from tdnet_export.triton.plain_graphs import plain_session
 
 __all__ = ["StateLoop"]
 
@@ -30,16 +27,14 @@ class StateLoop:
     Args:
         model: in ONNX.
         config: of the model, as `config_text` takes it; of Triton's own schema the same names and values.
-        threads: of ONNX Runtime; None for all that this process may use.
+        optimised: as a server runs it; False: node by node (`plain_graphs`).
 
     Raises:
         BackendError: ONNX Runtime refuses the model.
     """
 
-    def __init__(self, model: bytes, config: Mapping[str, Any], *, threads: int | None = None) -> None:
-        ort = import_without_telemetry("onnxruntime")
-        options = session_options(ort, thread_count(threads))
-        self._session = load_graph(ort, str(config["name"]), model, options)
+    def __init__(self, model: bytes, config: Mapping[str, Any], *, optimised: bool = True) -> None:
+        self._session = plain_session(str(config["name"]), model, optimised=optimised)
         self._specs = list(config.get("sequence_batching", {}).get("state", []))
         self._outputs = [str(output["name"]) for output in config["output"]]
         self._state: dict[str, npt.NDArray[Any]] = {}

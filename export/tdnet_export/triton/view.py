@@ -49,5 +49,5 @@ def _proof(model: TritonModel) -> str:
     engine = "; the engine itself was not compared" if model.backend == "tensorrt" else ""
     return (
         f"one graph in {str(model.precision).upper()}: every label as the bundle's over {model.proven_frames} frames and "
-        f"two starts, its state kept as the server keeps it, on ONNX Runtime here{rounded}{engine}"
+        f"two starts, its state kept as the server keeps it, node by node on ONNX Runtime here{rounded}{engine}"
     )

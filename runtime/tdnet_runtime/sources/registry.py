@@ -140,10 +140,13 @@ def open_source(
     entry = _entry(text)
     if entry.opener != _MEDIA:  # which looks closer at what it opens
         if bit_depth is not None:
-            raise OptionError(f"--bit-depth goes with a folder of images; leave it out for {text!r}")
+            raise OptionError(
+                f"--bit-depth goes with a folder of images; leave it out for {hide_password(text)!r}"
+            )
         if camera is not None and camera != type(camera)():
             raise OptionError(
-                f"--camera-size, --camera-format and --camera-fps go with a camera; leave them out for {text!r}"
+                "--camera-size, --camera-format and --camera-fps go with a camera; leave them out for "
+                f"{hide_password(text)!r}"
             )
     if scheme_of(text) not in _TABLE and os.path.lexists(text):
         url = SourceUrl(text=text, rest=text)  # whatever characters are in its name

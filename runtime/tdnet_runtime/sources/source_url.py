@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from urllib.parse import parse_qsl, unquote
 
 from tdnet_runtime.errors import OptionError
 
-__all__ = ["SourceUrl", "hide_password", "parse_params", "scheme_of", "without_login"]
+__all__ = ["SourceUrl", "hide_password", "parse_params", "scheme_of", "source_name", "without_login"]
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
 _PASSWORD = re.compile(r"(?<=://)([^/?#@:]*):[^/?#]*@")
@@ -102,6 +104,28 @@ def scheme_of(text: str) -> str:
 def hide_password(text: str) -> str:
     """The text with the password of an address as three asterisks."""
     return _PASSWORD.sub(r"\1:***@", text)
+
+
+def source_name(text: str) -> str:
+    """What documents that others may read call an input: without its folder, user, password and query.
+
+    >>> source_name("drives/front.mp4"), source_name("mcap:drives/x.mcap?topic=/camera/image_raw")
+    ('front.mp4', 'mcap:x.mcap')
+    >>> source_name("rtsp://admin:secret@cam:8554/live?password=secret")
+    'rtsp://cam:8554'
+    """
+    scheme = scheme_of(text)
+    if not scheme:
+        text = text if os.path.lexists(text) else text.partition("?")[0]  # of a log: its topic
+        plain = Path(text)
+        return (plain.resolve() if plain.name in ("", "..") else plain).name or text
+    path = re.split("[?#]", text[len(scheme) + 1 :])[0]
+    if not path.startswith("//") or path.startswith("///"):
+        return f"{scheme}:{Path(path).name}"
+    authority = path[2:].partition("/")[0]
+    if "@" not in authority and "@" in text:  # a password with one of /, ? and # in it
+        return f"{scheme}://"
+    return f"{scheme}://{authority.rpartition('@')[2]}"
 
 
 def without_login(text: str) -> str:

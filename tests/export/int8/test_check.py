@@ -157,6 +157,42 @@ def test_share_of_a_hand_computed_case():
     assert int8_share(model) == pytest.approx(864 / (864 + 4 * 5 * 2 * 4 + 5 * 8 * 6))
 
 
+def columns_graph(axis=None):
+    """x → MatMul with a 3×4 matrix, whose columns have scales of their own along `axis`; None: in FP32."""
+    matrix = np.arange(12, dtype=np.float32).reshape(3, 4) * np.float32([1, 0.1, 0.01, 10])
+    scales = np.abs(matrix).max(0) / np.float32(127)
+    tensors = {"matrix": matrix}
+    nodes = [helper.make_node("MatMul", ["x", "matrix"], ["y"], name="m")]
+    if axis is not None:
+        tensors = {
+            "steps": np.rint(matrix / scales).astype(np.int8),
+            "scale": scales,
+            "zero": np.zeros(4, np.int8),
+        }
+        nodes[0].input[1] = "w"
+        nodes.insert(
+            0, helper.make_node("DequantizeLinear", ["steps", "scale", "zero"], ["w"], name="w", axis=axis)
+        )
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [2, 3])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [2, 4])],
+        [numpy_helper.from_array(values, name) for name, values in tensors.items()],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+@pytest.mark.parametrize("axis", [1, -1])
+def test_scales_of_columns_are_let_through(axis):
+    check_int8(columns_graph(axis), columns_graph())
+
+
+def test_scales_along_another_axis_are_not():
+    with pytest.raises(ExportError, match=r"'m' has another constant 'matrix'"):
+        check_int8(columns_graph(0), columns_graph())
+
+
 def test_nothing_kept_is_the_original(model, original):
     found = partly_quantised(model, original, keep=lambda node: False)
     assert list(found.graph.node) == list(original.graph.node)
@@ -185,14 +221,14 @@ def test_islands_leave_the_bulk(tiny_graphs, name):
     assert {node.name for node in nodes if node.name.startswith("trunk/") and node.op_type == "Conv"} <= free
     assert "head/conv/conv" in free
     assert not any(stays_single(node.name) for node in nodes if node.name.startswith("trunk/"))
-    for kind in ("Softmax", "LayerNormalization", "Resize", "ArgMax", "ReduceMean", "ReduceL2"):
+    for kind in ("Softmax", "LayerNormalization", "Resize", "ArgMax", "ReduceMean", "ReduceL2", "MatMul"):
         assert all(stays_single(node.name) for node in nodes if node.op_type == kind)
 
 
 def test_every_island_is_there(tiny_graphs):
     names = [
         node.name
-        for network in ("td4-psp18", "td2-fa18")
+        for network in ("td4-psp18", "td2-fa18", "psp101")
         for model in tiny_graphs(network)[0].values()
         for node in model.graph.node
     ]

@@ -287,7 +287,7 @@ def test_a_quantiser_that_fails(tiny_graphs, tmp_path, capfd):
     np.save(tmp_path / "picture.npy", np.zeros(3))
     with pytest.raises(
         ExportError,
-        match=r"^quantising the graphs: nncf [0-9.]+ ended with code 1: [^\n]+\. Export with --precision",
+        match=r"^quantising the graphs: nncf [0-9.]+ ended with exit code 1: [^\n]+\. Export with --precision",
     ):
         list(
             quantise(
@@ -303,6 +303,22 @@ def test_a_quantiser_that_fails(tiny_graphs, tmp_path, capfd):
 def test_where_nncf_is_absent(monkeypatch):
     monkeypatch.setattr(process, "_PACKAGE", "no-such-package")
     assert unavailable().endswith("is not installed; install it with: pip install 'tdnet-deploy[int8]'")
+
+
+def test_a_network_without_memory(tiny_graphs, tiny_clips):
+    """Its pyramid is put together in full, so that NNCF meets matrices with scales for their columns."""
+    models, contract, manifest = tiny_graphs("psp101")
+    clips = tiny_clips(manifest, 2)
+    found = quantised_graphs(models, contract, clips, precisions=("int8", "int8_fp16"), max_error=0.9)
+    for precision in ("int8", "int8_fp16"):
+        ((name, model),) = found[precision].models.items()
+        check_int8(model, models[name])
+        (loss,) = found[precision].report.graphs
+        assert not loss.left_single
+        pairs = quantised_inputs(model.graph)
+        assert all(
+            pairs.keys().isdisjoint(node.input) for node in model.graph.node if node.op_type == "MatMul"
+        )
 
 
 LISTEN = """

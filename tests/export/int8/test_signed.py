@@ -6,6 +6,7 @@ import onnxruntime as ort
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 from tests.export.int8.conftest import confidence_graph
+from tests.export.int8.test_check import columns_graph
 
 from tdnet_export.graph_check import MAX_IR_VERSION, MAX_OPSET, check_graph
 from tdnet_export.int8.quantisers import PAIR, quantised_inputs
@@ -190,6 +191,14 @@ def test_constants_are_rounded_anew_where_fp16_is_coarse(by_hand):
     assert (off <= 0.501 * new.reshape(shape)).all()
     kept = np.abs(before[f"{name}/steps"] * new.reshape(shape) - wanted)
     assert (kept > new.reshape(shape)).any()  # the same steps would be worse
+
+
+def test_constants_are_rounded_anew_along_their_axis():
+    model = columns_graph(1)
+    steps = constants_of(model)["steps"] * constants_of(model)["scale"]
+    found = constants_of(half_signed_model(model))
+    rounded = found["steps"] * found["scale"].astype(np.float32)
+    assert (np.abs(rounded - steps) <= 0.51 * found["scale"].astype(np.float32)).all()
 
 
 def test_the_twin_computes_what_the_signed_graph_does(by_hand, tiny_graphs):

@@ -19,6 +19,7 @@ from tdnet_export.triton.configs import graph_config
 from tdnet_export.triton.joined_graph import joined_graph
 from tdnet_export.triton.state_loop import StateLoop
 from tdnet_runtime import ParityError, Segmenter
+from tdnet_runtime.backends import onnxruntime
 from tdnet_runtime.bundle import Bundle
 from tdnet_runtime.media.scene import render
 from tdnet_runtime.serving.frame_count import WRAP
@@ -37,10 +38,14 @@ def model_of(bundle: Path, change: Callable[[Any], None] = lambda model: None) -
     """The joined graph of a bundle, changed."""
     onnx = pytest.importorskip("onnx")
     with Bundle.open(bundle) as opened:
-        graphs = {graph.name: opened.read(graph.members["fp32"]) for graph in opened.manifest.graphs}
-        model = onnx.load_model_from_string(joined_graph(opened.manifest, graphs, precision="fp32"))
+        joined = joined_graph(opened.manifest, graphs_of(opened), precision="fp32")
+        model = onnx.load_model_from_string(joined)
     change(model)
     return bytes(model.SerializeToString())
+
+
+def graphs_of(bundle: Bundle) -> dict[str, bytes]:
+    return {graph.name: bundle.read(graph.members["fp32"]) for graph in bundle.manifest.graphs}
 
 
 def labels(loop: StateLoop, segmenter: Segmenter, starts: tuple[int, ...]) -> list[tuple[Any, Any]]:
@@ -136,7 +141,38 @@ def test_the_proof_notices_planted_faults(
         Bundle.open(path) as bundle,
         pytest.raises(ParityError, match="gives another labels than the bundle at"),
     ):
-        graph_proof.prove_graph(bundle, {}, config_of(path), precision="fp32")
+        graph_proof.prove_graph(bundle, graphs_of(bundle), config_of(path), precision="fp32")
+
+
+def test_an_int8_graph_is_held_against_its_own_nodes(tiny_bundle: Bundles) -> None:
+    """Optimised graphs are not equal to the bit: what stands beside a convolution says how its steps are rounded."""
+    onnx = pytest.importorskip("onnx")
+    pytest.importorskip("torch")
+    from tests.export.int8.conftest import with_pairs
+
+    path = tiny_bundle("td2-fa18")
+    with Bundle.open(path) as bundle:
+        graphs = {}
+        for name, data in graphs_of(bundle).items():
+            model = onnx.load_model_from_string(data)
+            scales = {node.name: 0.05 for node in model.graph.node if node.op_type == "Conv"}
+            graphs[name] = with_pairs(model, scales).SerializeToString()
+        assert graph_proof.prove_graph(bundle, graphs, config_of(path), precision="int8") == 10
+
+
+def test_what_the_runtime_makes_of_its_graphs_is_not_held_against_the_joined_one(
+    tiny_bundle: Bundles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The runtime's labels of FP32 graphs come from NumPy, and attention in parts, where the server's graph has neither."""
+
+    def own_form(*_: object) -> None:
+        raise AssertionError("the runtime's own form")
+
+    monkeypatch.setattr(onnxruntime, "own_form", own_form)
+    monkeypatch.setattr(onnxruntime, "cut_labels", own_form)
+    path = tiny_bundle("td4-psp18")
+    with Bundle.open(path) as bundle:
+        assert graph_proof.prove_graph(bundle, graphs_of(bundle), config_of(path), precision="fp32") == 18
 
 
 def test_the_count_goes_round_without_a_cold_frame(tiny_bundle: Bundles) -> None:

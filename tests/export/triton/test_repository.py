@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shlex
 import subprocess
 import sys
 import zipfile
@@ -17,12 +18,15 @@ from tests.export.triton.conftest import Repository
 from tests.export.triton.model_config import read_config
 
 from tdnet_export.triton import TritonOptions, write_models
+from tdnet_export.triton import options as options_module
 from tdnet_export.triton import repository as repository_module
+from tdnet_export.triton.command import put_new_bundle
 from tdnet_export.triton.config_text import Word, config_text
 from tdnet_runtime import BundleError, ExportError, MissingExtraError, OptionError, ParityError
 from tdnet_runtime.bundle import Bundle, write_bundle
 from tdnet_runtime.manifest import decode_manifest
 from tdnet_runtime.member_names import MANIFEST_NAME
+from tdnet_runtime.preflight import must_be_asked
 
 NETWORKS = ("td2-fa18", "td4-psp18", "psp101")
 Bundles = Callable[[str], Path]
@@ -140,6 +144,37 @@ def test_what_fails_leaves_nothing(
     assert [path.name for path in options.folder.iterdir()] == ["other"]
 
 
+def interrupted(*_: object, **__: object) -> int:
+    raise KeyboardInterrupt
+
+
+def too_late(*_: object, **__: object) -> int:
+    return 1
+
+
+@pytest.mark.parametrize(
+    ("other", "proof", "error"),
+    [("td4-psp18", interrupted, KeyboardInterrupt), ("td2-fa18", too_late, ExportError)],
+)
+def test_what_others_put_there_meanwhile_stays(
+    tiny_bundle: Bundles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, other: str, proof, error
+) -> None:  # type: ignore[no-untyped-def]
+    """Two exports into one new repository, of one name or two: the one that fails takes nothing of the other's away."""
+    options = TritonOptions(folder=tmp_path / "new", backends=("onnxruntime",))
+    real = repository_module.prove_graph
+
+    def meanwhile(*given: object, **more: object) -> int:
+        monkeypatch.setattr(repository_module, "prove_graph", real)
+        write_models(tiny_bundle(other), options)
+        return proof()
+
+    monkeypatch.setattr(repository_module, "prove_graph", meanwhile)
+    with pytest.raises(error):
+        write_models(tiny_bundle("td2-fa18"), options)
+    assert [path.name for path in options.folder.iterdir()] == [f"{other}-onnx"]
+    assert (options.folder / f"{other}-onnx" / "1" / "model.onnx").stat().st_size > 1000
+
+
 def test_a_disk_that_is_full(tiny_bundle: Bundles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
@@ -156,7 +191,7 @@ def test_tensorrt_needs_tensorrt_and_says_so_first(
     def absent(backend: str) -> None:
         raise MissingExtraError(f"{backend} is not installed")
 
-    monkeypatch.setattr(repository_module, "require_builder", absent)
+    monkeypatch.setattr(options_module, "require_builder", absent)
     options = TritonOptions(folder=tmp_path / "new", backends=("python", "tensorrt"))
     with pytest.raises(MissingExtraError, match="tensorrt is not installed"):
         write_models(tiny_bundle("td2-fa18"), options)
@@ -176,7 +211,7 @@ def test_an_engine_is_what_the_builder_makes_of_the_joined_graph(
             "engines/x/joined.engine": b"engine"
         }
 
-    monkeypatch.setattr(repository_module, "require_builder", lambda backend: None)
+    monkeypatch.setattr(options_module, "require_builder", lambda backend: None)
     monkeypatch.setattr(repository_module, "build_engines", build)
     write_models(tiny_bundle("td2-fa18"), TritonOptions(folder=tmp_path, backends=("tensorrt",)))
     model = tmp_path / "td2-fa18-tensorrt"
@@ -304,6 +339,13 @@ def test_a_folder_whose_name_is_too_long(tmp_path: Path) -> None:
         TritonOptions(folder=tmp_path / ("x" * 300))
 
 
+def test_a_model_whose_name_is_too_long_until_it_is_whole(tmp_path: Path) -> None:
+    options = TritonOptions(folder=tmp_path, backends=("onnxruntime",))
+    with pytest.raises(OptionError, match="--triton: File name too long: '"):
+        options.names(Path("x" * 235 + ".plan"))
+    assert options.names(Path("x" * 230 + ".plan"))
+
+
 def test_the_command_from_a_bundle(command, tiny_bundle: Bundles, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     bundle = tiny_bundle("td2-fa18")
     pin = hashlib.sha256(bundle.read_bytes()).hexdigest()
@@ -328,6 +370,70 @@ def test_the_command_from_a_checkpoint_refuses_before_it_exports(
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
     assert "has a model 'x'" in done.stderr
     assert not (tmp_path / "x.plan").exists()
+
+
+def test_the_name_that_nobody_gave_is_looked_up_before_the_export(
+    command, tiny_checkpoint: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:  # type: ignore[no-untyped-def]
+    pipeline = pytest.importorskip("tdnet_export.pipeline")
+    monkeypatch.setattr(pipeline, "write_graphs", None)
+    (tmp_path / "models" / "td2-fa18").mkdir(parents=True)
+    done = command("tdnet-export", "--ckpt", tiny_checkpoint("td2-fa18"), "--triton", "models", cwd=tmp_path)
+    assert (done.returncode, done.stderr.splitlines()[-1].count("has a model 'td2-fa18'")) == (1, 1)
+    assert not list(tmp_path.glob("*.plan"))
+
+
+def test_an_export_with_tensorrt_models_asks_for_it_first(
+    command, tiny_checkpoint: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:  # type: ignore[no-untyped-def]
+    def absent(backend: str) -> None:
+        raise MissingExtraError(f"{backend} is not installed")
+
+    monkeypatch.setattr(options_module, "require_builder", absent)
+    pipeline = pytest.importorskip("tdnet_export.pipeline")
+    monkeypatch.setattr(pipeline, "load_checkpoint", None)
+    given = ("--ckpt", tiny_checkpoint("td2-fa18"), "--triton", "models", "--triton-backend", "tensorrt")
+    done = command("tdnet-export", *given, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (1, "tdnet-export: error: tensorrt is not installed\n")
+
+
+def test_a_bundle_whose_models_fail_stands_and_says_so(
+    command, tiny_bundle: Bundles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:  # type: ignore[no-untyped-def]
+    def differs(*_: object, **__: object) -> int:
+        raise ParityError("another label.")
+
+    monkeypatch.setattr(repository_module, "prove_graph", differs)
+    options = TritonOptions(folder=tmp_path / "my models", backends=("python", "onnxruntime"), streams=3)
+    bundle = tiny_bundle("td2-fa18")
+    with pytest.raises(ParityError) as caught:
+        put_new_bundle(bundle, options)
+    words = shlex.split(str(caught.value).partition("go on with it: ")[2])
+    assert str(caught.value).startswith("another label; the bundle itself was exported, go on with it: ")
+    monkeypatch.undo()
+    done = command(*words, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "max_candidate_sequences: 3" in (tmp_path / "my models/td2-fa18/config.pbtxt").read_text()
+    assert (tmp_path / "my models/td2-fa18-onnx").is_dir()
+
+
+@pytest.mark.parametrize("precision", ["int8", "int8_fp16", "fp16"])
+def test_a_precision_that_is_not_run_unasked_is_asked_for(
+    tiny_bundle: Bundles, tmp_path: Path, precision: str
+) -> None:
+    """As the export's last line says of tdnet-run: `auto` would be refused when the server loads the model."""
+    with Bundle.open(tiny_bundle("td2-fa18")) as bundle:
+        assert must_be_asked(bundle.manifest) is None
+        graphs = tuple(
+            msgspec.structs.replace(graph, members={precision: graph.members["fp32"]})
+            for graph in bundle.manifest.graphs
+        )
+        manifest = msgspec.structs.replace(bundle.manifest, graphs=graphs, parity={}, members={})
+        members = {name: bundle.read(name) for graph in graphs for name in graph.members.values()}
+    write_bundle(tmp_path / "x.plan", manifest, members)
+    write_models(tmp_path / "x.plan", TritonOptions(folder=tmp_path / "models"))
+    config = read_config(tmp_path / "models/x/config.pbtxt")
+    assert config["parameters"]["tdnet_precision"]["string_value"] == precision
 
 
 def test_a_bundle_needs_no_torch_and_python_models_no_onnx(tiny_bundle: Bundles, tmp_path: Path) -> None:
@@ -398,19 +504,19 @@ def test_a_copy_of_bytes_that_changed_is_refused(meanwhile: Callable[..., Path],
     assert not (tmp_path / "models").exists()
 
 
-def test_a_graph_is_proven_against_the_bundle_that_was_opened(
-    meanwhile: Callable[..., Path], tiny_bundle: Bundles, tmp_path: Path
+def test_a_graph_is_of_the_bundle_that_was_opened(
+    meanwhile: Callable[..., Path], repository: Repository, tiny_bundle: Bundles, tmp_path: Path
 ) -> None:
     def replace(plan: Path) -> None:
-        with Bundle.open(plan) as bundle:
-            members = {name: bundle.read(name) for name in bundle.manifest.members}
-            tools = bundle.manifest.tools | {"another": "one"}
-            write_bundle(plan, msgspec.structs.replace(bundle.manifest, tools=tools, members={}), members)
+        (tmp_path / "y.plan").write_bytes(tiny_bundle("td4-psp18").read_bytes())
+        (tmp_path / "y.plan").replace(plan)
 
     options = TritonOptions(folder=tmp_path / "models", backends=("onnxruntime",))
-    with pytest.raises(BundleError, match="the bundle was replaced while it was in use"):
-        write_models(meanwhile("graph_config", replace), options)
-    assert not options.folder.exists()
+    write_models(meanwhile("graph_config", replace), options)
+    model = Path("1/model.onnx")
+    assert (options.folder / "x-onnx" / model).read_bytes() == (
+        repository("td2-fa18") / "td2-fa18-onnx" / model
+    ).read_bytes()
 
 
 def test_names_beyond_the_locale(tiny_bundle: Bundles, tmp_path: Path) -> None:

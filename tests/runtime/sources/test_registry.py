@@ -2,6 +2,7 @@
 
 import builtins
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from tdnet_runtime.errors import MediaError, MissingExtraError, OptionError
 from tdnet_runtime.media.camera import CameraRequest
 from tdnet_runtime.sources import registry
 from tdnet_runtime.sources.registry import open_source, register, schemes
-from tdnet_runtime.sources.source_url import SourceUrl, hide_password
+from tdnet_runtime.sources.source_url import SourceUrl, hide_password, source_name
 
 
 @pytest.fixture(autouse=True)
@@ -165,3 +166,39 @@ def test_images_and_cameras_are_opened_as_before(tmp_path):
     (tmp_path / "b.mcap").write_bytes(b"")
     with open_source(tmp_path) as source:  # images, whatever else lies beside
         assert source.description.startswith("images in")
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("drives/front.mp4", "front.mp4"),
+        ("drives/front/", "front"),
+        ("front/..", None),
+        ("0", "0"),
+        ("/dev/video0", "video0"),
+        ("file:///drives/front.mp4", "file:front.mp4"),
+        ("mcap:drives/x.mcap?topic=/camera/image_raw", "mcap:x.mcap"),
+        ("drives/x.mcap?topic=/camera/image_raw", "x.mcap"),
+        ("ros2:///camera/image_raw?domain=3", "ros2:image_raw"),
+        ("camera:0", "camera:0"),
+        ("http://admin:secret@127.0.0.1:8080", "http://127.0.0.1:8080"),
+        ("RTSP://secret@cam/s?user=secret&password=secret#secret", "rtsp://cam"),
+        ("rtsp://[::1]:8554/user=admin_password=secret", "rtsp://[::1]:8554"),
+        ("rtsp://admin:sec/secret@cam/s", "rtsp://"),
+        ("rtsp://admin:12?secret@cam/s", "rtsp://"),
+        ("rtsp://admin:a@secret@cam/s", "rtsp://cam"),
+    ],
+)
+def test_documents_name_a_source_without_what_is_secret(text, name):
+    assert source_name(text) == (Path.cwd().name if name is None else name)
+
+
+def test_documents_name_the_folder_that_a_dot_is(tmp_path, monkeypatch):
+    (tmp_path / "my drive?").mkdir()
+    monkeypatch.chdir(tmp_path / "my drive?")
+    assert source_name(".") == source_name("../my drive?") == "my drive?"
+
+
+def test_refused_options_hide_a_password():
+    with pytest.raises(OptionError, match=r"leave it out for 'http://admin:\*\*\*@cam/'"):
+        open_source("http://admin:secret@cam/", bit_depth=8)
