@@ -397,6 +397,8 @@ def test_the_folder_above_has_its_own_name(logs: Path, monkeypatch: pytest.Monke
     [
         ("http://u:sEcReT@host:80/d/a.mp4", "host:80/d/a.mp4"),
         ("https://token@host/a.mp4", "host/a.mp4"),
+        ("https://host/a.mp4?X-Amz-Date=1&id=3&X-Amz-Signature=ab&take=2", "host/a.mp4?id=3&take=2"),
+        ("https://host/a.mp4?sig=ab", "host/a.mp4"),
         ("sftp://u:sEcReT@host/a.mp4", "host/a.mp4"),
         ("zip://a.mp4::http://u:sEcReT@host/x.zip", "a.mp4::http:/host/x.zip"),
         ("abfs://container@account/a.mp4", "container@account/a.mp4"),

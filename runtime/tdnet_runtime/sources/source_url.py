@@ -15,6 +15,12 @@ __all__ = ["SourceUrl", "hide_password", "parse_params", "scheme_of", "source_na
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
 _PASSWORD = re.compile(r"(?<=://)([^/?#@:]*):[^/?#]*@")
+_SECRET_NAMES = (
+    r"[\w.-]*(?:passw(?:or)?d|pwd|secret|token|signature|credential|apikey|api_key)|pass|pw|sig|key|auth"
+)
+"""Of parameters that cameras take, and links that were signed for a while."""
+_SECRET = re.compile(rf"([?&](?:{_SECRET_NAMES}))=[^&#\s'\"]*", re.IGNORECASE)
+_SIGNED = re.compile(rf"(?<=[?&])(?:{_SECRET_NAMES}|x-(?:amz|goog)-[\w-]+)=[^&#]*&?", re.IGNORECASE)
 _LOGIN = re.compile(rf"{_PASSWORD.pattern}|(?<=http://)[^/?#]*@|(?<=https://)[^/?#]*@")
 
 
@@ -102,8 +108,12 @@ def scheme_of(text: str) -> str:
 
 
 def hide_password(text: str) -> str:
-    """The text with the password of an address as three asterisks."""
-    return _PASSWORD.sub(r"\1:***@", text)
+    """The text with what an address keeps secret, before its host or in its query, as three asterisks.
+
+    >>> hide_password("rtsp://admin:x@cam/live?user=admin&password=x&channel=1")
+    'rtsp://admin:***@cam/live?user=admin&password=***&channel=1'
+    """
+    return _SECRET.sub(r"\1=***", _PASSWORD.sub(r"\1:***@", text))
 
 
 def source_name(text: str) -> str:
@@ -129,5 +139,5 @@ def source_name(text: str) -> str:
 
 
 def without_login(text: str) -> str:
-    """The text with addresses without user and password: for names of files."""
-    return _LOGIN.sub("", text)
+    """The text with addresses without user and password, and without what a link was signed with: for names of files."""
+    return _SIGNED.sub("", _LOGIN.sub("", text)).rstrip("?&")

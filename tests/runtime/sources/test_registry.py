@@ -155,6 +155,13 @@ def test_urls():
     assert SourceUrl.parse("rtsp://a/b?c=d", known=None).rest == "//a/b?c=d"
     assert hide_password("rtsp://me:se:cret@h/x") == "rtsp://me:***@h/x"
     assert hide_password("rtsp://h/x?a=b:c@d") == "rtsp://h/x?a=b:c@d"
+    assert (
+        hide_password("'http://h/x?usr=a&PWD=b&c=1#d' and more")
+        == "'http://h/x?usr=a&PWD=***&c=1#d' and more"
+    )
+    signed = "https://h/x?X-Amz-Date=1&X-Amz-Credential=AK%2F2&X-Amz-Signature=ab"
+    assert hide_password(signed) == "https://h/x?X-Amz-Date=1&X-Amz-Credential=***&X-Amz-Signature=***"
+    assert hide_password("mcap:a.mcap?topic=/pass&monkey=key") == "mcap:a.mcap?topic=/pass&monkey=key"
 
 
 def test_images_and_cameras_are_opened_as_before(tmp_path):
