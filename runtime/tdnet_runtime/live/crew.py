@@ -106,14 +106,15 @@ class Crew:
 
     def join(self, until_s: float) -> list[str]:
         """Wait for all, until `time.monotonic()` is that; the sinks end when the others have. Gives who has not."""
-        left = [thread.name for thread in self._threads() if not _joined(thread, until_s)]
+        stoppers = [thread for reader in self.readers.values() for thread in reader.stoppers]
+        left = [thread.name for thread in (*self._threads(), *stoppers) if not _joined(thread, until_s)]
         for sink in self.sinks:
             sink.end()
         self._close_runners()
         return left + [sink.thread.name for sink in self.sinks if not _joined(sink.thread, until_s)]
 
     def _threads(self) -> list[threading.Thread]:
-        """All but the sinks'."""
+        """All but the sinks' and those that stop sources."""
         sources = [reader.thread for reader in self.readers.values()]
         return [*(worker.thread for worker in self.workers), *sources, self.watchdog.thread]
 

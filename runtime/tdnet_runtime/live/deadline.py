@@ -44,7 +44,7 @@ class Deadline:
       the load off the device, for the other streams, and off the waiting for them. One inference takes as long as before.
     * `hold`: the same, and the others are answered at once with the labels of the last one, whose age the result tells
       (`labels_age_ms`). None is held for longer than `hold_ms`, nor after a failure of the engine: such frames have no
-      result until another one was segmented.
+      result until another one was segmented. Nor over a cut (`GapPolicy.on_cut`): that frame is segmented.
 
     The next mode begins after `misses` late results among the last 2·`misses`. It ends, and the one before it comes back,
     after `recovery` results in a row that took less than `margin` of the deadline; where that turned out to be too early,

@@ -27,9 +27,9 @@ class Restart:
         first_s: the first pause.
         most_s: the longest.
         limit: how often in a row, before it is given up; None for ever.
-        settled_s: after so long with frames, pauses and the limit begin anew.
+        settled_s: after so long with frames, from the first to the last one, pauses and the limit begin anew.
         stalled_after_s: without a frame for so long, it counts as dead; None: never. One that takes longer to open
-            or close is told, and waited for.
+            or close, and a file that takes longer for a read, is told, and waited for.
     """
 
     first_s: float = 0.5

@@ -33,9 +33,11 @@ class GapPolicy:
 
     Attributes:
         after_ms: a longer time since the last frame that was segmented (`gap`): by arrival in live sources, by stamps in
-            others. None: no time is too long.
+            others. Of the time for which a policy or a degraded mode left out or held the frames directly before this
+            one the longest step from frame to frame counts alone: a rate of 1 Hz makes no gap, a pause does. None:
+            no time is too long.
         on_lost: the source says that frames were lost before this one (`lost`).
-        on_cut: the picture is another one (`cut`); see `SceneCuts`.
+        on_cut: the picture is another one (`cut`); see `SceneCuts`. No labels are held over it.
     """
 
     after_ms: float | None = None

@@ -94,7 +94,7 @@ def _source_health(reader: Reader, track: Track, now_ns: int) -> SourceHealth:
         late=runner.late,
         cold_starts=dict(runner.starts.counts.copy()),
         restarts=reader.restarts,
-        stamp_faults=runner.starts.stamp_faults,
+        stamp_faults=runner.starts.stamp_faults + lane.stamp_faults,
         failures_in_a_row=runner.failures_in_a_row,
         fruitless=track.fruitless + lane.refused_in_a_row,
         queue_depth=len(lane),

@@ -48,7 +48,9 @@ class HeldLabels:
         """The result of a frame that they fit; None where they are too old for it."""
         assert self._last is not None
         last, arrival_ns = self._last
-        age_ns = item.arrival_ns - arrival_ns if item.live else item.frame.stamp_ns - last.stamp_ns
+        age_ns = item.frame.stamp_ns - last.stamp_ns
+        if item.live or age_ns <= 0:  # its stamps do not go on
+            age_ns = item.arrival_ns - arrival_ns
         age_ms = max(age_ns, 0) / 1e6
         if age_ms > self._limit_ms:
             self.outdated += 1

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from tdnet_runtime.live.deadline import FULL, HOLD
 from tdnet_runtime.live.policy import Picker, Policy, RateLimit
+from tdnet_runtime.live.stamps import StampTimes
 from tdnet_runtime.media.frames import SourceFrame
 
 __all__ = ["Arrears", "Lane", "Waiting"]
@@ -45,6 +46,8 @@ class Waiting:
         live: see `FrameSource`.
         before: of the frames directly before it, and `cold` of its own.
         hold: it is to be answered with the last labels.
+        left_out_ns: time since the last frame to be segmented that the policy or mode made by leaving out or holding
+            those between: all but the longest step from frame to frame.
     """
 
     frame: SourceFrame
@@ -53,6 +56,7 @@ class Waiting:
     live: bool
     before: Arrears
     hold: bool = False
+    left_out_ns: int = 0
 
 
 class Lane:
@@ -71,6 +75,8 @@ class Lane:
         refused_in_a_row: no frames, since the last one that was.
         dropped: of these, by why: `newest`, `every_kth`, `fixed_rate`, `half_rate`, `hold`, `refused`; and `lost` ones.
         ready_since_ns: since when a frame has waited for its turn.
+        stamp_fault: why the stamp of the last frame, which the policy left out by it, was not believed; or empty.
+        stamp_faults: so many there were.
     """
 
     def __init__(
@@ -83,6 +89,7 @@ class Lane:
         self.dropped: Counter[str] = Counter()
         self.ready_since_ns = 0
         self.waits = False
+        self.stamp_fault, self.stamp_faults = "", 0
         self._asked = policy
         self._policy = policy or Policy(name="newest")
         self._picker = Picker(self._policy)
@@ -93,6 +100,9 @@ class Lane:
         self._mode = FULL
         self._limit: RateLimit | None = None
         self._live = False
+        self._times = StampTimes()
+        self._last_ns = self._picked_ns = 0  # times of the last frame, and of the last one to be segmented
+        self._longest_ns = 0  # step from frame to frame since that
         self._closed = False
 
     def __len__(self) -> int:
@@ -126,12 +136,20 @@ class Lane:
             self.dropped["lost"] += lost
             item.before.follow(self._arrears)
             self._arrears = Arrears()
-            if not self._picker.picks(arrival_ns if self._live else frame.stamp_ns):
+            self.stamp_fault = ""
+            time_ns = self._time_ns(frame, arrival_ns)
+            if not self._picker.picks(time_ns):
+                if self._policy.hz is not None and self._times.fault and not frame.begins:
+                    self.stamp_fault = self._times.fault
+                    self.stamp_faults += 1
                 return self._leave_out(item, self._policy.name)
             if self._limit is not None and not self._limit.admits(arrival_ns):
                 if self._mode != HOLD:
                     return self._leave_out(item, self._mode)
                 item.hold = True
+            else:
+                item.left_out_ns = max(time_ns - self._picked_ns - self._longest_ns, 0)
+                self._picked_ns, self._longest_ns = time_ns, 0
             if self.waits:
                 return self._append(item)
             if self._queue:
@@ -176,6 +194,15 @@ class Lane:
         with self._turn:
             self._mode = mode
             self._limit = RateLimit(hz) if hz else None
+
+    def _time_ns(self, frame: SourceFrame, arrival_ns: int) -> int:
+        """By which the policy goes; also keeps the longest step."""
+        time_ns = arrival_ns
+        if not self._live:
+            time_ns = self._times.next(frame.stamp_ns, arrival_ns=arrival_ns, live=False)
+        self._longest_ns = max(self._longest_ns, time_ns - self._last_ns)
+        self._last_ns = time_ns
+        return time_ns
 
     def _append(self, item: Waiting) -> bool:
         try:

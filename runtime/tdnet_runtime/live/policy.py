@@ -72,7 +72,10 @@ def every_kth(k: int) -> Policy:
 
 
 def fixed_rate(hz: float) -> Policy:
-    """So many frames in a second, at most, evenly: by arrival in live sources, by stamps in others."""
+    """So many frames in a second, at most, evenly: by arrival in live sources, by stamps in others.
+
+    Where stamps do not go on, that is told (`stamp_fault`), and the time from frame to frame is that of arrival there, too.
+    """
     return Policy(name="fixed_rate", hz=hz)
 
 

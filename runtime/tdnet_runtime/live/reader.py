@@ -34,14 +34,16 @@ class Reader:
         clock: monotonic, ns.
 
     Attributes:
-        state: `opening`, `running`, `stalled` (no frame comes, or it takes too long to open or close), `closing`, `waiting`
+        state: `opening`, `running`, `stalled` (its read, opening or closing takes too long), `closing`, `waiting`
             (to open it again), `ended`, `failed` or `given_up`.
         since_ns: when it came into that state.
         restarts: how often it was opened again; attempts that failed do not count.
         error: what it ended or last died of, in words; empty where it has not.
         final_error: what it failed with or was given up for.
+        reading_since_ns: since when its read has been at work; None between two, also while a frame waits for its lane.
         last_frame_ns: when the last frame came, or it was opened; None while there is no open source.
         description: the source's own.
+        stoppers: threads in which its `stop` runs.
     """
 
     def __init__(
@@ -59,8 +61,10 @@ class Reader:
         self.restarts = 0
         self.error = ""
         self.final_error: TdnetError | None = None
+        self.reading_since_ns: int | None = None
         self.last_frame_ns: int | None = None
         self.description = ""
+        self.stoppers: list[threading.Thread] = []
         self.live = feed.live
         self._feed = feed
         self._lane = lane
@@ -71,7 +75,7 @@ class Reader:
         self._stopping = threading.Event()
         self._lock = threading.RLock()
         self._source: FrameSource | None = None
-        self._opened_ns: int | None = None
+        self._with_frames_ns = -1  # from the first to the last one since it was opened; -1 without one
         self._stalled = self._begun = False
         self.state, self.since_ns = "opening", clock()
         self.thread = threading.Thread(target=self._run, name=f"source {name}", daemon=True)
@@ -82,34 +86,47 @@ class Reader:
         self._stop_source()
 
     def check_stall(self, now_ns: int) -> None:
-        """Tell one that takes too long to open or close, and end a live one without frames, so that it is opened again."""
-        limit_s, state = self._restart.stalled_after_s, self.state
-        waits = state == "running" and self.live and not self._lane.blocked
-        since_ns = self.since_ns if state in ("opening", "closing") else self.last_frame_ns if waits else None
-        if limit_s is None or since_ns is None or now_ns - since_ns <= limit_s * 1e9:
-            return
-        if not self._enter("stalled", instead_of=state):
-            return
-        what = "no frame" if waits else f"it has been {state}"
+        """Tell one that takes too long to open, read or close, and end a live one's read, so that it is opened again."""
+        limit_s = self._restart.stalled_after_s
+        with self._lock:
+            state = self.state
+            reads = state == "running"
+            since_ns = (
+                self.reading_since_ns if reads else self.since_ns if state in ("opening", "closing") else None
+            )
+            if limit_s is None or since_ns is None or now_ns - since_ns <= limit_s * 1e9:
+                return
+            self._enter("stalled")
+        what = "no frame" if reads else f"it has been {state}"
         self._events.tell("source_stalled", self.name, f"{what} for {(now_ns - since_ns) / 1e9:.1f} s")
-        if waits and self._may_reopen:
+        if reads and self.live and self._may_reopen:
             self._stalled = True
             self._stop_source()
 
-    def _enter(self, state: str, *, instead_of: str | None = None) -> bool:
-        """Be in that state from now on; False: it was in another one than `instead_of`, and still is."""
+    def _enter(self, state: str) -> None:
+        """Be in that state from now on."""
         with self._lock:
-            if instead_of is not None and self.state != instead_of:
-                return False
             self.state, self.since_ns = state, self._clock()
-            return True
 
     def _stop_source(self) -> None:
-        with self._lock:
-            source = self._source
+        """In a thread of its own: should a driver's `stop` block, whoever asks must not."""
+        source = self._source
+        if source is None:
+            return
+        thread = threading.Thread(
+            target=self._call_stop, args=(source,), name=f"stop {self.name}", daemon=True
+        )
         try:
-            if source is not None:
-                source.stop()
+            thread.start()
+        except RuntimeError:  # the system gives no more threads, or the interpreter ends
+            self._call_stop(source)
+            return
+        with self._lock:
+            self.stoppers = [*(each for each in self.stoppers if each.is_alive()), thread]
+
+    def _call_stop(self, source: FrameSource) -> None:
+        try:
+            source.stop()
         except Exception as error:
             self._events.tell("source_died", self.name, f"its stop() raised: {error or type(error).__name__}")
 
@@ -133,8 +150,7 @@ class Reader:
             if not (self._may_reopen and self.live):
                 self._give_up("failed", why)
                 return
-            opened_ns, settled_ns = self._opened_ns, self._restart.settled_s * 1e9
-            if opened_ns is not None and self._clock() - opened_ns >= settled_ns:
+            if self._with_frames_ns >= self._restart.settled_s * 1e9:
                 attempt = 0
             attempt += 1
             if self._restart.limit is not None and attempt > self._restart.limit:
@@ -157,7 +173,7 @@ class Reader:
     def _read_once(self) -> str:
         """Open the source and read it to its end; gives why it died, or nothing where it ended as it should."""
         self._enter("opening")
-        self._opened_ns, self._stalled = None, False
+        self._with_frames_ns, self._stalled = -1, False
         try:
             with ExitStack() as stack:
                 source = self._feed.open()
@@ -180,7 +196,7 @@ class Reader:
         with self._lock:
             self._source = source
         self.live, self.description = source.live, source.description
-        self._opened_ns = self.last_frame_ns = self._clock()
+        self.last_frame_ns = self._clock()
         opened_late = self.state == "stalled"
         self._lane.begin(live=source.live, cold="restart" if self._begun else "start")
         self._enter("running")
@@ -196,30 +212,38 @@ class Reader:
 
     def _release(self) -> None:
         with self._lock:
-            self._source = None
+            self._source = self.reading_since_ns = None
+            if self.state == "running":
+                self._enter("closing")
         self.last_frame_ns = None
-        self._enter("closing", instead_of="running")
 
     def _read(self, source: FrameSource) -> None:
-        frames = iter(source)
+        self.reading_since_ns = self._clock()
+        frames, first_ns = iter(source), None
         while not self._stopping.is_set():
-            asked_ns = self._clock()
+            self.reading_since_ns = asked_ns = self._clock()
             try:
                 frame = next(frames)
             except StopIteration:
                 return
             now_ns = self._clock()
-            self.last_frame_ns = now_ns
-            if self.state != "running":
-                self._enter("running")
+            with self._lock:
+                self.reading_since_ns, self.last_frame_ns = None, now_ns
+                if self.state != "running":
+                    self._enter("running")
             try:
                 _check(frame)
             except FrameError as error:
                 self._lane.refuse()
                 self._events.tell("frame_refused", self.name, f"left out: {error}")
                 continue
+            first_ns = now_ns if first_ns is None else first_ns
+            self._with_frames_ns = now_ns - first_ns
             arrival_ns = now_ns if frame.arrival_ns is None else min(frame.arrival_ns, now_ns)
-            if not self._lane.offer(frame, arrival_ns, (now_ns - asked_ns) / 1e6):
+            goes_on = self._lane.offer(frame, arrival_ns, (now_ns - asked_ns) / 1e6)
+            if fault := self._lane.stamp_fault:
+                self._events.tell("stamp_fault", self.name, f"frame {frame.name!r}: {fault}; not believed")
+            if not goes_on:
                 return
             self.last_frame_ns = self._clock()
 

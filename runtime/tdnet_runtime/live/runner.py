@@ -109,7 +109,7 @@ class StreamRunner:
         taken_ns = self._clock()
         dropped, self._dropped = self._dropped + item.before.dropped, 0
         self.starts.lose(item.before.lost)
-        hold = item.hold and self.labels.fit(item)
+        hold = item.hold and self.labels.fit(item) and not self.starts.end_holding(item)
         result = self._hold(item, taken_ns, dropped) if hold else self._segment(item, dropped)
         if result is None:
             self._dropped = dropped + 1

@@ -48,6 +48,13 @@ class Starts:
         """So many frames are lost before the next one, which need not be segmented."""
         self._lost += count
 
+    def end_holding(self, item: Waiting) -> bool:
+        """This frame, which is to be answered with the last labels, is another picture: it has to be segmented."""
+        if not (self._gap.on_cut and self._cuts.is_cut(item.frame.image)):
+            return False
+        self.due = self.due or "cut"
+        return True
+
     def look_at(self, item: Waiting) -> int:
         """Decide whether the memory is to be emptied before this frame; gives the frame's believed time, in ns."""
         frame, gap = item.frame, self._gap
@@ -62,7 +69,8 @@ class Starts:
         is_cut = gap.on_cut and self._cuts.is_cut(frame.image)
         if not reason and self._last is not None:
             arrival_ns, then_ns = self._last
-            gap_ms = (item.arrival_ns - arrival_ns if item.live else now_ns - then_ns) / 1e6
+            passed_ns = item.arrival_ns - arrival_ns if item.live else now_ns - then_ns
+            gap_ms = (passed_ns - item.left_out_ns) / 1e6
             if self._size_hw != frame.image.shape[:2]:
                 reason = "size"
             elif gap.after_ms is not None and gap_ms > gap.after_ms:

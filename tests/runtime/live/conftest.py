@@ -184,7 +184,7 @@ def fresh(segmenter):
 def own_threads():
     """Those of the live layer."""
     names = [thread.name.partition(" ")[0] for thread in threading.enumerate()]
-    return [name for name in names if name in ("source", "device", "sink", "watchdog")]
+    return [name for name in names if name in ("source", "device", "sink", "stop", "watchdog")]
 
 
 @pytest.fixture(autouse=True)

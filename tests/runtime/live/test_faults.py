@@ -18,7 +18,16 @@ from tests.runtime.live.conftest import (
 )
 
 from tdnet_runtime.errors import BackendError, FrameError, MediaError
-from tdnet_runtime.live import Deadline, Feed, GapPolicy, LiveSegmenter, Restart, SinkOptions, every
+from tdnet_runtime.live import (
+    Deadline,
+    Feed,
+    GapPolicy,
+    LiveSegmenter,
+    Restart,
+    SinkOptions,
+    every,
+    fixed_rate,
+)
 
 AT_ONCE = Restart(first_s=0, most_s=0)
 
@@ -97,6 +106,35 @@ def test_a_source_that_dies_too_often_is_given_up_and_the_others_go_on(segmenter
         assert "dying: dead 2; it died 3 times in a row" in str(error)
 
 
+class Slow(Script):
+    """A camera whose every read takes half a minute of the clock, the one that fails too."""
+
+    def __init__(self, clock, count):
+        super().__init__(live=True)
+        self._clock, self._count = clock, count
+
+    def __iter__(self):
+        for index in range(self._count):
+            self._clock.pass_ms(31_000)
+            yield frame(index)
+        self._clock.pass_ms(31_000)
+        raise MediaError("the read timed out")
+
+
+@pytest.mark.parametrize(("count", "state"), [(0, "given_up"), (1, "given_up"), (2, "running")])
+def test_only_frames_settle_a_source(segmenter, count, state):
+    clock = Clock()
+    openings = Openings(*(Slow(clock, count) for _ in range(6)))
+    restart = Restart(first_s=0, most_s=0, limit=3, stalled_after_s=None)
+    with LiveSegmenter(segmenter, {"front": openings}, restart=restart, clock=clock) as live:
+        live.start()
+        eventually(
+            lambda: live.health().sources["front"].state == "given_up" or openings.last in openings.opened
+        )
+        eventually(lambda: live.health().sources["front"].state == state)
+        assert len(openings.opened) == (4 if state == "given_up" else 7)
+
+
 def test_pauses_double_up_to_a_limit():
     restart = Restart(first_s=0.5, most_s=3.0)
     assert [restart.pause_s(n) for n in (1, 2, 3, 4, 5, 5000)] == [0.5, 1, 2, 3, 3, 3]
@@ -165,6 +203,79 @@ def test_a_stalled_source_that_was_given_open_is_only_told(segmenter):
         assert not camera.stopped
 
 
+def test_a_file_whose_mount_hangs_is_told_and_waited_for(segmenter):
+    clock = Clock()
+    film = Script([frame(0)], ends=False)
+    with LiveSegmenter(segmenter, {"film": lambda: film}, clock=clock) as live:
+        results = live.results()
+        next(results)
+        eventually(lambda: live._crew.readers["film"].reading_since_ns is not None)
+        clock.pass_ms(5100)
+        live._crew.watchdog.look()
+        live._crew.watchdog.look()
+        health = live.health()
+        assert (health.sources["film"].state, health.status) == ("stalled", "degraded")
+        (told,) = [event.message for event in health.events if event.kind == "source_stalled"]
+        assert told == "no frame for 5.1 s"
+        film.put(frame(1), END)
+        assert [r.frame.name for r in results] == ["000001"]
+        assert (film.stopped, live.health().sources["film"].state, live.health().status) == (
+            False,
+            "ended",
+            "ok",
+        )
+
+
+class Clings(Script):
+    """A source whose `stop` blocks."""
+
+    def __init__(self, free):
+        super().__init__([frame(0)], live=True, ends=False)
+        self._free = free
+        self.inside, self.through = threading.Event(), threading.Event()
+
+    def stop(self):
+        self.inside.set()
+        self._free.wait(10)
+        self.through.set()
+        super().stop()
+
+
+def test_a_stop_that_blocks_hides_no_backend_that_hangs(segmenter, gate):
+    clock, free = Clock(), threading.Event()
+    camera = Clings(free)
+    film = Feed(open=lambda: Script([frame(0)]), segmenter=gate)
+    gate.hold.clear()
+    with LiveSegmenter(
+        segmenter, {"front": lambda: camera, "film": film}, hang_after_ms=2000, clock=clock
+    ) as live:
+        live.start()
+        assert gate.inside.wait(LIMIT_S)
+        reader = live._crew.readers["front"]
+        eventually(lambda: camera.given == 1 and reader.reading_since_ns is not None)
+        clock.pass_ms(5100)
+        live._crew.watchdog.look()
+        assert camera.inside.wait(LIMIT_S)
+        assert not camera.through.is_set()
+        counts = live.health().event_counts
+        assert (counts["source_stalled"], counts["backend_hangs"]) == (1, 1)
+        gate.hold.set()
+        free.set()
+
+
+def test_closing_leaves_a_stop_that_blocks_behind_and_says_so(segmenter):
+    free = threading.Event()
+    camera = Clings(free)
+    live = LiveSegmenter(segmenter, {"front": camera})
+    live.start()
+    eventually(lambda: live.health().sources["front"].state == "running")
+    live.close(timeout_s=0.05)
+    assert not camera.through.is_set()
+    (event,) = [event for event in live.health().events if event.kind == "left_behind"]
+    assert event.message == "left behind after 0.05 s: source front, stop front"
+    free.set()
+
+
 @pytest.mark.parametrize("again", [False, True])
 def test_a_source_that_hangs_while_it_is_opened_is_told(segmenter, again):
     clock, inside, free = Clock(), threading.Event(), threading.Event()
@@ -223,13 +334,14 @@ def test_what_the_watchdog_saw_last_does_not_hide_an_end(segmenter):
     with LiveSegmenter(segmenter, {"film": Script([frame(0), MediaError("damaged")])}) as live:
         live.run()
         reader = live._crew.readers["film"]
-        assert not reader._enter("stalled", instead_of="running")
+        reader.check_stall(reader.since_ns + 10**12)
         assert (live.health().sources["film"].state, live.health().status) == ("failed", "failing")
 
 
-def test_a_reader_that_waits_for_the_network_is_not_stalled(gate):
+@pytest.mark.parametrize("is_live", [True, False])
+def test_a_reader_that_waits_for_the_network_is_not_stalled(gate, is_live):
     clock = Clock()
-    camera = Script(map(frame, range(20)), live=True, ends=False)
+    camera = Script(map(frame, range(20)), live=is_live, ends=False)
     gate.hold.clear()
     with LiveSegmenter(gate, {"front": camera}, every(), clock=clock) as live:
         live.start()
@@ -525,6 +637,16 @@ def test_frames_that_the_source_lost_are_dropped_frames(segmenter):
         results = list(live)
         assert live.health().sources["a"].dropped == {"lost": 3}
     assert [(r.dropped, r.cold_start) for r in results] == [(0, "start"), (3, "lost"), (0, "")]
+
+
+def test_stamps_of_a_file_that_stand_still_are_told_at_a_fixed_rate(segmenter):
+    clock = Clock()
+    film = Script(frame(i, stamp_ns=0) for i in range(10))
+    with LiveSegmenter(segmenter, {"film": film}, fixed_rate(5), clock=clock) as live:
+        assert [r.frame.name for r in live] == ["000000"]  # all came at once
+        health = live.health()
+    assert health.sources["film"].stamp_faults == health.event_counts["stamp_fault"] == 9
+    assert health.events[0].message == "frame '000001': it has the last one's stamp; not believed"
 
 
 def test_a_stop_that_raises_is_told(segmenter):

@@ -112,6 +112,17 @@ def test_a_fixed_rate_goes_by_stamps_in_files(lane_of):
     assert [take(lane)[0] for _ in range(len(lane))] == [0, 3, 6]
 
 
+def test_a_fixed_rate_of_a_file_goes_by_arrival_where_stamps_stand_still(lane_of):
+    lane = lane_of(fixed_rate(10), live=False)
+    found, faults = [], []
+    for index in range(9):
+        lane.offer(frame(index, stamp_ns=5, begins=index == 4), index * 33 * MS, 1.5)
+        found += [take(lane)[0]] if len(lane) else []
+        faults.append(lane.stamp_fault != "")
+    assert found == [0, 3, 6]
+    assert [index for index, fault in enumerate(faults) if fault] == [1, 2, 5, 7, 8]  # of those left out
+
+
 def test_half_rate_drops_the_others(lane_of):
     lane = lane_of(newest())
     lane.set_mode(HALF_RATE, 15.0)

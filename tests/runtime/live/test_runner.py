@@ -1,3 +1,5 @@
+import threading
+
 import msgspec
 import numpy as np
 import pytest
@@ -9,11 +11,13 @@ from tdnet_runtime.errors import BackendError, FrameError, OptionError
 from tdnet_runtime.live.deadline import Deadline
 from tdnet_runtime.live.events import EventLog
 from tdnet_runtime.live.gap import GapPolicy
-from tdnet_runtime.live.lane import Arrears, Waiting
+from tdnet_runtime.live.lane import Arrears, Lane, Waiting
+from tdnet_runtime.live.policy import every, every_kth, fixed_rate, newest
 from tdnet_runtime.live.runner import StreamRunner
 from tdnet_runtime.stream import Stream
 
 MS = 1_000_000
+HOLDS = Deadline(ms=20, degrade=("hold",), hold_ms=400)
 
 
 class Timed:
@@ -140,6 +144,39 @@ def test_a_gap_goes_by_arrival_in_live_sources_and_by_stamps_in_files(runner_of,
         assert runner.starts.stamp_faults == (1 if live else 0)
 
 
+@pytest.mark.parametrize("live", [True, False])
+@pytest.mark.parametrize(
+    ("policy", "mode"),
+    [
+        (newest(), "half_rate"),
+        (newest(), "hold"),
+        (every(depth=64), "half_rate"),
+        (fixed_rate(1.5), "full"),
+        (every_kth(3), "full"),
+        (every_kth(2), "half_rate"),
+    ],
+)
+def test_what_a_mode_or_policy_leaves_out_is_no_gap(runner_of, clock, live, policy, mode):
+    runner = runner_of(gap=GapPolicy(after_ms=500), deadline=HOLDS)
+    lock = threading.RLock()
+    lane = Lane("front", policy, lock, threading.Condition(lock))
+    lane.begin(live=live, cold="start")
+    found = []
+    start_ns = clock()
+    for index in range(60):
+        at_ms = index * 200 + (700 if index >= 40 else 0)  # the camera pauses once
+        clock.ns = max(start_ns + at_ms * MS, clock())
+        if index == 1 and mode != "full":
+            lane.set_mode(mode, 1.6)
+        lane.offer(frame(index, stamp_ns=at_ms * MS), clock(), 1.0)
+        if len(lane):
+            found.append(runner.run(lane.take()))
+    reasons = [r.cold_start for r in found if r and r.labels_age_ms == 0]
+    assert reasons[0] == "start"
+    assert 16 <= len(reasons) <= 32
+    assert [reason for reason in reasons[1:] if reason] == ["gap"]
+
+
 def test_a_clock_set_back_is_told_and_ages_go_on(runner_of, item, clock):
     runner = runner_of()
     run(runner, [item(0), item(1)])
@@ -174,6 +211,19 @@ def test_a_cut_is_a_reason_where_asked(runner_of, item):
         runner = runner_of(gap=GapPolicy(on_cut=asked))
         runner.run(item(0, image=np.zeros((4, 8, 3), np.uint8)))
         assert runner.run(item(1, image=np.full((4, 8, 3), 250, np.uint8))).cold_start == expected
+
+
+def test_a_cut_ends_the_holding_of_labels(runner_of, item):
+    dark, bright = (np.full((4, 8, 3), value, np.uint8) for value in (0, 250))
+    for asked in (True, False):
+        runner = runner_of(gap=GapPolicy(on_cut=asked), deadline=HOLDS)
+        run(runner, [item(0, image=dark), item(1, image=dark, hold=True)])
+        found = run(runner, [item(i, image=bright, hold=True) for i in (2, 3)])
+        assert [r.cold_start for r in found] == (["cut", ""] if asked else ["", ""])
+        assert [r.mode for r in found] == (["full", "hold"] if asked else ["hold", "hold"])
+    runner = runner_of(gap=GapPolicy(on_cut=True), deadline=HOLDS)  # the held one is what a cut is seen by
+    run(runner, [item(0, image=dark), item(1, image=dark, hold=True)])
+    assert runner.run(item(2, image=bright)).cold_start == "cut"
 
 
 def test_another_size_and_a_further_sequence_start_cold(runner_of, item):
@@ -449,9 +499,6 @@ def test_nothing_is_held_across_a_restart_or_before_there_is_something(runner_of
     assert runner.run(item(3, hold=True, image=picture(3, (6, 10)))).labels.shape == (6, 10)
 
 
-HOLDS = Deadline(ms=20, degrade=("hold",), hold_ms=400)
-
-
 def test_no_labels_are_held_while_the_engine_fails(runner_of, item, gate, clock):
     runner = runner_of(deadline=HOLDS)
     run(runner, [item(0), item(1)])
@@ -471,6 +518,15 @@ def test_labels_are_held_until_they_are_too_old(runner_of, item, clock):
     assert runner.run(item(2, hold=True, waited_ms=0)) is None
     assert (runner.results, runner.held, runner.labels.outdated) == (2, 1, 1)
     assert runner.run(item(3)).dropped == 1
+
+
+def test_labels_of_a_file_whose_stamps_stand_still_age_too(runner_of, item, clock):
+    runner = runner_of(deadline=HOLDS)
+    runner.run(item(0, live=False, waited_ms=0))
+    clock.pass_ms(290)  # and 10 of the inference
+    assert runner.run(item(1, live=False, hold=True, waited_ms=0, stamp_ns=0)).labels_age_ms == 300
+    clock.pass_ms(101)
+    assert runner.run(item(2, live=False, hold=True, waited_ms=0, stamp_ns=0)) is None
 
 
 def test_nothing_is_held_across_a_restart_whose_first_frame_is_refused(runner_of, item, gate):

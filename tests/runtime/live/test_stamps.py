@@ -1,3 +1,5 @@
+import pytest
+
 from tdnet_runtime.live.stamps import StampTimes
 
 S = 1_000_000_000
@@ -28,6 +30,21 @@ def test_a_clock_set_forward_is_told_in_live_sources_alone():
     assert found == [0, 1, 2]
     assert faults[1] == "its stamp is 3.6e+06 ms after the last one's, it came 1000 ms after it"
     assert run(steps, live=False) == ([0, 3600, 3601], ["", "", ""])
+
+
+def test_stamps_of_another_unit_are_told_in_live_sources_alone():
+    steps = [(i / 1000 * 0.033, i * 0.033) for i in range(40)]  # microseconds, given as nanoseconds
+    found, faults = run(steps, live=True)
+    assert faults[:11] == [""] * 11
+    assert set(faults[11:]) == {"stamps go on 1000 times as slowly as frames come"}
+    assert found[-1] - found[10] == pytest.approx(29 * 0.033)
+    assert not any(run(steps, live=False)[1])
+
+
+def test_a_slow_simulation_and_a_log_that_pauses_are_believed():
+    assert not any(run([(i * 0.033, i * 0.9) for i in range(40)], live=True)[1])
+    steps = [(i * 0.033, i * 0.033 + i // 9 * 60) for i in range(40)]  # a minute after each nine frames
+    assert not any(run(steps, live=True)[1])
 
 
 def test_a_stamp_twice():
