@@ -18,6 +18,7 @@ from tdnet_export.triton.view import show_models
 from tdnet_export.view import StageProgress, show_rebuild, show_summary, show_verified
 from tdnet_models.preprocessing import PRESETS
 from tdnet_runtime.backends.cpu_count import usable_cpus
+from tdnet_runtime.cli.notices import notice_console
 from tdnet_runtime.cli.pinning import Sha256
 from tdnet_runtime.cli.size_option import parse_size
 from tdnet_runtime.errors import OptionError
@@ -320,7 +321,7 @@ def export(
 
     torch.set_num_threads(min(torch.get_num_threads(), usable_cpus()))  # PyTorch 2.13 knows of no CPU quota
 
-    with StageProgress(Console(stderr=True)) as progress:
+    with StageProgress(notice_console()) as progress:
         summary = bundle_from_checkpoint(options, on_progress=progress)
     show_summary(summary, Console(highlight=False))
     if served is not None:
@@ -328,7 +329,7 @@ def export(
 
 
 def _write_models(bundle: Path, options: TritonOptions, sha256: str | None = None) -> None:
-    with StageProgress(Console(stderr=True)) as progress:
+    with StageProgress(notice_console()) as progress:
         summary = write_models(bundle, options, sha256=sha256, on_progress=progress)
     show_models(summary, Console(highlight=False))
 
@@ -347,7 +348,7 @@ def _verify(bundle: Path, clip: str | None, sha256: str | None) -> None:
     def frames(paths: int, size_hw: tuple[int, int]) -> list[npt.NDArray[np.uint8]]:
         return list(proof_frames(clip, required_frames(paths), size_hw=size_hw))
 
-    with StageProgress(Console(stderr=True)) as progress:
+    with StageProgress(notice_console()) as progress:
         summary = verify(bundle, frames=None if clip is None else frames, sha256=sha256, on_progress=progress)
     show_verified(summary, Console(highlight=False))
 
@@ -355,7 +356,7 @@ def _verify(bundle: Path, clip: str | None, sha256: str | None) -> None:
 def _rebuild(options: RebuildOptions) -> None:
     from tdnet_export.engines import rebuild
 
-    with StageProgress(Console(stderr=True)) as progress:
+    with StageProgress(notice_console()) as progress:
         summary = rebuild(
             options.bundle,
             backends=options.backends,

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
-__all__ = ["Event", "EventLog", "as_utf8"]
+__all__ = ["Event", "EventLog", "as_utf8", "log_safely"]
 
 logger = logging.getLogger(__name__)
 
@@ -20,6 +22,12 @@ _QUIET_NS = 10_000_000_000  # for which the same kind of the same place is not l
 def as_utf8(text: str) -> str:
     """`text` with what a path's other bytes became (lone surrogates) escaped, as Python's stderr does: for logs, JSON."""
     return text.encode(errors="backslashreplace").decode()
+
+
+def log_safely(log: logging.Logger, level: int, message: str, *values: object, **options: Any) -> None:
+    """`log.log`, where no handler of the application's may end the thread that has something to tell."""
+    with contextlib.suppress(Exception, SystemExit):
+        log.log(level, message, *values, stacklevel=2, **options)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +76,12 @@ class EventLog:
             self._logged[kind, place] = (since_ns, unsaid + 1) if quiet else (event.at_ns, 0)  # type: ignore[assignment]
         if not quiet:
             again = f" (and {unsaid} times before)" if unsaid else ""
-            logger.log(level, "%s", as_utf8(f"{place}: {message}{again}"))
+            log_safely(logger, level, "%s", as_utf8(f"{place}: {message}{again}"))
         if self._on_event is not None:
             try:
                 self._on_event(event)
             except BaseException:
-                logger.exception("on_event raised, called with: %s", event)
+                log_safely(logger, logging.ERROR, "on_event raised, called with: %s", event, exc_info=True)
 
     def recent(self) -> list[Event]:
         """The last hundred, oldest first."""

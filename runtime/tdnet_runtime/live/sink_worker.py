@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from tdnet_runtime.errors import TdnetError
-from tdnet_runtime.live.events import EventLog
+from tdnet_runtime.live.events import EventLog, log_safely
 from tdnet_runtime.live.outlet import Outlet, WhenFull, names_in
 from tdnet_runtime.live.result import LiveResult
 
@@ -147,7 +147,8 @@ class SinkWorker(Outlet):
         message = f"frame {result.frame.name!r} of {result.source} is lost: {self.error}"
         self._events.tell("sink_failed", self.name, message, level=logging.ERROR)
         if not isinstance(error, TdnetError):
-            logger.error("%s: this is no error that is raised on purpose", self.name, exc_info=error)
+            words = "%s: this is no error that is raised on purpose"
+            log_safely(logger, logging.ERROR, words, self.name, exc_info=error)
         if self._stop_on_failure:
             self._on_failure(error)
             self.end(discard=True)
