@@ -116,9 +116,9 @@ class Crew:
             sink.end()
         self._close_runners()
         for sink in self.sinks:
-            ended = _joined(sink.thread, until_s)
+            ended = _done(sink, until_s)
             while not ended and sink_patience_s is not None and self._works(sink, sink_patience_s):
-                ended = _joined(sink.thread, time.monotonic() + _LOOK_S)
+                ended = _done(sink, time.monotonic() + _LOOK_S)
             if not ended:
                 left.append(sink.thread.name)
         return left
@@ -183,6 +183,16 @@ class Crew:
             self.over.set()
             for outlet in (*self._results, *self.sinks):
                 outlet.end()
+
+
+def _done(sink: SinkWorker, until_s: float) -> bool:
+    """The sink's thread is at its end; waits for it until then, also where a signal cut an earlier wait short."""
+    if sink.thread is threading.current_thread() or sink.thread.ident is None:
+        return True
+    if not sink.done.wait(max(until_s - time.monotonic(), 0)):
+        return False
+    sink.thread.join()
+    return True
 
 
 def _joined(thread: threading.Thread, until_s: float) -> bool:

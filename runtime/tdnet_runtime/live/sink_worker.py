@@ -88,6 +88,7 @@ class SinkWorker(Outlet):
         failing: it raised at the last one.
         error: the last of these, in words.
         blocks: it has been told that it takes too long for one result.
+        done: the thread is at its end. (Python before 3.13 takes a thread for ended where `join` was interrupted.)
         writing_since_ns: since when the sink has been at work on one result; None where it is not.
     """
 
@@ -111,6 +112,7 @@ class SinkWorker(Outlet):
         self.error = ""
         self.writing_since_ns: int | None = None
         self.blocks = False
+        self.done = threading.Event()
         self._sink = options.sink
         self._stop_on_failure = options.stop_on_failure
         self._events = events
@@ -128,6 +130,12 @@ class SinkWorker(Outlet):
         )
 
     def _run(self) -> None:
+        try:
+            self._write_all()
+        finally:
+            self.done.set()
+
+    def _write_all(self) -> None:
         while (result := self.take()) is not None:
             self.writing_since_ns = self._clock()
             try:
