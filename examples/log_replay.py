@@ -8,19 +8,21 @@ from __future__ import annotations
 import sys
 
 from tdnet_runtime import Segmenter, TdnetError
-from tdnet_runtime.live import LiveSegmenter
+from tdnet_runtime.live import LiveSegmenter, SinkOptions
 from tdnet_runtime.sinks.registry import open_sink
 from tdnet_runtime.sinks.sink import SinkNetwork
 from tdnet_runtime.sources.registry import open_source
 
 
-def replay(plan: str, log: str, output: str) -> None:
-    """Segment all frames of `log`, in order; write them to `output`; say what was lost on the way."""
+def replay(plan: str, log: str, output: str) -> int:
+    """Segment all frames of `log`, in order; write them to `output`; say what was lost on the way. Gives the exit code."""
     with (
         Segmenter.open(plan) as segmenter,
         open_source(log) as source,
         open_sink(output, SinkNetwork.of(segmenter)) as sink,
-        LiveSegmenter(segmenter, {"camera": source}, sinks=[sink]) as live,
+        LiveSegmenter(
+            segmenter, {"camera": source}, sinks=[SinkOptions(sink=sink, stop_on_failure=True)]
+        ) as live,
     ):
         frames = 0
         for result in live:  # a log waits: every frame comes, none is dropped for being late
@@ -29,15 +31,19 @@ def replay(plan: str, log: str, output: str) -> None:
                 print(f"{result.dropped} frames are missing before {result.stamp_ns} ns")
             if result.cold_start:
                 print(f"the memory was emptied before {result.stamp_ns} ns: {result.cold_start}")
+        live.run()  # waits for the output; raises what it failed of
         print(f"{frames} of {source.description}, {source.damage.skipped} damaged ones left out")
         if warning := source.facts.get("warning"):
             print(f"warning: {warning}")
+        for error in live.errors.values():
+            sys.stderr.write(f"log_replay: {error}\n")
+        return 1 if live.errors else 0
 
 
 if __name__ == "__main__":
     if len(sys.argv) != 4:
         sys.exit("usage: python examples/log_replay.py X.plan LOG[?topic=/x] OUTPUT")
     try:
-        replay(*sys.argv[1:])
+        sys.exit(replay(*sys.argv[1:]))
     except TdnetError as error:
         sys.exit(f"log_replay: {error}")

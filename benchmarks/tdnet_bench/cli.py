@@ -23,7 +23,7 @@ from tdnet_eval.result_file import check_result_path
 from tdnet_runtime.backends.cpu_count import usable_cpus
 from tdnet_runtime.cli.pinning import Sha256
 from tdnet_runtime.errors import OptionError
-from tdnet_runtime.extras import one_line
+from tdnet_runtime.extras import say
 from tdnet_runtime.sources.source_url import hide_password
 
 __all__ = ["app"]
@@ -213,4 +213,4 @@ def _show(document: Document, *, quiet: bool) -> None:
 
 
 def _warn(text: str) -> None:
-    typer.echo(one_line(f"tdnet-bench: {text}"), err=True)
+    say(f"tdnet-bench: {text}")

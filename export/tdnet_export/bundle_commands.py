@@ -10,6 +10,7 @@ from rich.console import Console
 
 from tdnet_export.options import RebuildOptions, require_room_in_name
 from tdnet_export.view import StageProgress, show_rebuild, show_verified
+from tdnet_runtime.cli.notices import notice_console
 
 __all__ = ["rebuild_bundle", "verify_bundle"]
 
@@ -28,7 +29,7 @@ def verify_bundle(bundle: Path, clip: str | None, sha256: str | None) -> None:
         return list(proof_frames(clip, required_frames(paths), size_hw=size_hw))
 
     require_room_in_name("--verify", bundle)
-    with StageProgress(Console(stderr=True)) as progress:
+    with StageProgress(notice_console()) as progress:
         summary = verify(bundle, frames=None if clip is None else frames, sha256=sha256, on_progress=progress)
     show_verified(summary, Console(highlight=False))
 
@@ -41,7 +42,7 @@ def rebuild_bundle(options: RebuildOptions) -> None:
     """
     from tdnet_export.engines import rebuild
 
-    with StageProgress(Console(stderr=True)) as progress:
+    with StageProgress(notice_console()) as progress:
         summary = rebuild(
             options.bundle,
             backends=options.backends,

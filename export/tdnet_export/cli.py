@@ -17,6 +17,7 @@ from tdnet_export.triton import command as triton_command
 from tdnet_export.view import StageProgress, show_summary
 from tdnet_models.preprocessing import PRESETS
 from tdnet_runtime.backends.cpu_count import usable_cpus
+from tdnet_runtime.cli.notices import notice_console
 from tdnet_runtime.cli.pinning import Sha256
 from tdnet_runtime.cli.size_option import parse_size
 from tdnet_runtime.errors import OptionError
@@ -292,7 +293,7 @@ def export(
 
     torch.set_num_threads(min(torch.get_num_threads(), usable_cpus()))  # PyTorch 2.13 knows of no CPU quota
 
-    with StageProgress(Console(stderr=True)) as progress:
+    with StageProgress(notice_console()) as progress:
         check = (lambda path: None) if served is None else served.names
         summary = bundle_from_checkpoint(options, on_path=check, on_progress=progress)
     show_summary(summary, Console(highlight=False))

@@ -19,8 +19,9 @@ from tdnet_eval.result_file import write_document, write_result
 from tdnet_eval.run import Run, run_evaluation
 from tdnet_models.preprocessing import PRESETS
 from tdnet_runtime.cli.frame_progress import FrameProgress
+from tdnet_runtime.cli.notices import notice_console
 from tdnet_runtime.cli.size_option import parse_size
-from tdnet_runtime.extras import one_line
+from tdnet_runtime.extras import say
 from tdnet_runtime.media.output_folder import OutputFolder
 
 __all__ = ["app"]
@@ -199,7 +200,7 @@ def _deliver(run: Run, options: EvalOptions, folder: OutputFolder | None) -> Non
 
 @contextmanager
 def _progress(total: int | None) -> Iterator[Callable[[int], None]]:
-    with FrameProgress(Console(stderr=True), total=total) as progress:
+    with FrameProgress(notice_console(), total=total) as progress:
         yield progress.update
 
 
@@ -209,10 +210,10 @@ def _show(document: Document) -> None:
     console.print(report_from_document(document))
     if not sys.stdout.isatty():
         for left in document.left_out:
-            typer.echo(one_line(f"tdnet-eval: left out {left.what}: {left.reason}"), err=True)
+            say(f"tdnet-eval: left out {left.what}: {left.reason}")
         for note in document.notes:
             if note.partition(":")[0].isupper():
-                typer.echo(one_line(f"tdnet-eval: {note}"), err=True)
+                say(f"tdnet-eval: {note}")
 
 
 _WIDE = 200  # of a file or pipe, where nothing is to be folded

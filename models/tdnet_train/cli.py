@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from tdnet_eval.private_caches import use_private_caches
+from tdnet_runtime.cli.notices import notice_console
 from tdnet_runtime.errors import OptionError
 
 __all__ = ["app"]
@@ -100,7 +100,7 @@ def train(
     use_private_caches()  # before what has caches is imported: PyTorch's compiler and Matplotlib
     from tdnet_train.command import go_on, start  # takes seconds: wrong options need not wait
 
-    console = Console(stderr=True)
+    console = notice_console()
     if compare is not None:
         from tdnet_train.comparison.compare import compare as compare_all  # as above
 

@@ -22,8 +22,10 @@ from tdnet_batch.view import show_batch, tell_failures
 from tdnet_batch.worker import BatchWorker
 from tdnet_runtime.backends.cpu_count import usable_cpus
 from tdnet_runtime.cli.bit_depth_option import BitDepth
+from tdnet_runtime.cli.notices import notice_console
 from tdnet_runtime.cli.pinning import Sha256
 from tdnet_runtime.errors import OptionError
+from tdnet_runtime.extras import say
 from tdnet_runtime.media.damage import OnDamage
 
 __all__ = ["LEFT_OUT", "app", "command"]
@@ -157,11 +159,11 @@ def batch(
     summary = run_batch(
         options,
         open_crew=partial(_crew, options.cluster),
-        progress=lambda inputs, size: BatchProgress(Console(stderr=True), inputs=inputs, size_bytes=size),
+        progress=lambda inputs, size: BatchProgress(notice_console(), inputs=inputs, size_bytes=size),
     )
     show_batch(Console(markup=False, highlight=False, emoji=False), options, summary)
     for line in tell_failures(summary):
-        typer.echo(f"tdnet-batch: {line}", err=True)
+        say(f"tdnet-batch: {line}")
     raise typer.Exit(LEFT_OUT if summary.failed else 0)
 
 

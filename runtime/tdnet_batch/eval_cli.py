@@ -25,6 +25,7 @@ from tdnet_eval.report import markdown_from_document, report_from_document
 from tdnet_eval.result_file import write_document, write_result
 from tdnet_runtime.backends.cpu_count import usable_cpus
 from tdnet_runtime.cli.frame_progress import FrameProgress
+from tdnet_runtime.cli.notices import notice_console
 
 __all__ = ["app"]
 
@@ -104,7 +105,7 @@ def evaluate(
         )
         given = dataclasses.replace(options, threads=placement.threads, json=None, markdown=None)
         with FrameProgress(
-            Console(stderr=True), total=sum(len(sequence.frames) for sequence in dataset.sequences)
+            notice_console(), total=sum(len(sequence.frames) for sequence in dataset.sequences)
         ) as shown:
             document = evaluate_parts(
                 given,

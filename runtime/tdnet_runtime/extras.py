@@ -18,7 +18,7 @@ from typing import NoReturn, TextIO
 from tdnet_runtime.errors import BackendError, MissingExtraError, OptionError, TdnetError
 from tdnet_runtime.signals import EXIT_WORDS, INTERRUPTED, Ending
 
-__all__ = ["BRINGS", "launch", "one_line", "require"]
+__all__ = ["BRINGS", "launch", "one_line", "require", "say"]
 
 _UNUSABLE = frozenset(
     {
@@ -96,7 +96,8 @@ def launch(program: str, import_path: str, *, extra: str, abrupt: bool = False) 
     if ending.number is not None and code in (None, 0, INTERRUPTED):
         code = 128 + ending.number  # also where all was done, and where Typer took it for Ctrl-C
     if code in EXIT_WORDS:
-        _say(f"{program}: {EXIT_WORDS[code]}")
+        say(f"{program}: {EXIT_WORDS[code]}")
+    _flush_stderr()
     sys.exit(code)
 
 
@@ -118,7 +119,7 @@ def _run_out(program: str, import_path: str, *, extra: str, ending: Ending) -> s
         _discard(sys.stdout)
         if gone:
             return INTERRUPTED
-        _say(f"{program}: error: {error}; make room and run it again")
+        say(f"{program}: error: {error}; make room and run it again")
         code = 1
     return code
 
@@ -166,7 +167,7 @@ def _run(program: str, import_path: str, *, extra: str, ending: Ending) -> str |
             error = _of_path(error, os.fsdecode(error.filename))
         if not isinstance(error, TdnetError):
             raise
-        _say(f"{program}: error: {error}")
+        say(f"{program}: error: {error}")
         return 1
     return 0
 
@@ -234,12 +235,20 @@ def _emptied_extra(package: str, *, extra: str) -> MissingExtraError:
     )
 
 
-def _say(line: str) -> None:
+def say(line: str) -> None:
+    """`line` as one line on stderr, where that can be written."""
     if sys.stderr is not None:
-        try:
+        with contextlib.suppress(OSError, ValueError):  # ValueError: it is closed
             sys.stderr.write(one_line(line) + "\n")
             sys.stderr.flush()
-        except OSError:
+
+
+def _flush_stderr() -> None:
+    """What it could not take is lost, and no error at the interpreter's exit."""
+    if sys.stderr is not None:
+        try:
+            sys.stderr.flush()
+        except (OSError, ValueError):
             _discard(sys.stderr)
 
 

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import sys
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -86,6 +87,41 @@ def test_ages_and_paths_of_a_run_over_files(tmp_path, network, tdnet_run):
         [200, 100],
     ]
     assert all(message.stages == ["wait", "infer"] for message in timing)
+
+
+def test_what_outputs_of_files_are_told(network, tdnet_run, tmp_path, monkeypatch):
+    """Confidence where the bundle has it, and why the memory was emptied."""
+    push, got = network.push, []
+
+    def certain(self, frame, **options):
+        result = push(self, frame, **options)
+        return replace(result, confidence=np.full(frame.shape[:2], 200 + result.frame_index, np.uint8))
+
+    class Noting:
+        name = "noting"
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *error):
+            pass
+
+        def write(self, result):
+            got.append((result.confidence.max(), result.cold_start))
+
+    monkeypatch.setattr(network, "push", certain)
+    for sequence in "ab":
+        (tmp_path / "in" / sequence).mkdir(parents=True)
+        for index in range(2):
+            cv2.imwrite(str(tmp_path / "in" / sequence / f"{index}.png"), logs.picture(index))
+    out = tmp_path / "o.mcap"
+    with monkeypatch.context() as patch:
+        patch.setattr("tdnet_runtime.cli.run_outputs.open_sink", lambda spec, network: Noting())
+        assert tdnet_run("--engine", "x.plan", "--input", tmp_path / "in", "--output", out)[0] == 0
+    assert got == [(200, "start"), (201, ""), (200, "begins"), (201, "")]
+    assert tdnet_run("--engine", "x.plan", "--input", tmp_path / "in", "--output", out)[0] == 0
+    with open_source(f"{out}?topic=/segmentation/confidence") as source:
+        assert [frame.image.max() for frame in source] == [200, 201, 200, 201]
 
 
 def test_the_memory_begins_anew_with_each_sequence(tmp_path, network, tdnet_run):

@@ -19,7 +19,7 @@ from tdnet_bench.gpu_check.records import LIMITS_S, CheckOptions
 from tdnet_bench.published.gpu_table import side_rows
 from tdnet_bench.views.tables import table
 from tdnet_runtime.errors import OptionError
-from tdnet_runtime.extras import one_line
+from tdnet_runtime.extras import one_line, say
 
 __all__ = ["app", "parse_limits", "run", "view_of"]
 
@@ -80,9 +80,7 @@ def gpu_check(
     )
     environment = with_libraries(os.environ, library_folders(map(Path, sys.path)))
     launch = partial(run_limited, environment=environment, cwd=_ROOT)
-    done = check(
-        options, launch=launch, tell=lambda line: typer.echo(one_line(f"gpu-check: {line}"), err=True)
-    )
+    done = check(options, launch=launch, tell=lambda line: say(f"gpu-check: {line}"))
     Console().print(view_of(done))
     typer.echo(str(done.folder))
     raise typer.Exit(done.document.exit_code)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn
 
 from tdnet_bench.sides.side import Phase, Tick
+from tdnet_runtime.cli.notices import notice_console
 
 __all__ = ["progress_bars"]
 
@@ -16,7 +16,7 @@ __all__ = ["progress_bars"]
 @contextmanager
 def progress_bars() -> Iterator[Phase]:
     """A bar on stderr for each phase, with the time left; nothing where stderr is no terminal."""
-    console = Console(stderr=True)
+    console = notice_console()
     columns = (*Progress.get_default_columns(), MofNCompleteColumn(), TimeElapsedColumn())
     progress = Progress(
         *columns,

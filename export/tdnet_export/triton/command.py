@@ -13,6 +13,7 @@ from tdnet_export.triton.options import TRITON_BACKENDS, TritonOptions
 from tdnet_export.triton.repository import write_models
 from tdnet_export.triton.view import show_models
 from tdnet_export.view import StageProgress
+from tdnet_runtime.cli.notices import notice_console
 from tdnet_runtime.errors import TdnetError
 
 __all__ = ["Backends", "PresentBundle", "Repository", "Streams", "put_bundle", "put_new_bundle"]
@@ -58,7 +59,7 @@ def put_bundle(bundle: Path, options: TritonOptions, sha256: str | None = None) 
     Raises:
         TdnetError: as `write_models`.
     """
-    with StageProgress(Console(stderr=True)) as progress:
+    with StageProgress(notice_console()) as progress:
         summary = write_models(bundle, options, sha256=sha256, on_progress=progress)
     show_models(summary, Console(highlight=False))
 

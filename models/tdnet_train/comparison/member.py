@@ -9,10 +9,9 @@ import threading
 import time
 from pathlib import Path
 
-from rich.console import Console
-
 from tdnet_data.opening import open_dataset
 from tdnet_eval.private_caches import use_private_caches
+from tdnet_runtime.cli.notices import notice_console
 from tdnet_train.comparison.scores import SplitScore, keep_scores, kept_scores, score_key, split_score
 from tdnet_train.running.folder import RunFolder
 
@@ -57,7 +56,7 @@ def train(folder: Path) -> bool:
     """
     from tdnet_train.command import go_on, start  # takes seconds: with what has caches, as in `cli`
 
-    console, files = Console(stderr=True, width=200), RunFolder(folder)
+    console, files = notice_console(width=200), RunFolder(folder)
     if files.page.exists() and files.best.exists():
         return True
     if files.config.exists():

@@ -50,7 +50,8 @@ class StopRequest:
     def leave_stuck(self) -> None:
         """Where a source is stuck, end the process here and now."""
         if self.stuck:
-            sys.stdout.flush()
+            with suppress(OSError):
+                sys.stdout.flush()
             self._ending.exit_now()
 
     def _in_a_thread(self, source: FrameSource) -> Iterator[SourceFrame]:

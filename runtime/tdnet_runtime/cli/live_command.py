@@ -11,8 +11,8 @@ from tdnet_runtime.cli.live_document import live_document, show_live_run
 from tdnet_runtime.cli.live_inputs import LiveInput
 from tdnet_runtime.cli.live_run import run_live
 from tdnet_runtime.cli.live_sinks import check_live_outputs
-from tdnet_runtime.cli.run_options import STDOUT, RunOptions
-from tdnet_runtime.cli.run_telling import tell_damage, tell_warning, write_summary
+from tdnet_runtime.cli.run_options import RunOptions
+from tdnet_runtime.cli.run_telling import tell_damage, tell_summary, tell_warning
 from tdnet_runtime.media.frames import FrameSource
 from tdnet_runtime.sources.registry import is_live
 
@@ -58,9 +58,13 @@ def run_live_command(
                 tell_damage(each.source.damage, each.facts, each.name)
         for warning in dict.fromkeys(run.warnings):
             tell_warning(warning)
-        if options.json != STDOUT:
-            show_live_run(options, inputs, segmenter, run)
-        write_summary(options, live_document(options, inputs, segmenter, run))
-        stop.leave_stuck()
+        try:
+            tell_summary(
+                options,
+                live_document(options, inputs, segmenter, run),
+                show=lambda: show_live_run(options, inputs, segmenter, run),
+            )
+        finally:
+            stop.leave_stuck()
         if run.error is not None:
             raise run.error

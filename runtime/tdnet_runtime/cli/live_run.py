@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
+from msgspec.structs import replace
 from rich.console import Console
 
 from tdnet_runtime.cli.engine import AnySegmenter
@@ -16,11 +17,12 @@ from tdnet_runtime.cli.frame_progress import FrameProgress
 from tdnet_runtime.cli.interrupt import StopRequest, stop_on_interrupt
 from tdnet_runtime.cli.live_inputs import LiveInput
 from tdnet_runtime.cli.live_sinks import RunSink, open_live_sinks
+from tdnet_runtime.cli.notices import notice_console
 from tdnet_runtime.cli.run_document import forget_run_document
 from tdnet_runtime.cli.run_options import STDOUT, RunOptions
 from tdnet_runtime.errors import MediaError, TdnetError
 from tdnet_runtime.extras import one_line
-from tdnet_runtime.live import LiveSegmenter
+from tdnet_runtime.live import LiveResult, LiveSegmenter
 from tdnet_runtime.live.deadline import NO_ATTENTION
 from tdnet_runtime.live.health import LiveHealth
 from tdnet_runtime.media.pipeline import RunSummary, latency_ms_of
@@ -29,6 +31,8 @@ from tdnet_runtime.memory import require_own_labels
 __all__ = ["LiveRun", "run_live"]
 
 _LOOK_S = 0.2
+_SINK_PATIENCE_S = 60.0
+_KEPT = 65_536  # half an hour at 30 Hz
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +40,7 @@ class LiveRun:
     """What a live run did.
 
     Attributes:
-        summary: as of any run; the latency is that of the inferences.
+        summary: as of any run; the latency is that of the inferences, of the last 65,536 but for the longest.
         ended_by: `inputs` (they ended), `signal`, `max_seconds`, `max_frames` or `output` (the only one failed).
         health: at the end.
         metrics: address of the metrics; empty where they were not served.
@@ -69,8 +73,8 @@ def run_live(
         TdnetError: an output cannot be opened, the bundle has no graphs for `--degrade no_attention`, or nothing can listen
             at the address for metrics.
     """
-    console, asked = Console(stderr=True), options.live
-    infer_ns = array("q")
+    console, asked = notice_console(), options.live
+    inferences = _Inferences()
     if NO_ATTENTION in asked.modes:
         require_own_labels(segmenter.manifest, asked=f"--degrade {NO_ATTENTION}")
     with ExitStack() as stack:
@@ -80,34 +84,33 @@ def run_live(
             forget_run_document(options.json)
         progress = stack.enter_context(FrameProgress(console, total=options.max_frames))
         stack.enter_context(_told_on(console))
-        live = stack.enter_context(
-            LiveSegmenter(
-                segmenter,
-                {each.label: each.feed for each in inputs},
-                asked.policy,
-                gap=asked.gap,
-                deadline=asked.deadline,
-                restart=asked.restart(options.on_damage),
-                sinks=sinks,
-            )
+        live = LiveSegmenter(
+            segmenter,
+            {each.label: each.feed for each in inputs},
+            asked.policy,
+            gap=asked.gap,
+            deadline=asked.deadline,
+            restart=asked.restart(options.on_damage),
+            sinks=sinks,
         )
-        metrics = _serve_metrics(stack, live, options, console)
-        begin_s = time.monotonic()
-        ended_by = _until_over(live, options, sinks, should_stop, progress, infer_ns)
-        if ended_by == "inputs":
-            live.run()  # which waits for the sinks, however long they take
-        live.close()
-        health = live.health()
+        try:
+            metrics = _serve_metrics(stack, live, options, console)
+            begin_s = time.monotonic()
+            ended_by = _until_over(live, options, sinks, should_stop, progress, inferences)
+        finally:
+            _finish(live, sinks)
+        health = _without_surplus(live.health(), sinks)
         failures: dict[str, Exception] = {**live.errors}
     failures |= {sink.name: sink.error for sink in sinks if sink.error is not None}
     results = sum(source.results for source in health.sources.values())
     summary = RunSummary(
         frames=results if options.max_frames is None else min(results, options.max_frames),
         wall_s=time.monotonic() - begin_s,
-        latency_ms=latency_ms_of(infer_ns),
+        latency_ms=inferences.latency_ms(),
         interrupted=ended_by == "signal",
     )
-    should_stop.stuck = should_stop() and bool(health.event_counts.get("left_behind"))
+    threads = len(live.left_behind) - sum(sink.left for sink in sinks)
+    should_stop.stuck = should_stop() and threads > 0
     return LiveRun(
         summary=summary,
         ended_by=ended_by,
@@ -124,20 +127,22 @@ def _until_over(
     sinks: Sequence[RunSink],
     should_stop: StopRequest,
     progress: FrameProgress,
-    infer_ns: array[int],
+    inferences: _Inferences,
 ) -> str:
     """Take note of the results; gives why the run ends."""
     limit_s, most = options.live.max_seconds, options.max_frames
     until_s = None if limit_s is None else time.monotonic() + limit_s
+    count = 0
     with live.results() as results:
         while True:
             result = results.take(_LOOK_S)
             if should_stop():
                 return "signal"
             if result is not None:
-                infer_ns.append(round(result.stage_ms.get("infer", 0.0) * 1e6))
-                progress.update(len(infer_ns))
-            if most is not None and len(infer_ns) >= most:
+                count += 1
+                inferences.add(result)
+                progress.update(count)
+            if most is not None and count >= most:
                 return "max_frames"
             if until_s is not None and time.monotonic() >= until_s:
                 return "max_seconds"
@@ -147,6 +152,52 @@ def _until_over(
                 if len(results):  # they came between the two looks
                     continue
                 return "inputs"
+
+
+def _finish(live: LiveSegmenter, sinks: Sequence[RunSink]) -> None:
+    """End all; the outputs write what waits for them, unless a second signal comes or one is stuck at a single result."""
+    try:
+        live.close(sink_patience_s=_SINK_PATIENCE_S)
+    except KeyboardInterrupt:
+        live.close(0)
+    for sink in sinks:
+        if f"sink {sink.name}" in live.left_behind:
+            sink.leave()
+
+
+def _without_surplus(health: LiveHealth, sinks: Sequence[RunSink]) -> LiveHealth:
+    """What the outputs were spared was not written by them."""
+    spared = {sink.name: sink.surplus for sink in sinks}
+    told = {
+        name: replace(each, written=each.written - spared.get(name, 0)) for name, each in health.sinks.items()
+    }
+    return replace(health, sinks=told)
+
+
+class _Inferences:
+    """How long they took: the last `_KEPT` of them, and the longest of all."""
+
+    def __init__(self) -> None:
+        self._last_ns = array("q")
+        self._longest_ns = 0
+        self._count = 0
+
+    def add(self, result: LiveResult) -> None:
+        """Note the result's, unless it has the labels of another."""
+        taken_ns = round(result.stage_ms["infer"] * 1e6)
+        if not taken_ns:  # held: see `Deadline`
+            return
+        if self._count < _KEPT:
+            self._last_ns.append(taken_ns)
+        else:
+            self._last_ns[self._count % _KEPT] = taken_ns
+        self._longest_ns = max(self._longest_ns, taken_ns)
+        self._count += 1
+
+    def latency_ms(self) -> dict[str, float] | None:
+        """See `RunSummary`."""
+        told = latency_ms_of(self._last_ns)
+        return None if told is None else {**told, "max": self._longest_ns / 1e6}
 
 
 def _serve_metrics(stack: ExitStack, live: LiveSegmenter, options: RunOptions, console: Console) -> str:

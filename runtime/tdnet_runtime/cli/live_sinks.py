@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ from tdnet_runtime.cli.engine import AnySegmenter
 from tdnet_runtime.cli.live_inputs import LiveInput
 from tdnet_runtime.cli.run_options import LabelOrientation, RunOptions
 from tdnet_runtime.cli.run_outputs import check_outputs, label_form, sequences_of
-from tdnet_runtime.errors import OptionError
+from tdnet_runtime.errors import MediaError, OptionError
 from tdnet_runtime.live import LiveResult
 from tdnet_runtime.media.frames import SourceFrame
 from tdnet_runtime.media.overlay import OverlayWriter
@@ -23,13 +24,17 @@ from tdnet_runtime.sinks.sink import SinkNetwork
 from tdnet_runtime.sinks.source_names import SourceNames
 
 if TYPE_CHECKING:
+    from types import TracebackType
+
+    from typing_extensions import Self
+
     from tdnet_runtime.sinks.sink import LiveSink
 
 __all__ = ["RunSink", "check_live_outputs", "open_live_sinks"]
 
 
 class RunSink:
-    """A sink as one run uses it.
+    """A sink as one run uses it; a context manager, whose end closes the sink.
 
     Args:
         sink: it.
@@ -40,22 +45,45 @@ class RunSink:
         name: the sink's.
         warning: of what will go wrong; empty where nothing is known.
         error: what it raised first.
+        surplus: results beyond `most`, which it was spared.
+        left: its thread is still at work, so that it is not closed.
     """
 
     def __init__(self, sink: LiveSink | MediaSink, *, most: int | None, nameless: bool) -> None:
         self.name = sink.name
         self.warning: str = getattr(sink, "warning", "")
         self.error: Exception | None = None
+        self.surplus = 0
+        self.left = False
         self._sink = sink
-        self._left = most
+        self._most = most
         self._nameless = nameless
+
+    def __enter__(self) -> Self:
+        self._sink.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if not self.left:
+            self._sink.__exit__(kind, error, trace)
+
+    def leave(self) -> None:
+        """Its thread is at work at the run's end and is waited for no longer."""
+        self.left = True
+        self.error = MediaError(
+            f"{self.name}: it was still writing when the run was over and was left behind; it lacks its last results, and "
+            "perhaps its end"
+        )
 
     def write(self, result: LiveResult) -> None:
         """See `LiveSink`."""
-        if self._left is not None:
-            if self._left == 0:
+        if self._most is not None:
+            if self._most == 0:
+                self.surplus += 1
                 return
-            self._left -= 1
+            self._most -= 1
         try:
             self._sink.write(replace(result, source="") if self._nameless else result)
         except Exception as error:
@@ -100,11 +128,11 @@ def open_live_sinks(
         TdnetError: see `open_sink`.
     """
     nameless = [each.name for each in inputs] == [""]
-    sinks = [*_files(options, inputs, segmenter)]
-    opened: list[LiveSink | MediaSink] = [stack.enter_context(sink) for sink in sinks]
     network = SinkNetwork.of(segmenter)
-    opened += [stack.enter_context(open_sink(spec, network)) for spec in options.outputs]
-    return [RunSink(sink, most=options.max_frames, nameless=nameless) for sink in opened]
+    opened: Iterator[LiveSink | MediaSink] = chain(
+        _files(options, inputs, segmenter), (open_sink(spec, network) for spec in options.outputs)
+    )
+    return [stack.enter_context(RunSink(sink, most=options.max_frames, nameless=nameless)) for sink in opened]
 
 
 def _files(options: RunOptions, inputs: Sequence[LiveInput], segmenter: AnySegmenter) -> Iterator[MediaSink]:

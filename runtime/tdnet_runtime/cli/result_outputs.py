@@ -26,6 +26,7 @@ class ResultOutputs:
 
     def __init__(self, sinks: Sequence[LiveSink], *, paths: int) -> None:
         self._sinks = sinks
+        self._begun = False
         # Of the frames in the memory; after a reset as many are cold as there are earlier ones in here.
         self._stamps_ns: deque[int] = deque(maxlen=paths - 1)
 
@@ -40,11 +41,13 @@ class ResultOutputs:
         assert isinstance(pushed, Result)
         ages_ms = tuple((frame.stamp_ns - stamp_ns) / 1e6 for stamp_ns in self._stamps_ns)
         self._stamps_ns.append(frame.stamp_ns)
+        cold_start = "start" if not self._begun else "begins" if frame.begins else ""
+        self._begun = True
         result = LiveResult(
             source="",
             frame=frame,
             labels=labels.copy(),  # sinks of other libraries may hold on to it
-            confidence=None,
+            confidence=pushed.confidence,
             path=pushed.path,
             cold=pushed.cold,
             frame_index=pushed.frame_index,
@@ -54,6 +57,7 @@ class ResultOutputs:
             late=False,
             mode="full",
             stage_ms={"wait": 0.0, "infer": infer_ns / 1e6},
+            cold_start=cold_start,
         )
         for sink in self._sinks:
             sink.write(result)

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from tdnet_runtime.cli.bit_depth_option import BitDepth
 from tdnet_runtime.cli.engine import AnySegmenter, open_engine
@@ -22,11 +21,12 @@ from tdnet_runtime.cli.live_options import (
     parse_metrics,
     parse_policy,
 )
+from tdnet_runtime.cli.notices import notice_console
 from tdnet_runtime.cli.pinning import Sha256
 from tdnet_runtime.cli.run_document import forget_run_document, run_document
 from tdnet_runtime.cli.run_options import STDOUT, LabelOrientation, RunOptions
 from tdnet_runtime.cli.run_outputs import check_outputs, open_results, open_sinks
-from tdnet_runtime.cli.run_telling import tell_damage, write_summary
+from tdnet_runtime.cli.run_telling import tell_damage, tell_summary
 from tdnet_runtime.cli.run_view import show_run
 from tdnet_runtime.cli.size_option import parse_size
 from tdnet_runtime.media.camera import CameraRequest
@@ -246,7 +246,7 @@ def run(
 def _run(options: RunOptions, source: FrameSource, segmenter: AnySegmenter) -> tuple[RunSummary, StopRequest]:
     """Run with the sinks that `options` ask for, closed on return."""
     totals = [n for n in (options.max_frames, source.frame_count) if n is not None]
-    progress = FrameProgress(Console(stderr=True), total=min(totals, default=None))
+    progress = FrameProgress(notice_console(), total=min(totals, default=None))
     with ExitStack() as stack:
         should_stop = stack.enter_context(stop_on_interrupt())
         sinks = open_sinks(stack, options, source, segmenter)
@@ -269,6 +269,8 @@ def _run(options: RunOptions, source: FrameSource, segmenter: AnySegmenter) -> t
 
 def _tell(options: RunOptions, source: FrameSource, segmenter: AnySegmenter, summary: RunSummary) -> None:
     tell_damage(source.damage, source.facts)
-    if options.json != STDOUT:
-        show_run(options, source, segmenter, summary)
-    write_summary(options, run_document(options, source, segmenter, summary))
+    tell_summary(
+        options,
+        run_document(options, source, segmenter, summary),
+        show=lambda: show_run(options, source, segmenter, summary),
+    )

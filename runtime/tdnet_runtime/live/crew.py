@@ -19,6 +19,8 @@ from tdnet_runtime.live.worker import Track, Worker
 
 __all__ = ["Crew"]
 
+_LOOK_S = 0.2
+
 
 class Crew:
     """A reader for each source, a worker for each segmenter, a thread for each sink, and a watchdog.
@@ -104,14 +106,28 @@ class Crew:
         for results in self._results:
             results.end(discard=True)
 
-    def join(self, until_s: float) -> list[str]:
-        """Wait for all, until `time.monotonic()` is that; the sinks end when the others have. Gives who has not."""
+    def join(self, until_s: float, *, sink_patience_s: float | None) -> list[str]:
+        """Wait for all, until `time.monotonic()` is that; the sinks end when the others have. Gives who has not.
+
+        With `sink_patience_s` sinks are waited for while none is at one result for longer than this.
+        """
         stoppers = [thread for reader in self.readers.values() for thread in reader.stoppers]
         left = [thread.name for thread in (*self._threads(), *stoppers) if not _joined(thread, until_s)]
         for sink in self.sinks:
             sink.end()
         self._close_runners()
-        return left + [sink.thread.name for sink in self.sinks if not _joined(sink.thread, until_s)]
+        for sink in self.sinks:
+            ended = _done(sink, until_s)
+            while not ended and sink_patience_s is not None and self._works(sink, sink_patience_s):
+                ended = _done(sink, time.monotonic() + _LOOK_S)
+            if not ended:
+                left.append(sink.thread.name)
+        return left
+
+    def _works(self, sink: SinkWorker, patience_s: float) -> bool:
+        """It is at no result, or has not been at it for so long."""
+        since_ns = sink.writing_since_ns
+        return since_ns is None or self._clock() - since_ns <= patience_s * 1e9
 
     def _threads(self) -> list[threading.Thread]:
         """All but the sinks' and those that stop sources."""
@@ -168,6 +184,16 @@ class Crew:
             self.over.set()
             for outlet in (*self._results, *self.sinks):
                 outlet.end()
+
+
+def _done(sink: SinkWorker, until_s: float) -> bool:
+    """The sink's thread is at its end; waits for it until then, also where a signal cut an earlier wait short."""
+    if sink.thread is threading.current_thread() or sink.thread.ident is None:
+        return True
+    if not sink.done.wait(max(until_s - time.monotonic(), 0)):
+        return False
+    sink.thread.join()
+    return True
 
 
 def _joined(thread: threading.Thread, until_s: float) -> bool:

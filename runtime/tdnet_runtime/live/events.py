@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from tdnet_runtime.file_names import as_utf8
 
-__all__ = ["Event", "EventLog"]
+__all__ = ["Event", "EventLog", "log_safely"]
 
 logger = logging.getLogger(__name__)
 
 _KEPT = 100
 _QUIET_NS = 10_000_000_000  # for which the same kind of the same place is not logged again
+
+
+def log_safely(log: logging.Logger, level: int, message: str, *values: object, **options: Any) -> None:
+    """`log.log`, where no handler of the application's may end the thread that has something to tell."""
+    with contextlib.suppress(Exception, SystemExit):
+        log.log(level, message, *values, stacklevel=2, **options)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +73,12 @@ class EventLog:
             self._logged[kind, place] = (since_ns, unsaid + 1) if quiet else (event.at_ns, 0)  # type: ignore[assignment]
         if not quiet:
             again = f" (and {unsaid} times before)" if unsaid else ""
-            logger.log(level, "%s", as_utf8(f"{place}: {message}{again}"))
+            log_safely(logger, level, "%s", as_utf8(f"{place}: {message}{again}"))
         if self._on_event is not None:
             try:
                 self._on_event(event)
             except BaseException:
-                logger.exception("on_event raised, called with: %s", event)
+                log_safely(logger, logging.ERROR, "on_event raised, called with: %s", event, exc_info=True)
 
     def recent(self) -> list[Event]:
         """The last hundred, oldest first."""

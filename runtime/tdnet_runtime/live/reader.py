@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from numbers import Integral
 
 from tdnet_runtime.errors import FrameError, MediaError, TdnetError
-from tdnet_runtime.live.events import EventLog
+from tdnet_runtime.live.events import EventLog, log_safely
 from tdnet_runtime.live.feed import Feed, Restart
 from tdnet_runtime.live.lane import Lane
 from tdnet_runtime.media.frames import FrameSource, SourceFrame
@@ -186,7 +186,13 @@ class Reader:
                 self._read(source)
         except Exception as error:
             if not isinstance(error, TdnetError):
-                logger.error("%s: this is no error that is raised on purpose", self.name, exc_info=error)
+                log_safely(
+                    logger,
+                    logging.ERROR,
+                    "%s: this is no error that is raised on purpose",
+                    self.name,
+                    exc_info=error,
+                )
             return str(error) or type(error).__name__
         if self._stalled:
             return f"it gave no frame for {self._restart.stalled_after_s:g} s"

@@ -54,6 +54,9 @@ class LiveSegmenter(Closeable, ForkBound):
         hang_after_ms: an inference, or a sink's work on one result, that takes longer is told. Nothing is ended.
         clock: monotonic, ns; for tests.
 
+    Attributes:
+        left_behind: names of the threads that did not end in `close`, such as `sink NAME`. Such a sink must not be closed.
+
     Raises:
         OptionError: what is given cannot be meant.
         BackendError: the engine cannot make a stream.
@@ -84,6 +87,7 @@ class LiveSegmenter(Closeable, ForkBound):
         self._life = threading.RLock()
         self._started_ns: int | None = None
         self._closed = False
+        self.left_behind: tuple[str, ...] = ()
         self._error: BaseException | None = None
         self._loop: Results | None = None
         feeds = {}
@@ -112,11 +116,13 @@ class LiveSegmenter(Closeable, ForkBound):
         """Begin; does nothing if it has begun.
 
         Raises:
+            Exception: what a sink raised that was to end all.
             StreamError: it is closed, this is a forked child, or the system gives no more threads.
         """
         self.require_own_process("start()")
         with self._life:
             if self._closed:
+                self._raise_error()
                 raise StreamError("start() was called on a closed LiveSegmenter; make a new one")
             if self._started_ns is None:
                 self._started_ns = self._clock()
@@ -206,7 +212,7 @@ class LiveSegmenter(Closeable, ForkBound):
         """See `ForkBound`."""
         return any(worker.busy_since_ns is not None for worker in self._crew.workers)
 
-    def close(self, timeout_s: float = 5.0) -> None:
+    def close(self, timeout_s: float = 5.0, *, sink_patience_s: float | None = None) -> None:
         """End all, and wait for the threads; safe from any thread, also a callback's, and to call twice.
 
         The inferences that run are finished and their results handed out; sinks write what waits for them; loops end.
@@ -215,15 +221,16 @@ class LiveSegmenter(Closeable, ForkBound):
 
         Args:
             timeout_s: for all threads together.
+            sink_patience_s: instead, for sinks: they are waited for while none is at one result for longer than this.
         """
         if self.stranded:
             return
         until_s = time.monotonic() + timeout_s
         self._stop()
-        left = self._crew.join(until_s)
+        self.left_behind = tuple(self._crew.join(until_s, sink_patience_s=sink_patience_s))
         _open.discard(self)
-        if left:
-            message = f"left behind after {timeout_s:g} s: {', '.join(dict.fromkeys(left))}"
+        if self.left_behind:
+            message = f"left behind after {timeout_s:g} s: {', '.join(dict.fromkeys(self.left_behind))}"
             self._events.tell("left_behind", "close", message, level=logging.ERROR)
 
     def _stop(self) -> None:

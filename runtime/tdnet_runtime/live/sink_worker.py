@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from tdnet_runtime.errors import TdnetError
-from tdnet_runtime.live.events import EventLog
+from tdnet_runtime.live.events import EventLog, log_safely
 from tdnet_runtime.live.outlet import Outlet, WhenFull, names_in
 from tdnet_runtime.live.result import LiveResult
 
@@ -89,6 +89,7 @@ class SinkWorker(Outlet):
         failing: it raised at the last one.
         error: the last of these, in words.
         blocks: it has been told that it takes too long for one result.
+        done: the thread is at its end. (Python before 3.13 takes a thread for ended where `join` was interrupted.)
         writing_since_ns: since when the sink has been at work on one result; None where it is not.
     """
 
@@ -112,6 +113,7 @@ class SinkWorker(Outlet):
         self.error = ""
         self.writing_since_ns: int | None = None
         self.blocks = False
+        self.done = threading.Event()
         self._sink = options.sink
         self._stop_on_failure = options.stop_on_failure
         self._events = events
@@ -129,6 +131,12 @@ class SinkWorker(Outlet):
         )
 
     def _run(self) -> None:
+        try:
+            self._write_all()
+        finally:
+            self.done.set()
+
+    def _write_all(self) -> None:
         while (result := self.take()) is not None:
             self.writing_since_ns = self._clock()
             try:
@@ -149,7 +157,8 @@ class SinkWorker(Outlet):
         message = f"frame {result.frame.name!r} of {result.source} is lost: {self.error}"
         self._events.tell("sink_failed", self.name, message, level=logging.ERROR)
         if not isinstance(error, TdnetError):
-            logger.error("%s: this is no error that is raised on purpose", self.name, exc_info=error)
+            words = "%s: this is no error that is raised on purpose"
+            log_safely(logger, logging.ERROR, words, self.name, exc_info=error)
         if self._stop_on_failure:
             self._on_failure(error)
             self.end(discard=True)

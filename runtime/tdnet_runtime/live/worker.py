@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tdnet_runtime.live.events import EventLog
+from tdnet_runtime.live.events import EventLog, log_safely
 from tdnet_runtime.live.lane import Lane, Waiting
 from tdnet_runtime.live.outlet import Outlet
 from tdnet_runtime.live.runner import StreamRunner
@@ -152,7 +152,8 @@ class Worker:
         try:
             result = track.runner.run(item)
         except BaseException as error:  # a defect of this project's: the other sources must not pay for it
-            logger.exception("%s: this is no error that is raised on purpose", self.name)
+            words = "%s: this is no error that is raised on purpose"
+            log_safely(logger, logging.ERROR, words, self.name, exc_info=error)
             self._events.tell("worker_failed", self.name, f"a frame of {track.lane.name} is lost: {error!r}")
         finally:
             self.busy_since_ns = None

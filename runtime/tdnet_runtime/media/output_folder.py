@@ -53,11 +53,16 @@ class OutputFolder(Closeable):
         self._overwrite = overwrite
         self._keep_all = keep_all
         self._lock: int | None = None
+        self._closed = False
         check_folder(folder, purpose=purpose)
         self._earlier_files()
 
     def close(self) -> None:
-        """Let other runs write there. Safe to call twice."""
+        """Let other runs write there; nothing comes any more. Safe to call twice."""
+        self._closed = True
+        self._unlock()
+
+    def _unlock(self) -> None:
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
@@ -66,8 +71,12 @@ class OutputFolder(Closeable):
         """Write one file, which has its name only when it is whole; replaces one of the same name, unless all are kept.
 
         Raises:
-            MediaError: it cannot be written; those before are whole.
+            MediaError: it cannot be written, or the folder is closed; those before are whole.
         """
+        if self._closed:
+            raise MediaError(
+                f"writing {self._purpose} to '{self.folder}': it was finished before and takes no more"
+            )
         path = self.folder / name
         try:
             if self._lock is None:
@@ -104,7 +113,7 @@ class OutputFolder(Closeable):
             for path in self._earlier_files():
                 path.unlink(missing_ok=True)
         except BaseException:
-            self.close()  # or the next file would go to a folder that is not ours
+            self._unlock()  # or the next file would go to a folder that is not ours
             raise
 
     def _free(self, path: Path) -> Path:

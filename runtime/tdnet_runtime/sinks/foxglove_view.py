@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from typing import TYPE_CHECKING, Any
 
 import foxglove
@@ -30,6 +31,7 @@ __all__ = ["FoxgloveSink"]
 _ADDRESS = re.compile(r"//(?P<host>[^:/]*)(?::(?P<port>[0-9]{1,5}))?/?")
 _NS = 1_000_000_000
 _END_S = 5.0
+_CLASSES_EVERY_S = 1.0  # for viewers that come later: nothing is kept for them
 _BACKLOG = 32  # messages for each viewer; the oldest are dropped for one that is slow
 
 
@@ -63,6 +65,7 @@ class FoxgloveSink(Closeable, ForkBound):
             {"index": index, "name": name, "color": "#{:02x}{:02x}{:02x}".format(*color)}
             for index, (name, color) in enumerate(network.classes)
         ]
+        self._classes_s: dict[str, float] = {}
         self._channels: dict[str, Any] = {}
         self._context = foxglove.Context()
         self._stamps = DayStamps()
@@ -92,7 +95,9 @@ class FoxgloveSink(Closeable, ForkBound):
         if result.confidence is not None:
             self._picture(result, "confidence", "png", png(result.confidence))
         self._text(result, "timing", timing_of(result))
-        if result.frame_index == 0:
+        now_s = time.monotonic()
+        if now_s - self._classes_s.get(result.source, -_CLASSES_EVERY_S) >= _CLASSES_EVERY_S:
+            self._classes_s[result.source] = now_s
             self._text(result, "classes", {"classes": self._classes})
 
     def close(self) -> None:

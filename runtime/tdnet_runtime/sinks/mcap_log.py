@@ -6,10 +6,12 @@ import contextlib
 import errno
 import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
 
 import mcap.writer
+from mcap.data_stream import RecordBuilder
 
 import tdnet_runtime
 from tdnet_runtime.closeable import Output
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["McapSink"]
 
 _LIBRARY = "tdnet-deploy"
-_CHUNK_BYTES = 256 << 10
+_CHUNK_BYTES = 8 << 20
 _CHUNK_S = 1.0
 _MARKS = (MAGIC, _LIBRARY.encode())  # of an earlier one
 
@@ -44,8 +46,9 @@ class McapSink(Output, ForkBound):
     Masks are sensor_msgs/msg/Image in mono8, with stamp and frame_id of their frames. Their stamps are the log's times,
     too. Sources that have a name get a level of their own: `/segmentation/front/mask`.
 
-    Chunks end after 256 KiB or a second, and go to the file at once: a kill costs the results of a second at most. A
-    file of this kind is replaced with the first result, any other refused; while it is written no other run can write it.
+    Chunks end after a second or 8 MiB, and go to the file at once: a kill costs the results of a second at most. Of each
+    chunk its index is kept, about a hundred bytes, for the file's end. A file of this kind is replaced with the first
+    result, any other refused; while it is written no other run can write it.
 
     Args:
         url: `mcap:PATH`; `topic` is `/segmentation` if not given.
@@ -122,7 +125,10 @@ class McapSink(Output, ForkBound):
         check_own(self._path, self.name, marks=_MARKS)  # what another program made of it meanwhile
         file = _ChunkFile(self._path)
         try:
-            writer = mcap.writer.Writer(cast("IO[bytes]", file), chunk_size=_CHUNK_BYTES)
+            writer: Any = mcap.writer.Writer(cast("IO[bytes]", file), chunk_size=_CHUNK_BYTES)
+            writer._Writer__chunk_indices = (
+                _PackedIndices()
+            )  # mcap 1.6 keeps an object of 400 bytes or more for each
             writer.start(profile="ros2", library=f"{_LIBRARY} {tdnet_runtime.__version__}")
             writer.add_metadata(
                 "tdnet", {"network": self._network.name, "bundle_sha256": self._network.digest}
@@ -176,6 +182,24 @@ class McapSink(Output, ForkBound):
             f"writing the {self.name} stopped after {self._written} results: {reason(error)}; the first "
             f"{self._readable} can be read"
         )
+
+
+class _PackedIndices:
+    """A list of chunk indices for `mcap.writer.Writer`, kept as the bytes that they will be in the file."""
+
+    def __init__(self) -> None:
+        self._records = bytearray()
+
+    def append(self, index: Any) -> None:
+        builder: Any = RecordBuilder()
+        index.write(builder)
+        self._records += builder.end()
+
+    def __iter__(self) -> Iterator[_PackedIndices]:
+        yield self  # all in one
+
+    def write(self, builder: RecordBuilder) -> None:
+        builder.write(self._records)
 
 
 class _ChunkFile:

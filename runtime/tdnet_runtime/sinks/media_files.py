@@ -56,9 +56,12 @@ class MediaSink(Closeable):
         self.source_names = SourceNames(f"writing {name}", file_part)
         self._sizes: dict[str, tuple[int, ...]] = {}
         self._stack = ExitStack()
+        self._closed = False
 
     def write(self, result: LiveResult) -> None:
         """See `LiveSink`."""
+        if self._closed:
+            raise MediaError(f"writing {self.name}: it was finished before and takes no more")
         frame = result.frame
         writer = self._writers.get(result.source)
         if writer is None:
@@ -84,6 +87,7 @@ class MediaSink(Closeable):
 
     def close(self) -> None:
         """See `LiveSink`."""
+        self._closed = True
         self._stack.close()
 
 

@@ -1,6 +1,8 @@
 """Each row of docs/reliability.md that is the live layer's."""
 
 import logging
+import os
+import signal
 import threading
 
 import numpy as np
@@ -501,6 +503,69 @@ def test_closing_leaves_a_backend_that_hangs_behind_and_says_so(gate):
     (event,) = [event for event in live.health().events if event.kind == "left_behind"]
     assert "left behind after 0.05 s: device device:0" in event.message
     gate.hold.set()
+
+
+@pytest.mark.parametrize("error", [OSError, SystemExit])  # a full disk; what rich raises at a closed pipe
+def test_a_log_that_cannot_be_written_ends_nothing(segmenter, fresh, monkeypatch, error):
+    """A sink, a worker, a reader and `on_event` have something to tell of, and go on."""
+
+    class Handler(logging.Handler):
+        def emit(self, record):
+            raise error
+
+    def on_event(event):
+        raise ValueError("a defect")
+
+    handler, log = Handler(), logging.getLogger("tdnet_runtime")
+    log.addHandler(handler)
+    try:
+        sink = Recorder()
+        sink.errors = [OSError("full")] * 3
+        film = Script([frame(0), frame(1), MediaError("unplugged")], live=True, ends=False)
+        openings = Openings(film, Script(map(frame, range(2, 12)), live=True, ends=False))
+        feed = Feed(open=openings, policy=every(), restart=AT_ONCE)
+        with LiveSegmenter(segmenter, {"a": feed}, sinks=[sink], on_event=on_event) as live:
+            runner = live._crew.tracks["a"].runner
+            run, broken = runner.run, [AttributeError("a defect")]
+            monkeypatch.setattr(
+                runner, "run", lambda item: run(item) if not broken else (_ for _ in ()).throw(broken.pop())
+            )
+            assert len(take(live.results(), 11)) == 11
+            eventually(lambda: len(sink.results) == 8)
+            counts = live.health().event_counts
+        assert (counts["sink_failed"], counts["worker_failed"], counts["source_died"]) == (3, 1, 1)
+    finally:
+        log.removeHandler(handler)
+
+
+def test_a_sink_that_is_waited_for_when_a_signal_comes_is_still_left_behind(segmenter):
+    """`Thread.is_alive` is False after an interrupted `join` (Python 3.11), though the thread runs."""
+    sink = Recorder()
+    sink.free.clear()
+    live = LiveSegmenter(segmenter, {"a": Script(map(frame, range(5)))}, sinks=[sink])
+    with live.results() as results:
+        assert len(list(results)) == 5
+    threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
+    with pytest.raises(KeyboardInterrupt):
+        live.close(0.0, sink_patience_s=LIMIT_S)
+    live.close(0.0)
+    assert "sink recorder" in live.left_behind
+    sink.free.set()
+    live.close(LIMIT_S)
+    assert (live.left_behind, len(sink.results)) == ((), 5)
+
+
+def test_a_sink_is_waited_for_while_it_gets_on(segmenter):
+    sink = Recorder()
+    sink.free.clear()
+    live = LiveSegmenter(segmenter, {"a": Script(map(frame, range(5)))}, sinks=[sink])
+    with live.results() as results:
+        assert len(list(results)) == 5
+    live.close(0.0, sink_patience_s=0.0)
+    threading.Timer(0.1, sink.free.set).start()  # after the time of all, and long before the patience ends
+    assert "sink recorder" in live.left_behind
+    live.close(0.0, sink_patience_s=LIMIT_S)
+    assert ("sink recorder" in live.left_behind, len(sink.results)) == (False, 5)
 
 
 @pytest.mark.parametrize("error", [ZeroDivisionError, SystemExit])

@@ -1,5 +1,6 @@
 """What a browser gets, by a client of the protocol."""
 
+import itertools
 import json
 import socket
 import struct
@@ -104,6 +105,37 @@ def test_what_a_viewer_gets(network, port):
     labels = cv2.imdecode(np.frombuffer(mask[place:], np.uint8), cv2.IMREAD_UNCHANGED)
     shown = (log_time - S) // (S // 10)
     np.testing.assert_array_equal(labels, make_result(shown).labels)
+
+
+@pytest.mark.parametrize("before", [0, 3])
+def test_the_classes_reach_viewers_whenever_they_come(network, port, monkeypatch, before):
+    client = pytest.importorskip("websockets.sync.client", reason="websockets is not installed")
+    from tdnet_runtime.sinks import foxglove_view
+
+    clock = itertools.count(100.0, 0.5)
+    monkeypatch.setattr(foxglove_view, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    address = f"ws://127.0.0.1:{port}"
+    with open_sink(f"foxglove://127.0.0.1:{port}", network) as sink:
+        for index in range(before):
+            sink.write(make_result(index))
+        with client.connect(address, subprotocols=["foxglove.sdk.v1"], max_size=None) as viewer:
+            got = None
+            for index in range(before, 100):
+                sink.write(make_result(index))
+                try:
+                    message = viewer.recv(timeout=0.05)
+                except TimeoutError:
+                    continue
+                if isinstance(message, bytes):
+                    got = message
+                    break
+                for channel in json.loads(message).get("channels", []):
+                    if channel["topic"] == "/segmentation/classes":
+                        wanted = [{"id": 1, "channelId": channel["id"]}]
+                        viewer.send(json.dumps({"op": "subscribe", "subscriptions": wanted}))
+    assert got is not None
+    told = json.loads(got[13:])["classes"]
+    assert [each["name"] for each in told] == ["road", "sky", "car"]
 
 
 @pytest.mark.parametrize(

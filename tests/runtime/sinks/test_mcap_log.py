@@ -1,10 +1,12 @@
 """Logs of results, read back by the libraries of others; full disks, kills, and two at once."""
 
 import contextlib
+import dataclasses
 import errno
 import os
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -122,7 +124,8 @@ def test_no_result_no_file(tmp_path, network):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_chunks_are_small_and_on_disk_at_once(tmp_path, network):
+def test_chunks_are_on_disk_as_they_end(tmp_path, network, monkeypatch):
+    monkeypatch.setattr(mcap_log, "_CHUNK_BYTES", 256 << 10)
     path = tmp_path / "a.mcap"
     with open_sink(path, network) as sink:
         for index in range(12):
@@ -142,6 +145,42 @@ def test_a_chunk_holds_a_second_at_most(tmp_path, network, monkeypatch):
         assert chunks(path) == 2
 
 
+def test_what_is_kept_of_a_result_is_next_to_nothing(tmp_path, network, monkeypatch):
+    """Nine masks of 720x1280 share a chunk, and of a chunk its index is kept as bytes, which the file then has whole."""
+    clock = [100.0]
+    monkeypatch.setattr(mcap_log.time, "monotonic", lambda: clock[0])
+    path, results = tmp_path / "a.mcap", 40
+    big = make_result(0, size_hw=(720, 1280))
+    with open_sink(path, network) as sink:
+        for index in range(results):
+            sink.write(dataclasses.replace(big, frame_index=index))
+            clock[0] += 1 / 30
+    assert 4 <= chunks(path) <= 6
+    path = tmp_path / "b.mcap"
+    with open_sink(path, network) as sink:
+        sink.write(make_result(0))
+        tracemalloc.start()
+        try:
+            before = tracemalloc.get_traced_memory()[0]
+            for index in range(1, 201):
+                clock[0] += 1.0  # a chunk for each
+                sink.write(make_result(index))
+            kept = (tracemalloc.get_traced_memory()[0] - before) / 200
+        finally:
+            tracemalloc.stop()
+    assert kept < 200  # 480 with an object for each
+    with path.open("rb") as file:
+        summary = make_reader(file).get_summary()
+        assert len(summary.chunk_indexes) == summary.statistics.chunk_count == chunks(path)
+        assert [index.message_start_time for index in summary.chunk_indexes] == sorted(
+            index.message_start_time for index in summary.chunk_indexes
+        )
+    with path.open("rb") as file:
+        reader = make_reader(file, validate_crcs=True)
+        found = list(reader.iter_messages(topics="/segmentation/mask", starting_at=S + 50 * STEP))
+    assert len(found) == 151
+
+
 def chunks(path):
     count = 0
     with path.open("rb") as file, contextlib.suppress(EndOfFile):
@@ -151,13 +190,16 @@ def chunks(path):
 
 
 KILLED = """
-import os, sys
+import os, sys, types
 sys.path.insert(0, sys.argv[2])
 from tests.runtime.sinks.conftest import CLASSES, make_result
+from tdnet_runtime.sinks import mcap_log
 from tdnet_runtime.sinks.registry import open_sink
 from tdnet_runtime.sinks.sink import SinkNetwork
 network = SinkNetwork(name="n", digest="d", classes=CLASSES)
 sink = open_sink(sys.argv[1], network)
+clock = iter(range(100))
+mcap_log.time = types.SimpleNamespace(monotonic=lambda: 0.4 * next(clock))
 for index in range(9):
     sink.write(make_result(index, size_hw=(300, 400)))
 print("written", flush=True)
@@ -179,7 +221,7 @@ def test_a_kill_costs_the_last_chunk_at_most(tmp_path, network, child_env):
         process.communicate(timeout=60)
     assert process.returncode == -9
     with open_source(f"{path}?topic=/segmentation/mask") as source:
-        assert len(list(source)) >= 6  # 120 kB each, 256 KiB a chunk
+        assert len(list(source)) >= 6  # of nine, 0.4 s apart
         assert "it was never ended" in source.facts["warning"]
     write(path, network)  # the next run replaces it
     assert len(decoded(path)[0]) == 13

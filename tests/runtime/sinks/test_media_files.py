@@ -149,6 +149,18 @@ def test_an_earlier_runs_images_are_refused_or_removed(tmp_path, network):
     assert names(tmp_path) == ["l/000007.png"]
 
 
+@pytest.mark.parametrize("spec", ["labels:{}?overwrite=1", "labels:{}", "colors:{}?overwrite=1"])
+def test_nothing_begins_again_after_the_end(tmp_path, network, spec):
+    sink = open_sink(spec.format(tmp_path / "l"), network)
+    with sink:
+        for index in range(3):
+            sink.write(make_result(index))
+    for source in ("", "another"):
+        with pytest.raises(MediaError, match="it was finished before and takes no more"):
+            sink.write(make_result(3, source=source))
+    assert len(names(tmp_path / "l")) == 3
+
+
 def test_an_overlay_that_another_run_writes(tmp_path, network):
     first, second = (open_sink(f"overlay:{tmp_path}/o.mp4", network) for _ in range(2))
     first.write(make_result(0))
