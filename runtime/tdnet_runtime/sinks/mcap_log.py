@@ -126,9 +126,8 @@ class McapSink(Output, ForkBound):
         file = _ChunkFile(self._path)
         try:
             writer: Any = mcap.writer.Writer(cast("IO[bytes]", file), chunk_size=_CHUNK_BYTES)
-            writer._Writer__chunk_indices = (
-                _PackedIndices()
-            )  # mcap 1.6 keeps an object of 400 bytes or more for each
+            # Of each chunk mcap 1.6 keeps an object of 400 bytes or more.
+            writer._Writer__chunk_indices = _PackedIndices()
             writer.start(profile="ros2", library=f"{_LIBRARY} {tdnet_runtime.__version__}")
             writer.add_metadata(
                 "tdnet", {"network": self._network.name, "bundle_sha256": self._network.digest}
