@@ -28,7 +28,7 @@ __all__ = ["READY", "TritonPythonModel"]
 READY = "READY"
 """The control input that tells requests from the padding that the strategy `direct` adds."""
 _START, _END = 1, 2  # TRITONSERVER_REQUEST_FLAG_SEQUENCE_START and _END
-_SAME = ("network", "input", "classes", "paths", "state", "threshold")
+_SAME = ("network", "input", "classes", "paths", "state", "threshold", "checkpoint_sha256", "weights")
 
 
 class TritonPythonModel:
@@ -152,9 +152,16 @@ def _number(text: str) -> int:
 
 
 def _require_same(opened: Manifest, stated: Manifest, bundle: Path) -> None:
-    """Raise OptionError where clients would be told of another network."""
-    if other := [name for name in _SAME if getattr(opened, name) != getattr(stated, name)]:
+    """Raise OptionError where clients would be told of another network, or of this one with other weights or results."""
+    found, told = _identity(opened), _identity(stated)
+    if other := [name for name in found if found[name] != told[name]]:
         raise OptionError(
             f"config.pbtxt is of another bundle ({', '.join(other)} differ); write the model anew with tdnet-export "
             f"--triton: {str(bundle)!r}"
         )
+
+
+def _identity(manifest: Manifest) -> dict[str, object]:
+    """What makes it this bundle, by name; engines that are added in place (`tdnet-export --rebuild`) change none of it."""
+    graphs = [(graph.name, graph.inputs, graph.outputs) for graph in manifest.graphs]
+    return {**{name: getattr(manifest, name) for name in _SAME}, "graphs": graphs}

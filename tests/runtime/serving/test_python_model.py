@@ -97,10 +97,18 @@ def with_value(parameter: str, value: str) -> Callable[[dict[str, Any]], None]:
     return lambda config: config["parameters"].update({parameter: {"string_value": value}})
 
 
-def another_network(config: dict[str, Any]) -> None:
-    manifest = json.loads(config["parameters"][MANIFEST]["string_value"])
-    manifest["classes"][0]["name"] = "ocean"
-    with_value(MANIFEST, json.dumps(manifest))(config)
+def with_manifest(change: Callable[[dict[str, Any]], object]) -> Callable[[dict[str, Any]], None]:
+    def spoil(config: dict[str, Any]) -> None:
+        manifest = json.loads(config["parameters"][MANIFEST]["string_value"])
+        change(manifest)
+        with_value(MANIFEST, json.dumps(manifest))(config)
+
+    return spoil
+
+
+def with_confidence(manifest: dict[str, Any]) -> None:
+    for graph in manifest["graphs"]:
+        graph["outputs"] += [t | {"name": "confidence"} for t in graph["outputs"] if t["name"] == "labels"]
 
 
 @pytest.mark.parametrize(
@@ -114,7 +122,18 @@ def another_network(config: dict[str, Any]) -> None:
         ),
         (without(MANIFEST), BackendError, "no parameter 'tdnet_manifest'"),
         (with_value(MANIFEST, "{}"), BundleError, "schema_version"),
-        (another_network, OptionError, r"of another bundle \(classes differ\)"),
+        (
+            with_manifest(lambda manifest: manifest["classes"][0].update(name="ocean")),
+            OptionError,
+            r"of another bundle \(classes differ\)",
+        ),
+        (
+            with_manifest(lambda manifest: manifest.update(checkpoint_sha256="9" * 64)),
+            OptionError,
+            r"\(checkpoint_sha256 differ\)",
+        ),
+        (with_manifest(lambda manifest: manifest.update(weights="ema")), OptionError, r"\(weights differ\)"),
+        (with_manifest(with_confidence), OptionError, r"\(graphs differ\)"),
         (with_value(BACKEND, "abacus"), OptionError, "no backend 'abacus'"),
         (with_value(PRECISION, "fp7"), OptionError, "no precision 'fp7'"),
         (with_value(THREADS, "many"), OptionError, "tdnet_threads is 'many'"),
@@ -133,6 +152,21 @@ def test_what_is_wrong_with_the_configuration(
     spoil(config)
     with pytest.raises(error, match=words):
         make_model(**({"sequence_batching": None} | config))
+
+
+def test_engines_may_have_been_added_in_place(make_model: Make, made_up_bundle: Path) -> None:
+    """As `tdnet-export --rebuild` does: other members and tools, and the same network."""
+    config = config_of(made_up_bundle)
+
+    def before(manifest: dict[str, Any]) -> None:
+        manifest["tools"] = {"tensorrt": "10.3"}
+        manifest["members"] = {
+            name: spec | {"sha256": "8" * 64} for name, spec in manifest["members"].items()
+        }
+
+    with_manifest(before)(config)
+    (answer,) = make_model(**config).execute([Request(1, START, image=image())])
+    assert answer.error is None
 
 
 def test_a_bundle_that_is_not_there(
