@@ -160,9 +160,10 @@ def _check_address(address: str) -> None:
         )
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_S).close()
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # UnicodeError: a name with an empty or too long part
+        why = getattr(error, "strerror", None) or error
         raise OptionError(
-            f"--address {address!r}: nobody answers there ({error.strerror or error}); is the cluster's head running, "
+            f"--address {address!r}: nobody answers there ({why}); is the cluster's head running, "
             "and is this its port?"
         ) from error
 

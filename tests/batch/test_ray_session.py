@@ -291,6 +291,8 @@ def test_nobody_answers(fake: Any) -> None:
         port = server.getsockname()[1]
     with pytest.raises(OptionError, match=rf"--address '127.0.0.1:{port}': nobody answers there"):
         session(f"127.0.0.1:{port}").__enter__()
+    with pytest.raises(OptionError, match=r"--address 'a\.\.b:6379': nobody answers there \(.*label empty"):
+        session("a..b:6379").__enter__()
 
 
 def test_a_cluster_of_another_version(fake: Any) -> None:

@@ -143,7 +143,7 @@ class MetricsServer(Closeable, ForkBound):
         registry.register(HealthCollector(live))
         try:
             self._server, self._thread = prometheus.start_http_server(port, addr=host, registry=registry)
-        except (OSError, OverflowError) as error:
+        except (OSError, OverflowError, UnicodeError) as error:
             raise OptionError(
                 f"metrics cannot be served at {host}:{port}: {error}; choose another port or host"
             ) from error

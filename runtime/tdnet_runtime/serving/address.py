@@ -46,6 +46,7 @@ class TritonAddress:
         try:
             url = urlsplit(text)
             host, port = url.hostname, url.port
+            (host or "").encode("idna")  # as it is looked up: no part of it is empty or too long
         except ValueError as error:
             raise OptionError(f"{text!r} is no address of a model ({error}); expected {_FORM}") from error
         model = _MODEL.fullmatch(url.path)

@@ -15,7 +15,7 @@ def answers(host: str, port: int) -> bool:
     try:
         with socket.create_connection((host, port), timeout=1):
             return True
-    except OSError:
+    except (OSError, UnicodeError):  # which a name with an empty or too long part brings about
         return False
 
 

@@ -133,6 +133,10 @@ def test_only_this_machine_is_served_unless_asked(segmenter, metrics):
                 metrics.MetricsServer(live, server.port)
         with pytest.raises(OptionError, match=r"cannot be served at 127\.0\.0\.1:70000"):
             metrics.MetricsServer(live, 70_000)
+        with pytest.raises(
+            OptionError, match=r"cannot be served at a\.\.b:0: .*label empty.*another port or host"
+        ):
+            metrics.MetricsServer(live, 0, host="a..b")
 
 
 def test_a_forked_child_does_not_wait_for_the_server(segmenter, metrics):

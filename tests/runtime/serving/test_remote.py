@@ -408,6 +408,9 @@ def test_what_is_no_triton_server() -> None:
         ("triton://host/model?timeout=0", "timeout is '0'"),
         ("triton://host/model?timeout=nan", "timeout is 'nan'"),
         ("triton://[::1/model", "no address of a model"),
+        ("triton://a..b/model", r"no address of a model \(.*label empty or too long\)"),
+        (f"triton://{'a' * 64}.net/model", "no address of a model"),
+        ("triton://münchen..de/model", "no address of a model"),
     ],
 )
 def test_addresses_that_are_none(text: str, words: str) -> None:
