@@ -28,10 +28,11 @@ _SETS = {
 _STEADY = ("performance", "schedutil")
 _LITTLE_BYTES = 512 * _MIB
 _LIMITS = {
-    2: ("memory.max", "memory.current"),
-    1: ("memory.limit_in_bytes", "memory.usage_in_bytes"),  # a huge number: none
+    2: ("memory.max", "memory.current", "inactive_file"),
+    1: ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),  # a huge number: none
 }
-"""By version of the cgroups: what holds a cgroup's limit in bytes, and what it uses."""
+"""By version of the cgroups: what holds a cgroup's limit in bytes, what it uses, and the line of memory.stat with that
+part of it that the kernel gives back before it lets a process fail: files that were read and lie in memory."""
 
 
 def check_processor(host: Host) -> Iterator[Finding]:
@@ -116,10 +117,11 @@ def available_bytes(host: Host) -> int | None:
     """Memory that this process can still get: the machine's, or what its cgroups leave; None where nobody tells."""
     left = [_meminfo(host, "MemAvailable")]
     for path, version in cgroups(host.root, "memory"):
-        folder, names = PurePosixPath("/") / path.relative_to(host.root), _LIMITS[version]
+        folder, (*names, idle) = PurePosixPath("/") / path.relative_to(host.root), _LIMITS[version]
         limit, used = (host.number(f"{folder}/{name}") for name in names)
         if limit is not None and used is not None:
-            left.append(max(0, limit - used))
+            files = re.search(rf"^{idle} (\d+)$", host.text(f"{folder}/memory.stat"), re.MULTILINE)
+            left.append(max(0, limit - max(0, used - int(files[1] if files else 0))))
     known = [number for number in left if number is not None]
     return min(known) if known else None
 

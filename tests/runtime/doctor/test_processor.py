@@ -88,6 +88,24 @@ def test_governors(host_with, by_name, governors: list[str], state: State) -> No
         ),
         (
             {
+                **TOP,
+                "/sys/fs/cgroup/memory.max": str(300 << 20),
+                "/sys/fs/cgroup/memory.current": str(290 << 20),
+                "/sys/fs/cgroup/memory.stat": f"anon {9 << 20}\ninactive_file {240 << 20}\nactive_file 7\n",
+            },
+            250,
+        ),
+        (
+            {
+                **TOP,
+                "/sys/fs/cgroup/memory.max": str(300 << 20),
+                "/sys/fs/cgroup/memory.current": str(100 << 20),
+                "/sys/fs/cgroup/memory.stat": f"inactive_file {101 << 20}\n",
+            },
+            300,
+        ),
+        (
+            {
                 "/proc/self/mountinfo": VERSION_2,
                 "/proc/self/cgroup": "0::/robot/run\n",
                 "/sys/fs/cgroup/robot/memory.max": str(90 << 20),
@@ -107,6 +125,16 @@ def test_governors(host_with, by_name, governors: list[str], state: State) -> No
         (
             {
                 "/proc/self/mountinfo": VERSION_1,
+                "/proc/self/cgroup": "5:cpu:/other\n4:memory:/docker/7\n",
+                "/sys/fs/cgroup/memory/memory.limit_in_bytes": str(256 << 20),
+                "/sys/fs/cgroup/memory/memory.usage_in_bytes": str(250 << 20),
+                "/sys/fs/cgroup/memory/memory.stat": f"inactive_file 0\ntotal_inactive_file {200 << 20}",
+            },
+            206,
+        ),
+        (
+            {
+                "/proc/self/mountinfo": VERSION_1,
                 "/proc/self/cgroup": "4:memory:/docker/7\n",
                 "/sys/fs/cgroup/memory/memory.limit_in_bytes": "9223372036854771712",
                 "/sys/fs/cgroup/memory/memory.usage_in_bytes": str(100 << 20),
@@ -118,8 +146,11 @@ def test_governors(host_with, by_name, governors: list[str], state: State) -> No
         "the machine's",
         "no limit",
         "the container's",
+        "the container's, full of files that were read",
+        "the same, counted at two moments",
         "one above it, used up",
         "the container's in version 1",
+        "that, full of files that were read",
         "no limit in version 1",
     ],
 )
