@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 import shutil
 import sys
 from collections.abc import Iterator
@@ -28,7 +29,11 @@ def check_surroundings(host: Host) -> Iterator[Finding]:
 
 
 def _cameras(host: Host) -> Iterator[Finding]:
-    devices = sorted(host.path("/dev").glob("video[0-9]*"), key=lambda path: int(path.name[5:] or 0))
+    found = host.path("/dev").glob("video*")
+    devices = sorted(
+        (path for path in found if re.fullmatch("video[0-9]+", path.name)),  # not a rule's video0_front
+        key=lambda path: int(path.name[5:]),
+    )
     if not devices:
         yield Finding(section=SECTION, name="cameras", state=State.ABSENT, text="no /dev/video*")
     for device in devices:

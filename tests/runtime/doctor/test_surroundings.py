@@ -15,6 +15,8 @@ DEVICES = {
     "/dev/video0": "",
     "/dev/video10": "",
     "/dev/video2": "",
+    "/dev/video0_front": "",
+    "/dev/video": "",
     "/sys/class/video4linux/video0/name": "USB Camera: USB Camera\n",
 }
 
