@@ -14,7 +14,11 @@ from tdnet_runtime.sources import registry as sources
 
 __all__ = ["check_abilities", "finding_from_outcome"]
 
-_COMMAND = re.compile(r"(?:pip install|pip uninstall|python -m venv|tdnet-export) [^;]+")
+_COMMAND = re.compile(
+    r"""(?:pip\ (?:un)?install|tdnet-export\ --\w+(?=\ [^\s-]))\ (?:'[^']*' | "[^"]*" | [^;,:()'"] | [,:](?=\S))+""",
+    re.VERBOSE,
+)
+"""Up to where the sentence goes on; what `tdnet-export` is to work on is a part of it."""
 _TRANSPORTS: dict[str, Probe] = {
     "rmw_zenoh": ("package", "zenoh", "zenoh"),
     "DDS": ("dds",),

@@ -17,6 +17,8 @@ _FIELDS = (
 )  # fmt: skip
 _HELD = {0x4: "power limit", 0x8: "hardware slowdown", 0x20: "heat", 0x40: "heat", 0x80: "power supply"}
 """Bits of NVML's clocks_throttle_reasons that hold clocks down against the user's wish."""
+_MAXN = r"(?m)^\s*<\s*POWER_MODEL\s+ID=(\d+)\s+NAME=MAXN"
+"""The mode of nvpmodel's table without limits; its number, and whether there is one, differs from board to board."""
 _JETPACK_61 = (36, 4)
 """L4T's first release with TensorRT 10.3."""
 
@@ -127,14 +129,21 @@ def _jetson(host: Host, tegra: str) -> Iterator[Finding]:
     mode = host.ask(["nvpmodel", "-q"])
     power = re.search(r"NV Power Mode:\s*(.+)", mode.words) if mode else None
     if power is not None:
-        most = power[1].strip().upper().startswith("MAXN")
+        name = power[1].strip()
+        most = name.upper().startswith("MAXN")
+        best = re.search(_MAXN, host.text("/etc/nvpmodel.conf"))
+        fix = (
+            f"sudo nvpmodel -m {best[1]} (which draws more power and may reboot)"
+            if best
+            else "sudo nvpmodel -p --verbose, which lists its modes"
+        )
         yield Finding(
             section=SECTION,
             name="power mode",
             state=State.OK if most else State.NOTE,
-            text=f"{power[1].strip()}" + ("" if most else ": the board is held below its best"),
-            fix="" if most else "sudo nvpmodel -m 0 (which draws more power and may reboot)",
-            facts={"mode": power[1].strip()},
+            text=name + (": the board is held below its best" if best and not most else ""),
+            fix="" if most else fix,
+            facts={"mode": name},
         )
     yield from _jetson_clocks(host)
     stats = host.ask(["tegrastats", "--interval", "200"], endless=True)

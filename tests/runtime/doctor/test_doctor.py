@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tdnet_runtime import preflight
+from tdnet_runtime.backends import tensorrt
 from tdnet_runtime.cli import doctor as command
 from tdnet_runtime.cli import doctor_main
 from tdnet_runtime.doctor import abilities, examination, graphics
@@ -166,6 +167,31 @@ def test_libraries_that_clash_are_named() -> None:
         State.WARNING,
         True,
     )
+
+
+@pytest.mark.parametrize(
+    ("words", "fix"),
+    [
+        ("none; install it with: pip install 'tdnet-deploy[cpu]'", "pip install 'tdnet-deploy[cpu]'"),
+        ("old; pip install 'numpy>=1,<2' (others may need it)", "pip install 'numpy>=1,<2'"),
+        ("a bag; convert it: pip install rosbags, then go on", "pip install rosbags"),
+        ("old: pip install 'av>=11': '/x'", "pip install 'av>=11'"),
+        (
+            "anew: pip uninstall --yes onnxruntime && pip install onnxruntime-gpu; see",
+            "pip uninstall --yes onnxruntime && pip install onnxruntime-gpu",
+        ),
+        (
+            "no engines; tdnet-export --rebuild a,b.plan --backend x.",
+            "tdnet-export --rebuild a,b.plan --backend x",
+        ),
+        ("tdnet-export --rebuild '/a b/(c);d.plan'", "tdnet-export --rebuild '/a b/(c);d.plan'"),
+        ("differ. Build the engines anew (tdnet-export --rebuild).", ""),
+        (f"not installed; {tensorrt.BACKEND.install}", ""),
+    ],
+)
+def test_a_fix_is_a_command_that_can_be_run(words: str, fix: str) -> None:
+    outcome = Outcome(state=State.BROKEN, words=words)
+    assert abilities.finding_from_outcome("S", "x", outcome).fix == fix
 
 
 def test_every_room_is_looked_at(quick) -> None:

@@ -101,10 +101,25 @@ def test_a_jetson(host_with, by_name) -> None:
     }
     found = by_name(check_graphics(host_with(ORIN, programs=programs)))
     assert found["board"].text == "NVIDIA Jetson AGX Orin Developer Kit, L4T 36.4.3"
-    assert (found["power mode"].state, found["power mode"].fix[:10]) == (State.NOTE, "sudo nvpmo")
+    assert (found["power mode"].text, found["power mode"].state) == ("MODE_30W", State.NOTE)
+    assert found["power mode"].fix.startswith("sudo nvpmodel -p --verbose")  # it tells no mode's number
     assert found["clock of 17000000.gpu"].text.startswith("408 MHz, from 306 to 1300 MHz")
     assert "GR3D_FREQ" in found["tegrastats"].text
     assert len(found) == 4
+
+
+def test_the_best_power_mode_is_the_boards_own(host_with, by_name) -> None:
+    """Of an Orin Nano Super 0 is 15 W."""
+    table = (
+        "# < POWER_MODEL ID=9 NAME=MAXN >\n< POWER_MODEL ID=0 NAME=15W >\nCPU_ONLINE CORE_0 1\n"
+        "< POWER_MODEL ID=1 NAME=25W >\n< POWER_MODEL ID=2 NAME=MAXN_SUPER >\n"
+    )
+    programs = {"nvpmodel": Answer(code=0, words="NV Power Mode: 15W\n0\n")}
+    mode = by_name(check_graphics(host_with({**ORIN, "/etc/nvpmodel.conf": table}, programs=programs)))[
+        "power mode"
+    ]
+    assert mode.text == "15W: the board is held below its best"
+    assert mode.fix.startswith("sudo nvpmodel -m 2 (")
 
 
 @pytest.mark.parametrize("revision", ["36 (release), REVISION: 3.0", "35 (release), REVISION: 4.1"])
