@@ -105,8 +105,7 @@ def _run_out(program: str, import_path: str, *, extra: str, ending: Ending) -> s
     """`_run`, with all that it said written."""
     try:
         code = _run(program, import_path, extra=extra, ending=ending)
-        if sys.stdout is not None:
-            sys.stdout.flush()
+        sys.stdout.flush()
     except BrokenPipeError:
         _discard(sys.stdout)
         code = 1
@@ -245,20 +244,26 @@ def say(line: str) -> None:
 
 def _flush_stderr() -> None:
     """What it could not take is lost, and no error at the interpreter's exit."""
-    if sys.stderr is not None:
-        try:
-            sys.stderr.flush()
-        except (OSError, ValueError):
-            _discard(sys.stderr)
+    try:
+        sys.stderr.flush()
+    except (OSError, ValueError):
+        _discard(sys.stderr)
 
 
 def _open_standard_descriptors() -> None:
-    """Let those that the caller closed lead nowhere: an output file could get such a number, and libraries' words."""
+    """Let those that the caller closed lead nowhere: an output file could get such a number, and libraries' words.
+
+    Python has None for stdout and stderr then, which nobody looks for who writes to them.
+    """
     for descriptor in range(3):
         try:
             os.fstat(descriptor)
         except OSError:
             os.open(os.devnull, os.O_RDWR)  # takes the lowest free number
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            setattr(sys, name, os.fdopen(nowhere, "w", errors="backslashreplace", closefd=False))
 
 
 def _discard(output: TextIO) -> None:

@@ -340,6 +340,18 @@ def test_nothing_else_gets_the_numbers_of_closed_streams(
     assert (tmp_path / "out").read_text() == str(["/dev/null"] * len(closed))
 
 
+@pytest.mark.parametrize("shell", [">&-", ">&- 2>&-", "<&- >&- 2>&-"])
+def test_a_closed_stdout_is_one_that_nobody_reads(launched: Launched, tmp_path: Path, shell: str) -> None:
+    (tmp_path / "inner.py").write_text(
+        "import sys\ndef main(): sys.stdout.write('Δ\\udcff'); print(sys.stdout.isatty(), file=sys.stderr)"
+    )
+    inner = "from tdnet_runtime.extras import launch; launch('tdnet-x', 'inner:main', extra='cli')"
+    arguments = ["sh", "-c", f'exec "$0" -W error -c "$1" {shell}', sys.executable, inner]
+    lines = f"import subprocess\ndef main(): sys.exit(subprocess.run({arguments!r}).returncode)\nimport sys"
+    done = launched(lines, subprocess.PIPE)
+    assert (done.returncode, done.stderr) == (0, b"False\n" if "2" not in shell else b"")
+
+
 def test_a_terminal_without_unicode(launched: Launched) -> None:
     done = launched("def main(): print('Δ')", subprocess.PIPE, PYTHONIOENCODING="ascii")
     assert (done.returncode, done.stdout.strip(), done.stderr) == (0, b"?", b"")
