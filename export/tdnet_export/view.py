@@ -19,6 +19,7 @@ from tdnet_models.sizes import exact_sizes
 from tdnet_runtime.cli.labelling_view import labelling, preprocessing
 from tdnet_runtime.cli.size_remark import size_remark
 from tdnet_runtime.closeable import Closeable
+from tdnet_runtime.extras import one_line
 from tdnet_runtime.preflight import must_be_asked
 
 if TYPE_CHECKING:
@@ -138,7 +139,9 @@ def show_summary(summary: ExportSummary, console: Console) -> None:
     asked = must_be_asked(manifest)
     option = "" if asked is None else f" --precision {asked}"
     console.print(
-        f"Next: tdnet-run --engine {shlex.quote(str(summary.path))} --input VIDEO --overlay out.mp4{option}",
+        one_line(
+            f"Next: tdnet-run --engine {shlex.quote(str(summary.path))} --input VIDEO --overlay out.mp4{option}"
+        ),
         soft_wrap=True,
         markup=False,
     )
@@ -169,7 +172,7 @@ def _table(path: Path) -> Table:
     table = Table(show_header=False, box=None, pad_edge=False)
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
-    table.add_row("bundle", f"{escape(str(path))} ({path.stat().st_size / 2**20:.1f} MiB)")
+    table.add_row("bundle", f"{escape(one_line(str(path)))} ({path.stat().st_size / 2**20:.1f} MiB)")
     return table
 
 

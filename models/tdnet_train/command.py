@@ -11,6 +11,7 @@ from rich.console import Console
 from tdnet_runtime.backends.cpu_count import usable_cpus
 from tdnet_runtime.cli.interrupt import stop_on_interrupt
 from tdnet_runtime.errors import OptionError
+from tdnet_runtime.extras import one_line
 from tdnet_runtime.file_names import same_file
 from tdnet_runtime.os_errors import told_as
 from tdnet_train.config_file import read_settings, written
@@ -135,4 +136,4 @@ def _train(
 
 def _say(console: Console, line: str) -> None:
     """As it is: brackets and colons in paths are no markup."""
-    console.print(line, highlight=False, soft_wrap=True, markup=False, emoji=False)
+    console.print(one_line(line), highlight=False, soft_wrap=True, markup=False, emoji=False)

@@ -364,6 +364,12 @@ def test_extract(
     assert again.stderr.count("\n") == 1
 
 
+def test_a_folders_name_is_harmless_in_a_terminal(made_up_bundle: Path, inspect: Inspect) -> None:
+    done = inspect(made_up_bundle, "--extract", "ex\x1b[31mred\nnew")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.endswith("6 files were unpacked to ex\\x1b[31mred new\n")
+
+
 def test_help(inspect: Inspect) -> None:
     done = inspect("--help")
     assert (done.returncode, done.stderr) == (0, "")

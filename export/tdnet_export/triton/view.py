@@ -9,6 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from tdnet_export.triton.repository import TritonModel, TritonSummary
+from tdnet_runtime.extras import one_line
 
 __all__ = ["show_models"]
 
@@ -24,7 +25,7 @@ def show_models(summary: TritonSummary, console: Console) -> None:
     table = Table(show_header=False, box=None, pad_edge=False)
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
-    table.add_row("repository", escape(str(summary.repository)))
+    table.add_row("repository", escape(one_line(str(summary.repository))))
     for model in summary.models:
         table.add_row("model", escape(f"{model.name}: {_NEEDS[model.backend]}"))
         if model.proven_frames is not None:
@@ -40,7 +41,7 @@ def show_models(summary: TritonSummary, console: Console) -> None:
         f"Serve: tritonserver --model-repository {repository} --http-address 127.0.0.1",
         f"Ask:   tdnet-run --engine triton://127.0.0.1:8000/{name} --input VIDEO --overlay out.mp4",
     ):
-        console.print(line, soft_wrap=True, markup=False)
+        console.print(one_line(line), soft_wrap=True, markup=False)
 
 
 def _proof(model: TritonModel) -> str:

@@ -15,6 +15,7 @@ from tdnet_eval.result_file import write_result
 from tdnet_runtime import __version__
 from tdnet_runtime.cli.interrupt import stop_on_interrupt
 from tdnet_runtime.errors import OptionError
+from tdnet_runtime.extras import one_line
 from tdnet_runtime.file_names import as_utf8
 from tdnet_runtime.os_errors import told_as
 from tdnet_train.comparison.crew import Task, run_all
@@ -74,7 +75,7 @@ def compare(path: Path, out: Path, overrides: tuple[str, ...], console: Console,
     write_document(document, table.with_suffix(".json"))
     write_result(markdown_from_document(document).encode(), table, what="the table", option="--out")
     console.print(table_from_document(document), highlight=False, soft_wrap=True, markup=False)
-    console.print(f"Done: {table}", highlight=False, soft_wrap=True)
+    console.print(f"Done: {one_line(str(table))}", highlight=False, soft_wrap=True, markup=False)
 
 
 @told_as(TrainingError, "--out")

@@ -14,6 +14,7 @@ from tdnet_runtime.bundle import Bundle
 from tdnet_runtime.bundle_extraction import extract
 from tdnet_runtime.cli.inspect_view import show_bundle
 from tdnet_runtime.cli.pinning import Sha256
+from tdnet_runtime.extras import one_line
 from tdnet_runtime.file_names import as_utf8
 
 __all__ = ["app", "json_from_bundle"]
@@ -53,7 +54,7 @@ def inspect(
         console = Console(markup=False, highlight=False, emoji=False)
         show_bundle(opened, console)
         if written is not None:
-            console.print(f"{len(written)} files were unpacked to {directory}", soft_wrap=True)
+            console.print(f"{len(written)} files were unpacked to {one_line(str(directory))}", soft_wrap=True)
 
 
 def json_from_bundle(bundle: Bundle) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from urllib.parse import parse_qsl, urlsplit
 
 from tdnet_runtime.errors import OptionError
+from tdnet_runtime.passwords import hide_password
 
 __all__ = ["TritonAddress", "is_triton"]
 
@@ -43,21 +44,22 @@ class TritonAddress:
         Raises:
             OptionError: not of that form.
         """
+        shown = hide_password(text)
         try:
             url = urlsplit(text)
             host, port = url.hostname, url.port
             (host or "").encode("idna")  # as it is looked up: no part of it is empty or too long
         except ValueError as error:
-            raise OptionError(f"{text!r} is no address of a model ({error}); expected {_FORM}") from error
+            raise OptionError(f"{shown!r} is no address of a model ({error}); expected {_FORM}") from error
         model = _MODEL.fullmatch(url.path)
         if url.scheme != "triton" or not host or url.username is not None or url.fragment or port == 0:
-            raise OptionError(f"{text!r} is no address of a model; expected {_FORM}")
+            raise OptionError(f"{shown!r} is no address of a model; expected {_FORM}")
         if model is None:
-            raise OptionError(f"{text!r} names no model; expected {_FORM}")
+            raise OptionError(f"{shown!r} names no model; expected {_FORM}")
         params = dict(parse_qsl(url.query, keep_blank_values=True))
         if other := sorted(params.keys() - {"timeout"}):
-            raise OptionError(f"{text!r}: there is no {other[0]!r}; expected ?timeout=SECONDS or nothing")
-        return cls(host, port or 8000, model[1], _seconds(text, params.get("timeout", "30")))
+            raise OptionError(f"{shown!r}: there is no {other[0]!r}; expected ?timeout=SECONDS or nothing")
+        return cls(host, port or 8000, model[1], _seconds(shown, params.get("timeout", "30")))
 
     @property
     def server(self) -> str:
@@ -70,11 +72,11 @@ def is_triton(text: object) -> bool:
     return isinstance(text, str) and text.lower().startswith(_SCHEME)
 
 
-def _seconds(text: str, value: str) -> float:
+def _seconds(shown: str, value: str) -> float:
     try:
         seconds = float(value)
     except ValueError:
         seconds = 0.0
     if not 0 < seconds <= _LONGEST_S:
-        raise OptionError(f"{text!r}: timeout is {value!r}; expected seconds, more than 0")
+        raise OptionError(f"{shown!r}: timeout is {value!r}; expected seconds, more than 0")
     return seconds

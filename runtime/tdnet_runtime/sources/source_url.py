@@ -10,18 +10,11 @@ from pathlib import Path
 from urllib.parse import parse_qsl, unquote
 
 from tdnet_runtime.errors import OptionError
+from tdnet_runtime.passwords import hide_password, without_login
 
 __all__ = ["SourceUrl", "hide_password", "parse_params", "scheme_of", "source_name", "without_login"]
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
-_PASSWORD = re.compile(r"(?<=://)([^/?#@:]*):[^/?#]*@")
-_SECRET_NAMES = (
-    r"[\w.-]*(?:passw(?:or)?d|pwd|secret|token|signature|credential|apikey|api_key)|pass|pw|sig|key|auth"
-)
-"""Of parameters that cameras take, and links that were signed for a while."""
-_SECRET = re.compile(rf"([?&](?:{_SECRET_NAMES}))=[^&#\s'\"]*", re.IGNORECASE)
-_SIGNED = re.compile(rf"(?<=[?&])(?:{_SECRET_NAMES}|x-(?:amz|goog)-[\w-]+)=[^&#]*&?", re.IGNORECASE)
-_LOGIN = re.compile(rf"{_PASSWORD.pattern}|(?<=http://)[^/?#]*@|(?<=https://)[^/?#]*@")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,15 +100,6 @@ def scheme_of(text: str) -> str:
     return match[1].lower() if match else ""
 
 
-def hide_password(text: str) -> str:
-    """The text with what an address keeps secret, before its host or in its query, as three asterisks.
-
-    >>> hide_password("rtsp://admin:x@cam/live?user=admin&password=x&channel=1")
-    'rtsp://admin:***@cam/live?user=admin&password=***&channel=1'
-    """
-    return _SECRET.sub(r"\1=***", _PASSWORD.sub(r"\1:***@", text))
-
-
 def source_name(text: str) -> str:
     """What documents that others may read call an input: without its folder, user, password and query.
 
@@ -136,8 +120,3 @@ def source_name(text: str) -> str:
     if "@" not in authority and "@" in text:  # a password with one of /, ? and # in it
         return f"{scheme}://"
     return f"{scheme}://{authority.rpartition('@')[2]}"
-
-
-def without_login(text: str) -> str:
-    """The text with addresses without user and password, and without what a link was signed with: for names of files."""
-    return _SIGNED.sub("", _LOGIN.sub("", text)).rstrip("?&")

@@ -419,6 +419,25 @@ def test_addresses_that_are_none(text: str, words: str) -> None:
         TritonAddress.parse(text)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "triton://me:hunter2@host/model",
+        "triton://me:hunter2@host:port/model",
+        "triton://me:hunter2@host",
+        "triton://host/model?token=hunter2",
+        "triton://host?password=hunter2",
+        "triton://host/model?timeout=0&password=hunter2",
+        "triton://host/model#?token=hunter2",
+    ],
+)
+def test_messages_keep_secrets(text: str) -> None:
+    with pytest.raises(OptionError) as caught:
+        TritonAddress.parse(text)
+    assert "hunter2" not in str(caught.value)
+    assert "***" in str(caught.value)
+
+
 def test_addresses() -> None:
     address = TritonAddress.parse("triton://[::1]:9000/td2-fa18/?timeout=1.5")
     assert (address.host, address.port, address.model, address.timeout_s) == ("::1", 9000, "td2-fa18", 1.5)
