@@ -159,7 +159,8 @@ def test_the_runtime_brings_numpy_and_msgspec_alone(
     """And what these two bring themselves."""
     code = "import json, sys, {}; print(json.dumps([name.partition('.')[0] for name in sys.modules]))"
     base, runtime = (
-        set(json.loads(python(code.format(names)).stdout)) for names in ("numpy, msgspec", "tdnet_runtime")
+        set(json.loads(python(code.format(names)).stdout))
+        for names in ("numpy, msgspec", "tdnet_runtime; from tdnet_runtime import *")
     )
     assert runtime - base - set(sys.stdlib_module_names) == {"tdnet_runtime"}
 
@@ -167,7 +168,11 @@ def test_the_runtime_brings_numpy_and_msgspec_alone(
 def test_what_is_for_live_operation_comes_only_where_it_is_asked_for(
     python: Callable[..., subprocess.CompletedProcess[str]],
 ) -> None:
-    code = "import sys, tdnet_runtime; print([name for name in sys.modules if 'live' in name or name == 'asyncio'])"
+    code = """
+import sys
+from tdnet_runtime import *
+print([name for name in sys.modules if "live" in name or name == "asyncio"])
+"""
     assert python(code).stdout == "[]\n"
 
 
@@ -359,6 +364,7 @@ def test_a_robot_without_a_gpu_imports_nothing_for_one(
     code = """
 import sys
 import tdnet_runtime
+from tdnet_runtime import Bundle, MemoryUse, Result, Segmenter, Stream, StreamSnapshot, StreamState
 late = ("tdnet_runtime.device_stream", "tdnet_runtime.gpu.device", "tdnet_runtime.gpu.labels")
 assert not [name for name in late if name in sys.modules]
 assert {*tdnet_runtime.__all__} <= {*dir(tdnet_runtime)}
@@ -368,6 +374,17 @@ assert DeviceStream.__module__ == "tdnet_runtime.device_stream"
 """
     done = python(code)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("package", [*sorted(PACKAGES), "tdnet_runtime.cli"])
+def test_signals_are_a_commands_own_before_anything_heavy_is_imported(
+    python: Callable[..., subprocess.CompletedProcess[str]], package: str
+) -> None:
+    """Until `launch` is called, Ctrl-C is a traceback."""
+    done = python(
+        f"import sys, {package}; print(sorted({{'numpy', 'msgspec', 'asyncio'}} & {{*sys.modules}}))"
+    )
+    assert done.stdout == "[]\n"
 
 
 def test_models_without_torch_say_what_installs_it(

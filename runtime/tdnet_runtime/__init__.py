@@ -10,8 +10,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
-from tdnet_runtime.backends.base import MemoryUse
-from tdnet_runtime.bundle import Bundle
+from tdnet_runtime import ort_reports  # noqa: F401  # it acts when it is imported
 from tdnet_runtime.errors import (
     BackendError,
     BundleDigestError,
@@ -29,12 +28,14 @@ from tdnet_runtime.errors import (
     StreamError,
     TdnetError,
 )
-from tdnet_runtime.segmenter import Segmenter
-from tdnet_runtime.stream import Result, Stream, StreamSnapshot, StreamState
 
 if TYPE_CHECKING:
+    from tdnet_runtime.backends.base import MemoryUse
+    from tdnet_runtime.bundle import Bundle
     from tdnet_runtime.device_stream import DeviceResult, DeviceStream
     from tdnet_runtime.gpu.labels import DeviceLabels
+    from tdnet_runtime.segmenter import Segmenter
+    from tdnet_runtime.stream import Result, Stream, StreamSnapshot, StreamState
 
 __all__ = [
     "BackendError",
@@ -66,16 +67,27 @@ __all__ = [
 
 __version__ = "0.1.0"
 
-_OF_GPUS = {"DeviceLabels": "gpu.labels", "DeviceResult": "device_stream", "DeviceStream": "device_stream"}
+_HOMES = {
+    "Bundle": "bundle",
+    "DeviceLabels": "gpu.labels",
+    "DeviceResult": "device_stream",
+    "DeviceStream": "device_stream",
+    "MemoryUse": "backends.base",
+    "Result": "stream",
+    "Segmenter": "segmenter",
+    "Stream": "stream",
+    "StreamSnapshot": "stream",
+    "StreamState": "stream",
+}
 
 if not TYPE_CHECKING:  # which would take any name for one that is here
 
     def __getattr__(name: str) -> object:
-        """What only GPUs need, imported where it is asked for: a robot waits for its first mask."""
-        if name not in _OF_GPUS:
+        """All but the errors, imported where it is asked for: a command puts up its handlers before NumPy is there."""
+        if name not in _HOMES:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        globals()[name] = value = getattr(importlib.import_module(f"{__name__}.{_OF_GPUS[name]}"), name)
+        globals()[name] = value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
         return value
 
     def __dir__() -> list[str]:
-        return sorted({*globals(), *_OF_GPUS})
+        return sorted({*globals(), *_HOMES})

@@ -8,7 +8,6 @@ from collections.abc import Container, Mapping
 from numbers import Integral
 from typing import Protocol, cast
 
-from tdnet_runtime.backends import no_telemetry  # noqa: F401  # it acts when it is imported
 from tdnet_runtime.backends.base import Backend
 from tdnet_runtime.backends.graph_precision import IN_BF16
 from tdnet_runtime.bundle import Bundle

@@ -8,8 +8,8 @@ openvino_telemetry both use a stub that does nothing, so it is hidden from them 
 `import onnxruntime` (1.29 and later, Linux wheels) makes a number of the device and a queue in the user's cache folder
 and a file `.ses` in the temporary one, and looks the collector's host up seconds later. It reads the variable
 ORT_DISABLE_TELEMETRY once, while it is imported (its `disable_telemetry_events` comes too late), so that is set before,
-for the process and its children, unless the user has set it: when tdnet_runtime is imported, since an application may
-import onnxruntime itself after that.
+for the process and its children, unless the user has set it: when tdnet_runtime is imported (`ort_reports`), since an
+application may import onnxruntime itself after that.
 """
 
 from __future__ import annotations
@@ -23,12 +23,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from tdnet_runtime.ort_reports import ORT, ORT_SETTING, switch_off
+
 __all__ = ["import_without_telemetry"]
 
 logger = logging.getLogger(__name__)
 
 _REPORTER = "openvino_telemetry"
-_ORT, _ORT_SETTING, _ORT_REPORTS_SINCE = "onnxruntime", "ORT_DISABLE_TELEMETRY", (1, 29)
+_ORT_REPORTS_SINCE = (1, 29)
 _lock = threading.Lock()
 _ort_seen = False
 
@@ -46,25 +48,20 @@ def import_without_telemetry(name: str) -> Any:
         if not _ort_seen:
             _ort_seen = True
             _tell_of_earlier_import()
-        _switch_off()
+        switch_off()
         return importlib.import_module(name)
 
 
-def _switch_off() -> None:
-    if not os.environ.get(_ORT_SETTING):  # empty is what scripts have for not set
-        os.environ[_ORT_SETTING] = "1"
-
-
 def _tell_of_earlier_import() -> None:
-    module = sys.modules.get(_ORT)
-    if module is None or os.environ.get(_ORT_SETTING):
+    module = sys.modules.get(ORT)
+    if module is None or os.environ.get(ORT_SETTING):
         return
     parts = str(getattr(module, "__version__", "")).split(".")[:2]
     if tuple(int(part) for part in parts if part.isdigit()) >= _ORT_REPORTS_SINCE:
         logger.warning(
             "onnxruntime was imported before tdnet_runtime could keep it from reporting to its makers: set "
             "%s=1 before it is imported",
-            _ORT_SETTING,
+            ORT_SETTING,
         )
 
 
@@ -80,7 +77,3 @@ def _hidden(name: str) -> Iterator[None]:
     finally:
         del sys.modules[name]
         sys.modules.update(before)
-
-
-if _ORT not in sys.modules:  # else the user is told, when a bundle is opened
-    _switch_off()
