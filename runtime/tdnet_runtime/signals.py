@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -31,6 +33,7 @@ EXIT_WORDS = {
 _ONE_S = 0.3  # `timeout` sends its signal twice, a terminal and what started the command (its shell, a launcher) one each
 _UNWIND_S = 1.0
 _NOTICE_S = 2.0
+_AGAIN_S = 0.01
 
 _current: Ending | None = None
 
@@ -49,6 +52,8 @@ class Ending(Closeable):
     ends the process where a second signal (or, if `abrupt`, the first one outside of `finishing`) is not answered. Where
     the system gives no thread, nobody does.
 
+    Where Python drops what is raised (in `__del__`, in a weak reference's callback), `Ended` comes again right after it.
+
     Args:
         program: that the thread ends; None for no such thread.
         abrupt: nothing is lost when the process ends outside of `finishing`.
@@ -65,6 +70,11 @@ class Ending(Closeable):
         self._program = program
         self._abrupt = abrupt
         self._finishing = self._waiting = False
+        self._first = True  # that which raised `Ended` last
+        self._dropped = False
+        self._again = 0  # signals of our own that the thread has not seen yet
+        self._sending = threading.Lock()
+        self._main_thread = threading.main_thread().ident or 0
         self._last_s = -_ONE_S
         self._before: dict[int, object] = {}
         self._noticed = threading.Event()
@@ -80,6 +90,7 @@ class Ending(Closeable):
                 before = signal.getsignal(number)
                 if before not in (signal.SIG_IGN, None):
                     self._before[number] = signal.signal(number, self._handle)
+            self._hook, sys.unraisablehook = sys.unraisablehook, self._unraised
             self._outer, _current = _current, self
         return self
 
@@ -88,7 +99,9 @@ class Ending(Closeable):
         global _current
         if threading.current_thread() is not threading.main_thread():
             return
-        self._left.set()
+        with self._sending:
+            self._left.set()
+        sys.unraisablehook = self._hook
         _current = self._outer
         for number, before in self._before.items():
             signal.signal(number, before)  # type: ignore[arg-type]  # what `signal` gave
@@ -139,8 +152,9 @@ class Ending(Closeable):
         os._exit(code)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        now_s, first = time.monotonic(), self.number is None
-        if not first and now_s - self._last_s < _ONE_S:
+        again, self._dropped = self._dropped, False
+        now_s, first = time.monotonic(), self._first if again else self.number is None
+        if not (first or again) and now_s - self._last_s < _ONE_S:
             return
         self._last_s = now_s
         self.number = self.number or number
@@ -148,12 +162,31 @@ class Ending(Closeable):
         if first and self._finishing and not self._waiting:
             return
         self.cut_off = not (first and self._finishing)
+        self._first = first
         raise Ended
+
+    def _unraised(self, dropped: sys.UnraisableHookArgs) -> None:
+        """Send the signal again where its `Ended` was dropped; not from here, where it would be dropped as well."""
+        if isinstance(dropped.exc_value, Ended):
+            self._dropped = True
+            _thread.start_new_thread(self._send_again, ())  # unlike `Thread.start`, whatever is being locked
+        else:
+            self._hook(dropped)
+
+    def _send_again(self) -> None:
+        time.sleep(_AGAIN_S)
+        with self._sending:
+            if not self._left.is_set():
+                self._again += 1
+                signal.pthread_kill(self._main_thread, self.number or signal.SIGINT)
 
     def _look_on(self, pipe: int) -> None:
         came, last_s = 0, -_ONE_S
         while got := os.read(pipe, 1):
             number, now_s = got[0], time.monotonic()
+            if self._again:
+                self._again -= 1
+                continue
             if number not in self._before or now_s - last_s < _ONE_S:
                 continue
             came, last_s = came + 1, now_s

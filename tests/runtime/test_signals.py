@@ -21,7 +21,7 @@ import pytest
 from tests.guard import children, running
 
 from tdnet_runtime.cli.interrupt import stop_on_interrupt
-from tdnet_runtime.signals import Ended
+from tdnet_runtime.signals import Ended, Ending
 
 SIGNALS = [
     (signal.SIGINT, 130, "interrupted"),
@@ -268,6 +268,35 @@ def worked():
         threading.Thread(target=print).start()
 
 
+class Dropped:
+    def __del__(self):  # whose exceptions Python drops
+        signal.raise_signal(signal.SIGTERM)
+
+
+def dropping():
+    Dropped()
+    time.sleep(20)
+    print("went on", flush=True)
+
+
+def dropping_twice():
+    try:
+        dropping()
+    finally:
+        time.sleep(0.4)
+        dropping()
+
+
+def dropping_while_it_finishes():
+    from tdnet_runtime.signals import Ended, current_ending
+    with current_ending() as ending, ending.finishing():
+        try:
+            with ending.waiting():
+                dropping()
+        except Ended:
+            print("finished", ending.number, flush=True)
+
+
 def refuse(thread):
     raise RuntimeError("can't start new thread")
 
@@ -285,7 +314,10 @@ def slow():
 if HOW in ("no thread", "a thread of its own"):
     threading.Thread.start = refuse
 sys.modules["made_up"] = types.ModuleType("made_up")
-sys.modules["made_up"].call = {"no thread": worked, "a thread of its own": worked, "twice": slow}.get(HOW, interrupted)
+sys.modules["made_up"].call = {
+    "no thread": worked, "a thread of its own": worked, "twice": slow, "dropped": dropping, "dropped twice": dropping_twice,
+    "dropped while it finishes": dropping_while_it_finishes,
+}.get(HOW, interrupted)
 launch("tdnet-x", "made_up:call", extra="cpu")
 """
 
@@ -305,6 +337,9 @@ launch("tdnet-x", "made_up:call", extra="cpu")
             "pids limit) or memory; raise the limit\n",
         ),
         ("twice", 130, "finished True\n", "tdnet-x: interrupted\n"),
+        ("dropped", 143, "", "tdnet-x: terminated\n"),
+        ("dropped twice", 143, "", "tdnet-x: terminated\n"),
+        ("dropped while it finishes", 143, "finished 15\n", "tdnet-x: terminated\n"),
     ],
 )
 def test_a_command_that_is_in_trouble(
@@ -316,6 +351,19 @@ def test_a_command_that_is_in_trouble(
         [sys.executable, "-c", LAUNCHED, how], env=dict(child_env), capture_output=True, text=True, timeout=60
     )
     assert (done.returncode, done.stdout, done.stderr) == (code, out, err)
+
+
+def test_other_errors_that_python_drops_are_told_as_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Faulty:
+        def __del__(self) -> None:
+            raise ValueError
+
+    told: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda dropped: told.append(dropped.exc_type))
+    before = sys.unraisablehook
+    with Ending():
+        Faulty()
+    assert (told, sys.unraisablehook) == ([ValueError], before)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
