@@ -21,6 +21,7 @@ from tdnet_runtime.cli.notices import notice_console
 from tdnet_runtime.cli.pinning import Sha256
 from tdnet_runtime.cli.size_option import parse_size
 from tdnet_runtime.errors import OptionError
+from tdnet_runtime.signals import importing
 
 __all__ = ["app"]
 
@@ -287,9 +288,10 @@ def export(
         served.require_tools()
         if out is not None:
             served.names(out)
-    import torch  # takes seconds, as does the pipeline: wrong options need not wait
+    with importing():
+        import torch  # takes seconds, as does the pipeline: wrong options need not wait
 
-    from tdnet_export.pipeline import bundle_from_checkpoint
+        from tdnet_export.pipeline import bundle_from_checkpoint
 
     torch.set_num_threads(min(torch.get_num_threads(), usable_cpus()))  # PyTorch 2.13 knows of no CPU quota
 

@@ -19,6 +19,7 @@ from tdnet_runtime import Segmenter
 from tdnet_runtime.errors import BackendError, OptionError
 from tdnet_runtime.file_names import as_utf8
 from tdnet_runtime.manifest import Manifest
+from tdnet_runtime.signals import importing
 
 if TYPE_CHECKING:
     from tdnet_models import Network
@@ -152,7 +153,8 @@ def _bundle_side(engine: Path, segmenter: Segmenter, engines: Sequence[Path]) ->
 
 def _pytorch_side(options: EvalOptions, ckpt: Path, manifests: Sequence[Manifest]) -> tuple[Side, list[str]]:
     """With what the user said; else what the manifest of a bundle from this very file says; else what is usual."""
-    from tdnet_models import load_checkpoint  # needs torch, which only --ckpt does
+    with importing():
+        from tdnet_models import load_checkpoint  # needs torch, which only --ckpt does
 
     digest = checkpoint_sha256(ckpt)
     manifest = next((each for each in manifests if each.checkpoint_sha256 == digest), None)

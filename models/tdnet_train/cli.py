@@ -10,6 +10,7 @@ import typer
 from tdnet_eval.private_caches import use_private_caches
 from tdnet_runtime.cli.notices import notice_console
 from tdnet_runtime.errors import OptionError
+from tdnet_runtime.signals import importing
 
 __all__ = ["app"]
 
@@ -98,7 +99,8 @@ def train(
         )
 
     use_private_caches()  # before what has caches is imported: PyTorch's compiler and Matplotlib
-    from tdnet_train.command import go_on, start  # takes seconds: wrong options need not wait
+    with importing():
+        from tdnet_train.command import go_on, start  # takes seconds: wrong options need not wait
 
     console = notice_console()
     if compare is not None:

@@ -16,7 +16,7 @@ from types import ModuleType
 from typing import NoReturn, TextIO
 
 from tdnet_runtime.errors import BackendError, MissingExtraError, OptionError, TdnetError
-from tdnet_runtime.signals import EXIT_WORDS, INTERRUPTED, Ending
+from tdnet_runtime.signals import EXIT_WORDS, INTERRUPTED, Ending, importing
 
 __all__ = ["BRINGS", "launch", "one_line", "require", "say"]
 
@@ -64,7 +64,8 @@ def require(module: str, *, extra: str) -> ModuleType:
             says how to install `extra`.
     """
     try:
-        found = importlib.import_module(module)
+        with importing():
+            found = importlib.import_module(module)
     except ImportError as error:
         raise _missing_extra(error, module, extra=extra) from error
     if _is_emptied(found):
@@ -141,7 +142,9 @@ def _run(program: str, import_path: str, *, extra: str, ending: Ending) -> str |
     try:
         _refuse_empty(sys.argv[1:])
         try:
-            getattr(importlib.import_module(module), function)()
+            with importing():
+                command = getattr(importlib.import_module(module), function)
+            command()
         except ImportError as error:
             package = _optional_package(error)
             if package is None:

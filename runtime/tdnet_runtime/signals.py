@@ -11,14 +11,14 @@ import threading
 import time
 from collections.abc import Iterator
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from tdnet_runtime.closeable import Closeable
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["EXIT_WORDS", "INTERRUPTED", "Ended", "Ending", "command_runs", "current_ending"]
+__all__ = ["EXIT_WORDS", "INTERRUPTED", "Ended", "Ending", "command_runs", "current_ending", "importing"]
 
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 INTERRUPTED = 128 + signal.SIGINT
@@ -69,7 +69,7 @@ class Ending(Closeable):
         self.cut_off = False
         self._program = program
         self._abrupt = abrupt
-        self._finishing = self._waiting = False
+        self._finishing = self._waiting = self._held = self._late = False
         self._first = True  # that which raised `Ended` last
         self._dropped = False
         self._again = 0  # signals of our own that the thread has not seen yet
@@ -144,6 +144,17 @@ class Ending(Closeable):
         finally:
             self._waiting = False
 
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """In here the first signal raises nothing; where it would have, `Ended` is raised at the block's end."""
+        outer, self._held = self._held, True
+        try:
+            yield
+        finally:
+            self._held = outer
+            if self._late and not outer:
+                self._raise(first=True)
+
     def exit_now(self) -> None:
         """End the process, without any clearing up, with the signal's exit code and word."""
         code = 128 + (self.number or signal.SIGINT)
@@ -161,8 +172,14 @@ class Ending(Closeable):
         self._noticed.set()
         if first and self._finishing and not self._waiting:
             return
+        if first and self._held:
+            self._late = True
+        else:
+            self._raise(first=first)
+
+    def _raise(self, *, first: bool) -> NoReturn:
         self.cut_off = not (first and self._finishing)
-        self._first = first
+        self._first, self._late = first, False
         raise Ended
 
     def _unraised(self, dropped: sys.UnraisableHookArgs) -> None:
@@ -202,6 +219,19 @@ class Ending(Closeable):
 def command_runs() -> bool:
     """Signals are a command's business already."""
     return _current is not None
+
+
+@contextlib.contextmanager
+def importing() -> Iterator[None]:
+    """Native packages are imported in here: what a signal's handler raises in the midst of it may crash the process.
+
+    So it is `held` by the command that runs, if there is one.
+    """
+    if _current is None or threading.current_thread() is not threading.main_thread():
+        yield
+    else:
+        with _current.held():
+            yield
 
 
 @contextlib.contextmanager

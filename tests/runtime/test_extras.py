@@ -362,6 +362,25 @@ def test_ctrl_c_from_outside(launched: Launched) -> None:
     assert (done.returncode, done.stderr) == (130, b"tdnet-x: interrupted\n")
 
 
+_NATIVE = "import os, signal\nos.kill(os.getpid(), signal.SIGTERM)\nprint('whole')\n"
+
+
+@pytest.mark.parametrize(
+    "imports",
+    [
+        "from native import *",
+        "def main():\n  from tdnet_runtime.extras import require; require('native', extra='cli'); print('went on')",
+        "from tdnet_runtime.backends import no_telemetry\ndef main():\n"
+        "  no_telemetry.import_without_telemetry('native'); print('went on')",
+    ],
+)
+def test_an_import_is_not_torn_by_a_signal(launched: Launched, tmp_path: Path, imports: str) -> None:
+    """An exception in the midst of a native package's import may crash the process."""
+    (tmp_path / "native.py").write_text(_NATIVE + "def main(): print('went on')\n")
+    done = launched(imports, subprocess.PIPE)
+    assert (done.returncode, done.stdout, done.stderr) == (143, b"whole\n", b"tdnet-x: terminated\n")
+
+
 def test_without_stdout_and_stderr(program: Program, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdout", None)
     monkeypatch.setattr(sys, "stderr", None)

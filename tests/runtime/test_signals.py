@@ -10,9 +10,10 @@ import signal
 import subprocess
 import sys
 import termios
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +22,7 @@ import pytest
 from tests.guard import children, running
 
 from tdnet_runtime.cli.interrupt import stop_on_interrupt
-from tdnet_runtime.signals import Ended, Ending
+from tdnet_runtime.signals import Ended, Ending, importing
 
 SIGNALS = [
     (signal.SIGINT, 130, "interrupted"),
@@ -351,6 +352,70 @@ def test_a_command_that_is_in_trouble(
         [sys.executable, "-c", LAUNCHED, how], env=dict(child_env), capture_output=True, text=True, timeout=60
     )
     assert (done.returncode, done.stdout, done.stderr) == (code, out, err)
+
+
+def test_a_signal_waits_for_the_end_of_an_import() -> None:
+    seen = []
+
+    @importing()
+    def outer() -> None:
+        with suppress(ImportError):
+            inner()
+        seen.append("outer")
+
+    @importing()
+    def inner() -> None:
+        signal.raise_signal(signal.SIGTERM)
+        seen.append("inner")
+        raise ImportError
+
+    with Ending() as ending:
+        with pytest.raises(Ended):
+            outer()
+        assert (ending.number, ending.cut_off, seen) == (signal.SIGTERM, True, ["inner", "outer"])
+        with importing():  # it was raised once
+            pass
+    with Ending(), pytest.raises(Ended):
+        inner()  # whatever else is raised in it
+
+
+def test_a_second_signal_does_not_wait() -> None:
+    @importing()
+    def import_slowly() -> None:
+        signal.raise_signal(signal.SIGTERM)
+        time.sleep(0.4)
+        signal.raise_signal(signal.SIGTERM)
+        pytest.fail("it went on")
+
+    with Ending(), pytest.raises(Ended):
+        import_slowly()
+
+
+def test_an_import_while_it_finishes_raises_nothing() -> None:
+    with Ending() as ending, ending.finishing():
+        with importing():
+            signal.raise_signal(signal.SIGTERM)
+        assert ending.number == signal.SIGTERM
+
+
+def test_imports_of_other_threads_hold_nothing() -> None:
+    inside, leave = threading.Event(), threading.Event()
+
+    def imports() -> None:
+        with importing():
+            inside.set()
+            leave.wait(60)
+
+    thread = threading.Thread(target=imports)
+    with Ending():
+        thread.start()
+        inside.wait(60)
+        with pytest.raises(Ended):
+            signal.raise_signal(signal.SIGTERM)
+        leave.set()
+        thread.join()
+    with importing():  # no command runs
+        pass
 
 
 def test_other_errors_that_python_drops_are_told_as_ever(monkeypatch: pytest.MonkeyPatch) -> None:

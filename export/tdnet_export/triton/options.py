@@ -12,7 +12,9 @@ from pathlib import Path
 
 from tdnet_export.engines import require_builder
 from tdnet_runtime.atomic_file import PARTIAL_SUFFIX
+from tdnet_runtime.backends.no_telemetry import import_without_telemetry
 from tdnet_runtime.errors import OptionError
+from tdnet_runtime.extras import require
 from tdnet_runtime.os_errors import told_as
 
 __all__ = ["TRITON_BACKENDS", "TritonOptions", "partial_folder"]
@@ -98,7 +100,13 @@ class TritonOptions:
         return replace(self, precision=precisions[0])
 
     def require_tools(self) -> None:
-        """Raise MissingExtraError or ExportError where what a model is made with is not here."""
+        """Raise MissingExtraError or ExportError where what a model is made with is not here.
+
+        Native packages are imported here: it may crash a process that gets a signal, which leaves half a model then.
+        """
+        if set(self.backends) - {"python"}:
+            require("onnx", extra="export")
+            import_without_telemetry("onnxruntime")
         if "tensorrt" in self.backends:
             require_builder("tensorrt")
 

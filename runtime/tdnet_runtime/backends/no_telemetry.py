@@ -24,6 +24,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from tdnet_runtime.ort_reports import ORT, ORT_SETTING, switch_off
+from tdnet_runtime.signals import importing
 
 __all__ = ["import_without_telemetry"]
 
@@ -44,7 +45,7 @@ def import_without_telemetry(name: str) -> Any:
         ImportError: it is not installed, or does not load.
     """
     global _ort_seen
-    with _lock, _hidden(_REPORTER):
+    with importing(), _lock, _hidden(_REPORTER):
         if not _ort_seen:
             _ort_seen = True
             _tell_of_earlier_import()

@@ -24,6 +24,7 @@ from tdnet_runtime.preflight import (
     portability_note,
     too_old,
 )
+from tdnet_runtime.signals import importing
 
 if TYPE_CHECKING:
     from tdnet_runtime.gpu.device import Device
@@ -92,7 +93,8 @@ def missing(module: str, backend: str, install: str) -> str | None:
     """
     product = PRODUCTS[backend]
     try:
-        found: ModuleType = importlib.import_module(module)
+        with importing():
+            found: ModuleType = importlib.import_module(module)
     except ImportError as error:
         return f"{product} is not installed ({error}); {install}"
     except Exception as error:  # its libraries are loaded on import
@@ -118,7 +120,8 @@ def no_device() -> str | None:
 
 def open_device() -> Device:
     """The current GPU."""
-    from tdnet_runtime.gpu.cuda_device import CudaDevice  # needs cuda-core, an extra
+    with importing():
+        from tdnet_runtime.gpu.cuda_device import CudaDevice  # needs cuda-core, an extra
 
     return CudaDevice()
 

@@ -185,6 +185,19 @@ def test_a_disk_that_is_full(tiny_bundle: Bundles, tmp_path: Path, monkeypatch: 
     assert list(tmp_path.iterdir()) == []
 
 
+def test_native_packages_are_there_before_anything_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A signal in the midst of an import may crash the process, which would leave half a model."""
+    asked: list[str] = []
+    monkeypatch.setattr(options_module, "require", lambda name, extra: asked.append(name))
+    monkeypatch.setattr(options_module, "import_without_telemetry", asked.append)
+    TritonOptions(folder=tmp_path / "m", backends=("python",)).require_tools()
+    assert asked == []
+    TritonOptions(folder=tmp_path / "m", backends=("python", "onnxruntime")).require_tools()
+    assert asked == ["onnx", "onnxruntime"]
+
+
 def test_tensorrt_needs_tensorrt_and_says_so_first(
     tiny_bundle: Bundles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
