@@ -45,7 +45,9 @@ def _of_tiff(data: bytes) -> tuple[Orientation, bytes]:
     number: int = Orientation.AS_STORED
     unmarked = bytearray()
     turned, extra = (_tiff_mark(data, tag) for tag in (_ORIENTATION_TAG, _EXTRA_SAMPLES_TAG))
-    if turned is not None and turned[0] != Orientation.AS_STORED:  # libtiff complains of one that means nothing
+    if (
+        turned is not None and turned[0] != Orientation.AS_STORED
+    ):  # libtiff complains of one that means nothing
         number, place, form = turned
         unmarked = bytearray(data)
         struct.pack_into(form, unmarked, place, Orientation.AS_STORED)
@@ -101,11 +103,11 @@ def jpeg_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
 
 
 def png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
-    """(kind, start, end) of the content of each chunk of a PNG."""
-    place = len(_PNG)
-    while place + 12 <= len(data):
-        end = place + 8 + int.from_bytes(data[place : place + 4], "big")
-        yield data[place + 4 : place + 8], place + 8, end
+    """(kind, start, end) of the content of each chunk of a PNG, up to its end; what is behind that is not the PNG's."""
+    place, kind = len(_PNG), b""
+    while place + 8 <= len(data) and kind != b"IEND":
+        kind, end = data[place + 4 : place + 8], place + 8 + int.from_bytes(data[place : place + 4], "big")
+        yield kind, place + 8, end
         place = end + 4
 
 

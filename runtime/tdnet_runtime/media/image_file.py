@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import struct
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tdnet_runtime.errors import MediaError
-from tdnet_runtime.media.exif import is_cut_jpeg, orientation_and_unmarked
+from tdnet_runtime.media.exif import is_cut_jpeg, orientation_and_unmarked, png_chunks
 from tdnet_runtime.media.frames import reason
 from tdnet_runtime.media.native_stderr import held_stderr
 from tdnet_runtime.media.orientation import Orientation
@@ -101,12 +100,7 @@ def _most_claimed(data: bytes) -> int:
 
     OpenCV (5.0.0) gets memory for what is claimed, 4 GiB at most, before it looks whether the file has that.
     """
-    place, most = len(_PNG), 0
-    while data.startswith(_PNG) and place + 8 <= len(data):
-        (claimed,) = struct.unpack_from(">I", data, place)
-        most = max(most, claimed)
-        place += claimed + 12
-    return most
+    return max((end - start for _, start, end in png_chunks(data)), default=0) if data.startswith(_PNG) else 0
 
 
 def damage_in(noise: list[str]) -> str | None:

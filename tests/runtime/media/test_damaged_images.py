@@ -11,8 +11,10 @@ from tdnet_runtime.media import image_file
 from tdnet_runtime.media.damage import OnDamage
 from tdnet_runtime.media.image_file import damage_in, read_image
 from tdnet_runtime.media.images import ImageFolderSource
+from tdnet_runtime.media.orientation import Orientation
 
 SCAN_END = b"\xff\xd9"
+MARK = marks.png_chunk(b"eXIf", marks.exif(6))
 
 
 def data_of(suffix, image):
@@ -142,6 +144,19 @@ def test_whole_pictures_that_look_odd(tmp_path, draw, capfd):
         assert file.damage is None
         assert np.abs(file.bgr[..., ::-1].astype(int) - draw(0)).mean() < 6
     assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    "behind",
+    [b"\xff" * 64, b'{"exposure": 12}', bytes(500), MARK, b"PK\3\4zip"],
+    ids=["padding", "words", "zeros", "mark", "zip"],
+)
+def test_a_whole_png_with_something_behind_it(tmp_path, draw, behind):
+    """As loggers append; nothing of that is the picture's."""
+    (tmp_path / "a.png").write_bytes(data_of(".png", draw(0)) + behind)
+    file = read_image(tmp_path / "a.png")
+    assert (file.damage, file.orientation) == (None, Orientation.AS_STORED)
+    np.testing.assert_array_equal(file.bgr[..., ::-1], draw(0))
 
 
 @pytest.mark.parametrize(

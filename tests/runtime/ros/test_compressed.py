@@ -80,7 +80,9 @@ def test_a_mosaic_becomes_what_the_raw_one_does(colors, form, suffix, depth):
 @pytest.mark.parametrize("form", ["bayer_rggb8; jpeg compressed mono8", "bayer_rggb8; png compressed mono8"])
 def test_what_is_no_mosaic_any_more_stays(form):
     grey = picture()[..., 0]
-    assert np.array_equal(rgb_from_compressed(message(encoded(".png", grey), form)).rgb, np.dstack([grey] * 3))
+    assert np.array_equal(
+        rgb_from_compressed(message(encoded(".png", grey), form)).rgb, np.dstack([grey] * 3)
+    )
 
 
 @pytest.mark.parametrize(
