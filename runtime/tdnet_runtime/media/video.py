@@ -74,7 +74,7 @@ class VideoSource(Closeable, ForkBound):
         self._container = open_container(path)
         try:
             self._stream = stream = best_stream(self._container, path)
-            self._promised_s = promised_end_s(stream, self._container.format.name)
+            self._promised_s = promised_end_s(self._container, stream)
             self._lacks_times = self._container.format.name == "avi"  # FFmpeg counts its chunks instead
             self._decoder = PacketDecoder(
                 stream,
