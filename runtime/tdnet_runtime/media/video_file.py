@@ -26,6 +26,7 @@ from tdnet_runtime.media.frames import reason
 
 __all__ = [
     "best_stream",
+    "empty_chunks_at_end",
     "expected_frames",
     "frame_rate",
     "listed_packets",
@@ -218,3 +219,23 @@ def listed_packets(container: InputContainer, stream: VideoStream) -> int:
     if "mov" not in container.format.name and not (container.format.name == "avi" and intra_only):
         return 0
     return sum(entry.size > 0 for entry in stream.index_entries)
+
+
+def empty_chunks_at_end(stream: VideoStream, path: Path) -> int:
+    """Chunks of no byte behind the last picture of an AVI: writers dropped frames there, and FFmpeg passes over them.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    last = next((entry for entry in reversed(stream.index_entries) if entry.size), None)
+    number, place, found = b"%02d" % stream.index, 0 if last is None else last.pos, 0
+    with path.open("rb") as file:
+        while place:
+            file.seek(place)
+            head = file.read(8)
+            name, size = head[:4], int.from_bytes(head[4:], "little")
+            if len(head) < 8 or name == b"idx1":
+                break
+            found += name in (number + b"dc", number + b"db") and size == 0
+            place += 12 if name in (b"RIFF", b"LIST") else 8 + size + size % 2
+    return found
