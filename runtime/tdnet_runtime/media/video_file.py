@@ -222,11 +222,9 @@ def listed_packets(container: InputContainer, stream: VideoStream) -> int:
 
 
 def empty_chunks_at_end(stream: VideoStream, path: Path) -> int:
-    """Chunks of no byte behind the last picture of an AVI: writers dropped frames there, and FFmpeg passes over them.
-
-    Raises:
-        OSError: the file cannot be read.
-    """
+    """Chunks of no byte behind the last picture of an AVI: writers dropped frames there, and FFmpeg passes over them."""
+    if not path.is_file():  # it is gone, or a pipe, which would have us wait
+        return 0
     last = next((entry for entry in reversed(stream.index_entries) if entry.size), None)
     number, place, found = b"%02d" % stream.index, 0 if last is None else last.pos, 0
     with path.open("rb") as file:
