@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from tdnet_runtime.media.orientation import Orientation
 
-__all__ = ["is_cut_jpeg", "jpeg_segments", "orientation_and_unmarked", "png_chunks"]
+__all__ = ["is_cut_jpeg", "jpeg_frame", "jpeg_segments", "orientation_and_unmarked", "png_chunks"]
 
 _ORIENTATION_TAG, _EXTRA_SAMPLES_TAG = 274, 338
 _PREMULTIPLIED, _STRAIGHT = 1, 2
@@ -21,6 +21,7 @@ _JPEG, _PNG = b"\xff\xd8", b"\x89PNG\r\n\x1a\n"
 _TIFF = {b"II*\0": "<", b"MM\0*": ">", b"II+\0": "<", b"MM\0+": ">"}
 _EXIF = b"Exif\0"
 _APP1, _SOS, _EOI = 0xE1, 0xDA, 0xD9
+_FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 _BARE_MARKERS = (0x01, *range(0xD0, 0xD9))
 
 
@@ -100,6 +101,14 @@ def jpeg_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
             if marker == _SOS or end < place + 4:
                 return
             place = end
+
+
+def jpeg_frame(data: bytes) -> tuple[int, int, int, int] | None:
+    """(marker, height, width, channels) by the head of a JPEG; None where it has no such head."""
+    start = next((start for marker, start, _ in jpeg_segments(data) if marker in _FRAMES), len(data))
+    if not data.startswith(_JPEG) or start + 6 > len(data):
+        return None
+    return data[start - 3], *struct.unpack_from(">HHB", data, start + 1)
 
 
 def png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:

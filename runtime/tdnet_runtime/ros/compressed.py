@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tdnet_runtime.errors import MediaError
-from tdnet_runtime.media.exif import jpeg_segments
+from tdnet_runtime.media.exif import jpeg_frame
 from tdnet_runtime.media.image_file import decoded_image
 from tdnet_runtime.ros.encodings import rgb_from_raw
 from tdnet_runtime.ros.messages import CompressedImage, RawImage
@@ -21,7 +21,6 @@ _STARTS = {"JPEG": b"\xff\xd8", "PNG": b"\x89PNG\r\n\x1a\n", "WebP": b"RIFF"}
 """What ROS 2 and Foxglove send; OpenCV's other decoders are not given strangers' data."""
 _MOST_SIDE = 8192
 """As of networks. A PNG of a few kB may unpack to gigabytes."""
-_FRAME_MARKERS = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # of JPEG, in which sides are stated
 _DEPTH = ("16uc1", "32fc1", "compresseddepth")
 _MOSAIC = "bayer_"
 
@@ -95,8 +94,8 @@ def _is_grey(data: bytes) -> bool:
     """A PNG or JPEG of one channel."""
     if data.startswith(_STARTS["PNG"]):
         return data[25:26] == b"\0"
-    frames = (start for marker, start, _ in jpeg_segments(data) if marker in _FRAME_MARKERS)
-    return data.startswith(_STARTS["JPEG"]) and data[next(frames) + 5] == 1
+    frame = jpeg_frame(data)
+    return frame is not None and frame[3] == 1
 
 
 def _stated_sides(data: bytes) -> tuple[int, int] | None:
@@ -105,13 +104,11 @@ def _stated_sides(data: bytes) -> tuple[int, int] | None:
         if data.startswith(_STARTS["PNG"]):
             width, height = struct.unpack_from(">II", data, 16)
             return height, width
-        if data.startswith(_STARTS["JPEG"]):
-            place = next(start for marker, start, _ in jpeg_segments(data) if marker in _FRAME_MARKERS)
-            height, width = struct.unpack_from(">HH", data, place + 1)
-            return height, width
+        if (frame := jpeg_frame(data)) is not None:
+            return frame[1], frame[2]
         if data.startswith(_STARTS["WebP"]) and data[8:12] == b"WEBP":
             return _sides_of_webp(data)
-    except (struct.error, StopIteration):
+    except struct.error:
         pass
     return None
 

@@ -2,6 +2,7 @@
 
 import struct
 
+import cv2
 import numpy as np
 import pytest
 from tests.runtime.media import marks
@@ -132,6 +133,23 @@ def test_a_picture_with_too_many_pixels_is_damage_too(tmp_path, draw):
     (tmp_path / "0.png").write_bytes(data[:8] + marks.png_chunk(b"IHDR", header) + data[33:])
     file = read_image(tmp_path / "0.png")
     assert (file.bgr, bool(file.damage)) == (None, True)
+
+
+@pytest.mark.parametrize("progressive", [0, 1])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_jpeg_that_states_more_pixels_than_it_can_hold(tmp_path, monkeypatch, progressive, channels):
+    """Which libjpeg would fill in; the densest that there is, of one colour, is read."""
+    monkeypatch.setattr(image_file, "_MOST_CLAIMED_PIXELS", 0)
+    options = [cv2.IMWRITE_JPEG_PROGRESSIVE, progressive, cv2.IMWRITE_JPEG_OPTIMIZE, 1]
+    data = marks.encoded(".jpg", np.full((2000, 1500, channels), 128, np.uint8), *options)
+    (tmp_path / "0.jpg").write_bytes(data)
+    file = read_image(tmp_path / "0.jpg")
+    assert (file.damage, file.bgr.shape) == (None, (2000, 1500, 3))
+    sides = struct.pack(">HH", 2000, 1500)
+    (tmp_path / "1.jpg").write_bytes(data.replace(sides, struct.pack(">HH", 12000, 12000), 1))
+    file = read_image(tmp_path / "1.jpg")
+    words = f"damaged or cut short: its head states 144000000 pixels, all of it has {len(data)} bytes"
+    assert (file.bgr, file.damage) == (None, words)
 
 
 def test_whole_pictures_that_look_odd(tmp_path, draw, capfd):
