@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 from tdnet_runtime.backends.base import NO_GRAPHS_WANTED, Binding, MemoryUse
@@ -190,7 +190,9 @@ class GpuSession(ForkBound):
         """See `DeviceSession.feed`."""
         self._image().feed(frame)
 
-    def device_labels(self, frame_index: int, tensor: str = LABELS) -> DeviceLabels:
+    def device_labels(
+        self, frame_index: int, tensor: str = LABELS, *, wait: Callable[[], None]
+    ) -> DeviceLabels:
         """See `DeviceSession.device_labels`."""
         labels, run = self._buffers[tensor], self._runs
         _, height, width = labels.spec.shape
@@ -202,6 +204,7 @@ class GpuSession(ForkBound):
             frame_index=frame_index,
             name=tensor,
             is_current=lambda: self._runs == run,
+            wait=wait,
         )
 
     def settle(self) -> None:

@@ -253,16 +253,19 @@ def test_a_consumer_that_is_not_done_before_the_next_push_is_noticed(
         stream.push(frame(4))
 
 
-def test_the_array_interface(device: FakeDevice, backend: GpuBackend, manifest: Manifest) -> None:
-    mine = device.foreign_stream()
-    labels = device_stream(backend, manifest, cuda_stream=mine.handle).push(frame(3)).labels
+def test_the_array_interface(device: FakeDevice, backend: GpuBackend, manifest: Manifest, paths: int) -> None:
+    """The consumer is on another stream and, as torch, never looks at `stream`."""
+    labels = device_stream(backend, manifest).push(frame(3)).labels
+    address, _ = labels.__cuda_array_interface__["data"]
+    seen = read(device, device.foreign_stream(), device.memory_at(address))
+    assert np.array_equal(seen, expected_labels([3], paths, SIZE_HW))
     assert labels.__cuda_array_interface__ == {
         "version": 3,
         "shape": SIZE_HW,
         "typestr": "|u1",
         "data": (labels.address, False),
         "strides": None,
-        "stream": mine.handle,
+        "stream": None,
     }
 
 

@@ -239,26 +239,30 @@ def _path_of(manifest: Manifest, graph: GraphSpec) -> PathSpec:
 @pytest.mark.gpu
 @pytest.mark.parametrize("library", ["torch", "cupy"])
 def test_arrays_of_other_libraries(manifest: Manifest, library: str) -> None:
-    """Frames from, and labels to, another library on a stream of its own, in order without a wait."""
+    """Frames from, and labels to, another library on a stream of its own; by DLPack in order without a wait.
+
+    The array interface is read on a third stream, which nothing orders after ours.
+    """
     device = real_device()
     xp: Any = pytest.importorskip(library)
     if library == "torch" and not xp.cuda.is_available():
         pytest.skip("this torch has no CUDA")
     engines = [CopyEngine(g, _path_of(manifest, g), real_copy) for g in manifest.graphs]
     backend = GpuBackend(device, engines, manifest, name="x", precision="fp32", description="")
-    theirs = xp.cuda.Stream() if library == "torch" else xp.cuda.Stream(non_blocking=True)
-    inside = xp.cuda.stream(theirs) if library == "torch" else theirs
+    torch = library == "torch"
+    theirs, third = (xp.cuda.Stream() if torch else xp.cuda.Stream(non_blocking=True) for _ in range(2))
+    inside, apart = (xp.cuda.stream(each) if torch else each for each in (theirs, third))
     with inside, device_stream(backend, manifest, cuda_stream=theirs) as stream:
         for index in range(FRAMES):
-            given = (
-                xp.as_tensor(frame(index), device="cuda") if library == "torch" else xp.asarray(frame(index))
-            )
+            given = xp.as_tensor(frame(index), device="cuda") if torch else xp.asarray(frame(index))
             labels = stream.push(given).labels
-            copy = xp.from_dlpack(labels).clone() if library == "torch" else xp.from_dlpack(labels).copy()
-            again = xp.as_tensor(labels, device="cuda") if library == "torch" else xp.asarray(labels)
-            assert (copy == again).all()
-            seen = copy.cpu().numpy() if library == "torch" else xp.asnumpy(copy)
-            assert np.array_equal(seen, expected(index, manifest))
+            copy = xp.from_dlpack(labels).clone() if torch else xp.from_dlpack(labels).copy()
+            with apart:
+                again = xp.as_tensor(labels, device="cuda").clone() if torch else xp.asarray(labels).copy()
+                third.synchronize()
+            for seen in (copy, again):
+                read = seen.cpu().numpy() if torch else xp.asnumpy(seen)
+                assert np.array_equal(read, expected(index, manifest))
 
 
 # ONNX Runtime's CUDA provider
