@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -309,6 +311,24 @@ def test_host_frames_must_have_the_networks_size(backend: GpuBackend, manifest: 
 
 
 # The caller's stream
+
+
+@pytest.mark.parametrize("opened", [host_stream, device_stream])
+def test_its_graphs_are_captured_elsewhere_and_launched_on_it(
+    device: FakeDevice, backend: GpuBackend, manifest: Manifest, paths: int, opened: Callable[..., Any]
+) -> None:
+    """Nothing else orders the frames before the work, and the work before who reads the labels."""
+    mine = device.foreign_stream()
+    stream = opened(backend, manifest, cuda_stream=mine.handle)
+    for index in range(2 * paths + 1):
+        result = stream.push(on_device(device, mine, index, says_stream=False))
+        assert result.captured is True
+        labels = result.labels
+        if opened is device_stream:
+            labels = read(device, mine, device.memory_at(labels.address))
+        assert np.array_equal(labels, expected_labels(list(range(index + 1)), paths, SIZE_HW))
+    stream.close()
+    assert {thing for thing in device.alive if isinstance(thing, FakeStream)} == set()
 
 
 class WithProtocol:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import importlib
 import os
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -234,6 +235,42 @@ def test_a_capture_that_is_broken_is_survived() -> None:
 def _path_of(manifest: Manifest, graph: GraphSpec) -> PathSpec:
     (path,) = (p for p in manifest.paths if graph.name in (p.subnet, p.apm))
     return path
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("mine", ["blocking", "default"])
+def test_the_default_stream_is_used_while_graphs_are_captured(manifest: Manifest, mine: str) -> None:
+    """By another thread, as any application may; the caller's stream waits for it, or is it."""
+    device = real_device()
+    from cuda.bindings import driver
+
+    with device.current():
+        status, made = driver.cuStreamCreate(driver.CUstream_flags.CU_STREAM_DEFAULT)
+        assert status == driver.CUresult.CUDA_SUCCESS
+        status, (apart, more) = zip(*(driver.cuMemAlloc(64) for _ in range(2)), strict=True)
+        assert set(status) == {driver.CUresult.CUDA_SUCCESS}
+
+    def elsewhere() -> None:
+        with device.current():
+            real_copy(0, int(apart), int(more), 64)
+
+    def copy(stream: int, target: int, source: int, nbytes: int) -> None:
+        real_copy(stream, target, source, nbytes)
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(elsewhere).result()
+
+    engines = [CopyEngine(g, _path_of(manifest, g), copy) for g in manifest.graphs]
+    backend = GpuBackend(device, engines, manifest, name="x", precision="fp32", description="")
+    stream = int(made) if mine == "blocking" else int(driver.CU_STREAM_LEGACY)
+    with host_stream(backend, manifest, cuda_stream=stream) as opened:
+        for index in range(FRAMES):
+            result = opened.push(frame(index))
+            assert result.captured is True
+            assert np.array_equal(result.labels, expected(index, manifest))
+    with device.current():
+        for memory in (apart, more):
+            driver.cuMemFree(memory)
+        driver.cuStreamDestroy(made)
 
 
 @pytest.mark.gpu
