@@ -54,9 +54,9 @@ def groups(setup_cfg: str) -> tuple[Group, ...]:
     base = [
         *_lines(parser["options"]["install_requires"]),
         *only("bench", "psutil"),
-        *only("cli", "typer", "rich"),
+        *only("cli", "typer", "rich", "opencv-python-headless"),
     ]
-    bench = [line for line in extras["bench"] if line not in base] + only("cli", "opencv-python-headless")
+    bench = [line for line in extras["bench"] if line not in base]
     return (
         Group("the check", tuple(base), needed=True),
         Group("tdnet-bench", tuple(bench)),

@@ -306,10 +306,13 @@ def test_arrays_of_other_libraries(manifest: Manifest, library: str) -> None:
 
 
 @pytest.mark.gpu
-def test_the_cuda_backend(tiny_bundle: Callable[[str], Path]) -> None:
+def test_the_cuda_backend(request: pytest.FixtureRequest) -> None:
     reason = cuda.unavailable()
     if reason is not None:
         pytest.skip(reason)
+    for needed in ("torch", "onnx"):
+        pytest.importorskip(needed, reason="it exports a bundle")
+    tiny_bundle = request.getfixturevalue("tiny_bundle")
     _assert_agrees_with_the_cpu(tiny_bundle("td4-psp18"), "cuda", precision="fp32")
 
 
