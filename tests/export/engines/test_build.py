@@ -212,8 +212,10 @@ def test_what_is_no_graph_is_refused():
         build_engines({"toy": b"no graph"}, backend=RTX, precision="fp16")
 
 
-def test_tensorrt_builds_on_the_same_path_with_its_timing_cache(stand_in, tmp_path):
+def test_tensorrt_builds_on_the_same_path_with_its_timing_cache(stand_in, tmp_path, monkeypatch):
     stand_in()
+    monkeypatch.chdir(tmp_path)  # the child works in another folder
+    monkeypatch.setenv("TDNET_TIMING_CACHE", "cache")
     spec, members = build_engines({"toy": toy_graph()}, backend="tensorrt", precision="fp16")
     assert (spec.product_version, spec.compute_capabilities) == ("10.3.0.26", ("8.7",))
     assert spec.key.startswith("10.3.0.26-8.7-")
