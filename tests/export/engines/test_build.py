@@ -308,6 +308,18 @@ def test_a_builder_that_gives_no_engine_is_an_error(stand_in):
         build_engines({"toy": toy_graph()}, backend="tensorrt", precision="fp16")
 
 
+def test_a_timing_cache_that_cannot_be_kept_is_no_graphs_fault(stand_in, tmp_path, monkeypatch):
+    """Also where errors were logged, as TensorRT 10.3 to 10.5 log some for each LayerNorm."""
+    said = "    __import__('logging').getLogger('Polygraphy').error('another fault')\n    load(config, path)"
+    stand_in(source=STAND_IN.replace("    load(config, path)", said))
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("TDNET_TIMING_CACHE", str(tmp_path / "file" / "cache"))
+    with pytest.raises(
+        ExportError, match=r"^TensorRT's timing cache, for which TDNET_TIMING_CACHE names a folder: Not a"
+    ):
+        build_engines({"toy": toy_graph()}, backend="tensorrt", precision="fp16")
+
+
 def test_what_another_version_of_polygraphy_stumbles_on_is_the_toolkits_error(stand_in):
     """An AttributeError, say, of a layer without `precision_is_set`: TensorRT 11 under Polygraphy 0.49."""
     broken = STAND_IN + "\n    create_builder_config = lambda self: self.precision_is_set\n"
