@@ -113,7 +113,13 @@ def test_what_a_frame_on_the_device_must_be(
         (array(device, (4, 8, 3), strides=(1, 4, 32)), r"non-contiguous .* \[1, 4, 32\] elements"),
         (array(device, (4, 8, 3), device_id=1), "on GPU 1; the stream runs on GPU 0"),
         (array(device, (4, 8, 3), device_id=-1), "that no GPU can read"),
-        (SimpleNamespace(__dlpack_device__=lambda: (1, 0)), "in the CPU's memory; .*numpy.asarray"),
+        *(
+            (
+                SimpleNamespace(__dlpack_device__=lambda kind=kind: (kind, 0)),
+                "in the CPU's memory; .*numpy.asarray",
+            )
+            for kind in (1, 3, 11)  # the last two are page-locked
+        ),
         (SimpleNamespace(__dlpack_device__=lambda: (2, 0)), "no interface"),
         (SimpleNamespace(__dlpack_device__=lambda: ()), "does not say where it lies: tuple index"),
         (Deleted(), "given a Deleted that does not say where it lies: Array has been deleted; expected"),
