@@ -203,6 +203,29 @@ def test_it_does_not_go_on_without_what_it_needs(
     )
 
 
+@pytest.mark.parametrize(
+    ("carried", "asked"),
+    [
+        (["cu13-1.7-py3-none-any.whl", "cu13_libs-1.7-py3-none-any.whl"], "tensorrt-rtx"),
+        (["cu12-1.7-py3-none-any.whl", "cu12_libs-1.7-py3-none-any.whl.aa"], "tensorrt-rtx-cu12"),
+        (["cu12-1.7-py3-none-any.whl", "cu13_libs-1.7-py3-none-any.whl.aa"], "tensorrt-rtx"),
+        ([], "tensorrt-rtx"),
+    ],
+)
+def test_tensorrt_rtx_of_the_cuda_that_is_carried(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    carried: list[str],
+    asked: str,
+) -> None:
+    (tmp_path / "wheels").mkdir()
+    for name in carried:
+        (tmp_path / "wheels" / f"tensorrt_rtx_{name}").touch()
+    assert prepared(monkeypatch, tmp_path, missing="TensorRT-RTX") == 0
+    assert f"left out TensorRT-RTX ({asked}>=1.7, polygraphy" in capsys.readouterr().err
+
+
 def test_no_wheels_at_all(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert prepared(monkeypatch, tmp_path, missing="", wheels=False) == 0
 
