@@ -145,7 +145,7 @@ class _Check:
         file = None if leaves is None else self._document(leaves, f"{part} {name}")
         told = said if part == "tests" or how != DONE else ""
         for path, short in self._names:
-            told = told.replace(path, short)
+            told = told.replace(path, short) if len(path) > 1 else told  # HOME may be `/`
         times = {"seconds": seconds, "limit_s": round(limit_s, 1)}
         return self.keep(StepRun(step=step, bundle=name, ended=how, said=told or None, file=file, **times))
 
