@@ -89,8 +89,9 @@ class Crew:
         for worker in self.workers:
             _start(worker.thread)
             worker.wait_open()
-        for other in (*self.sinks, *self.readers.values(), self.watchdog):
-            _start(other.thread)
+        sources = [reader.thread for reader in self.readers.values()]
+        for thread in (*(sink.thread for sink in self.sinks), *sources, self.watchdog.thread):
+            _start(thread)
 
     def attach(self, results: Results) -> None:
         """Hand results to a loop, from now on."""
