@@ -83,8 +83,10 @@ class DeviceStream(StreamBase):
             )
         path, cold, index = self._advance(frame, view, size_hw, attention=attention)
         self._done_frames = max(self._done_frames, index + 1 - _ON_THEIR_WAY)
-        labels = self._on_gpu.device_labels(index)
-        sure = None if self._memory.confidence is None else self._on_gpu.device_labels(index, CONFIDENCE)
+        labels = self._on_gpu.device_labels(index, wait=self.synchronize)
+        sure = None
+        if self._memory.confidence is not None:
+            sure = self._on_gpu.device_labels(index, CONFIDENCE, wait=self.synchronize)
         taken = DeviceResult(labels, path, cold, index, stamp_ns, self._captured(), sure)
         self._state = StreamState.READY
         return taken

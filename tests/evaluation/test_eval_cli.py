@@ -133,7 +133,7 @@ def test_names_that_are_no_utf_8(
         assert code == 0, err
     document = read_document(tmp_path / "e.json")
     assert (document.data.name, document.data.sequences) == ("d\\udcff", ("a\\udcff",))
-    assert "--data d\\udcff" in document.command
+    assert "--data 'd\\udcff'" in document.command
     for text in (out, (tmp_path / "e.md").read_text()):
         assert "b\\udcff onnxruntime" in text
 

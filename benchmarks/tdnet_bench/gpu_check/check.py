@@ -36,7 +36,7 @@ _MIN_LIMIT_S = 5.0  # less is not worth a start
 _PROBE_S = 60.0
 _FEW = 8  # frames where a CPU has to keep up
 _MORE_NAMES = 32  # of frames than are timed: cold ones, and for warming up
-_TESTS = ("tests/runtime/gpu", "tests/benchmarks/sides")
+_TESTS = ("tests/runtime/gpu/test_real_device.py", "tests/benchmarks/sides/test_real_gpu.py")
 _EAGER = ("pytorch:cuda", "pytorch:cuda:fp16")
 _ROOT = Path(__file__).resolve().parents[3]
 _FIND_GPU = """
@@ -145,7 +145,7 @@ class _Check:
         file = None if leaves is None else self._document(leaves, f"{part} {name}")
         told = said if part == "tests" or how != DONE else ""
         for path, short in self._names:
-            told = told.replace(path, short)
+            told = told.replace(path, short) if len(path) > 1 else told  # HOME may be `/`
         times = {"seconds": seconds, "limit_s": round(limit_s, 1)}
         return self.keep(StepRun(step=step, bundle=name, ended=how, said=told or None, file=file, **times))
 

@@ -54,12 +54,11 @@ def groups(setup_cfg: str) -> tuple[Group, ...]:
     base = [
         *_lines(parser["options"]["install_requires"]),
         *only("bench", "psutil"),
-        *only("cli", "typer", "rich"),
+        *only("cli", "typer", "rich", "opencv-python-headless"),
     ]
-    bench = [line for line in extras["bench"] if line not in base] + only("cli", "opencv-python-headless")
     return (
         Group("the check", tuple(base), needed=True),
-        Group("tdnet-bench", tuple(bench)),
+        Group("tdnet-bench", tuple(line for line in extras["bench"] if line not in base)),
         Group("tests", tuple(only("dev", "pytest", "hypothesis"))),
         Group("GPU access", tuple(extras["gpu"])),
         Group("ONNX Runtime for CUDA", tuple(extras["cuda"])),
@@ -146,9 +145,12 @@ def _prepare(folder: Path, wheels: Path | None) -> None:
         joined.mkdir()
         join_parts(wheels, joined)
         sources = [wheels.resolve(), joined]
-    for group in groups((_ROOT / "setup.cfg").read_text(encoding="utf-8")):
-        obstacle = install(python, group, sources)
-        if obstacle is None:
+    setup = (_ROOT / "setup.cfg").read_text(encoding="utf-8")
+    carried = {path.name[:17] for source in sources for path in source.glob("tensorrt_rtx_cu1*")}
+    if carried == {"tensorrt_rtx_cu12"}:  # tensorrt-rtx itself wants the one for CUDA 13
+        setup = setup.replace("tensorrt-rtx>", "tensorrt-rtx-cu12>")
+    for group in groups(setup):
+        if (obstacle := install(python, group, sources)) is None:
             continue
         if group.needed:
             raise InstallError(f"{group.name} cannot be installed from WHEELS: {obstacle}")

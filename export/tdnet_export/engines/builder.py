@@ -23,7 +23,7 @@ from tdnet_export.engines.products import Product, missing
 from tdnet_export.engines.tensorrt_api import BuilderConfig, InspectableEngine, Runtime
 from tdnet_export.engines.timing_cache import load_timing_cache, save_timing_cache, timing_cache_path
 from tdnet_runtime.engine_header import HEADER_BYTES, parse_engine_header
-from tdnet_runtime.errors import BackendError, ExportError
+from tdnet_runtime.errors import BackendError, ExportError, TdnetError
 from tdnet_runtime.preflight import SIGNED_INT8, platform_name, too_old
 
 __all__ = ["BuiltEngine", "EngineBuilder"]
@@ -85,6 +85,8 @@ class EngineBuilder:
         self._logger.once_logged.clear()  # or a warning would be missing from the next graph's log
         try:
             data = self._engine_bytes(path)
+        except TdnetError:  # of the timing cache, say: no graph's fault
+            raise
         except Exception as error:  # Polygraphy's own, and what its calls into another version's API raise
             reasons = "; ".join(self._log.errors) or f"{type(error).__name__}: {error}"
             raise ExportError(

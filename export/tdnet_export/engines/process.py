@@ -18,6 +18,7 @@ import msgspec
 from tdnet_export.child_end import how_it_ended, last_words
 from tdnet_export.engines.child import REQUEST, Request
 from tdnet_export.engines.products import product_of
+from tdnet_export.engines.timing_cache import with_absolute_folder
 from tdnet_export.termination import sigterm_as_exit
 from tdnet_runtime.errors import ExportError, MissingExtraError
 from tdnet_runtime.temporary_folder import temporary_folder
@@ -127,6 +128,7 @@ def _child(folder: Path) -> Iterator[tuple[subprocess.Popen[bytes], Any]]:
                 process = subprocess.Popen(
                     [sys.executable, "-c", _START, json.dumps(paths), str(writing), str(os.getpid())],
                     cwd=folder,  # nothing that lies about in the user's folder is imported
+                    env=with_absolute_folder(os.environ),
                     stdin=subprocess.DEVNULL,
                     stdout=output,
                     stderr=subprocess.STDOUT,

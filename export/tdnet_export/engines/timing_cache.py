@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,10 +19,16 @@ from tdnet_runtime.atomic_file import atomic_file
 from tdnet_runtime.errors import ExportError
 from tdnet_runtime.os_errors import told_as
 
-__all__ = ["load_timing_cache", "save_timing_cache", "timing_cache_path"]
+__all__ = ["load_timing_cache", "save_timing_cache", "timing_cache_path", "with_absolute_folder"]
 
 _FOLDER = "TDNET_TIMING_CACHE"
 _DOING = f"TensorRT's timing cache, for which {_FOLDER} names a folder"
+
+
+def with_absolute_folder(environment: Mapping[str, str]) -> dict[str, str]:
+    """`environment` for a process that works in another folder than this one."""
+    named = environment.get(_FOLDER)
+    return {**environment, **({_FOLDER: str(Path(named).absolute())} if named else {})}
 
 
 def timing_cache_path(product_version: str, compute_capability: str, platform: str, *, work: Path) -> Path:

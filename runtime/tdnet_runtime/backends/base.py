@@ -7,7 +7,7 @@ is `Program.run()`. Schedule, ring and cold rule are not the backend's business:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -162,8 +162,10 @@ class DeviceSession(Session, Capturing, Protocol):
     def feed(self, frame: ForeignArray) -> None:
         """Take the image of the next run from `frame` instead of from the image buffer's `host`."""
 
-    def device_labels(self, frame_index: int, tensor: str = LABELS) -> DeviceLabels:
-        """The last run's labels, or their confidence, where they are."""
+    def device_labels(
+        self, frame_index: int, tensor: str = LABELS, *, wait: Callable[[], None]
+    ) -> DeviceLabels:
+        """The last run's labels, or their confidence, where they are; `wait`: until all work is done."""
 
     def settle(self) -> None:
         """Wait for all work; BackendError where any of it has failed. Failures are reported once."""

@@ -169,6 +169,7 @@ class OrtBoundSession:
     def __init__(self, backend: OrtBoundBackend) -> None:
         self._backend = backend
         self._told = False
+        self._held: list[Any] = []  # what is on the device
         self.captured = False
 
     def allocate(self, spec: TensorSpec, *, host_visible: bool = False) -> Buffer:
@@ -177,6 +178,7 @@ class OrtBoundSession:
             value = self._backend.ort.OrtValue.ortvalue_from_shape_and_type(
                 spec.shape, np.dtype(spec.dtype).type, self._backend.provider.device, 0
             )
+        self._held.append(value)
         return OrtBuffer(spec, value, host_visible=host_visible)
 
     def prepare(self, bindings: Sequence[Binding]) -> Program:
@@ -187,6 +189,7 @@ class OrtBoundSession:
             graph = self._backend.graphs[name]
             with checked(f"binding the tensors of graph {name!r}"):
                 binding = graph.session.io_binding()
+                self._held.append(binding)
                 for tensor, buffer in tensors.items():
                     assert isinstance(buffer, OrtBuffer)  # all of this session's are
                     bind = (
@@ -222,7 +225,9 @@ class OrtBoundSession:
             )
 
     def close(self) -> None:
-        """See `Session.close`; the device's memory goes with the buffers."""
+        """See `Session.close`; the device's memory goes here, where the buffers are gone already."""
+        with GATE.using():
+            self._held.clear()
 
 
 class OrtBoundBackend(ForkBound):
@@ -256,16 +261,15 @@ class OrtBoundBackend(ForkBound):
         self.use_graphs = True
         self.description = f"ONNX Runtime {ort.__version__}, {provider.name}, {precision}"
         self.graph_numbers = itertools.count(1)  # 0 is reserved
-        self.graphs = {
-            graph.name: load_graph(
-                ort,
-                provider,
-                graph,
-                bundle.read(graph.members[precision]),
-                without=unsound_optimizers(precision),
-            )
-            for graph in bundle.manifest.at(precision).graphs
-        }
+        self.graphs: dict[str, LoadedGraph] = {}
+        without = unsound_optimizers(precision)
+        try:
+            for graph in bundle.manifest.at(precision).graphs:
+                data = bundle.read(graph.members[precision])
+                self.graphs[graph.name] = load_graph(ort, provider, graph, data, without=without)
+        except BaseException:
+            self.close()
+            raise
 
     def session(self) -> Session:
         """See `Backend.session`."""
@@ -275,7 +279,8 @@ class OrtBoundBackend(ForkBound):
     def close(self) -> None:
         """See `Backend.close`."""
         if not self.stranded:
-            self.graphs = {}
+            with GATE.using():
+                self.graphs = {}
 
     def run_options(self, graph_number: str) -> Any:
         """For a run with that number's captured graph, or without one."""

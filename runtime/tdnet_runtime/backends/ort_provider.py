@@ -17,7 +17,7 @@ from tdnet_runtime.manifest import GraphSpec
 __all__ = ["GATE", "LoadedGraph", "Provider", "checked", "load_graph"]
 
 GATE = CaptureGate()
-"""Of the process: every call of this package that may reach a GPU through ONNX Runtime goes through it."""
+"""Of the process: all that may reach a GPU through ONNX Runtime goes through it, sessions and buffers that end, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +102,8 @@ def _session(
         session = new_session(ort, data, options, provider=chosen, without=without)
     used = session.get_providers()
     if used[0] != provider.name:
+        with GATE.using():
+            del session
         raise BackendError(
             f"graph {graph!r} was to run on {provider.name}, and ONNX Runtime took {used[0]}: its CUDA or cuDNN "
             "libraries do not load; compare their versions with what this onnxruntime-gpu asks for"

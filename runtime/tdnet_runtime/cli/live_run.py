@@ -95,8 +95,7 @@ def run_live(
         )
         try:
             metrics = _serve_metrics(stack, live, options, console)
-            begin_s = time.monotonic()
-            ended_by = _until_over(live, options, sinks, should_stop, progress, inferences)
+            ended_by, begin_s = _until_over(live, options, sinks, should_stop, progress, inferences)
         finally:
             _finish(live, sinks)
         health = _without_surplus(live.health(), sinks)
@@ -128,30 +127,31 @@ def _until_over(
     should_stop: StopRequest,
     progress: FrameProgress,
     inferences: _Inferences,
-) -> str:
-    """Take note of the results; gives why the run ends."""
+) -> tuple[str, float]:
+    """Take note of the results; gives why the run ends, and when it began (`time.monotonic`)."""
     limit_s, most = options.live.max_seconds, options.max_frames
-    until_s = None if limit_s is None else time.monotonic() + limit_s
     count = 0
     with live.results() as results:
+        begin_s = time.monotonic()  # the streams are open
+        until_s = None if limit_s is None else begin_s + limit_s
         while True:
             result = results.take(_LOOK_S)
             if should_stop():
-                return "signal"
+                return "signal", begin_s
             if result is not None:
                 count += 1
                 inferences.add(result)
                 progress.update(count)
             if most is not None and count >= most:
-                return "max_frames"
+                return "max_frames", begin_s
             if until_s is not None and time.monotonic() >= until_s:
-                return "max_seconds"
+                return "max_seconds", begin_s
             if len(sinks) == 1 and sinks[0].error is not None:
-                return "output"
+                return "output", begin_s
             if result is None and all(device.state == "over" for device in live.health().devices.values()):
                 if len(results):  # they came between the two looks
                     continue
-                return "inputs"
+                return "inputs", begin_s
 
 
 def _finish(live: LiveSegmenter, sinks: Sequence[RunSink]) -> None:

@@ -13,6 +13,7 @@ from tdnet_runtime.cli.engine import AnySegmenter
 from tdnet_runtime.cli.live_inputs import LiveInput
 from tdnet_runtime.cli.run_options import LabelOrientation, RunOptions
 from tdnet_runtime.cli.run_outputs import check_outputs, label_form, sequences_of
+from tdnet_runtime.closeable import Output
 from tdnet_runtime.errors import MediaError, OptionError
 from tdnet_runtime.live import LiveResult
 from tdnet_runtime.media.frames import SourceFrame
@@ -24,17 +25,13 @@ from tdnet_runtime.sinks.sink import SinkNetwork
 from tdnet_runtime.sinks.source_names import SourceNames
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
-    from typing_extensions import Self
-
     from tdnet_runtime.sinks.sink import LiveSink
 
 __all__ = ["RunSink", "check_live_outputs", "open_live_sinks"]
 
 
-class RunSink:
-    """A sink as one run uses it; a context manager, whose end closes the sink.
+class RunSink(Output):
+    """A sink as one run uses it.
 
     Args:
         sink: it.
@@ -59,15 +56,10 @@ class RunSink:
         self._most = most
         self._nameless = nameless
 
-    def __enter__(self) -> Self:
-        self._sink.__enter__()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """Close the sink, unless its thread is still at work."""
         if not self.left:
-            self._sink.__exit__(kind, error, trace)
+            self._sink.close()
 
     def leave(self) -> None:
         """Its thread is at work at the run's end and is waited for no longer."""

@@ -128,14 +128,15 @@ class GpuStream(Protocol):
         """Let `event` stand for the end of the work so far."""
 
     def capture(self, work: Callable[[], None]) -> CapturedGraph:
-        """Call `work` and make a graph of what it puts on this stream, which is not done now.
+        """Call `work` and make a graph of what it puts on this stream, which is not done now. Any stream may launch it.
 
-        Other threads may go on using the GPU (thread-local mode). When this raises, the stream is no
-        longer capturing.
+        The stream is one of `create_stream`: while one that waits for the default stream is captured, nobody may use
+        that. Other threads may go on using the GPU (thread-local mode). When this raises, the stream is no longer
+        capturing.
         """
 
     def launch(self, graph: CapturedGraph) -> None:
-        """Put a captured graph on the stream."""
+        """Put a captured graph on the stream, whichever it was captured on."""
 
     def sync(self) -> None:
         """Wait until all work so far is done."""

@@ -14,8 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["check_device_frame", "is_device_frame", "is_out_of_reach", "reject_host_frame"]
 
-_CPU = 1  # DLPack's kDLCPU
-_HOST = (_CPU, 3, 11)  # and kDLCUDAHost, kDLROCMHost: page-locked memory
+_HOST = (1, 3, 11)  # DLPack's kDLCPU; kDLCUDAHost and kDLROCMHost, which are page-locked
 
 
 def is_device_frame(frame: object) -> bool:
@@ -47,7 +46,7 @@ def reject_host_frame(frame: object) -> None:
             f"push() was given a {type(frame).__name__} that does not say where it lies: {error}; expected an array "
             "on the GPU that can still be read, or a NumPy array"
         ) from error
-    if kind == _CPU:
+    if kind in _HOST:
         raise FrameError(
             f"push() was given a {type(frame).__name__} in the CPU's memory; expected a NumPy array there. "
             "Pass numpy.asarray(frame), which copies nothing."

@@ -25,10 +25,11 @@ class DeviceLabels:
     StreamError, and so does any in a forked child. What was taken from it before (a torch tensor, say) is a window on the
     stream's memory and will show the next frame's labels: copy what is to be kept.
 
-    Consumers get at it without a copy by DLPack (`torch.from_dlpack(labels)`) or by
-    `__cuda_array_interface__` (`cupy.asarray(labels)`); both order their stream after the labels are
-    written. The opposite order is the caller's business: what reads the labels must be done, or be on the
-    stream's own CUDA stream, before the next `push`.
+    Consumers get at it without a copy. DLPack (`torch.from_dlpack(labels)`, `cupy.from_dlpack(labels)`) orders the
+    consumer's stream after the labels are written, and nobody waits. `__cuda_array_interface__`
+    (`cupy.asarray(labels)`, `torch.as_tensor(labels, device="cuda")`) waits on the host until they are: not all
+    consumers look at the stream that it could name; torch does not. The opposite order is the caller's business:
+    what reads the labels must be done, or be on the stream's own CUDA stream, before the next `push`.
 
     Attributes:
         shape: (H, W), the network's size.
@@ -49,6 +50,7 @@ class DeviceLabels:
         frame_index: int,
         name: str,
         is_current: Callable[[], bool],
+        wait: Callable[[], None],
     ) -> None:
         self.shape = shape
         self.frame_index = frame_index
@@ -57,6 +59,7 @@ class DeviceLabels:
         self._device = device
         self._stream = stream
         self._is_current = is_current
+        self._wait = wait
         self._forks = forks.count()
 
     @property
@@ -67,15 +70,21 @@ class DeviceLabels:
 
     @property
     def __cuda_array_interface__(self) -> dict[str, Any]:
-        """Version 3; consumers order their work after `stream`."""
+        """Version 3; waits until the labels are written, so that consumers have nothing to wait for.
+
+        Raises:
+            StreamError: they are no longer there, or the stream has failed since or is in use by another thread.
+            BackendError: a frame has failed; `reset()` is needed.
+        """
         self._require()
+        self._wait()
         return {
             "version": 3,
             "shape": self.shape,
             "typestr": "|u1",
             "data": (self._memory.address, False),  # torch takes no read-only arrays
             "strides": None,
-            "stream": self._stream.handle or _LEGACY_DEFAULT,
+            "stream": None,
         }
 
     def __dlpack_device__(self) -> tuple[int, int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 from tdnet_runtime.backends.base import NO_GRAPHS_WANTED, Binding, MemoryUse
@@ -92,6 +92,8 @@ class GpuSession(ForkBound):
                 self._stream = self._own(
                     device.create_stream() if handle is None else device.adopt_stream(handle, cuda_stream)
                 )
+                # A graph is not bound to the stream it was captured on, and the caller's may wait for the default one.
+                self._capturing = self._stream if handle is None else self._own(device.create_stream())
                 self._activation = self._scratch()
         except BaseException:
             self.close()
@@ -122,10 +124,11 @@ class GpuSession(ForkBound):
             plain = first_run(work, self._stream)
             try:
                 work.obstacle = (
-                    obstacle_to_capture(work, self._stream) if self._use_graphs else NO_GRAPHS_WANTED
+                    obstacle_to_capture(work, self._capturing) if self._use_graphs else NO_GRAPHS_WANTED
                 )
                 if work.obstacle is None:
-                    work.graph = self._own(self._stream.capture(lambda: work.enqueue(self._stream)))
+                    graph = self._capturing.capture(lambda: work.enqueue(self._capturing))
+                    work.graph = self._own(graph)
                     self_test(work, self._stream, plain)
             except BackendError as error:
                 work.graph, work.obstacle = None, str(error)
@@ -190,7 +193,9 @@ class GpuSession(ForkBound):
         """See `DeviceSession.feed`."""
         self._image().feed(frame)
 
-    def device_labels(self, frame_index: int, tensor: str = LABELS) -> DeviceLabels:
+    def device_labels(
+        self, frame_index: int, tensor: str = LABELS, *, wait: Callable[[], None]
+    ) -> DeviceLabels:
         """See `DeviceSession.device_labels`."""
         labels, run = self._buffers[tensor], self._runs
         _, height, width = labels.spec.shape
@@ -202,6 +207,7 @@ class GpuSession(ForkBound):
             frame_index=frame_index,
             name=tensor,
             is_current=lambda: self._runs == run,
+            wait=wait,
         )
 
     def settle(self) -> None:

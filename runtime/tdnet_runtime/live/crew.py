@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 
+from tdnet_runtime.errors import StreamError
 from tdnet_runtime.live.events import EventLog
 from tdnet_runtime.live.feed import Feed
 from tdnet_runtime.live.lane import Lane
@@ -43,7 +44,6 @@ class Crew:
 
     Raises:
         OptionError: what is given cannot be meant.
-        BackendError: an engine cannot make a stream.
     """
 
     def __init__(
@@ -65,12 +65,8 @@ class Crew:
         self._clock = clock
         self.sinks = [SinkWorker(each, events=events, on_failure=on_failure, clock=clock) for each in sinks]
         devices: dict[int, Worker] = {}
-        try:
-            for name, (feed, may_reopen) in feeds.items():
-                self._add(name, feed, devices, may_reopen=may_reopen)
-        except BaseException:
-            self._close_runners()
-            raise
+        for name, (feed, may_reopen) in feeds.items():
+            self._add(name, feed, devices, may_reopen=may_reopen)
         for worker in self.workers:
             for sink in self.sinks:
                 worker.attach(sink)
@@ -84,9 +80,18 @@ class Crew:
         )
 
     def start(self) -> None:
-        """Start all threads; RuntimeError where the system gives no more."""
-        for thread in (*(sink.thread for sink in self.sinks), *self._threads()):
-            thread.start()
+        """Start all threads; each worker's opens its streams before anything else begins.
+
+        Raises:
+            BackendError: an engine cannot make a stream.
+            StreamError: the system gives no more threads.
+        """
+        for worker in self.workers:
+            _start(worker.thread)
+            worker.wait_open()
+        sources = [reader.thread for reader in self.readers.values()]
+        for thread in (*(sink.thread for sink in self.sinks), *sources, self.watchdog.thread):
+            _start(thread)
 
     def attach(self, results: Results) -> None:
         """Hand results to a loop, from now on."""
@@ -115,7 +120,6 @@ class Crew:
         left = [thread.name for thread in (*self._threads(), *stoppers) if not _joined(thread, until_s)]
         for sink in self.sinks:
             sink.end()
-        self._close_runners()
         for sink in self.sinks:
             ended = _done(sink, until_s)
             while not ended and sink_patience_s is not None and self._works(sink, sink_patience_s):
@@ -133,13 +137,6 @@ class Crew:
         """All but the sinks' and those that stop sources."""
         sources = [reader.thread for reader in self.readers.values()]
         return [*(worker.thread for worker in self.workers), *sources, self.watchdog.thread]
-
-    def _close_runners(self) -> None:
-        """Of workers that never ran; the others do it themselves."""
-        for worker in self.workers:
-            if worker.thread.ident is None:
-                for track in worker.tracks:
-                    track.runner.close()
 
     def _add(self, name: str, feed: Feed, devices: dict[int, Worker], *, may_reopen: bool) -> None:
         engine, gap, restart = feed.segmenter, feed.gap, feed.restart
@@ -184,6 +181,13 @@ class Crew:
             self.over.set()
             for outlet in (*self._results, *self.sinks):
                 outlet.end()
+
+
+def _start(thread: threading.Thread) -> None:
+    try:
+        thread.start()
+    except RuntimeError as error:
+        raise StreamError(f"start() gets no more threads of the system: {error}") from error
 
 
 def _done(sink: SinkWorker, until_s: float) -> bool:

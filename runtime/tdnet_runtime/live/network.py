@@ -42,22 +42,19 @@ class LiveEngine(Protocol):
 
 
 class Network:
-    """A stream that is opened anew where it was closed.
+    """A stream that is opened when it is needed, and anew where it was closed.
 
     Args:
         engine: whose stream it is.
 
     Attributes:
         remembered_ns: times of the last frames, as many as the memory holds entries of.
-
-    Raises:
-        BackendError: the engine cannot make the stream.
     """
 
     def __init__(self, engine: LiveEngine) -> None:
         self.remembered_ns: deque[int] = deque(maxlen=engine.manifest.state.cold_frames)
         self._engine = engine
-        self._stream: LiveStream | None = engine.stream()
+        self._stream: LiveStream | None = None
         self._fresh = True  # it remembers nothing
 
     @property
@@ -66,18 +63,27 @@ class Network:
         use = getattr(self._stream, "memory_use", None)
         return use if isinstance(use, MemoryUse) else None
 
+    def open(self) -> LiveStream:
+        """The stream, in the thread that pushes: CUDA graphs of ONNX Runtime's belong to the one that opens it.
+
+        Raises:
+            BackendError: the engine cannot make it.
+        """
+        if self._stream is None:
+            self._stream, self._fresh = self._engine.stream(), True
+        return self._stream
+
     def ready(self, *, empty: bool) -> LiveStream:
         """The stream for the next frame, which is to be pushed; emptied first where asked.
 
         Raises:
             TdnetError: the engine failed.
         """
-        if self._stream is None:
-            self._stream, self._fresh = self._engine.stream(), True
+        stream = self.open()
         if empty and not self._fresh:
-            self._stream.reset()
+            stream.reset()
         self._fresh = False
-        return self._stream
+        return stream
 
     def close(self) -> None:
         """Release the stream. Safe to call twice."""
@@ -93,7 +99,6 @@ def networks_of(
 
     Raises:
         OptionError: it is absent or has other classes, or one that is to go without attention cannot.
-        BackendError: an engine cannot make a stream.
     """
     if NO_ATTENTION in modes:
         asked = f"{name}: the mode {NO_ATTENTION!r}"
@@ -109,9 +114,4 @@ def networks_of(
         raise OptionError(
             f"{name}: the smaller network has other classes; expected the same, in the same order"
         )
-    first = Network(engine)
-    try:
-        return [first, Network(smaller)]
-    except BaseException:
-        first.close()
-        raise
+    return [Network(engine), Network(smaller)]

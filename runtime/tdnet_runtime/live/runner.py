@@ -59,7 +59,6 @@ class StreamRunner:
     Raises:
         OptionError: the smaller network is absent where a mode needs it, or has other classes; or a bundle has no graphs
             for the mode `no_attention`.
-        BackendError: an engine cannot make a stream.
     """
 
     def __init__(
@@ -103,6 +102,15 @@ class StreamRunner:
     def memory_use(self) -> list[MemoryUse]:
         """Of its streams, on a GPU."""
         return [use for network in self._networks if (use := network.memory_use) is not None]
+
+    def open(self) -> None:
+        """Open the streams, in the thread that is to `run`; the first frame would wait for it else.
+
+        Raises:
+            BackendError: an engine cannot make a stream.
+        """
+        for network in self._networks:
+            network.open()
 
     def run(self, item: Waiting) -> LiveResult | None:
         """The frame's result; None where it has none. Raises nothing that the engine or the frame can cause."""

@@ -58,8 +58,7 @@ class LiveSegmenter(Closeable, ForkBound):
         left_behind: names of the threads that did not end in `close`, such as `sink NAME`. Such a sink must not be closed.
 
     Raises:
-        OptionError: what is given cannot be meant.
-        BackendError: the engine cannot make a stream.
+        OptionError: what is given cannot be meant. Streams are opened by `start`.
     """
 
     def __init__(
@@ -113,10 +112,11 @@ class LiveSegmenter(Closeable, ForkBound):
         _open.add(self)
 
     def start(self) -> None:
-        """Begin; does nothing if it has begun.
+        """Begin; does nothing if it has begun. Returns when the streams are open, each in the thread that pushes into it.
 
         Raises:
             Exception: what a sink raised that was to end all.
+            BackendError: the engine cannot make a stream; this is closed then.
             StreamError: it is closed, this is a forked child, or the system gives no more threads.
         """
         self.require_own_process("start()")
@@ -128,9 +128,9 @@ class LiveSegmenter(Closeable, ForkBound):
                 self._started_ns = self._clock()
                 try:
                     self._crew.start()
-                except RuntimeError as error:
+                except BaseException:
                     self.close()
-                    raise StreamError(f"start() gets no more threads of the system: {error}") from error
+                    raise
 
     def results(
         self,
@@ -152,6 +152,7 @@ class LiveSegmenter(Closeable, ForkBound):
         Raises:
             OptionError: no names, or no source of that name.
             StreamError: it is closed, or this is a forked child.
+            BackendError: see `start`.
         """
         names = names_in(sources, "results")
         _check_names("results", names, list(self._crew.readers))
@@ -180,7 +181,7 @@ class LiveSegmenter(Closeable, ForkBound):
         """Begin, wait until all sources are over and all sinks done, and close; gives the health before that.
 
         Raises:
-            StreamError: it is closed, or this is a forked child.
+            StreamError, BackendError: see `start`.
             Exception: what a sink raised that was to end all.
         """
         self.start()

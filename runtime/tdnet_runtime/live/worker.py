@@ -84,7 +84,15 @@ class Worker:
         self._events = events
         self._clock = clock
         self._stopping = False
+        self._opened = threading.Event()
+        self._error: BaseException | None = None
         self.thread = threading.Thread(target=self._run, name=f"device {name}", daemon=True)
+
+    def wait_open(self) -> None:
+        """Wait until the thread has opened all streams; raises what that raised, such as a BackendError."""
+        self._opened.wait()
+        if self._error is not None:
+            raise self._error
 
     def attach(self, outlet: Outlet) -> None:
         """Hand it the results that it wants, from now on."""
@@ -121,8 +129,9 @@ class Worker:
 
     def _run(self) -> None:
         try:
-            while (found := self._next()) is not None:
-                self._do(*found)
+            if self._open():
+                while (found := self._next()) is not None:
+                    self._do(*found)
         finally:
             for track in self.tracks:
                 try:
@@ -131,6 +140,17 @@ class Worker:
                     self._events.tell("backend_failed", self.name, f"a stream cannot be closed: {error}")
             self.over = True
             self._on_over()
+
+    def _open(self) -> bool:
+        """Open all streams here, where they are pushed; False where one cannot be had: see `wait_open`."""
+        try:
+            for track in self.tracks:
+                track.runner.open()
+        except BaseException as error:
+            self._error = error
+        finally:
+            self._opened.set()
+        return self._error is None
 
     def _next(self) -> tuple[Track, Waiting] | None:
         """Wait for a source that is ready; None at the end."""

@@ -1,7 +1,8 @@
 """The orientation mark (tag 274) of JPEG, PNG, WebP and TIFF files.
 
 OpenCV 4.8 to 5.0 turn TIFFs even where they are told not to, WebPs only from 4.13 on, and never say what
-they did. So the mark is read here, and OpenCV is given pictures that it leaves as they are stored.
+they did. So the mark is read here, and OpenCV is given pictures that it leaves as they are stored. Of TIFFs it also gives
+colours that are darkened by their alpha, where a mark says that they are not yet (2 of tag 338).
 """
 
 from __future__ import annotations
@@ -11,19 +12,21 @@ from collections.abc import Iterator
 
 from tdnet_runtime.media.orientation import Orientation
 
-__all__ = ["is_cut_jpeg", "jpeg_segments", "orientation_and_unmarked", "png_chunks"]
+__all__ = ["is_cut_jpeg", "jpeg_frame", "jpeg_segments", "orientation_and_unmarked", "png_chunks"]
 
-_ORIENTATION_TAG = 274
+_ORIENTATION_TAG, _EXTRA_SAMPLES_TAG = 274, 338
+_PREMULTIPLIED, _STRAIGHT = 1, 2
 _FORMATS = {1: "B", 3: "H", 4: "I"}  # BYTE, SHORT, LONG
 _JPEG, _PNG = b"\xff\xd8", b"\x89PNG\r\n\x1a\n"
 _TIFF = {b"II*\0": "<", b"MM\0*": ">", b"II+\0": "<", b"MM\0+": ">"}
 _EXIF = b"Exif\0"
 _APP1, _SOS, _EOI = 0xE1, 0xDA, 0xD9
+_FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 _BARE_MARKERS = (0x01, *range(0xD0, 0xD9))
 
 
 def orientation_and_unmarked(data: bytes) -> tuple[Orientation, bytes]:
-    """The mark of an image file, and the file's bytes so that OpenCV does not follow it.
+    """The mark of an image file, and the file's bytes so that OpenCV leaves its pixels as they are.
 
     Without a mark, with one that is no number from 1 to 8, or damaged before it: as stored, as viewers do.
 
@@ -31,18 +34,28 @@ def orientation_and_unmarked(data: bytes) -> tuple[Orientation, bytes]:
         data: the whole file. A TIFF with a mark is copied, to be given one that says `as stored`.
     """
     if data[:4] in _TIFF:
-        found = _tiff_mark(data)
-        if found is None or found[0] == Orientation.AS_STORED:
-            return Orientation.AS_STORED, data
-        number, place, form = found  # libtiff complains of one that means nothing
-        unmarked = bytearray(data)
-        struct.pack_into(form, unmarked, place, Orientation.AS_STORED)
-        return _orientation(number), bytes(unmarked)
+        return _of_tiff(data)
     for block in _exif_blocks(data):
-        found = _tiff_mark(block)
+        found = _tiff_mark(block, _ORIENTATION_TAG)
         if found is not None:
             return _orientation(found[0]), data
     return Orientation.AS_STORED, data
+
+
+def _of_tiff(data: bytes) -> tuple[Orientation, bytes]:
+    number: int = Orientation.AS_STORED
+    unmarked = bytearray()
+    turned, extra = (_tiff_mark(data, tag) for tag in (_ORIENTATION_TAG, _EXTRA_SAMPLES_TAG))
+    if (
+        turned is not None and turned[0] != Orientation.AS_STORED
+    ):  # libtiff complains of one that means nothing
+        number, place, form = turned
+        unmarked = bytearray(data)
+        struct.pack_into(form, unmarked, place, Orientation.AS_STORED)
+    if extra is not None and extra[0] == _STRAIGHT:
+        unmarked = unmarked or bytearray(data)
+        struct.pack_into(extra[2], unmarked, extra[1], _PREMULTIPLIED)
+    return _orientation(number), bytes(unmarked) or data
 
 
 def is_cut_jpeg(data: bytes) -> bool:
@@ -90,12 +103,20 @@ def jpeg_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
             place = end
 
 
+def jpeg_frame(data: bytes) -> tuple[int, int, int, int] | None:
+    """(marker, height, width, channels) by the head of a JPEG; None where it has no such head."""
+    start = next((start for marker, start, _ in jpeg_segments(data) if marker in _FRAMES), len(data))
+    if not data.startswith(_JPEG) or start + 6 > len(data):
+        return None
+    return data[start - 3], *struct.unpack_from(">HHB", data, start + 1)
+
+
 def png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
-    """(kind, start, end) of the content of each chunk of a PNG."""
-    place = len(_PNG)
-    while place + 12 <= len(data):
-        end = place + 8 + int.from_bytes(data[place : place + 4], "big")
-        yield data[place + 4 : place + 8], place + 8, end
+    """(kind, start, end) of the content of each chunk of a PNG, up to its end; what is behind that is not the PNG's."""
+    place, kind = len(_PNG), b""
+    while place + 8 <= len(data) and kind != b"IEND":
+        kind, end = data[place + 4 : place + 8], place + 8 + int.from_bytes(data[place : place + 4], "big")
+        yield kind, place + 8, end
         place = end + 4
 
 
@@ -111,8 +132,8 @@ def _orientation(number: int) -> Orientation:
     return Orientation(number) if 1 <= number <= len(Orientation) else Orientation.AS_STORED
 
 
-def _tiff_mark(data: bytes) -> tuple[int, int, str] | None:
-    """The number of the mark in the first directory, where it lies and its `struct` format; None without one."""
+def _tiff_mark(data: bytes, wanted: int) -> tuple[int, int, str] | None:
+    """The number of a tag in the first directory, where it lies and its `struct` format; None without one."""
     order = _TIFF.get(data[:4])
     if order is None:
         return None
@@ -124,7 +145,7 @@ def _tiff_mark(data: bytes) -> tuple[int, int, str] | None:
         first = directory + struct.calcsize(count_form)
         for entry in range(first, min(first + count * entry_bytes, len(data)), entry_bytes):
             tag, kind = struct.unpack_from(order + "HH", data, entry)
-            if tag == _ORIENTATION_TAG and kind in _FORMATS:
+            if tag == wanted and kind in _FORMATS:
                 form, place = order + _FORMATS[kind], entry + value_offset
                 (value,) = struct.unpack_from(form, data, place)
                 return value, place, form

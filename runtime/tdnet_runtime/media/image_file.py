@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import struct
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tdnet_runtime.errors import MediaError
-from tdnet_runtime.media.exif import is_cut_jpeg, orientation_and_unmarked
+from tdnet_runtime.media.exif import is_cut_jpeg, jpeg_frame, orientation_and_unmarked, png_chunks
 from tdnet_runtime.media.frames import reason
 from tdnet_runtime.media.native_stderr import held_stderr
 from tdnet_runtime.media.orientation import Orientation
@@ -28,6 +27,9 @@ DECODER_NOISE = re.compile(
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _MOST_CLAIMED_BYTES = 1 << 26
+_HUFFMAN_FRAMES = (0xC0, 0xC1, 0xC2)
+_MOST_PIXELS_A_BYTE = 1024  # four times those of a grey JPEG of one colour with the shortest codes
+_MOST_CLAIMED_PIXELS = 1 << 24
 _PADDING = re.compile(r"Corrupt JPEG data: ([0-9]+) extraneous bytes before marker 0xd9")
 _PADDING_BYTES = 16  # USB cameras fill up before the end mark; the picture before it is whole
 
@@ -76,6 +78,10 @@ def decoded_image(data: bytes, *, name: str) -> ImageFile:
         return _damaged("the file is empty (0 bytes)")
     if (claimed := _most_claimed(data)) > len(data) + _MOST_CLAIMED_BYTES:
         return _damaged(f"damaged: a part of it claims {claimed} bytes, all of it has {len(data)}")
+    if (stated := _most_pixels(data)) > len(data) * _MOST_PIXELS_A_BYTE + _MOST_CLAIMED_PIXELS:
+        return _damaged(
+            f"damaged or cut short: its head states {stated} pixels, all of it has {len(data)} bytes"
+        )
     orientation, unmarked = orientation_and_unmarked(data)
     try:
         with held_stderr(DECODER_NOISE) as noise:
@@ -101,12 +107,16 @@ def _most_claimed(data: bytes) -> int:
 
     OpenCV (5.0.0) gets memory for what is claimed, 4 GiB at most, before it looks whether the file has that.
     """
-    place, most = len(_PNG), 0
-    while data.startswith(_PNG) and place + 8 <= len(data):
-        (claimed,) = struct.unpack_from(">I", data, place)
-        most = max(most, claimed)
-        place += claimed + 12
-    return most
+    return max((end - start for _, start, end in png_chunks(data)), default=0) if data.startswith(_PNG) else 0
+
+
+def _most_pixels(data: bytes) -> int:
+    """Pixels by the head of a JPEG with Huffman codes; 0 for other files.
+
+    libjpeg fills in what the file does not have, up to 268 million pixels.
+    """
+    frame = jpeg_frame(data)
+    return frame[1] * frame[2] if frame is not None and frame[0] in _HUFFMAN_FRAMES else 0
 
 
 def damage_in(noise: list[str]) -> str | None:

@@ -26,6 +26,7 @@ from tdnet_runtime.media.time_stamps import TimeStamps
 from tdnet_runtime.media.video_colors import RgbConverter
 from tdnet_runtime.media.video_file import (
     best_stream,
+    empty_chunks_at_end,
     expected_frames,
     frame_rate,
     listed_packets,
@@ -74,7 +75,7 @@ class VideoSource(Closeable, ForkBound):
         self._container = open_container(path)
         try:
             self._stream = stream = best_stream(self._container, path)
-            self._promised_s = promised_end_s(stream, self._container.format.name)
+            self._promised_s = promised_end_s(self._container, stream)
             self._lacks_times = self._container.format.name == "avi"  # FFmpeg counts its chunks instead
             self._decoder = PacketDecoder(
                 stream,
@@ -188,7 +189,10 @@ class VideoSource(Closeable, ForkBound):
             raise self._stopped(str(error)) from error
         missing_s = self._promised_s - self._end * (self._stream.time_base or 0)
         half_s = 0 if self.fps is None else 1 / (2 * self.fps)
-        if missing_s > (half_s if self._ended_early else _TOLERANCE_S):
+        may_miss_s = half_s if self._ended_early else _TOLERANCE_S
+        if missing_s > may_miss_s and self._container.format.name == "avi" and self._stream.average_rate:
+            missing_s -= empty_chunks_at_end(self._stream, self._path) / self._stream.average_rate
+        if missing_s > may_miss_s:
             raise self._stopped(
                 f"the file is cut short, {float(missing_s):.1f} s before the end that it claims; {_REMEDY}"
             )

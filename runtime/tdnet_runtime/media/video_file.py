@@ -26,6 +26,7 @@ from tdnet_runtime.media.frames import reason
 
 __all__ = [
     "best_stream",
+    "empty_chunks_at_end",
     "expected_frames",
     "frame_rate",
     "listed_packets",
@@ -177,7 +178,7 @@ def expected_frames(container: InputContainer, stream: VideoStream, fps: Fractio
     if stream.duration and stream.time_base is not None:
         end_s = stream.duration * stream.time_base
     else:
-        end_s = promised_end_s(stream, container.format.name)
+        end_s = promised_end_s(container, stream)
         if not end_s and container.duration is not None and container.duration > 0:
             end_s = Fraction(container.duration, av.time_base)
         if "matroska" in container.format.name and stream.start_time and stream.time_base is not None:
@@ -188,18 +189,22 @@ def expected_frames(container: InputContainer, stream: VideoStream, fps: Fractio
     return max(round(estimate), 1) if estimate > 0 else None
 
 
-def promised_end_s(stream: VideoStream, format_name: str) -> Fraction:
+def promised_end_s(container: InputContainer, stream: VideoStream) -> Fraction:
     """The stream's end by what the file's header says; 0 where it says nothing of worth.
 
     Only what was written down when the file was made: for other formats FFmpeg gives an estimate.
     """
+    format_name = container.format.name
     if "mov" in format_name and stream.duration is not None and stream.time_base is not None:
         return Fraction(((stream.start_time or 0) + stream.duration) * stream.time_base)
     if "matroska" in format_name:
-        tags = [value for key, value in stream.metadata.items() if key.startswith("DURATION")]
-        found = _DURATION.fullmatch(tags[0]) if tags else None
+        tags = {key: value for key, value in stream.metadata.items() if key.startswith("DURATION")}
+        # Whoever cut the file leaves `DURATION-eng` as it was.
+        found = _DURATION.fullmatch(tags.get("DURATION") or next(iter(tags.values()), ""))
         if found is not None:
-            return int(found[1]) * 3600 + int(found[2]) * 60 + Fraction(found[3])
+            end_s = int(found[1]) * 3600 + int(found[2]) * 60 + Fraction(found[3])
+            whole = container.duration or 0
+            return min(end_s, Fraction(whole, av.time_base)) if whole > 0 else end_s
     if format_name == "avi" and stream.frames and stream.average_rate:
         return stream.frames / stream.average_rate
     return Fraction(0)
@@ -214,3 +219,21 @@ def listed_packets(container: InputContainer, stream: VideoStream) -> int:
     if "mov" not in container.format.name and not (container.format.name == "avi" and intra_only):
         return 0
     return sum(entry.size > 0 for entry in stream.index_entries)
+
+
+def empty_chunks_at_end(stream: VideoStream, path: Path) -> int:
+    """Chunks of no byte behind the last picture of an AVI: writers dropped frames there, and FFmpeg passes over them."""
+    if not path.is_file():  # it is gone, or a pipe, which would have us wait
+        return 0
+    last = next((entry for entry in reversed(stream.index_entries) if entry.size), None)
+    number, place, found = b"%02d" % stream.index, 0 if last is None else last.pos, 0
+    with path.open("rb") as file:
+        while place:
+            file.seek(place)
+            head = file.read(8)
+            name, size = head[:4], int.from_bytes(head[4:], "little")
+            if len(head) < 8 or name == b"idx1":
+                break
+            found += name in (number + b"dc", number + b"db") and size == 0
+            place += 12 if name in (b"RIFF", b"LIST") else 8 + size + size % 2
+    return found

@@ -10,9 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from tdnet_runtime.errors import MediaError
-from tdnet_runtime.media.exif import jpeg_segments
+from tdnet_runtime.media.exif import jpeg_frame
 from tdnet_runtime.media.image_file import decoded_image
-from tdnet_runtime.ros.messages import CompressedImage
+from tdnet_runtime.ros.encodings import rgb_from_raw
+from tdnet_runtime.ros.messages import CompressedImage, RawImage
 
 __all__ = ["DecodedPicture", "rgb_from_compressed"]
 
@@ -20,8 +21,8 @@ _STARTS = {"JPEG": b"\xff\xd8", "PNG": b"\x89PNG\r\n\x1a\n", "WebP": b"RIFF"}
 """What ROS 2 and Foxglove send; OpenCV's other decoders are not given strangers' data."""
 _MOST_SIDE = 8192
 """As of networks. A PNG of a few kB may unpack to gigabytes."""
-_FRAME_MARKERS = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # of JPEG, in which sides are stated
 _DEPTH = ("16uc1", "32fc1", "compresseddepth")
+_MOSAIC = "bayer_"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -40,10 +41,13 @@ class DecodedPicture:
 def rgb_from_compressed(message: CompressedImage) -> DecodedPicture:
     """Decode the picture of `message`, a JPEG, PNG or WebP: by what the file is, whatever `format` says.
 
-    Marks of orientation are not followed, as image_transport does not: labels lie on the camera's own pixels.
+    But for a grey file of which `format` says that it holds a mosaic, as image_transport sends those of `bayer_rggb8` and
+    the like: it becomes RGB as `rgb_from_raw` makes it. Marks of orientation are not followed, as image_transport does
+    not: labels lie on the camera's own pixels.
 
     Raises:
-        MediaError: a depth image, a video's packets, or a picture of more than 8192 pixels in a side.
+        MediaError: a depth image, a video's packets, a mosaic that is not read, or a picture of more than 8192 pixels in a
+            side.
     """
     words = message.format[:60].lower()
     if any(depth in words.replace(" ", "") for depth in _DEPTH):
@@ -68,7 +72,30 @@ def rgb_from_compressed(message: CompressedImage) -> DecodedPicture:
     if file.bgr is None:
         return DecodedPicture(rgb=None, damage=file.damage)
     bgr = file.bgr if file.bgr.dtype == np.uint8 else cv2.convertScaleAbs(file.bgr, alpha=1 / 257)
+    if (mosaic := _mosaic_in(words)) and _is_grey(data):
+        raw = RawImage.from_pixels(
+            np.ascontiguousarray(bgr[..., 0], np.uint8), encoding=mosaic, stamp_ns=0, frame_id=""
+        )
+        return DecodedPicture(rgb=rgb_from_raw(raw), damage=file.damage)
     return DecodedPicture(rgb=np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8), damage=file.damage)
+
+
+def _mosaic_in(words: str) -> str:
+    """The 8-bit encoding of the mosaic that a file of this format is; empty where it is none.
+
+    `<the raw image's encoding>; <codec> compressed <the file's encoding, or nothing where it is the same>`.
+    """
+    source, _, rest = words.partition(";")
+    encoding = rest.partition("compressed")[2].strip() or source.strip()
+    return f"{encoding.removesuffix('16').removesuffix('8')}8" if encoding.startswith(_MOSAIC) else ""
+
+
+def _is_grey(data: bytes) -> bool:
+    """A PNG or JPEG of one channel."""
+    if data.startswith(_STARTS["PNG"]):
+        return data[25:26] == b"\0"
+    frame = jpeg_frame(data)
+    return frame is not None and frame[3] == 1
 
 
 def _stated_sides(data: bytes) -> tuple[int, int] | None:
@@ -77,13 +104,11 @@ def _stated_sides(data: bytes) -> tuple[int, int] | None:
         if data.startswith(_STARTS["PNG"]):
             width, height = struct.unpack_from(">II", data, 16)
             return height, width
-        if data.startswith(_STARTS["JPEG"]):
-            place = next(start for marker, start, _ in jpeg_segments(data) if marker in _FRAME_MARKERS)
-            height, width = struct.unpack_from(">HH", data, place + 1)
-            return height, width
+        if (frame := jpeg_frame(data)) is not None:
+            return frame[1], frame[2]
         if data.startswith(_STARTS["WebP"]) and data[8:12] == b"WEBP":
             return _sides_of_webp(data)
-    except (struct.error, StopIteration):
+    except struct.error:
         pass
     return None
 

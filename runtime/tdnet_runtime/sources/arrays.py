@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterable, Iterator, Sized
 from fractions import Fraction
 from typing import Any
@@ -32,7 +33,7 @@ class ArraySource(Closeable):
         name: for messages.
 
     Raises:
-        MediaError: there is none, the first is not as described, or `fps` is not above 0.
+        MediaError: there is none, the first is not as described, or `fps` is no number above 0.
     """
 
     def __init__(
@@ -43,18 +44,20 @@ class ArraySource(Closeable):
         live: bool = False,
         name: str = "arrays",
     ) -> None:
-        if not fps > 0:
-            raise MediaError(f"reading {name}: fps is {fps}; expected more than 0")
+        self._period_ns = _period_ns(fps, name)
+        try:
+            items = iter(arrays)
+        except TypeError as error:
+            raise MediaError(f"reading {name}: {error}; expected several arrays") from error
         self.description = name
         self.live = live
         self.fps: Fraction | None = None
         self.frame_count: int | None = len(arrays) if isinstance(arrays, Sized) else None
         self.damage = DamageLog(OnDamage.FAIL)
         self.facts: dict[str, Fact] = {"reader": f"NumPy {np.__version__}", "orientation": "as stored"}
-        self._period_ns = _NS / Fraction(fps)
         self._stopped = False
         self._last_ns: int | None = None
-        frames = self._read(iter(arrays))
+        frames = self._read(items)
         first = next(frames, None)
         if first is None:
             raise MediaError(f"reading {name}: there is not a single frame")
@@ -78,8 +81,13 @@ class ArraySource(Closeable):
     def _read(self, arrays: Iterator[Any]) -> Iterator[SourceFrame]:
         size_hw: tuple[int, int] | None = None
         for index, item in enumerate(arrays):
-            stamp_ns, array = item if isinstance(item, tuple) else (round(index * self._period_ns), item)
             what = f"reading {self.description}: frame {index}"
+            stamped = item if isinstance(item, tuple) else (round(index * self._period_ns), item)
+            if len(stamped) != 2:
+                raise MediaError(
+                    f"{what} is a tuple of {len(stamped)}; expected an array, or a stamp in ns and an array"
+                )
+            stamp_ns, array = stamped
             image = _image(array, what)
             size_hw = size_hw or (image.shape[0], image.shape[1])
             if image.shape[:2] != size_hw:
@@ -95,6 +103,16 @@ class ArraySource(Closeable):
                 )
             self._last_ns = int(stamp_ns)
             yield SourceFrame(image=image, name=f"{index:06d}", stamp_ns=self._last_ns)
+
+
+def _period_ns(fps: Any, name: str) -> Fraction:
+    """Nanoseconds from one frame to the next."""
+    try:
+        if 0 < fps < math.inf:
+            return _NS / Fraction(fps if isinstance(fps, Fraction) else float(fps))
+    except (TypeError, ValueError, OverflowError):  # no number
+        pass
+    raise MediaError(f"reading {name}: fps is {fps!r}; expected a number, more than 0")
 
 
 def _image(array: Any, what: str) -> npt.NDArray[np.uint8]:

@@ -54,6 +54,8 @@ class LogSource(Closeable, ForkBound):
         self._stopped = self._began = self._restarts = False
         self._given = self._twice = self._lost = 0
         self._left_out = 0  # since the last frame
+        self._unread = 0  # of these, messages that could not be taken apart, since the last one that could
+        self._latest = -1  # message of which a frame was given
         self._times = LogTimes()
         self._heads: dict[int, tuple[int, str]] = {}  # stamp and frame of reference, by message
         self._turned: set[str] = set()
@@ -151,6 +153,7 @@ class LogSource(Closeable, ForkBound):
                 picture = self._pictures.message(message)
             except MediaError as error:
                 self._meet(LogPicture(number, None, damage=str(error)))
+                self._unread += 1
                 continue
             if message.log_time_ns != log_time_ns:
                 at_this_time.clear()
@@ -164,8 +167,10 @@ class LogSource(Closeable, ForkBound):
             at_this_time.add(trace)
             stamp_ns = self._times.next(picture.stamp_ns, message.log_time_ns)
             count = missing.before(stamp_ns, message.sequence)
-            self._lost += count
-            self._left_out += count
+            unheard = max(0, count - self._unread)  # of the others it is known
+            self._unread = 0
+            self._lost += unheard
+            self._left_out += unheard
             self._heads[number] = stamp_ns, picture.frame_id
             self._heads.pop(number - _HELD_BACK, None)
             try:
@@ -186,6 +191,13 @@ class LogSource(Closeable, ForkBound):
                 continue
             if picture.rgb is None:
                 continue
+            if 0 <= picture.number < self._latest:
+                raise MediaError(
+                    f"reading the log stopped after {self._given} frames: its video holds B-frames, which come in another "
+                    "order than that of their stamps, and foxglove.CompressedVideo allows none; encode it without "
+                    f"(x264 and x265: bframes=0): {self.description}"
+                )
+            self._latest = picture.number
             self._turned.add(picture.orientation.words)
             yield SourceFrame(
                 image=picture.rgb,

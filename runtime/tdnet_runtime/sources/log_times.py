@@ -15,8 +15,8 @@ _MOST_MISSING = 100_000
 class LogTimes:
     """Strictly increasing stamps, by the header where that can be, else by the time of recording.
 
-    A stamp of 0, or one that does not come after the one before, changes over to the time of recording for good; the
-    first such time goes on from the last stamp if it lies before it.
+    A stamp of 0, or one that does not come after the one before, changes over to the time of recording for good, which
+    goes on from the last stamp: headers may count from a robot's start or a simulation's, recordings from 1970.
     """
 
     def __init__(self) -> None:
@@ -37,7 +37,7 @@ class LogTimes:
         if self.warning is None and (header_ns == 0 or (last_ns is not None and header_ns <= last_ns)):
             why = "is 0" if header_ns == 0 else "does not come after the one before"
             self.warning = f"the header's stamp of message {self._given} {why}: from there on the time of recording is used"
-            if last_ns is not None and log_ns <= last_ns:
+            if last_ns is not None:
                 self._shift_ns = last_ns + max(1, log_ns - self._last_log_ns) - log_ns
         stamp_ns = header_ns if self.warning is None else log_ns + self._shift_ns
         if last_ns is not None and stamp_ns <= last_ns:

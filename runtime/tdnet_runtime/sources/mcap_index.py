@@ -18,6 +18,7 @@ from tdnet_runtime.sources.mcap_records import (
 
 __all__ = ["indexed"]
 
+_NO_SCHEMA = 0
 _FOOTER_BYTES = 20
 _TAIL_BYTES = RECORD_HEAD.size + _FOOTER_BYTES + len(MAGIC)
 
@@ -53,9 +54,12 @@ def indexed(file: FileBytes) -> McapContents | None:
                 contents.learn(kind, data)
     except DamagedRecordError:
         return None
-    used = set().union(*(chunk.channels for chunk in chunks))
+    used = set(contents.counts).union(*(chunk.channels for chunk in chunks))
+    schemas = {channel.schema for channel in contents.channels.values()} - {_NO_SCHEMA}
+    # Writers may leave the summary's copies of channels and schemas out.
+    named = contents.channels and used <= contents.channels.keys() and schemas <= contents.schemas.keys()
     fits = all(RECORD_HEAD.size < chunk.length <= start - chunk.offset for chunk in chunks)
-    if not chunks or stated not in (None, len(chunks)) or not fits or not used <= contents.channels.keys():
+    if not chunks or stated not in (None, len(chunks)) or not fits or not named:
         return None
     contents.places = [
         MessagePlace(

@@ -325,19 +325,26 @@ def test_bundles_and_checkpoints_that_do_not_go_together(
     assert {"--ckpt", "--roofline", "--streams"}.isdisjoint(labels)  # held against the CPU's, and quick
 
 
-def test_folders_are_taken_out_of_what_was_said(options: CheckOptions, host: Host) -> None:
+@pytest.mark.parametrize(
+    ("home", "said"),
+    [("/home/someone", "td2-fa18.plan in HOME/x"), ("/", "td2-fa18.plan in /home/someone/x")],
+)
+def test_folders_are_taken_out_of_what_was_said(
+    options: CheckOptions, host: Host, monkeypatch: pytest.MonkeyPatch, home: str, said: str
+) -> None:
     plan = str(options.plans[0].resolve())
+    monkeypatch.setattr(Path, "home", lambda: Path(home))
 
     def launch(command: Sequence[str], limit_s: float) -> Ended:
         done = host(command, limit_s)
         return (
-            done._replace(said=f"{plan} in {Path.home()}/x", how="exit code 1")
+            done._replace(said=f"{plan} in /home/someone/x", how="exit code 1")
             if "--backend" in command
             else done
         )
 
     steps = check(options, launch=launch).document.steps
-    assert {run.said for run in steps if run.step == "cuda"} == {"td2-fa18.plan in HOME/x"}
+    assert {run.said for run in steps if run.step == "cuda"} == {said}
 
 
 def on_device(document: Document, **changes: Any) -> Document:

@@ -54,12 +54,48 @@ def python_says(python: Path, code: str) -> str:
 def test_what_is_installed() -> None:
     found = {group.name: group for group in groups((ROOT / "setup.cfg").read_text())}
     names = {name: [r.partition(">")[0] for r in group.requirements] for name, group in found.items()}
-    assert names["the check"] == ["numpy", "msgspec", "psutil", "typer", "rich"]
-    assert {"onnx", "scipy", "opencv-python-headless"} <= set(names["tdnet-bench"])
+    needed = ["numpy", "msgspec", "psutil", "typer", "rich", "opencv-python-headless"]
+    assert names["the check"] == needed
+    assert {"onnx", "scipy"} <= set(names["tdnet-bench"])
+    carried = (ROOT / "docs" / "gpu-check.md").read_text().partition("pip download $FOR --dest wheels ")[2]
+    assert sorted(carried.partition("#")[0].split()) == sorted(needed)
     assert names["GPU access"] == ["cuda-core", "cuda-bindings"]
     assert names["ONNX Runtime for CUDA"] == ["onnxruntime-gpu"]
     assert names["TensorRT-RTX"] == ["tensorrt-rtx", "polygraphy"]
     assert [name for name, group in found.items() if group.needed] == ["the check"]
+
+
+MORE = ("av", "scipy", "onnx", "jinja2", "matplotlib", "onnxruntime", "cuda", "tensorrt_rtx", "polygraphy")
+WITHOUT = """
+import sys
+absent = set(sys.argv.pop(1).split(","))
+class Finder:
+    def find_spec(name, path=None, target=None):
+        if name.partition(".")[0] in absent:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Finder)
+"""
+
+
+@pytest.mark.parametrize(
+    ("absent", "code"),
+    [
+        (
+            (*MORE, "torch", "pytest", "hypothesis"),
+            "import tdnet_bench.gpu_check.cli, tdnet_bench.gpu_check.frames",
+        ),
+        (
+            MORE,
+            "import pytest; from tdnet_bench.gpu_check.check import _TESTS; "
+            "sys.exit(pytest.main([*_TESTS, '-m', 'gpu', '-q', '--collect-only', '-p', 'no:cacheprovider']))",
+        ),
+    ],
+    ids=["the check", "tests"],
+)
+def test_it_works_with_what_it_needs_alone(absent: tuple[str, ...], code: str) -> None:
+    command = [sys.executable, "-c", WITHOUT + code, ",".join(absent)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def driver(*, status: int = 0, count: int = 1) -> Any:
@@ -165,6 +201,29 @@ def test_it_does_not_go_on_without_what_it_needs(
     assert capsys.readouterr().err == (
         "gpu-check: error: the check cannot be installed from WHEELS: no wheel\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("carried", "asked"),
+    [
+        (["cu13-1.7-py3-none-any.whl", "cu13_libs-1.7-py3-none-any.whl"], "tensorrt-rtx"),
+        (["cu12-1.7-py3-none-any.whl", "cu12_libs-1.7-py3-none-any.whl.aa"], "tensorrt-rtx-cu12"),
+        (["cu12-1.7-py3-none-any.whl", "cu13_libs-1.7-py3-none-any.whl.aa"], "tensorrt-rtx"),
+        ([], "tensorrt-rtx"),
+    ],
+)
+def test_tensorrt_rtx_of_the_cuda_that_is_carried(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    carried: list[str],
+    asked: str,
+) -> None:
+    (tmp_path / "wheels").mkdir()
+    for name in carried:
+        (tmp_path / "wheels" / f"tensorrt_rtx_{name}").touch()
+    assert prepared(monkeypatch, tmp_path, missing="TensorRT-RTX") == 0
+    assert f"left out TensorRT-RTX ({asked}>=1.7, polygraphy" in capsys.readouterr().err
 
 
 def test_no_wheels_at_all(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

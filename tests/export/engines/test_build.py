@@ -212,8 +212,10 @@ def test_what_is_no_graph_is_refused():
         build_engines({"toy": b"no graph"}, backend=RTX, precision="fp16")
 
 
-def test_tensorrt_builds_on_the_same_path_with_its_timing_cache(stand_in, tmp_path):
+def test_tensorrt_builds_on_the_same_path_with_its_timing_cache(stand_in, tmp_path, monkeypatch):
     stand_in()
+    monkeypatch.chdir(tmp_path)  # the child works in another folder
+    monkeypatch.setenv("TDNET_TIMING_CACHE", "cache")
     spec, members = build_engines({"toy": toy_graph()}, backend="tensorrt", precision="fp16")
     assert (spec.product_version, spec.compute_capabilities) == ("10.3.0.26", ("8.7",))
     assert spec.key.startswith("10.3.0.26-8.7-")
@@ -302,6 +304,18 @@ def test_a_builder_that_gives_no_engine_is_an_error(stand_in):
     with pytest.raises(
         ExportError,
         match=r"could not build graph 'toy' \(with Polygraphy \d.*\): Invalid Engine",
+    ):
+        build_engines({"toy": toy_graph()}, backend="tensorrt", precision="fp16")
+
+
+def test_a_timing_cache_that_cannot_be_kept_is_no_graphs_fault(stand_in, tmp_path, monkeypatch):
+    """Also where errors were logged, as TensorRT 10.3 to 10.5 log some for each LayerNorm."""
+    said = "    __import__('logging').getLogger('Polygraphy').error('another fault')\n    load(config, path)"
+    stand_in(source=STAND_IN.replace("    load(config, path)", said))
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("TDNET_TIMING_CACHE", str(tmp_path / "file" / "cache"))
+    with pytest.raises(
+        ExportError, match=r"^TensorRT's timing cache, for which TDNET_TIMING_CACHE names a folder: Not a"
     ):
         build_engines({"toy": toy_graph()}, backend="tensorrt", precision="fp16")
 

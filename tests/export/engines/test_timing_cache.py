@@ -5,7 +5,18 @@ import threading
 
 import pytest
 
-from tdnet_export.engines.timing_cache import load_timing_cache, save_timing_cache, timing_cache_path
+from tdnet_export.engines.timing_cache import (
+    load_timing_cache,
+    save_timing_cache,
+    timing_cache_path,
+    with_absolute_folder,
+)
+
+
+@pytest.mark.parametrize("named", [None, "", "/there"])
+def test_a_folder_that_says_where_it_is_stays_as_it_is(named):
+    environment = {"A": "b", **({} if named is None else {"TDNET_TIMING_CACHE": named})}
+    assert with_absolute_folder(environment) == environment
 
 
 class Cache:

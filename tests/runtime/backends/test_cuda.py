@@ -8,6 +8,7 @@ import re
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,7 +20,7 @@ import pytest
 
 from tdnet_runtime.backends import cuda, ort_bound, ort_provider
 from tdnet_runtime.backends.ort_bound import BoundGraph, OrtBoundBackend, OrtBoundProgram, OrtBuffer
-from tdnet_runtime.backends.ort_provider import Provider
+from tdnet_runtime.backends.ort_provider import GATE, Provider
 from tdnet_runtime.bundle import Bundle
 from tdnet_runtime.errors import BackendError
 from tdnet_runtime.segmenter import Segmenter
@@ -359,3 +360,46 @@ def test_nobody_uses_the_gpu_while_a_stream_captures(
     assert frames > 0
     assert len(captured_already) == 4  # two paths, two graphs
     assert clashes == []
+
+
+@pytest.fixture
+def ends(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many used the GPU, as the gate knows it, whenever a session of ONNX Runtime ended."""
+    found: list[int] = []
+    made = ort_provider.new_session
+
+    def watched(*args: Any, **options: Any) -> Any:
+        session = made(*args, **options)
+        weakref.finalize(session, lambda: found.append(GATE._users))
+        return session
+
+    monkeypatch.setattr(ort_provider, "new_session", watched)
+    return found
+
+
+def test_nothing_ends_while_another_stream_captures(law_bundle: Path, ends: list[int]) -> None:
+    """Sessions and buffers free the GPU's memory, which breaks a capture like any other use."""
+    buffers: list[int] = []
+    with opened(law_bundle) as segmenter:
+        stream = segmenter.stream()
+        image = stream._memory.image
+        assert isinstance(image, OrtBuffer)
+        weakref.finalize(image.value, lambda: buffers.append(GATE._users))
+        del image
+        stream.close()
+        assert (buffers, ends) == ([1], [])
+    assert ends == [1] * 4
+
+
+def test_sessions_that_are_not_wanted_end_so_too(
+    law_bundle: Path, write_law: Callable[..., Path], ends: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import onnxruntime
+
+    with pytest.raises(BackendError, match="'apm1'"):
+        opened(write_law(apm1=b"junk"))
+    assert ends == [1]  # the one of the first graph
+    monkeypatch.setattr(onnxruntime.InferenceSession, "get_providers", lambda self: ["Another"])
+    with pytest.raises(BackendError, match="took Another"):
+        opened(law_bundle)
+    assert ends == [1, 1]

@@ -8,7 +8,8 @@
 * Access that is not ordered by a stream, an event or the host's waiting raises WrongOrderError at once: two
   streams in one buffer, the host in pinned memory that is in use. So does use after closing.
 * Calls from a thread where the device is not current raise WrongDeviceError.
-* Capturing fails like CUDA's: waiting and allocating break it, and so does an engine that never ran.
+* Capturing fails like CUDA's: waiting and allocating break it, and so does an engine that never ran. The
+  application's streams must not be captured: they may wait for the default stream, which nobody may use then.
 """
 
 from __future__ import annotations
@@ -118,9 +119,10 @@ class FakeGraph:
 class FakeStream:
     """A queue; see the module."""
 
-    def __init__(self, device: FakeDevice, handle: int) -> None:
+    def __init__(self, device: FakeDevice, handle: int, *, nonblocking: bool) -> None:
         self.device = device
         self.handle = handle
+        self.nonblocking = nonblocking
         self.closed = False
         self.count = 0
         self.clock: dict[int, int] = {}  # what of each stream is done before what comes next here
@@ -152,6 +154,8 @@ class FakeStream:
     def capture(self, work: Callable[[], None]) -> FakeGraph:
         self.device.call("begin capture")
         assert self.capturing is None
+        if not self.nonblocking:
+            raise WrongOrderError("the default stream cannot be used while the application's is captured")
         self.capturing, self.capture_error = [], None
         try:
             work()
@@ -292,7 +296,7 @@ class FakeDevice:
 
     def create_stream(self) -> FakeStream:
         self.call("create stream")
-        stream = self.foreign_stream()
+        stream = self._new_stream(nonblocking=True)
         self.alive.add(stream)
         return stream
 
@@ -345,9 +349,7 @@ class FakeDevice:
 
     def foreign_stream(self) -> FakeStream:
         """A stream that the test, as the application, has made."""
-        handle = 1000 + len(self._streams)
-        self._streams[handle] = FakeStream(self, handle)
-        return self._streams[handle]
+        return self._new_stream(nonblocking=False)
 
     def foreign_memory(self, nbytes: int, name: str = "the caller's") -> FakeMemory:
         """Memory that the test, as the application, has made; not counted as alive."""
@@ -403,6 +405,11 @@ class FakeDevice:
         if self.empty_graphs:
             return []
         return works[:-1] if self.stale_graphs else works
+
+    def _new_stream(self, *, nonblocking: bool) -> FakeStream:
+        handle = 1000 + len(self._streams)
+        self._streams[handle] = FakeStream(self, handle, nonblocking=nonblocking)
+        return self._streams[handle]
 
     def _allocated(self, nbytes: int, name: str, *, pinned: bool) -> FakeMemory:
         self.call(f"allocate {name}")

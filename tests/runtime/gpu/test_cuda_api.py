@@ -67,6 +67,7 @@ def test_the_names_that_are_used_exist() -> None:
         ),
     }
     assert [(o, n) for o, names in used.items() for n in names if not hasattr(o, n)] == []
+    assert core.StreamOptions().nonblocking is True  # as `create_stream` makes them, to capture on
 
 
 class Recorded:

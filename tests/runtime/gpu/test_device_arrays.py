@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -111,7 +113,13 @@ def test_what_a_frame_on_the_device_must_be(
         (array(device, (4, 8, 3), strides=(1, 4, 32)), r"non-contiguous .* \[1, 4, 32\] elements"),
         (array(device, (4, 8, 3), device_id=1), "on GPU 1; the stream runs on GPU 0"),
         (array(device, (4, 8, 3), device_id=-1), "that no GPU can read"),
-        (SimpleNamespace(__dlpack_device__=lambda: (1, 0)), "in the CPU's memory; .*numpy.asarray"),
+        *(
+            (
+                SimpleNamespace(__dlpack_device__=lambda kind=kind: (kind, 0)),
+                "in the CPU's memory; .*numpy.asarray",
+            )
+            for kind in (1, 3, 11)  # the last two are page-locked
+        ),
         (SimpleNamespace(__dlpack_device__=lambda: (2, 0)), "no interface"),
         (SimpleNamespace(__dlpack_device__=lambda: ()), "does not say where it lies: tuple index"),
         (Deleted(), "given a Deleted that does not say where it lies: Array has been deleted; expected"),
@@ -253,16 +261,19 @@ def test_a_consumer_that_is_not_done_before_the_next_push_is_noticed(
         stream.push(frame(4))
 
 
-def test_the_array_interface(device: FakeDevice, backend: GpuBackend, manifest: Manifest) -> None:
-    mine = device.foreign_stream()
-    labels = device_stream(backend, manifest, cuda_stream=mine.handle).push(frame(3)).labels
+def test_the_array_interface(device: FakeDevice, backend: GpuBackend, manifest: Manifest, paths: int) -> None:
+    """The consumer is on another stream and, as torch, never looks at `stream`."""
+    labels = device_stream(backend, manifest).push(frame(3)).labels
+    address, _ = labels.__cuda_array_interface__["data"]
+    seen = read(device, device.foreign_stream(), device.memory_at(address))
+    assert np.array_equal(seen, expected_labels([3], paths, SIZE_HW))
     assert labels.__cuda_array_interface__ == {
         "version": 3,
         "shape": SIZE_HW,
         "typestr": "|u1",
         "data": (labels.address, False),
         "strides": None,
-        "stream": mine.handle,
+        "stream": None,
     }
 
 
@@ -306,6 +317,24 @@ def test_host_frames_must_have_the_networks_size(backend: GpuBackend, manifest: 
 
 
 # The caller's stream
+
+
+@pytest.mark.parametrize("opened", [host_stream, device_stream])
+def test_its_graphs_are_captured_elsewhere_and_launched_on_it(
+    device: FakeDevice, backend: GpuBackend, manifest: Manifest, paths: int, opened: Callable[..., Any]
+) -> None:
+    """Nothing else orders the frames before the work, and the work before who reads the labels."""
+    mine = device.foreign_stream()
+    stream = opened(backend, manifest, cuda_stream=mine.handle)
+    for index in range(2 * paths + 1):
+        result = stream.push(on_device(device, mine, index, says_stream=False))
+        assert result.captured is True
+        labels = result.labels
+        if opened is device_stream:
+            labels = read(device, mine, device.memory_at(labels.address))
+        assert np.array_equal(labels, expected_labels(list(range(index + 1)), paths, SIZE_HW))
+    stream.close()
+    assert {thing for thing in device.alive if isinstance(thing, FakeStream)} == set()
 
 
 class WithProtocol:

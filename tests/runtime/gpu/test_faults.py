@@ -313,14 +313,15 @@ def test_a_late_failure_names_the_frames_that_it_can_belong_to(tiny_manifest: Ma
     trial.close()
 
 
-def test_synchronize_reports_and_fails_the_stream(tiny_manifest: Manifest) -> None:
+@pytest.mark.parametrize("by", ["synchronize", "labels"])
+def test_waiting_reports_and_fails_the_stream(tiny_manifest: Manifest, by: str) -> None:
     trial = Trial(hand_made(tiny_manifest, 1), "device")
     stream = trial.open()
     assert isinstance(stream, DeviceStream)
     trial.device.fail_at_work = trial.device.works + 2
-    stream.push(frame(1))
+    labels = stream.push(frame(1)).labels
     with pytest.raises(BackendError, match=r"failed as work \d+ \(frame 0\); call reset\(\)"):
-        stream.synchronize()
+        stream.synchronize() if by == "synchronize" else labels.__cuda_array_interface__
     _survives(trial)
     trial.close()
 

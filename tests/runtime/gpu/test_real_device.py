@@ -12,6 +12,7 @@ from __future__ import annotations
 import importlib
 import os
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -237,38 +238,81 @@ def _path_of(manifest: Manifest, graph: GraphSpec) -> PathSpec:
 
 
 @pytest.mark.gpu
+@pytest.mark.parametrize("mine", ["blocking", "default"])
+def test_the_default_stream_is_used_while_graphs_are_captured(manifest: Manifest, mine: str) -> None:
+    """By another thread, as any application may; the caller's stream waits for it, or is it."""
+    device = real_device()
+    from cuda.bindings import driver
+
+    with device.current():
+        status, made = driver.cuStreamCreate(driver.CUstream_flags.CU_STREAM_DEFAULT)
+        assert status == driver.CUresult.CUDA_SUCCESS
+        status, (apart, more) = zip(*(driver.cuMemAlloc(64) for _ in range(2)), strict=True)
+        assert set(status) == {driver.CUresult.CUDA_SUCCESS}
+
+    def elsewhere() -> None:
+        with device.current():
+            real_copy(0, int(apart), int(more), 64)
+
+    def copy(stream: int, target: int, source: int, nbytes: int) -> None:
+        real_copy(stream, target, source, nbytes)
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(elsewhere).result()
+
+    engines = [CopyEngine(g, _path_of(manifest, g), copy) for g in manifest.graphs]
+    backend = GpuBackend(device, engines, manifest, name="x", precision="fp32", description="")
+    stream = int(made) if mine == "blocking" else int(driver.CU_STREAM_LEGACY)
+    with host_stream(backend, manifest, cuda_stream=stream) as opened:
+        for index in range(FRAMES):
+            result = opened.push(frame(index))
+            assert result.captured is True
+            assert np.array_equal(result.labels, expected(index, manifest))
+    with device.current():
+        for memory in (apart, more):
+            driver.cuMemFree(memory)
+        driver.cuStreamDestroy(made)
+
+
+@pytest.mark.gpu
 @pytest.mark.parametrize("library", ["torch", "cupy"])
 def test_arrays_of_other_libraries(manifest: Manifest, library: str) -> None:
-    """Frames from, and labels to, another library on a stream of its own, in order without a wait."""
+    """Frames from, and labels to, another library on a stream of its own; by DLPack in order without a wait.
+
+    The array interface is read on a third stream, which nothing orders after ours.
+    """
     device = real_device()
     xp: Any = pytest.importorskip(library)
     if library == "torch" and not xp.cuda.is_available():
         pytest.skip("this torch has no CUDA")
     engines = [CopyEngine(g, _path_of(manifest, g), real_copy) for g in manifest.graphs]
     backend = GpuBackend(device, engines, manifest, name="x", precision="fp32", description="")
-    theirs = xp.cuda.Stream() if library == "torch" else xp.cuda.Stream(non_blocking=True)
-    inside = xp.cuda.stream(theirs) if library == "torch" else theirs
+    torch = library == "torch"
+    theirs, third = (xp.cuda.Stream() if torch else xp.cuda.Stream(non_blocking=True) for _ in range(2))
+    inside, apart = (xp.cuda.stream(each) if torch else each for each in (theirs, third))
     with inside, device_stream(backend, manifest, cuda_stream=theirs) as stream:
         for index in range(FRAMES):
-            given = (
-                xp.as_tensor(frame(index), device="cuda") if library == "torch" else xp.asarray(frame(index))
-            )
+            given = xp.as_tensor(frame(index), device="cuda") if torch else xp.asarray(frame(index))
             labels = stream.push(given).labels
-            copy = xp.from_dlpack(labels).clone() if library == "torch" else xp.from_dlpack(labels).copy()
-            again = xp.as_tensor(labels, device="cuda") if library == "torch" else xp.asarray(labels)
-            assert (copy == again).all()
-            seen = copy.cpu().numpy() if library == "torch" else xp.asnumpy(copy)
-            assert np.array_equal(seen, expected(index, manifest))
+            copy = xp.from_dlpack(labels).clone() if torch else xp.from_dlpack(labels).copy()
+            with apart:
+                again = xp.as_tensor(labels, device="cuda").clone() if torch else xp.asarray(labels).copy()
+                third.synchronize()
+            for seen in (copy, again):
+                read = seen.cpu().numpy() if torch else xp.asnumpy(seen)
+                assert np.array_equal(read, expected(index, manifest))
 
 
 # ONNX Runtime's CUDA provider
 
 
 @pytest.mark.gpu
-def test_the_cuda_backend(tiny_bundle: Callable[[str], Path]) -> None:
+def test_the_cuda_backend(request: pytest.FixtureRequest) -> None:
     reason = cuda.unavailable()
     if reason is not None:
         pytest.skip(reason)
+    for needed in ("torch", "onnx"):
+        pytest.importorskip(needed, reason="it exports a bundle")
+    tiny_bundle = request.getfixturevalue("tiny_bundle")
     _assert_agrees_with_the_cpu(tiny_bundle("td4-psp18"), "cuda", precision="fp32")
 
 

@@ -485,8 +485,10 @@ def test_the_smaller_network_must_be_there_and_have_the_same_classes(runner_of, 
     with pytest.raises(OptionError, match="the smaller network has other classes"):
         runner_of(deadline=deadline, smaller=other)
     gate.open_errors = [None, BackendError("no memory")]
+    runner = runner_of(deadline=deadline, smaller=Timed(gate, None))
     with pytest.raises(BackendError, match="no memory"):
-        runner_of(deadline=deadline, smaller=Timed(gate, None))
+        runner.open()
+    runner.close()
     assert all(stream.state.value == "closed" for stream in segmenter._streams)
 
 

@@ -4,7 +4,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from tests.runtime.live.conftest import LIMIT_S, Recorder, Script, eventually, frame, picture
+from tests.runtime.live.conftest import LIMIT_S, Recorder, Script, eventually, frame, own_threads, picture
 
 from tdnet_runtime import Segmenter
 from tdnet_runtime.errors import BackendError, OptionError, StreamError
@@ -372,7 +372,27 @@ def test_more_that_cannot_be_meant(segmenter):
         live.results(sources=["b"])
 
 
-def test_an_engine_without_memory_for_all_streams_leaves_none_open(gate, segmenter):
+def test_streams_are_opened_in_the_thread_that_pushes(gate):
+    """ONNX Runtime's CUDA graphs belong to the thread that opened the stream; also after failures in a row."""
+    opened, made = [], gate.stream
+
+    def stream():
+        opened.append(threading.current_thread().name)
+        return made()
+
+    gate.stream = stream
+    gate.errors = [BackendError("gone")] * 3
+    with LiveSegmenter(gate, {"a": Script(map(frame, range(5))), "b": Script()}) as live:
+        assert opened == []
+        live.start()
+        assert opened[:2] == ["device device:0"] * 2  # before the first frame
+        live.run()
+    assert set(opened) == {name for name, _ in gate.pushed} == {"device device:0"}
+    assert len(opened) == 3
+
+
+@pytest.mark.parametrize("how", ["start", "loop", "run"])
+def test_an_engine_without_memory_for_all_streams_leaves_none_open(gate, segmenter, how):
     streams = []
     made = gate.stream
 
@@ -383,8 +403,13 @@ def test_an_engine_without_memory_for_all_streams_leaves_none_open(gate, segment
         return streams[-1]
 
     gate.stream = stream
+    live = LiveSegmenter(gate, {"a": Script(), "b": Script()})
+    begin = {"start": live.start, "loop": lambda: next(iter(live)), "run": live.run}[how]
     with pytest.raises(BackendError, match="no memory"):
-        LiveSegmenter(gate, {"a": Script(), "b": Script()})
+        begin()
+    assert own_threads() == []
+    with pytest.raises(StreamError, match="closed LiveSegmenter"):
+        begin()
     assert all(stream.state.value == "closed" for stream in segmenter._streams)
 
 

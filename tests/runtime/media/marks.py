@@ -62,7 +62,7 @@ def webp(image, block):
 
 
 def tiff(image, number, *, order="<", big=False):
-    """Uncompressed, one strip, uint8 or uint16 RGB."""
+    """Uncompressed, one strip, uint8 or uint16 RGB, or RGB and a sample that is not explained."""
     height, width, channels = image.shape
     data = image.astype(image.dtype.newbyteorder(order)).tobytes()
     bits = image.dtype.itemsize * 8
@@ -76,16 +76,18 @@ def tiff(image, number, *, order="<", big=False):
     }
     entries |= {273: (4, 1, None), 274: (3, 1, number), 277: (3, 1, channels), 278: (3, 1, height)}
     entries |= {279: (4, 1, len(data))}
+    if channels > 3:
+        entries |= {338: (3, 1, 0)}
     entry, word, count = (20, "Q", "Q") if big else (12, "I", "H")
     end = start + struct.calcsize("<" + count) + entry * len(entries) + struct.calcsize("<" + word)
     out = {"<": b"II", ">": b"MM"}[order]
     out += struct.pack(order + "HHHQ", 43, 8, 0, start) if big else struct.pack(order + "HI", 42, start)
     out += struct.pack(order + count, len(entries))
-    depths = struct.pack(order + "3H", *[bits] * 3)
+    depths = struct.pack(order + "4H", *[bits] * 4)
     for tag, (kind, number_of, value) in sorted(entries.items()):
         out += struct.pack(order + "HH" + word, tag, kind, number_of)
         if tag == 258:
-            field = depths if big else struct.pack(order + "I", end)
+            field = depths[: 2 * channels] if big else struct.pack(order + "I", end)
         elif kind == 3:
             field = struct.pack(order + "H", value)
         else:

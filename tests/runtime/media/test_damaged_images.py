@@ -2,6 +2,7 @@
 
 import struct
 
+import cv2
 import numpy as np
 import pytest
 from tests.runtime.media import marks
@@ -11,8 +12,10 @@ from tdnet_runtime.media import image_file
 from tdnet_runtime.media.damage import OnDamage
 from tdnet_runtime.media.image_file import damage_in, read_image
 from tdnet_runtime.media.images import ImageFolderSource
+from tdnet_runtime.media.orientation import Orientation
 
 SCAN_END = b"\xff\xd9"
+MARK = marks.png_chunk(b"eXIf", marks.exif(6))
 
 
 def data_of(suffix, image):
@@ -132,6 +135,23 @@ def test_a_picture_with_too_many_pixels_is_damage_too(tmp_path, draw):
     assert (file.bgr, bool(file.damage)) == (None, True)
 
 
+@pytest.mark.parametrize("progressive", [0, 1])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_jpeg_that_states_more_pixels_than_it_can_hold(tmp_path, monkeypatch, progressive, channels):
+    """Which libjpeg would fill in; the densest that there is, of one colour, is read."""
+    monkeypatch.setattr(image_file, "_MOST_CLAIMED_PIXELS", 0)
+    options = [cv2.IMWRITE_JPEG_PROGRESSIVE, progressive, cv2.IMWRITE_JPEG_OPTIMIZE, 1]
+    data = marks.encoded(".jpg", np.full((2000, 1500, channels), 128, np.uint8), *options)
+    (tmp_path / "0.jpg").write_bytes(data)
+    file = read_image(tmp_path / "0.jpg")
+    assert (file.damage, file.bgr.shape) == (None, (2000, 1500, 3))
+    sides = struct.pack(">HH", 2000, 1500)
+    (tmp_path / "1.jpg").write_bytes(data.replace(sides, struct.pack(">HH", 12000, 12000), 1))
+    file = read_image(tmp_path / "1.jpg")
+    words = f"damaged or cut short: its head states 144000000 pixels, all of it has {len(data)} bytes"
+    assert (file.bgr, file.damage) == (None, words)
+
+
 def test_whole_pictures_that_look_odd(tmp_path, draw, capfd):
     """Bytes after the end (phones append films), filling before it (USB cameras), a second picture in it."""
     data = data_of(".jpg", draw(0))
@@ -142,6 +162,19 @@ def test_whole_pictures_that_look_odd(tmp_path, draw, capfd):
         assert file.damage is None
         assert np.abs(file.bgr[..., ::-1].astype(int) - draw(0)).mean() < 6
     assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    "behind",
+    [b"\xff" * 64, b'{"exposure": 12}', bytes(500), MARK, b"PK\3\4zip"],
+    ids=["padding", "words", "zeros", "mark", "zip"],
+)
+def test_a_whole_png_with_something_behind_it(tmp_path, draw, behind):
+    """As loggers append; nothing of that is the picture's."""
+    (tmp_path / "a.png").write_bytes(data_of(".png", draw(0)) + behind)
+    file = read_image(tmp_path / "a.png")
+    assert (file.damage, file.orientation) == (None, Orientation.AS_STORED)
+    np.testing.assert_array_equal(file.bgr[..., ::-1], draw(0))
 
 
 @pytest.mark.parametrize(

@@ -126,3 +126,27 @@ def test_the_file_is_read_as_it_is_stored(tmp_path, draw):
     file = read_image(path)
     assert (file.orientation, file.damage) == (Orientation.TURN_RIGHT, None)
     assert np.array_equal(file.bgr[..., ::-1], draw(0))
+
+
+def straight(data, order):
+    """The extra sample's mark set from unspecified to unassociated alpha."""
+    big = data[2:4] in (b"+\0", b"\0+")
+    entry = struct.pack(order + "HH" + ("Q" if big else "I"), 338, 3, 1)
+    place = data.index(entry) + len(entry)
+    return data[:place] + struct.pack(order + "H", 2) + data[place + 2 :]
+
+
+@pytest.mark.parametrize("big", [False, True], ids=["classic", "big"])
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("number", [1, 6])
+@pytest.mark.parametrize("depth", [1, 257])
+def test_colours_of_a_tiff_are_not_darkened_by_their_alpha(tmp_path, draw, order, big, number, depth):
+    """As they are not in a PNG."""
+    color = draw(0)
+    alpha = np.linspace(0, 255, color[..., :1].size).reshape(color[..., :1].shape)
+    pixels = np.dstack([color, alpha]).astype(np.uint8 if depth == 1 else np.uint16) * depth
+    path = tmp_path / "a.tif"
+    path.write_bytes(straight(marks.tiff(pixels, number, order=order, big=big), order))
+    file = read_image(path)
+    assert (file.orientation, file.damage) == (Orientation(number), None)
+    np.testing.assert_array_equal(file.bgr[..., ::-1], color.astype(file.bgr.dtype) * depth)

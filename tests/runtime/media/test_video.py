@@ -229,4 +229,33 @@ def test_the_size_changes_in_mid_stream(tmp_path, draw, encode):
 def test_how_long_a_matroska_file_says_that_it_is(told, end_s):
     """Whatever stands there, it is read as a time or not at all."""
     stream = SimpleNamespace(metadata={"DURATION-eng": told}, frames=0, average_rate=None)
-    assert promised_end_s(stream, "matroska,webm") == end_s
+    file = SimpleNamespace(format=SimpleNamespace(name="matroska,webm"), duration=None)
+    assert promised_end_s(file, stream) == end_s
+
+
+@pytest.mark.parametrize(
+    ("tags", "end_s"),
+    [
+        ({"DURATION-eng": "00:10:00.0", "DURATION": "00:00:04.0"}, 4),
+        ({"DURATION": "00:00:04.0", "DURATION-eng": "00:10:00.0"}, 4),
+        ({"DURATION-eng": "00:10:00.0"}, 5),
+        ({"DURATION": "00:10:00.0"}, 5),
+    ],
+)
+def test_a_length_that_an_edit_left_in_a_matroska_file(tags, end_s):
+    file = SimpleNamespace(format=SimpleNamespace(name="matroska,webm"), duration=5_000_000)
+    assert promised_end_s(file, SimpleNamespace(metadata=tags)) == end_s
+
+
+def test_a_whole_matroska_file_with_the_length_of_a_longer_one(tmp_path, draw):
+    path = tmp_path / "cut.mkv"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=25)
+        stream.height, stream.width = draw(0).shape[:2]
+        stream.pix_fmt = "yuv420p"
+        stream.metadata["DURATION-eng"] = "00:10:00.000000000"
+        for index in range(10):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(draw(index), format="rgb24")))
+        container.mux(stream.encode(None))
+    frames, message = read(path)
+    assert (len(frames), message) == (10, None)

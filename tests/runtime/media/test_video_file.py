@@ -1,10 +1,12 @@
 """Streams, rates and lengths as files tell them."""
 
+import struct
 from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
 
 import av
+import cv2
 import numpy as np
 import pytest
 
@@ -144,7 +146,7 @@ def test_of_two_video_streams_the_one_marked_as_default_is_read(tmp_path):
 def test_a_song_with_a_cover_is_no_video(tmp_path):
     path = tmp_path / "song.mka"
     with av.open(str(path), "w", format="matroska") as container:
-        sound = container.add_stream("pcm_s16le", rate=8000)
+        junk = container.add_stream("pcm_s16le", rate=8000)
         cover = (
             container.add_attachment("cover.png", "image/png", _png())
             if hasattr(container, "add_attachment")
@@ -153,8 +155,8 @@ def test_a_song_with_a_cover_is_no_video(tmp_path):
         assert cover is not None
         frame = av.AudioFrame.from_ndarray(np.zeros((1, 800), np.int16), layout="mono")
         frame.rate = 8000
-        container.mux(sound.encode(frame))
-        container.mux(sound.encode(None))
+        container.mux(junk.encode(frame))
+        container.mux(junk.encode(None))
     with pytest.raises(MediaError, match=r"it holds .*audio.*, but no pictures but a cover"):
         VideoSource(path)
 
@@ -190,3 +192,42 @@ def test_a_pyav_that_gets_colours_wrong_is_refused(tmp_path, draw, encode, monke
         VideoSource(path)
     setup = (Path(__file__).parents[3] / "setup.cfg").read_text()
     assert "\n    av>=17\n" in setup
+
+
+def avi(path, pictures, *, empty, index, junk=False):
+    """Motion JPEG, each chunk in the order given; `empty` chunks without a byte behind them."""
+
+    def chunk(name, data):
+        return name + struct.pack("<I", len(data)) + data + bytes(len(data) % 2)
+
+    height, width = cv2.imdecode(np.frombuffer(pictures[0], np.uint8), cv2.IMREAD_COLOR).shape[:2]
+    count = len(pictures) + empty
+    main = struct.pack("<14I", 40_000, 0, 0, 16, count, 0, 1, 1 << 16, width, height, 0, 0, 0, 0)
+    head = struct.pack("<8sIHHIIIIIIII8x", b"vidsMJPG", 0, 0, 0, 0, 1, 25, 0, count, 1 << 16, 0, 0)
+    form = struct.pack("<IiiHH4s5I", 40, width, height, 1, 24, b"MJPG", 0, 0, 0, 0, 0)
+    header = b"hdrl" + chunk(b"avih", main)
+    header += chunk(b"LIST", b"strl" + chunk(b"strh", head) + chunk(b"strf", form))
+    content, places = b"movi", b""
+    for data in [*pictures, *[b""] * empty]:
+        places += struct.pack("<4sIII", b"00dc", 16, len(content), len(data))
+        content += chunk(b"00dc", data) + (chunk(b"JUNK", bytes(7)) if junk else b"")
+    body = b"AVI " + chunk(b"LIST", header) + chunk(b"LIST", content) + (chunk(b"idx1", places) * index)
+    path.write_bytes(chunk(b"RIFF", body))
+    return path
+
+
+@pytest.mark.parametrize("junk", [False, True])
+@pytest.mark.parametrize("index", [False, True])
+def test_frames_that_an_avi_dropped_at_its_end_are_no_cut(tmp_path, draw, index, junk):
+    """As capture programs do: a chunk without a byte says that the picture stays."""
+    pictures = [cv2.imencode(".jpg", draw(i))[1].tobytes() for i in range(12)]
+    path = avi(tmp_path / "a.avi", pictures, empty=20, index=index, junk=junk)
+    with VideoSource(path) as source:
+        assert len(list(source)) == 12
+    data = path.read_bytes()
+    # Cut before the last of the pictures, and among the empty ones.
+    last = data.index(pictures[11])
+    for place in (last - 8, last + len(pictures[11]) + 41):
+        path.write_bytes(data[:place])
+        with VideoSource(path) as source, pytest.raises(MediaError, match="cut short"):
+            list(source)

@@ -11,7 +11,8 @@ import pytest
 
 from tdnet_runtime.errors import MediaError
 from tdnet_runtime.ros.compressed import rgb_from_compressed
-from tdnet_runtime.ros.messages import CompressedImage
+from tdnet_runtime.ros.encodings import rgb_from_raw
+from tdnet_runtime.ros.messages import CompressedImage, RawImage
 
 
 def picture():
@@ -45,6 +46,58 @@ def test_grey_and_16_bits():
     assert np.array_equal(
         rgb_from_compressed(message(encoded(".png", deep), "mono16; png")).rgb, np.dstack([grey] * 3)
     )
+
+
+MOSAICS = {  # of a picture of 200, 100, 20
+    "rggb": [[200, 100], [100, 20]],
+    "bggr": [[20, 100], [100, 200]],
+    "gbrg": [[100, 20], [200, 100]],
+    "grbg": [[100, 200], [20, 100]],
+}
+
+
+@pytest.mark.parametrize("colors", MOSAICS)
+@pytest.mark.parametrize(
+    ("form", "suffix", "depth"),
+    [
+        ("bayer_{}8; png compressed ", ".png", 1),  # image_transport, where it is told to send PNG
+        ("bayer_{}8; jpeg compressed ", ".jpg", 1),  # its older versions
+        ("bayer_{0}8; jpeg compressed bayer_{0}8", ".jpg", 1),  # and newer ones
+        ("bayer_{}16; png compressed ", ".png", 257),
+        ("bayer_{0}16; png compressed bayer_{0}16", ".png", 257),
+    ],
+)
+def test_a_mosaic_becomes_what_the_raw_one_does(colors, form, suffix, depth):
+    mosaic = np.tile(np.array(MOSAICS[colors], np.uint8), (16, 24))
+    data = encoded(suffix, mosaic if depth == 1 else mosaic.astype(np.uint16) * depth)
+    given = rgb_from_compressed(message(data, form.format(colors)))
+    raw = RawImage.from_pixels(mosaic, encoding=f"bayer_{colors}8", stamp_ns=0, frame_id="")
+    assert given.damage is None
+    assert np.abs(given.rgb.astype(int) - rgb_from_raw(raw)).max() <= (30 if suffix == ".jpg" else 0)
+    assert np.abs(given.rgb[16, 24].astype(int) - (200, 100, 20)).max() <= 30
+
+
+@pytest.mark.parametrize("form", ["bayer_rggb8; jpeg compressed mono8", "bayer_rggb8; png compressed mono8"])
+def test_what_is_no_mosaic_any_more_stays(form):
+    grey = picture()[..., 0]
+    assert np.array_equal(
+        rgb_from_compressed(message(encoded(".png", grey), form)).rgb, np.dstack([grey] * 3)
+    )
+
+
+@pytest.mark.parametrize(
+    "form", ["bayer_rggb8; jpeg compressed bgr8", "bayer_rggb8; png compressed ", "bayer_rggb8"]
+)
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp"])
+def test_nor_are_colours_a_mosaic(form, suffix):
+    given = rgb_from_compressed(message(encoded(suffix, picture()[..., ::-1]), form))
+    assert np.abs(given.rgb.astype(int) - picture()).max() <= 12
+
+
+def test_a_mosaic_that_nobody_knows_is_refused():
+    data = encoded(".png", picture()[..., 0])
+    with pytest.raises(MediaError, match="in 'bayer_xtrans8': this encoding is not read"):
+        rgb_from_compressed(message(data, "bayer_xtrans8; png compressed "))
 
 
 def test_other_files_are_not_decoded():

@@ -1,3 +1,4 @@
+from decimal import Decimal
 from fractions import Fraction
 
 import numpy as np
@@ -79,6 +80,13 @@ BAD = {
     ),
     "seconds": ([(0.5, image(0))], r"frame 0 has the stamp 0\.5"),
     "ragged": ([[[1, 2], [3]]], "frame 0 cannot be read as an array"),
+    "three in a tuple": (
+        [(image(0), image(1), image(2))],
+        "frame 0 is a tuple of 3; expected an array, or a stamp in ns and an array",
+    ),
+    "an empty tuple": ([image(0), ()], "frame 1 is a tuple of 0"),
+    "two images in a tuple": ([(image(0), image(1))], "frame 0 has the stamp array"),
+    "no sequence": (5, "'int' object is not iterable; expected several arrays"),
     "no array": ([object()], r"frame 0 is object \[\]"),
 }
 
@@ -107,5 +115,17 @@ def test_stopping():
         next(frames)
         source.stop()
         assert list(frames) == []
-    with pytest.raises(MediaError, match="fps is 0; expected more than 0"):
-        ArraySource([image(0)], fps=0)
+
+
+@pytest.mark.parametrize(
+    "fps", [0, -1.0, float("inf"), float("nan"), "25", None, 1j, 10**400, [25], np.array([25, 30])]
+)
+def test_a_rate_that_is_none(fps):
+    with pytest.raises(MediaError, match=r"reading arrays: fps is .*; expected a number, more than 0"):
+        ArraySource([image(0)], fps=fps)
+
+
+@pytest.mark.parametrize("fps", [10, 10.0, Fraction(10), np.float32(10), np.int64(10), Decimal(10)], ids=repr)
+def test_a_rate_of_any_kind(fps):
+    with ArraySource([image(0), image(1)], fps=fps) as source:
+        assert [frame.stamp_ns for frame in source] == [0, 100_000_000]

@@ -1,6 +1,7 @@
 """Stamps and gaps by hand; whole logs are in test_mcap.py."""
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -23,6 +24,16 @@ def test_the_time_of_recording_keeps_its_distances():
         2035,
     ]
     assert times.source == "time of recording"
+
+
+@pytest.mark.parametrize("recorded", [0, 1_000_000, 10**18])
+def test_stamps_do_not_jump_where_they_change_over(recorded):
+    """Headers in simulated time, one of them twice, and a recorder that counts from 1970."""
+    times, watch = LogTimes(), MissingFrames()
+    headers = [10, 20, 30, 40, 50, 60, 70, 80, 90, 100, 100, 120, 130]
+    stamps = [times.next(header, recorded + 10 * index) for index, header in enumerate(headers)]
+    assert stamps == list(range(10, 140, 10))
+    assert [watch.before(stamp, 0) for stamp in stamps] == [0] * len(stamps)
 
 
 def missing(stamps, numbers=None):

@@ -65,6 +65,10 @@ FORMS = {
         "repeat_schemas": False,
     },
     "channels not repeated": {"repeat_channels": False, "repeat_schemas": False},
+    "schemas not repeated": {"repeat_schemas": False},
+    "neither schemas nor message index": {"repeat_schemas": False, "index": IndexType.CHUNK},
+    "neither channels nor message index": {"repeat_channels": False, "index": IndexType.CHUNK},
+    "chunks alone": {"repeat_channels": False, "index": IndexType.CHUNK, "use_statistics": False},
     "no chunks": {"chunked": False},
     "no checksums": {"enable_crcs": False},
     "another profile": {"profile": ""},
@@ -173,6 +177,36 @@ def whole_before(data):
     except Exception:
         pass
     return count
+
+
+@pytest.mark.parametrize("numbers", [False, True])
+@pytest.mark.parametrize("damaged", [1, 3])
+def test_a_message_that_cannot_be_taken_apart_is_missing_once(tmp_path, damaged, numbers):
+    """And not again by its stamp's absence."""
+    content = images(20)
+    for i in range(12, 12 + damaged):
+        content[i] = content[i][0], content[i][1][:30]
+    content = [(*message, i) if numbers else message for i, message in enumerate(content, start=1)]
+    frames, source = read(write_mcap(tmp_path / "a.mcap", {"/cam": (IMAGE_TYPE, "cdr", content)}))
+    assert stamps(frames) == [*range(12), *range(12 + damaged, 20)]
+    assert [frame.lost_before for frame in frames] == [0] * 12 + [damaged] + [0] * (7 - damaged)
+    assert source.damage.skipped == damaged
+    assert "frames_thought_missing" not in source.facts
+
+
+def test_nor_are_the_messages_of_a_damaged_chunk(tmp_path):
+    """Eight, which are one damaged place."""
+    topics = camera(40)
+    path = write_mcap(tmp_path / "a.mcap", topics, chunk_size=8 * len(raw(0)))
+    data = path.read_bytes()
+    place = data.index(topics["/cam"][2][20][1])
+    path.write_bytes(data[:place] + bytes([data[place] ^ 255]) + data[place + 1 :])
+    frames, source = read(path)
+    given = [round(stamp) for stamp in stamps(frames)]
+    gone = 40 - len(given)
+    assert gone >= 8
+    assert [frame.lost_before for frame in frames if frame.lost_before] == [gone]
+    assert (source.damage.skipped, source.facts["frames_thought_missing"]) == (1, gone - 1)
 
 
 def test_of_a_chunk_that_is_cut_the_messages_in_front_are_given(tmp_path):

@@ -2,7 +2,9 @@
 
 import struct
 from concurrent.futures import ThreadPoolExecutor
+from fractions import Fraction
 
+import av
 import numpy as np
 import pytest
 from tests.runtime.sources.logs import STEP, S, packets, picture, write_mcap
@@ -249,6 +251,35 @@ def test_other_formats_are_named(tmp_path, format):
     path = log(tmp_path / "a.mcap", indexed(video("h264")), format=format)
     with pytest.raises(MediaError, match=f"its video is {format!r}; expected h264, h265, hevc, vp9, av1"):
         open_source(path)
+
+
+@pytest.mark.parametrize("by_presentation", [False, True])
+@pytest.mark.parametrize(
+    ("format", "options"),
+    [
+        ("h264", {"preset": "ultrafast", "x264-params": "bframes=2:b-adapt=0"}),
+        ("h265", {"preset": "ultrafast", "x265-params": "log-level=none:bframes=2:b-adapt=0"}),
+    ],
+)
+def test_b_frames_are_refused(tmp_path, format, options, by_presentation):
+    """They come in another order than their messages, whose stamps they would get."""
+    encoder = av.CodecContext.create(CODECS[format][0], "w")
+    encoder.height, encoder.width, encoder.pix_fmt, encoder.options = 48, 64, "yuv420p", options
+    encoder.time_base, encoder.framerate = Fraction(1, 10), Fraction(10)
+    made = []
+    for index in range(12):
+        frame = av.VideoFrame.from_ndarray(picture(index, height=48, width=64), format="rgb24")
+        frame.pts = index
+        made += encoder.encode(frame)
+    made += encoder.encode(None)
+    assert [packet.pts for packet in made] != list(range(12))
+    content = [
+        (S + i * STEP, cdr(S + (packet.pts if by_presentation else i) * STEP, bytes(packet), format=format))
+        for i, packet in enumerate(made)
+    ]
+    path = write_mcap(tmp_path / "a.mcap", {"/v": ("foxglove_msgs/msg/CompressedVideo", "cdr", content)})
+    with pytest.raises(MediaError, match=r"stopped after [0-3] frames: its video holds B-frames.*bframes=0"):
+        read(path)
 
 
 def test_packets_of_noise(tmp_path):
