@@ -351,6 +351,13 @@ def test_unknown_names_of_lazy_packages(package: str) -> None:
         _ = module.load_chekpoint
 
 
+def test_modules_are_there_without_an_import_of_their_own(
+    python: Callable[..., subprocess.CompletedProcess[str]],
+) -> None:
+    done = python("import tdnet_runtime\nassert tdnet_runtime.bundle.Bundle is tdnet_runtime.Bundle")
+    assert done.returncode == 0, done.stderr
+
+
 def test_tools_can_read_what_stream_gives() -> None:
     """The class is named where it is annotated, though it is imported when it is asked for."""
     hints = typing.get_type_hints(tdnet_runtime.Segmenter.stream)

@@ -7,7 +7,7 @@ with Segmenter.open("tdnet50.plan") as segmenter, segmenter.stream() as stream:
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
 from typing import TYPE_CHECKING
 
 from tdnet_runtime import ort_reports  # noqa: F401  # it acts when it is imported
@@ -83,11 +83,13 @@ _HOMES = {
 if not TYPE_CHECKING:  # which would take any name for one that is here
 
     def __getattr__(name: str) -> object:
-        """All but the errors, imported where it is asked for: a command puts up its handlers before NumPy is there."""
-        if name not in _HOMES:
+        """All but the errors, and modules, imported where asked for: a command puts up its handlers before NumPy is there."""
+        if name in _HOMES:
+            globals()[name] = value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+            return value
+        if name.startswith("_") or importlib.util.find_spec(f"{__name__}.{name}") is None:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        globals()[name] = value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
-        return value
+        return importlib.import_module(f"{__name__}.{name}")
 
     def __dir__() -> list[str]:
         return sorted({*globals(), *_HOMES})

@@ -266,7 +266,9 @@ def _open_standard_descriptors() -> None:
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
             nowhere = os.open(os.devnull, os.O_WRONLY)
-            setattr(sys, name, os.fdopen(nowhere, "w", errors="backslashreplace", closefd=False))
+            setattr(
+                sys, name, os.fdopen(nowhere, "w", encoding="utf-8", errors="backslashreplace", closefd=False)
+            )
 
 
 def _discard(output: TextIO) -> None:
