@@ -83,7 +83,7 @@ _HOMES = {
 if not TYPE_CHECKING:  # which would take any name for one that is here
 
     def __getattr__(name: str) -> object:
-        """All but the errors, and modules, imported where asked for: a command puts up its handlers before NumPy is there."""
+        """Modules, and all but the errors, when asked for: a command puts up its handlers before NumPy is there."""
         if name in _HOMES:
             globals()[name] = value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
             return value
