@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import contextlib
-import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+from fsspec.archive import AbstractArchiveFileSystem
+from fsspec.implementations.cached import CachingFileSystem
+from fsspec.spec import AbstractFileSystem
 
 from tdnet_batch.inputs import BatchInput
 from tdnet_batch.places import file_system
 from tdnet_runtime.errors import MediaError, TdnetError
 from tdnet_runtime.extras import one_line
-from tdnet_runtime.sources.source_url import hide_password
+from tdnet_runtime.sources.source_url import hide_password, without_login
 from tdnet_runtime.temporary_folder import temporary_folder
 
 __all__ = ["key_of", "local_copy"]
 
-_WEB = re.compile(r"\bhttps?://")
 _VALIDATORS = ("ETag", "Content-MD5", "Digest")  # of HTTP; times are of whole seconds
 
 
@@ -33,9 +35,9 @@ def key_of(video: BatchInput) -> str | None:
         return None
     with _answers(video):
         fs, path = file_system(video.path)
-        paths = sorted(fs.find(path, maxdepth=1)) if fs.isdir(path) else [path]
-        keys = [_key(fs, each, web=_WEB.search(video.path) is not None) for each in paths]
-        return None if None in keys else " ".join(map(str, keys))
+        if fs.isdir(path):
+            return _key(fs, sorted(fs.find(path, maxdepth=1)), video.path, named=True)
+        return _key(fs, [path], video.path, named=False)
 
 
 @contextlib.contextmanager
@@ -65,14 +67,44 @@ def local_copy(video: BatchInput) -> Iterator[Path]:
         yield copy
 
 
-def _key(fs: Any, path: str, *, web: bool) -> str | None:
-    """Of one file. fsspec takes files of the web for such as never change, and makes a key of their address alone."""
-    if not web:
-        return str(fs.ukey(path))
-    info = fs.info(path)
+def _key(fs: Any, paths: list[str], address: str, *, named: bool) -> str | None:
+    """Of files, with their names or without. For fsspec itself, those of the web and in archives never change."""
+    while isinstance(fs, CachingFileSystem):
+        fs, address = fs.fs, address.partition("::")[2]
+    if isinstance(fs, AbstractArchiveFileSystem):
+        keys = [_checksum(fs.info(each)) for each in paths]
+        if None in keys:
+            address = address.partition("::")[2]
+            fs, path = file_system(address)
+            return _key(fs, [path], address, named=False)
+    elif _is_web(fs):
+        keys = [_validators(fs.info(each)) for each in paths]
+    else:
+        return " ".join(str(fs.ukey(each)) for each in paths)
+    if named:
+        keys = [
+            key and f"{without_login(each).rpartition('/')[2]}|{key}"
+            for each, key in zip(paths, keys, strict=True)
+        ]
+    return None if None in keys else " ".join(map(str, keys))
+
+
+def _checksum(info: Mapping[str, Any]) -> str | None:
+    """Of an archive that has one of each file, as ZIP."""
+    return f"{info['size']}|{info['CRC']}" if "CRC" in info else None
+
+
+def _validators(info: Mapping[str, Any]) -> str | None:
     found = [str(info[name]) for name in _VALIDATORS if info.get(name)]
     strong = [value for value in found if not value.startswith("W/")]
     return "|".join([str(info["size"]), *strong]) if strong else None
+
+
+def _is_web(fs: Any) -> bool:
+    """Below a folder that is taken for a file system as well."""
+    while isinstance(getattr(fs, "fs", None), AbstractFileSystem):
+        fs = fs.fs
+    return "https" in fs.protocol
 
 
 @contextlib.contextmanager

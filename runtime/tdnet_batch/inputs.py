@@ -90,8 +90,9 @@ def find_inputs(specs: Iterable[str], *, output: Path) -> Found:
             other = by_output.setdefault(each.output, each)
             if other is not each:
                 raise OptionError(
-                    f"--input: {other.shown!r} and {each.shown!r} would both write to {each.output!r}; name the folder "
-                    "that has both in it, or run them into two outputs"
+                    f"--input: {other.shown!r} and {each.shown!r} would both write to {each.output!r}; "
+                    + ("" if other.path == each.path else "name the folder that has both in it, or ")
+                    + "run them one after the other, with an --output each"
                 )
         if len(known) == before:
             raise OptionError(
@@ -140,12 +141,16 @@ def _of_spec(spec: str, *, output: Path, others: set[str]) -> Iterator[BatchInpu
         name = name.rpartition("/")[0] or "."
         place = place_of(name)
         yield _input(
-            place, place.path, name_as_written(name) or place.relative(place.path), topic, place.listing()
+            place,
+            place.path,
+            name_as_written(name, remote=place.remote) or place.relative(place.path),
+            topic,
+            place.listing(),
         )
         return
     listing = place.listing()
     if place.is_file and _suffix(place.path) not in IMAGE_SUFFIXES:
-        yield _input(place, place.path, name_as_written(name), topic, listing)
+        yield _input(place, place.path, name_as_written(name, remote=place.remote), topic, listing)
         return
     kept = {path: size for path, size in listing.items() if not place.is_below(path, output)}
     grouped = sorted(_grouped(kept, place, others), key=lambda each: (place.is_linked(each[0]), each[0]))
@@ -177,7 +182,7 @@ def _grouped(
             }
             if images != there:
                 raise OptionError(
-                    f"--input: {len(images)} of the {len(there)} images in {hide_password(place.shown(folder))!r} "
+                    f"--input: {len(images)} of the {len(there)} images in {place.shown(folder)!r} "
                     "were named, but a folder of images is one video, whole; name the folder"
                 )
             yield folder, {name: files[name] for name in images}
@@ -218,7 +223,7 @@ def _suffix(name: str) -> str:
 
 def _input(place: Place, path: str, name: str, topic: str, files: Mapping[str, int]) -> BatchInput:
     return BatchInput(
-        shown=as_utf8(hide_password(place.shown(path)) + (f"?topic={topic}" if topic else "")),
+        shown=as_utf8(place.shown(path) + (f"?topic={topic}" if topic else "")),
         path=path if not place.remote else place.address(path),
         topic=topic,
         output=output_name(name, topic),

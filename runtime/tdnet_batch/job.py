@@ -52,11 +52,13 @@ class Plan:
         pieces: into so many.
         sha256: of the input, by which pieces are known.
         key: what its file system said of it before it was read; see `Record.input_key`.
+        stamp: of its files before they were read, see `digest.py`; None where they are fetched.
     """
 
     pieces: int
     sha256: str
     key: str | None = None
+    stamp: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -79,6 +79,21 @@ class OutputTree:
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
+    def replace(self, output: str, name: str, content: bytes) -> None:
+        """Another content for one file of an output, whole or not at all.
+
+        Raises:
+            MediaError: it cannot be written, or the run has ended or lost the folder to another one.
+        """
+        file = self.own / "partial" / f"{self.run}-{secrets.token_hex(6)}"
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(content)
+            with self._right_to_publish():
+                file.rename(self.at(output) / name)
+        except OSError as error:
+            raise self._failure(output, error) from error
+
     def _publish(self, folder: Path, place: Path) -> None:
         place.parent.mkdir(parents=True, exist_ok=True)
         if os.path.lexists(place):

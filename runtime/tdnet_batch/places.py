@@ -93,14 +93,14 @@ class Place:
 
     def relative(self, path: str) -> str:
         """Its name below what was named; a folder that was named itself keeps its own."""
-        path, root = without_login(path), without_login(self._root)
+        path, root = (without_login(each) if self.remote else each for each in (path, self._root))
         below = path[len(root) :].strip("/") if path.startswith(root) else path.strip("/")
         return below or path.rstrip("/").rpartition("/")[2] or "root"
 
     def shown(self, path: str) -> str:
-        """For the manifest and messages: below what the user wrote."""
+        """For the manifest and messages: below what the user wrote; an address without its password."""
         if self.remote:
-            return self.address(path)
+            return hide_password(self.address(path))
         return os.path.relpath(path) if not Path(self._name).is_absolute() else path
 
     def address(self, path: str) -> str:

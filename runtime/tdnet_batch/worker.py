@@ -10,7 +10,9 @@ import time
 from contextlib import ExitStack
 from datetime import datetime, timezone
 
-from tdnet_batch.digest import input_sha256
+import msgspec
+
+from tdnet_batch.digest import input_sha256, input_stamp
 from tdnet_batch.fetching import key_of, local_copy
 from tdnet_batch.inputs import BatchInput
 from tdnet_batch.job import Job, JobKind, Order, Outcome, Plan
@@ -18,7 +20,7 @@ from tdnet_batch.joining import join_pieces
 from tdnet_batch.label_files import open_label_files
 from tdnet_batch.npz_file import NpzFile
 from tdnet_batch.output_names import split_topic
-from tdnet_batch.record import Record, put_record, read_record
+from tdnet_batch.record import RECORD_FILE, Record, encode_record, put_record, read_record
 from tdnet_batch.segmentation import open_input, segment
 from tdnet_batch.span import Span, SpanReader
 from tdnet_runtime import __version__
@@ -89,14 +91,15 @@ class BatchWorker:
         if before is not None and key is not None and before.input_key == key and self._still(before, video):
             return Outcome(record=before, skipped=True)
         with local_copy(video) as path:
+            stamp = None if video.remote else input_stamp(path)
             sha256 = input_sha256(path)
             if before is not None and before.input_sha256 == sha256 and self._still(before, video):
-                return Outcome(record=before, skipped=True)
+                return Outcome(record=self._with_key(before, video, key), skipped=True)
             segmenter = self._network()
             with open_input(path, video.topic, settings) as source:
                 pieces = self._pieces(source)
                 if job.kind is JobKind.PLAN and pieces > 1:
-                    return Outcome(plan=Plan(pieces=pieces, sha256=sha256, key=key))
+                    return Outcome(plan=Plan(pieces=pieces, sha256=sha256, key=key, stamp=stamp))
                 with self._tree.partial(video.output) as folder:
                     files = open_label_files(
                         folder,
@@ -131,7 +134,8 @@ class BatchWorker:
         reader = SpanReader(span)
         with ExitStack() as stack:
             path = stack.enter_context(local_copy(video))
-            if input_sha256(path) != plan.sha256:
+            unchanged = plan.stamp is not None and input_stamp(path) == plan.stamp
+            if not unchanged and input_sha256(path) != plan.sha256:
                 raise MediaError("cutting the input: it changed meanwhile; start it again")
             source = stack.enter_context(open_input(path, video.topic, settings))
             folder = stack.enter_context(self._tree.partial(output))
@@ -209,6 +213,17 @@ class BatchWorker:
             and (record.bundle, record.settings) == (self._order.bundle, self._order.settings)
             and split_topic(record.input)[1] == split_topic(video.shown)[1]
         )
+
+    def _with_key(self, record: Record, video: BatchInput, key: str | None) -> Record:
+        """The record, which is put again where its input has another key now: the next run need not fetch it."""
+        if record.input_key == key:
+            return record
+        changed = msgspec.structs.replace(record, input_key=key)
+        try:
+            self._tree.replace(video.output, RECORD_FILE, encode_record(changed))
+        except MediaError:  # the outputs are whole all the same
+            return record
+        return changed
 
     def _pieces(self, source: FrameSource) -> int:
         cut, frames = self._order.settings.cut_frames, source.frame_count

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,6 +12,7 @@ import numpy as np
 import pytest
 from tests.batch.conftest import Batch, labels_in, make_images, make_video, tree_of
 
+from tdnet_batch.digest import input_sha256
 from tdnet_batch.job import Job, JobKind
 from tdnet_batch.pool import Answer
 from tdnet_batch.segmentation import Counts
@@ -182,3 +185,51 @@ def test_an_input_that_changes_while_it_is_cut_is_no_mixture(
         assert again.input_sha256 not in (None, record.input_sha256)
     finally:
         fs.rm("/cut", recursive=True)
+
+
+def touch(path: Path) -> None:
+    os.utime(path, ns=(0, 0))
+
+
+def write_same(path: Path) -> None:
+    path.write_bytes(path.read_bytes())
+    touch(path)
+
+
+def write_other(path: Path) -> None:
+    """Of the same size, with the time set back."""
+    status = path.stat()
+    content = path.read_bytes()
+    path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    while path.stat().st_ctime_ns == status.st_ctime_ns:
+        os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+@pytest.mark.parametrize(("change", "read"), [(None, 1), (touch, 4), (write_same, 4), (write_other, None)])
+@pytest.mark.parametrize("folder", [False, True])
+def test_pieces_read_an_input_again_only_where_it_may_have_changed(
+    batch: Batch,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    change: Callable[[Path], None] | None,
+    read: int | None,
+    folder: bool,
+) -> None:
+    source = make_images(tmp_path / "a", frames=9) if folder else make_video(tmp_path / "v.mkv", frames=9)
+    digested: list[Path] = []
+
+    def digest(path: Path) -> str:
+        digested.append(path)
+        return input_sha256(path)
+
+    def change_once(job: Job) -> None:
+        if change is not None and job.kind is JobKind.PIECE and job.piece == 0:
+            change(source / "004.png" if folder else source)
+
+    monkeypatch.setattr("tdnet_batch.worker.input_sha256", digest)
+    (record,) = batch(source, before=change_once, cut_frames=3).records
+    if read is None:
+        assert record.error == "cutting the input: it changed meanwhile; start it again"
+    else:
+        assert (record.error, len(digested)) == (None, read)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import io
+import json
 import os
+import tarfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import ClassVar
 
 import fsspec
+import msgspec
 import numpy as np
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
@@ -21,6 +25,8 @@ from tdnet_batch.digest import input_sha256
 from tdnet_batch.fetching import key_of, local_copy
 from tdnet_batch.inputs import BatchInput, find_inputs
 from tdnet_batch.output_names import name_as_written, output_name
+from tdnet_batch.output_tree import OutputTree
+from tdnet_batch.record import encode_record, read_record
 from tdnet_batch.segmentation import open_input
 from tdnet_batch.settings import Form, Settings
 from tdnet_runtime.errors import MediaError, OptionError
@@ -247,6 +253,43 @@ def test_what_vanishes_from_a_bucket_costs_its_row(batch: Batch, bucket: str) ->
     assert "fetching 'memory:///fleet/r1/v.mkv'" in str(record.error)
 
 
+def test_a_key_of_another_form_costs_one_more_look(
+    batch: Batch, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Earlier versions made other keys of some file systems' files: the content tells, and the key is the new one then."""
+    made = batch(bucket)
+    before = {path: path.read_bytes() for path in batch.output.rglob("*.png")}
+    for record in made.records:
+        old = msgspec.structs.replace(record, input_key="old")
+        (batch.output / record.output / "record.json").write_bytes(encode_record(old))
+    (batch.output / "r1/cam.labels/mine.png").write_bytes(b"of a user")
+    again = batch(bucket)
+    assert len(again.skipped) == 2
+    assert again.records == made.records
+    assert [read_record(batch.output / record.output) for record in made.records] == made.records
+    rows = [json.loads(line) for line in (batch.output / "manifest.jsonl").read_text().splitlines()]
+    assert "old" not in [row["input_key"] for row in rows]
+    assert {path: path.read_bytes() for path in before} == before
+    monkeypatch.setattr("tdnet_batch.worker.local_copy", None)
+    assert len(batch(bucket).skipped) == 2
+
+
+def test_a_record_that_cannot_be_put_again_costs_nothing(
+    batch: Batch, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise MediaError("read-only")
+
+    made = batch(bucket)
+    for record in made.records:
+        old = msgspec.structs.replace(record, input_key="old")
+        (batch.output / record.output / "record.json").write_bytes(encode_record(old))
+    monkeypatch.setattr(OutputTree, "replace", refuse)
+    again = batch(bucket)
+    assert len(again.skipped) == 2
+    assert {record.input_key for record in again.records} == {"old"}
+
+
 CAFE = os.fsdecode(b"caf\xe9")
 
 
@@ -290,16 +333,37 @@ def test_a_list_of_names_that_are_not_utf8(tmp_path: Path, monkeypatch: pytest.M
         ("/camera/image_raw", "camera_image_raw"),
         ("/camera/image_raw/compressed", "camera_image_raw_compressed"),
         ("image_rect", "image_rect"),
-        ("/camera/image/raw", "camera%2Fimage%2Fraw"),
-        ("/camera_image/raw", "camera%5Fimage%2Fraw"),
-        ("/camera/left_image", "camera%2Fleft%5Fimage"),
-        ("/camera_left/image", "camera%5Fleft%2Fimage"),
-        ("/camera%2Fimage%2Fraw", "camera%252Fimage%252Fraw"),
+        ("/usb_cam/image_raw", "usb_cam_image_raw"),
+        ("/camera/left_image", "camera_left_image"),
+        ("/camera%2Fimage", "camera%2Fimage"),
         ("/a b", "a b"),
     ],
 )
-def test_each_topic_has_an_output_of_its_own(topic: str, name: str) -> None:
+def test_an_output_has_the_name_of_its_topic(topic: str, name: str) -> None:
     assert output_name("x/a.mcap", topic) == f"x/a.mcap@{name}.labels"
+
+
+def test_topics_that_would_share_an_output_are_refused(logs: Path) -> None:
+    log = "logs/two/front.mcap"
+    with pytest.raises(OptionError, match=r"would both write to '.*front.mcap@a_b.labels'; .* --output each"):
+        outputs(f"{log}?topic=/a/b", f"{log}?topic=/a_b")
+
+
+@pytest.mark.parametrize("folder", ["what?", "token=x?key=1&", "what?sig=1"])
+def test_names_on_this_machine_are_no_addresses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str
+) -> None:
+    """`?key=1` is no signature there."""
+    monkeypatch.chdir(tmp_path)
+    names = [f"{folder}/clip?key={number}.mp4" for number in (1, 2)]
+    for name in names:
+        Path(name).parent.mkdir(exist_ok=True)
+        Path(name).write_bytes(b"x")
+    found = find_inputs([folder], output=Path("/nowhere/out")).inputs
+    assert [each.output for each in found] == ["clip?key=1.mp4.labels", "clip?key=2.mp4.labels"]
+    assert [each.shown for each in found] == names
+    assert outputs(*names) == [f"{name}.labels" for name in names]
+    assert outputs(tmp_path) == [f"{name}.labels" for name in names]
 
 
 def test_an_output_of_another_topic_does_not_count(batch: Batch, tmp_path: Path) -> None:
@@ -405,7 +469,7 @@ def test_the_folder_above_has_its_own_name(logs: Path, monkeypatch: pytest.Monke
     ],
 )
 def test_no_login_is_in_a_name(address: str, name: str) -> None:
-    assert name_as_written(address) == name
+    assert name_as_written(address, remote=True) == name
 
 
 class Web:
@@ -451,6 +515,108 @@ def test_a_web_servers_file_is_known_by_what_changes_with_it(
 ) -> None:
     monkeypatch.setattr("tdnet_batch.fetching.file_system", lambda address: (Web(**validators), address))
     assert key_of(web_video) == key
+
+
+class WebMemory(MemoryFileSystem):
+    """Files of a web server, whose keys fsspec makes of their addresses alone."""
+
+    protocol = ("webmemory", "https")
+    store: ClassVar[dict[str, object]] = {}
+    pseudo_dirs: ClassVar[list[str]] = [""]
+    etag = True
+
+    @classmethod
+    def _strip_protocol(cls, path: str) -> str:
+        return "/" + path.partition("://")[2].strip("/") if "://" in path else path
+
+    def info(self, path: str, **options: object) -> dict[str, object]:
+        info = super().info(path, **options)
+        if info["type"] == "file" and self.etag:
+            info["ETag"] = f'"{hash(self.cat_file(path))}"'
+        return info
+
+    def ukey(self, path: str) -> str:
+        return path
+
+
+def zipped(content: bytes) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr(zipfile.ZipInfo("a.mkv"), content)
+    return file.getvalue()
+
+
+def tarred(content: bytes) -> bytes:
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w") as archive:
+        member = tarfile.TarInfo("a.mkv")
+        member.size = len(content)
+        archive.addfile(member, io.BytesIO(content))
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("server", ["webmemory", "memory", "file"])
+@pytest.mark.parametrize("etag", [True, False])
+@pytest.mark.parametrize(
+    ("chain", "pack"),
+    [
+        ("{}", bytes),
+        ("simplecache::{}", bytes),
+        ("zip://a.mkv::{}", zipped),
+        ("tar://a.mkv::{}", tarred),
+        ("dir://x.bin::{folder}", bytes),
+    ],
+)
+def test_a_key_changes_with_the_content_alone(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    chain: str,
+    pack: Callable[[bytes], bytes],
+    server: str,
+    etag: bool,
+) -> None:
+    """Through chains as well. A web server that says nothing tells no key but that of a member with a checksum."""
+    fsspec.register_implementation("webmemory", WebMemory, clobber=True)
+    monkeypatch.setattr(WebMemory, "etag", etag)
+    fs = WebMemory() if server == "webmemory" else fsspec.filesystem(server)
+    outer = f"{tmp_path}/x.bin" if server == "file" else "/keys/x.bin"
+    whole = f"{server}:/{outer}" if server != "file" else f"file://{outer}"
+    address = chain.format(whole, folder=whole.rpartition("/")[0])
+    video = BatchInput(shown=address, path=address, topic="", output="a.labels", size_bytes=3, remote=True)
+    try:
+        fs.pipe(outer, pack(b"one"))
+        one, same = key_of(video), key_of(video)
+        fs.pipe(outer, pack(b"two"))
+        two = key_of(video)
+    finally:
+        fs.rm(outer)
+    assert one == same
+    if server == "webmemory" and not etag and "zip" not in chain:
+        assert (one, two) == (None, None)
+    else:
+        assert None not in (one, two)
+        assert one != two
+
+
+@pytest.mark.parametrize("server", ["webmemory", "zip"])
+def test_a_folders_key_changes_with_a_name(tmp_path: Path, server: str) -> None:
+    """Which labels have from their images."""
+    fsspec.register_implementation("webmemory", WebMemory, clobber=True)
+    fs = WebMemory()
+    keys = []
+    for name in ("1.png", "2.png"):
+        with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
+            archive.writestr(f"cam/{name}", b"x")
+        fs.pipe(f"/keys/{name}", b"x")
+        address = "webmemory://keys" if server == "webmemory" else f"zip://cam::{tmp_path}/x.zip"
+        try:
+            keys.append(
+                key_of(BatchInput(shown="", path=address, topic="", output="", size_bytes=1, remote=True))
+            )
+        finally:
+            fs.rm(f"/keys/{name}")
+    assert None not in keys
+    assert keys[0] != keys[1]
 
 
 def test_no_password_is_in_what_a_file_system_says(
