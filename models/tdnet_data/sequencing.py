@@ -97,8 +97,8 @@ def _clips(names: Iterable[str], *, single_images: bool) -> list[tuple[str, _Fra
 def _are_decimals(frames: _Frames) -> bool:
     """Whether their numbers with a point are decimals: of one length, or times, or without idle zeros at the end.
 
-    A counter that grows by a digit passes 10 or 100, which ends in such a zero; of one that passes over these, frames
-    follow one another that would not as decimals.
+    A counter that grows by a digit passes 10 or 100, which ends in such a zero. One that passes over these, as odd
+    numbers do, has even steps where decimals would jump.
 
     >>> _are_decimals([(Decimal(digits), f"a{digits}") for digits in ("0.0", "0.25", "0.5", "0.75", "1.0")])
     True
@@ -115,18 +115,19 @@ def _are_decimals(frames: _Frames) -> bool:
         return True
     if any(each.endswith("0") for each in fractions if len(each) > 1):
         return False
-    counted: dict[str, _Frames] = defaultdict(list)
+    counted: dict[str, list[int]] = defaultdict(list)
     for match, name in pointed:
-        counted[name[: match.end("whole")]].append((Decimal(match["fraction"]), name))
-    enough = any(len(each) > 2 for each in counted.values())  # two follow one another in any way
-    return not (enough and _jumps(frames) and not any(map(_jumps, counted.values())))
+        counted[name[: match.end("whole")]].append(int(match["fraction"]))
+    steps = {after - before for each in counted.values() for before, after in pairwise(sorted(each))}
+    # Two alone are always even.
+    is_even = len(steps) == 1 and any(len(each) > 2 for each in counted.values())
+    return not (is_even and _jumps(sorted(frames)))
 
 
 def _jumps(frames: _Frames) -> list[int]:
-    """Places, in the order of their numbers, of those that do not follow the one before."""
-    numbers = sorted(number for number, _ in frames)
-    most = _JUMP * _usual_step(sorted(frames))
-    return [place for place, (before, number) in enumerate(pairwise(numbers), 1) if number - before > most]
+    """Places of the frames that do not follow the one before."""
+    most = _JUMP * _usual_step(frames)
+    return [place for place, (before, after) in enumerate(pairwise(frames), 1) if after[0] - before[0] > most]
 
 
 def _usual_step(frames: _Frames) -> Decimal:

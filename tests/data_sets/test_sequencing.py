@@ -50,6 +50,20 @@ def test_even_times_are_decimals_as_python_writes_them(first, step, count, form)
 
 
 @given(
+    first=st.integers(0, 40),
+    step=st.sampled_from([1 / 8, 0.25, 0.04, 0.05, 1 / 3]),
+    before=st.integers(3, 40),
+    gap=st.integers(3, 20),
+    after=st.integers(2, 20),
+)
+def test_decimal_times_with_a_gap_are_in_order(first, step, before, gap, after):
+    places = [*range(before), *range(before + gap, before + gap + after)]
+    names = [f"cam_{round((first + place) * step, 6)}" for place in places]
+    found = sequences_by_name(sorted(names), single_images=False)
+    assert list(found.values()) == [names[:before], names[before:]]
+
+
+@given(
     first=st.integers(0, 120),
     step=st.integers(1, 2),
     count=st.integers(3, 40),
