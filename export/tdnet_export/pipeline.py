@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -145,17 +144,24 @@ def bundle_from_checkpoint(
 
 def _loaded(options: ExportOptions) -> tuple[Network, str]:
     """The network, and the digest of the file that it is of: a training that goes on writes another one there."""
-    before = None
-    with suppress(CheckpointError):  # whose reason the loader knows better
-        before = checkpoint_sha256(options.checkpoint)
+    before = _state(options.checkpoint)
     network = load_checkpoint(options.checkpoint, size=options.size_hw, weights=options.weights)
     digest = checkpoint_sha256(options.checkpoint)
-    if digest != before:
+    if _state(options.checkpoint) != before:
         raise CheckpointError(
-            f"the checkpoint {str(options.checkpoint)!r} was replaced while it was read (SHA-256 "
-            f"{str(before)[:16]}…, now {digest[:16]}…), by its training perhaps; export a copy of it"
+            f"the checkpoint {str(options.checkpoint)!r} was replaced while it was read, by its training perhaps; export "
+            "a copy of it"
         )
     return network, digest
+
+
+def _state(path: Path) -> tuple[int, ...] | None:
+    """By which a file that was replaced, or written anew, shows; None where there is none to be seen."""
+    try:
+        status = path.stat()
+    except OSError:  # whose reason the loader knows better
+        return None
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
 @dataclass(frozen=True, slots=True)

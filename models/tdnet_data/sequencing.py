@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Iterable
 from decimal import Decimal
 from itertools import pairwise
@@ -50,12 +51,8 @@ def sequences_by_name(names: Iterable[str], *, single_images: bool) -> dict[str,
     """
     found: dict[str, list[str]] = {}
     for clip, frames in _clips(names, single_images=single_images):
-        most = _JUMP * _usual_step(frames)
-        runs = [[frames[0][1]]]
-        for (before, _), (number, name) in pairwise(frames):
-            if number - before > most:
-                runs.append([])
-            runs[-1].append(name)
+        places = [0, *_jumps(frames), len(frames)]
+        runs = [[name for _, name in frames[begin:end]] for begin, end in pairwise(places)]
         for run in runs:
             alone = len(runs) == 1 and clip not in found
             found[clip if alone else f"{clip}@{run[0].rpartition('/')[2]}"] = run
@@ -98,21 +95,39 @@ def _clips(names: Iterable[str], *, single_images: bool) -> list[tuple[str, _Fra
 
 
 def _are_decimals(frames: _Frames) -> bool:
-    """Whether their numbers with a point are decimals: of one length, or times, or without idle zeros.
+    """Whether their numbers with a point are decimals: of one length, or times, or without idle zeros at the end.
 
-    >>> _are_decimals([(0, f"a0.{digits}") for digits in ("05", "1", "15")])
+    A counter that grows by a digit passes 10 or 100, which ends in such a zero. One that passes over these, as odd
+    numbers do, has even steps where decimals would jump.
+
+    >>> _are_decimals([(Decimal(digits), f"a{digits}") for digits in ("0.0", "0.25", "0.5", "0.75", "1.0")])
     True
-    >>> _are_decimals([(0, f"a0.{digits}") for digits in ("8", "9", "10")])
+    >>> _are_decimals([(Decimal(digits), f"a{digits}") for digits in ("0.8", "0.9", "0.10")])
+    False
+    >>> _are_decimals([(Decimal(digits), f"a{digits}") for digits in ("0.7", "0.9", "0.11", "0.13")])
     False
     """
-    pointed = [match for _, name in frames if (match := _POINTED.search(name))]
-    fractions = [match["fraction"] for match in pointed]
+    pointed = [(match, name) for _, name in frames if (match := _POINTED.search(name))]
+    fractions = [match["fraction"] for match, _ in pointed]
     if len({len(each) for each in fractions}) <= 1:
         return True
-    if all(len(match["whole"]) >= _TIME_DIGITS for match in pointed):
+    if all(len(match["whole"]) >= _TIME_DIGITS for match, _ in pointed):
         return True
-    several = [each for each in fractions if len(each) > 1]
-    return any(each.startswith("0") for each in several) and not any(each.endswith("0") for each in several)
+    if any(each.endswith("0") for each in fractions if len(each) > 1):
+        return False
+    counted: dict[str, list[int]] = defaultdict(list)
+    for match, name in pointed:
+        counted[name[: match.end("whole")]].append(int(match["fraction"]))
+    steps = {after - before for each in counted.values() for before, after in pairwise(sorted(each))}
+    # Two alone are always even.
+    is_even = len(steps) == 1 and any(len(each) > 2 for each in counted.values())
+    return not (is_even and _jumps(sorted(frames)))
+
+
+def _jumps(frames: _Frames) -> list[int]:
+    """Places of the frames that do not follow the one before."""
+    most = _JUMP * _usual_step(frames)
+    return [place for place, (before, after) in enumerate(pairwise(frames), 1) if after[0] - before[0] > most]
 
 
 def _usual_step(frames: _Frames) -> Decimal:

@@ -14,11 +14,14 @@ from tdnet_train.settings import TrainSettings
 
 __all__ = ["check_bounds"]
 
+_MAY_BE_ENDLESS = ("run.checkpoint_minutes", "optimizer.clip_norm")  # none but at the end; no limit
+
 
 def check_bounds(settings: TrainSettings, name: str) -> None:
     """Raise OptionError for values in the configuration called `name` that cannot be meant."""
     for field, value in _values(settings):
-        if isinstance(value, float) and not math.isfinite(value):
+        endless = value == math.inf and field in _MAY_BE_ENDLESS
+        if isinstance(value, float) and not math.isfinite(value) and not endless:
             raise _error(name, field, value, "a finite number")
         if isinstance(value, str) and value != as_utf8(value):
             raise OptionError(

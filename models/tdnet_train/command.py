@@ -20,7 +20,7 @@ from tdnet_train.running.data import looked_through, open_data
 from tdnet_train.running.events import Looker
 from tdnet_train.running.folder import RunFolder
 from tdnet_train.running.ranks import Ranks, joined_ranks
-from tdnet_train.running.setup import Setup, prepared, with_settings
+from tdnet_train.running.setup import Setup, prepared, require_own_scale, with_settings
 from tdnet_train.running.stage import build_stage
 from tdnet_train.running.trainer import Trainer
 from tdnet_train.settings import TrainSettings
@@ -90,6 +90,7 @@ def go_on(folder: Path, console: Console, *, tensorboard: bool = False) -> None:
 def _new_setup(settings: TrainSettings, ranks: Ranks, console: Console) -> Setup:
     """All that can be wrong is found here, in the order of what it costs to find."""
     _use_threads(settings)
+    require_own_scale(settings.preprocessing)
     data = open_data(settings)
     setup = prepared(settings, data, ranks)
     for index in range(len(settings.stages)):

@@ -1,5 +1,6 @@
 """A video with a few labelled frames."""
 
+from contextlib import suppress
 from fractions import Fraction
 
 import numpy as np
@@ -12,10 +13,13 @@ import av
 from tests.runtime.media.conftest import encode_video, picture
 
 from tdnet_data import video_frames
+from tdnet_data import video_length as lengths
 from tdnet_data.checking import check_dataset
 from tdnet_data.opening import open_dataset
 from tdnet_data.settings import DataSettings
+from tdnet_data.video_length import video_length
 from tdnet_runtime.errors import DataError, MediaError
+from tdnet_runtime.media.video import VideoSource
 
 COUNT = 30
 SIZE_HW = (36, 52)
@@ -102,10 +106,11 @@ TIMES_MS = {
 }
 
 
-def encode_at(path, frames, times_ms, codec):
-    with av.open(str(path), "w") as container:
+def encode_at(path, frames, times_ms, codec, coding=None, **options):
+    with av.open(str(path), "w", options=options) as container:
         stream = container.add_stream(codec, rate=25)
         stream.height, stream.width = frames[0].shape[:2]
+        stream.codec_context.options = coding or {}
         stream.pix_fmt = "yuv444p" if codec == "ffv1" else "yuv420p"
         stream.time_base = stream.codec_context.time_base = Fraction(1, 1000)
         for image, time_ms in zip(frames, times_ms, strict=True):
@@ -126,6 +131,61 @@ def test_frames_at_uneven_times_are_counted(root, shown, suffix, codec, times):
     with av.open(str(videos / f"drive.{suffix}")) as container:
         assert len(sequence.frames) == sum(1 for _ in container.decode(video=0))
     assert opened(root).image(sequence.frames[-1]).shape == (*SIZE_HW, 3)
+
+
+@pytest.mark.parametrize(("suffix", "codec"), [("mkv", "ffv1"), ("mkv", "libx264"), ("mp4", "libx264")])
+@pytest.mark.parametrize("times", TIMES_MS)
+def test_frames_are_counted_without_decoding_where_packets_give_one_each(
+    root, shown, suffix, codec, times, monkeypatch
+):
+    video = root / f"video.{suffix}"
+    encode_at(video, shown, TIMES_MS[times], codec)
+    monkeypatch.setattr(VideoSource, "__iter__", None)
+    assert video_length(video) == COUNT
+
+
+@pytest.mark.parametrize(
+    "fragments", [None, "frag_keyframe", "frag_keyframe+empty_moov", "frag_keyframe+global_sidx"]
+)
+def test_the_index_of_an_mp4_is_counted_where_it_is_whole(root, shown, fragments, monkeypatch):
+    video = root / "video.mp4"
+    times = [40 * place for place in range(2 * COUNT)]
+    encode_at(video, [*shown, *shown], times, "mpeg4", **({"movflags": fragments} if fragments else {}))
+    read = []
+    packets = lengths._packets
+    monkeypatch.setattr(lengths, "_packets", lambda path: read.append(path) or packets(path))
+    assert video_length(video) == 2 * COUNT
+    assert bool(read) == ("sidx" in str(fragments))  # of the others FFmpeg finds all when it opens them
+
+
+@pytest.mark.parametrize(
+    ("codec", "coding"),
+    [
+        ("mpeg4", {}),
+        ("libvpx", {}),
+        ("libx264", {"x264-params": "tff=1"}),
+        ("libx264", {"x264-params": "fake-interlaced=1"}),
+    ],
+)
+def test_packets_that_may_give_no_frame_are_decoded(root, shown, codec, coding, monkeypatch):
+    """By the codec, or as fields, two of which are a frame."""
+    video = root / "video.mkv"
+    encode_at(video, shown, TIMES_MS["dropped"], codec, coding)
+    decoded = []
+    frames = VideoSource.__iter__
+    monkeypatch.setattr(VideoSource, "__iter__", lambda source: decoded.append(source) or frames(source))
+    assert video_length(video) == COUNT
+    assert decoded
+
+
+@pytest.mark.parametrize("codec", ["ffv1", "libx264"])
+def test_a_video_at_uneven_times_that_is_cut_short_has_more_than_can_be_read(root, shown, codec):
+    video = root / "video.mkv"
+    encode_at(video, shown, TIMES_MS["dropped"], codec)
+    video.write_bytes(video.read_bytes()[: video.stat().st_size * 5 // 6])
+    with av.open(str(video)) as container, suppress(av.error.FFmpegError):
+        packets = sum(packet.size > 0 for packet in container.demux(video=0))
+    assert video_length(video) > packets
 
 
 def test_a_video_that_is_cut_short_does_not_just_end(root):

@@ -667,10 +667,18 @@ def test_a_checkpoint_that_is_replaced_while_it_is_read(options, folders, monkey
 
     monkeypatch.setattr(pipeline, "load_checkpoint", replaced)
     with pytest.raises(
-        CheckpointError, match=r"best\.pth' was replaced while it was read .* export a copy of it$"
+        CheckpointError, match=r"best\.pth' was replaced while it was read, by .*; export a copy of it$"
     ):
         bundle_from_checkpoint(dataclasses.replace(options, checkpoint=path))
     assert_untouched(folders)
+
+
+def test_a_checkpoint_is_read_for_its_digest_once(options, monkeypatch):
+    digests = []
+    digest = pipeline.checkpoint_sha256
+    monkeypatch.setattr(pipeline, "checkpoint_sha256", lambda path: digests.append(path) or digest(path))
+    assert pipeline._loaded(options)[1] == digest(options.checkpoint)
+    assert digests == [options.checkpoint]
 
 
 @pytest.mark.parametrize("precision", ["fp16", "int8_fp16"])

@@ -14,7 +14,7 @@ from tdnet_runtime.errors import OptionError, TdnetError  # noqa: E402
 from tdnet_train import main  # noqa: E402
 from tdnet_train.config_file import digest, read_settings, written  # noqa: E402
 from tdnet_train.public_yaml import read_public_yaml  # noqa: E402
-from tdnet_train.running.setup import preprocessing_of  # noqa: E402
+from tdnet_train.running.setup import preprocessing_of, require_own_scale  # noqa: E402
 
 PUBLIC = {
     "model": {"arch": "td2_fa", "backbone": "resnet18", "syncBN": True, "path_num": 2},
@@ -83,6 +83,24 @@ def test_a_scale_belongs_to_its_preset(config):
     assert preprocessing_of(settings).scale == 1
     fields = ["preprocessing.mean=[1, 2, 3]", "preprocessing.std=[1, 1, 1]", "preprocessing.scale=0.5"]
     assert preprocessing_of(read_settings(config, fields).preprocessing).scale == 0.5
+
+
+def test_a_run_of_an_earlier_version_keeps_its_presets_scale(config):
+    """Which it began with, whatever its configuration says; one that begins is refused."""
+    settings = read_settings(config, ["preprocessing.scale=0.5"]).preprocessing
+    assert preprocessing_of(settings) == PRESETS["imagenet"]
+    with pytest.raises(OptionError, match=r"preprocessing.scale is 0.5"):
+        require_own_scale(settings)
+
+
+@pytest.mark.parametrize("field", ["run.checkpoint_minutes", "optimizer.clip_norm"])
+def test_no_limit_may_be_endless(field, config):
+    settings = read_settings(config, [f"{field}=inf"])
+    config.write_bytes(written(settings))
+    assert read_settings(config) == settings
+    for value in ("-inf", "nan"):
+        with pytest.raises(OptionError, match=rf"{field} is {value}, expected a finite number"):
+            read_settings(config, [f"{field}={value}"])
 
 
 def test_a_digest_is_of_what_is_asked_for(config):

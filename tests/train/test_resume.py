@@ -3,6 +3,7 @@
 import errno
 import os
 import shutil
+import tracemalloc
 from contextlib import nullcontext
 from io import StringIO
 
@@ -17,6 +18,7 @@ from tdnet_train.command import go_on  # noqa: E402
 from tdnet_train.comparison.scores import keep_scores  # noqa: E402
 from tdnet_train.config_file import read_settings  # noqa: E402
 from tdnet_train.errors import TrainingError  # noqa: E402
+from tdnet_train.running import data as running_data  # noqa: E402
 from tdnet_train.running import folder  # noqa: E402
 from tdnet_train.running.data import open_data  # noqa: E402
 from tdnet_train.running.folder import RunFolder  # noqa: E402
@@ -198,6 +200,52 @@ def test_a_full_disk_is_told_in_one_line(part, trained, tmp_path, monkeypatch):
     with pytest.raises(TrainingError, match=message):
         trained(tmp_path / "run")
     assert files.resume.read_bytes() == before
+
+
+class Filling(FullDisk):
+    """A file that ends in the midst, as disks do."""
+
+    def __init__(self, left, error):
+        self.left, self.error = left, error
+
+    def write(self, data):
+        self.left -= len(data)
+        if self.left < 0:
+            raise self.error
+        return len(data)
+
+    def flush(self):
+        pass
+
+
+def test_a_disk_that_fills_while_a_checkpoint_is_written(tmp_path, monkeypatch):
+    """And whatever else ends it there: of neither does PyTorch say anything."""
+    files, state = RunFolder(tmp_path), {"weights": torch.zeros(1 << 16)}
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    for error, told in ((full, TrainingError), (KeyboardInterrupt(), KeyboardInterrupt)):
+        for left in (0, 100, 1 << 17, 1 << 18):
+            monkeypatch.setattr(folder, "atomic_file", lambda path: nullcontext(Filling(left, error)))  # noqa: B023
+            with pytest.raises(told) as raised:
+                files.save_state(state)
+            assert told is KeyboardInterrupt or "No space left on device" in str(raised.value)
+
+
+def test_a_checkpoint_is_not_copied_in_memory(tmp_path):
+    """It goes into its file piece by piece."""
+    state = {"weights": torch.zeros(1 << 20)}
+    tracemalloc.start()
+    RunFolder(tmp_path).save_state(state)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 1 << 21  # of 4 MiB
+    assert torch.equal(torch.load(tmp_path / "resume.pth", weights_only=True)["weights"], state["weights"])
+
+
+def test_names_are_looked_at_once_for_all_checkpoints(config, monkeypatch):
+    data = open_data(read_settings(config))
+    before = dict(data.marks)
+    monkeypatch.setattr(running_data, "_mark", None)
+    assert data.marks == before
 
 
 def test_a_full_disk_under_journal_page_and_scores(tmp_path, monkeypatch):

@@ -7,6 +7,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import msgspec
 import numpy as np
@@ -28,7 +29,7 @@ __all__ = ["RunData", "balanced_weights", "looked_through", "open_data"]
 _ALL = 1 << 62  # frames before a labelled one
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class RunData:
     """Data sets of the same classes.
 
@@ -42,6 +43,7 @@ class RunData:
     stages: tuple[DataSet | Mixture, ...]
     validation: DataSet | None
 
+    @cached_property
     def marks(self) -> dict[str, tuple[str, str]]:
         """By what is learnt from, or validated on: its description, and a digest of what decides which clip comes when.
 
@@ -54,7 +56,7 @@ class RunData:
 
     def require_marks(self, before: Mapping[str, tuple[str, str]], run: RunFolder) -> None:
         """Raise TrainingError where `before`, the `marks` that `run` began with, are others than now."""
-        now = self.marks()
+        now = self.marks
         for name, (was, digest) in before.items():
             if name in now and now[name][1] != digest:
                 raise TrainingError(

@@ -7,7 +7,6 @@ import os
 import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +80,16 @@ class RunFolder:
         with self._told(), atomic_file(path) as file:
             file.write(data)
 
+    def _save(self, path: Path, content: Mapping[str, Any]) -> None:
+        """As `write_whole`, what `torch.save` makes of `content`, without a copy of it in memory."""
+        with self._told(), atomic_file(path) as file:
+            try:
+                torch.save(dict(content), file)
+            except RuntimeError as error:
+                if isinstance(error.__context__, (OSError, KeyboardInterrupt, SystemExit)):
+                    raise error.__context__ from None  # out of the file's `write`, of which torch says nothing
+                raise
+
     @contextmanager
     def _told(self) -> Iterator[None]:
         try:
@@ -114,7 +123,7 @@ class RunFolder:
         state = {key: value.detach().cpu().contiguous() for key, value in weights.items()}
         if half:
             state = {key: _halved(value) for key, value in state.items()}
-        self.write_whole(path, _saved({"epoch": step, "model_state": state, "best_iou": iou}))
+        self._save(path, {"epoch": step, "model_state": state, "best_iou": iou})
 
     def load_network(self, path: Path) -> dict[str, torch.Tensor]:
         """The weights that `save_network` wrote, float32.
@@ -133,7 +142,7 @@ class RunFolder:
 
     def save_state(self, state: Mapping[str, Any]) -> None:
         """Write what is needed to go on."""
-        self.write_whole(self.resume, _saved({"format": _FORMAT, **state}))
+        self._save(self.resume, {"format": _FORMAT, **state})
 
     def load_state(self, device: torch.device) -> dict[str, Any] | None:
         """What `save_state` wrote, on `device`; None where the run was killed before its first checkpoint.
@@ -156,13 +165,6 @@ class RunFolder:
                 f"again, with start.checkpoint = {os.fspath(self.last)!r}"
             )
         return state
-
-
-def _saved(content: Mapping[str, Any]) -> bytes:
-    """As `torch.save` writes it; into a file it would tell a full disk as a RuntimeError of its own."""
-    buffer = BytesIO()
-    torch.save(dict(content), buffer)
-    return buffer.getvalue()
 
 
 def _halved(value: torch.Tensor) -> torch.Tensor:

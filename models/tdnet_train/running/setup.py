@@ -24,7 +24,7 @@ from tdnet_train.running.seeds import derived_seed
 from tdnet_train.settings import LossSettings, PreprocessingSettings, TrainSettings
 from tdnet_train.starting import Taken, take_start
 
-__all__ = ["Setup", "prepared", "preprocessing_of", "with_settings"]
+__all__ = ["Setup", "prepared", "preprocessing_of", "require_own_scale", "with_settings"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,7 +126,7 @@ def preprocessing_of(settings: PreprocessingSettings) -> Preprocessing:
     """What is made of images.
 
     Raises:
-        OptionError: no such preset, a mean without a std, or a scale that is not the preset's.
+        OptionError: no such preset, or a mean without a std.
     """
     if (settings.mean is None) != (settings.std is None):
         raise OptionError("preprocessing.mean and preprocessing.std go together; give both or neither")
@@ -142,15 +142,20 @@ def preprocessing_of(settings: PreprocessingSettings) -> Preprocessing:
             f"preprocessing.preset is {settings.preset!r}; expected one of {', '.join(PRESETS)}"
         )
     preset = PRESETS[settings.preset]
-    if settings.scale not in (
-        preset.scale,
-        PreprocessingSettings().scale,
-    ):  # whole configurations name the default
+    return preset.bgr if settings.bgr else preset
+
+
+def require_own_scale(settings: PreprocessingSettings) -> None:
+    """Raise OptionError for a scale that `preprocessing_of` does not take, as a preset has its own.
+
+    For runs that begin: those of earlier versions have begun with the preset's, and go on so.
+    """
+    scale = preprocessing_of(settings).scale
+    if settings.scale not in (scale, PreprocessingSettings().scale):  # whole configurations name the default
         raise OptionError(
             f"preprocessing.scale is {settings.scale:g}, but that of preprocessing.preset = {settings.preset!r} is "
-            f"{preset.scale:g}; give preprocessing.mean and preprocessing.std as well, or leave it out"
+            f"{scale:g}; give preprocessing.mean and preprocessing.std as well, or leave it out"
         )
-    return preset.bgr if settings.bgr else preset
 
 
 def _objective(settings: TrainSettings, classes: int, ranks: Ranks) -> Objective:

@@ -235,7 +235,7 @@ class Trainer:
                     "optimizer": None if optimizer is None else optimizer.state_dict(),
                     "progress": self.progress.state(),
                     "ranks": self._setup.ranks.size,
-                    "data": self._setup.data.marks(),
+                    "data": self._setup.data.marks,
                 }
             )
         self._setup.ranks.wait()

@@ -40,6 +40,9 @@ class H264Numbers:
 
     Args:
         extradata: of the stream: AVCDecoderConfigurationRecord, or parameter sets with start codes, or empty.
+
+    Attributes:
+        frames_only: no picture is a field, by all sequence parameter sets so far; None before the first.
     """
 
     def __init__(self, extradata: bytes) -> None:
@@ -47,6 +50,7 @@ class H264Numbers:
         self._modulus_bits: dict[int, tuple[int, int] | None] = {}
         self._sequence_of: dict[int, int] = {}
         self._last: int | None = None
+        self.frames_only: bool | None = None
         if extradata[:1] == b"\1" and len(extradata) > 6:
             self._length_bytes = (extradata[4] & 3) + 1
             for unit in _units_of_record(extradata):
@@ -111,6 +115,7 @@ class H264Numbers:
             bits.golomb()
             bits.take(1)
             if bits.take(1):  # scaling matrices: rare, and long to read
+                self.frames_only = False
                 return
         number_bits = bits.golomb() + 4
         kind = bits.golomb()
@@ -125,6 +130,9 @@ class H264Numbers:
         bits.golomb()  # reference frames
         gaps_are_meant = bits.take(1)
         self._modulus_bits[identity] = None if gaps_are_meant else (number_bits, 2 * separate_planes)
+        bits.golomb()  # width and height
+        bits.golomb()
+        self.frames_only = bool(bits.take(1)) and self.frames_only is not False
 
 
 def _units_by_length(packet: bytes, length_bytes: int) -> Iterator[bytes]:
