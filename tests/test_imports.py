@@ -351,6 +351,25 @@ def test_unknown_names_of_lazy_packages(package: str) -> None:
         _ = module.load_chekpoint
 
 
+def test_threads_may_ask_for_names_at_once(python: Callable[..., subprocess.CompletedProcess[str]]) -> None:
+    code = """
+import threading
+import tdnet_runtime
+begin, found = threading.Barrier(3), []
+def ask(name):
+    begin.wait()
+    found.append(getattr(tdnet_runtime, name))
+threads = [threading.Thread(target=ask, args=(name,)) for name in ("Segmenter", "Result", "Bundle")]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+assert len(found) == 3, found
+"""
+    done = python(code)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_modules_are_there_without_an_import_of_their_own(
     python: Callable[..., subprocess.CompletedProcess[str]],
 ) -> None:

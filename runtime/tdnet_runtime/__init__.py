@@ -8,6 +8,7 @@ with Segmenter.open("tdnet50.plan") as segmenter, segmenter.stream() as stream:
 from __future__ import annotations
 
 import importlib.util
+import threading
 from typing import TYPE_CHECKING
 
 from tdnet_runtime import ort_reports  # noqa: F401  # it acts when it is imported
@@ -80,16 +81,20 @@ _HOMES = {
     "StreamState": "stream",
 }
 
+_turn = threading.RLock()
+"""Of threads: NumPy does not bear to be imported by two at once."""
+
 if not TYPE_CHECKING:  # which would take any name for one that is here
 
     def __getattr__(name: str) -> object:
         """Modules, and all but the errors, when asked for: a command puts up its handlers before NumPy is there."""
-        if name in _HOMES:
-            globals()[name] = value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
-            return value
-        if name.startswith("_") or importlib.util.find_spec(f"{__name__}.{name}") is None:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        return importlib.import_module(f"{__name__}.{name}")
+        with _turn:
+            if name in _HOMES:
+                globals()[name] = value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+                return value
+            if name.startswith("_") or importlib.util.find_spec(f"{__name__}.{name}") is None:
+                raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+            return importlib.import_module(f"{__name__}.{name}")
 
     def __dir__() -> list[str]:
         return sorted({*globals(), *_HOMES})

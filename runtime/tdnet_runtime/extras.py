@@ -9,9 +9,11 @@ from __future__ import annotations
 import contextlib
 import errno
 import importlib
+import importlib.machinery
 import io
 import os
 import sys
+from pathlib import Path
 from types import ModuleType
 from typing import NoReturn, TextIO
 
@@ -228,7 +230,16 @@ def _missing_extra(error: ImportError, module: str, *, extra: str) -> MissingExt
 def _is_emptied(found: object) -> bool:
     """True for a module of nothing: an uninstall left a folder, which Python takes for a package."""
     spec = found.__spec__ if isinstance(found, ModuleType) else None
-    return spec is not None and spec.origin is None and spec.submodule_search_locations is not None
+    if spec is None or spec.origin is not None or spec.submodule_search_locations is None:
+        return False
+    suffixes = tuple(importlib.machinery.all_suffixes())
+    return not any(
+        name.endswith(suffixes)
+        for place in spec.submodule_search_locations
+        for folder, _, names in os.walk(place)
+        if Path(folder).name != "__pycache__"
+        for name in names
+    )
 
 
 def _emptied_extra(package: str, *, extra: str) -> MissingExtraError:

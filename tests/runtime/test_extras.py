@@ -72,7 +72,9 @@ def test_a_missing_package_names_its_extra() -> None:
 
 def test_a_folder_that_an_uninstall_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Python takes it for a package, of nothing."""
-    (tmp_path / "emptied_package").mkdir()
+    (tmp_path / "emptied_package" / "__pycache__").mkdir(parents=True)
+    (tmp_path / "emptied_package" / "__pycache__" / "a.pyc").touch()
+    (tmp_path / "emptied_package" / "settings.txt").touch()
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(
         MissingExtraError,
@@ -80,6 +82,15 @@ def test_a_folder_that_an_uninstall_left(tmp_path: Path, monkeypatch: pytest.Mon
     ):
         require("emptied_package", extra="ray")
     monkeypatch.delitem(sys.modules, "emptied_package")
+
+
+def test_a_namespace_is_a_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such as `cuda`, which several distributions share."""
+    (tmp_path / "namespace_package" / "part").mkdir(parents=True)
+    (tmp_path / "namespace_package" / "part" / "__init__.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    assert require("namespace_package", extra="gpu").__name__ == "namespace_package"
+    monkeypatch.delitem(sys.modules, "namespace_package")
 
 
 def test_what_a_package_needs_may_be_missing(program: Program) -> None:
