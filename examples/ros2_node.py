@@ -8,6 +8,7 @@ Ctrl-C; while the camera is silent, it waits for it.
 """
 
 import sys
+from contextlib import ExitStack
 
 from tdnet_runtime import Segmenter, TdnetError
 from tdnet_runtime.live import Feed, LiveSegmenter, fixed_rate
@@ -18,10 +19,16 @@ from tdnet_runtime.sources.registry import open_source
 
 def main(plan: str, camera: str, masks: str, hz: str) -> None:
     """Run the node until it is interrupted."""
-    with Segmenter.open(plan) as segmenter, open_sink(masks, SinkNetwork.of(segmenter)) as sink:
+    with Segmenter.open(plan) as segmenter, ExitStack() as outputs:
+        sink = outputs.enter_context(open_sink(masks, SinkNetwork.of(segmenter)))
         feed = Feed(open=lambda: open_source(camera), live=True, policy=fixed_rate(float(hz)))
-        with LiveSegmenter(segmenter, {"": feed}, sinks=[sink]) as live:
-            live.run()
+        live = LiveSegmenter(segmenter, {"": feed}, sinks=[sink])
+        try:
+            with live:
+                live.run()
+        finally:
+            if f"sink {sink.name}" in live.left_behind:
+                outputs.pop_all()  # its thread is still at work in it: it must not be closed
 
 
 if __name__ == "__main__":

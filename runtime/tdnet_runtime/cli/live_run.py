@@ -32,6 +32,7 @@ __all__ = ["LiveRun", "run_live"]
 
 _LOOK_S = 0.2
 _SINK_PATIENCE_S = 60.0
+_SIGNALLED_PATIENCE_S = 5.0  # who sends signals kills soon: docker stop after 10 s
 _KEPT = 65_536  # half an hour at 30 Hz
 
 
@@ -97,7 +98,7 @@ def run_live(
             metrics = _serve_metrics(stack, live, options, console)
             ended_by, begin_s = _until_over(live, options, sinks, should_stop, progress, inferences)
         finally:
-            _finish(live, sinks)
+            _finish(live, sinks, should_stop)
         health = _without_surplus(live.health(), sinks)
         failures: dict[str, Exception] = {**live.errors}
     failures |= {sink.name: sink.error for sink in sinks if sink.error is not None}
@@ -154,10 +155,10 @@ def _until_over(
                 return "inputs", begin_s
 
 
-def _finish(live: LiveSegmenter, sinks: Sequence[RunSink]) -> None:
+def _finish(live: LiveSegmenter, sinks: Sequence[RunSink], should_stop: StopRequest) -> None:
     """End all; the outputs write what waits for them, unless a second signal comes or one is stuck at a single result."""
     try:
-        live.close(sink_patience_s=_SINK_PATIENCE_S)
+        live.close(sink_patience_s=lambda: _SIGNALLED_PATIENCE_S if should_stop() else _SINK_PATIENCE_S)
     except KeyboardInterrupt:
         live.close(0)
     for sink in sinks:

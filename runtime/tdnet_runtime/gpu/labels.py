@@ -28,8 +28,9 @@ class DeviceLabels:
     Consumers get at it without a copy. DLPack (`torch.from_dlpack(labels)`, `cupy.from_dlpack(labels)`) orders the
     consumer's stream after the labels are written, and nobody waits. `__cuda_array_interface__`
     (`cupy.asarray(labels)`, `torch.as_tensor(labels, device="cuda")`) waits on the host until they are: not all
-    consumers look at the stream that it could name; torch does not. The opposite order is the caller's business:
-    what reads the labels must be done, or be on the stream's own CUDA stream, before the next `push`.
+    consumers look at the stream that it could name; torch does not. A mere `hasattr` for it waits, too. The
+    opposite order is the caller's business: what reads the labels must be done, or be on the stream's own CUDA stream,
+    before the next `push`.
 
     Attributes:
         shape: (H, W), the network's size.

@@ -12,6 +12,7 @@ from tdnet_runtime.live.feed import Feed
 from tdnet_runtime.live.lane import Lane
 from tdnet_runtime.live.network import LiveEngine
 from tdnet_runtime.live.outlet import Results
+from tdnet_runtime.live.own_thread import OwnThread
 from tdnet_runtime.live.reader import Reader
 from tdnet_runtime.live.runner import StreamRunner
 from tdnet_runtime.live.sink_worker import SinkOptions, SinkWorker
@@ -21,6 +22,7 @@ from tdnet_runtime.live.worker import Track, Worker
 __all__ = ["Crew"]
 
 _LOOK_S = 0.2
+_GRACE_S = 0.5  # in which a sink that has nothing to do ends
 
 
 class Crew:
@@ -80,17 +82,21 @@ class Crew:
         )
 
     def start(self) -> None:
-        """Start all threads; each worker's opens its streams before anything else begins.
+        """Start all threads; the watchdog's, then each worker's, which opens its streams before anything else begins.
 
         Raises:
             BackendError: an engine cannot make a stream.
-            StreamError: the system gives no more threads.
+            StreamError: the system gives no more threads, or `stop` was called while streams were opened.
         """
+        _start(self.watchdog.thread)
         for worker in self.workers:
             _start(worker.thread)
-            worker.wait_open()
+            if not worker.wait_open():
+                raise StreamError(
+                    "start() was opening the streams when close() was called; make a new LiveSegmenter"
+                )
         sources = [reader.thread for reader in self.readers.values()]
-        for thread in (*(sink.thread for sink in self.sinks), *sources, self.watchdog.thread):
+        for thread in (*(sink.thread for sink in self.sinks), *sources):
             _start(thread)
 
     def attach(self, results: Results) -> None:
@@ -111,29 +117,32 @@ class Crew:
         for results in self._results:
             results.end(discard=True)
 
-    def join(self, until_s: float, *, sink_patience_s: float | None) -> list[str]:
+    def join(self, until_s: float, *, sink_patience_s: float | Callable[[], float] | None) -> list[str]:
         """Wait for all, until `time.monotonic()` is that; the sinks end when the others have. Gives who has not.
 
-        With `sink_patience_s` sinks are waited for while none is at one result for longer than this.
+        Sinks get half a second more, where the others took all the time. With `sink_patience_s` they are waited for while
+        none is at one result for longer than this; a function is asked now and then.
         """
         stoppers = [thread for reader in self.readers.values() for thread in reader.stoppers]
-        left = [thread.name for thread in (*self._threads(), *stoppers) if not _joined(thread, until_s)]
+        left = [thread.name for thread in (*self._threads(), *stoppers) if not thread.ended(until_s)]
         for sink in self.sinks:
             sink.end()
+        until_s = max(until_s, time.monotonic() + _GRACE_S)
         for sink in self.sinks:
-            ended = _done(sink, until_s)
+            ended = sink.thread.ended(until_s)
             while not ended and sink_patience_s is not None and self._works(sink, sink_patience_s):
-                ended = _done(sink, time.monotonic() + _LOOK_S)
+                ended = sink.thread.ended(time.monotonic() + _LOOK_S)
             if not ended:
                 left.append(sink.thread.name)
         return left
 
-    def _works(self, sink: SinkWorker, patience_s: float) -> bool:
+    def _works(self, sink: SinkWorker, patience_s: float | Callable[[], float]) -> bool:
         """It is at no result, or has not been at it for so long."""
         since_ns = sink.writing_since_ns
-        return since_ns is None or self._clock() - since_ns <= patience_s * 1e9
+        limit_s = patience_s() if callable(patience_s) else patience_s
+        return since_ns is None or self._clock() - since_ns <= limit_s * 1e9
 
-    def _threads(self) -> list[threading.Thread]:
+    def _threads(self) -> list[OwnThread]:
         """All but the sinks' and those that stop sources."""
         sources = [reader.thread for reader in self.readers.values()]
         return [*(worker.thread for worker in self.workers), *sources, self.watchdog.thread]
@@ -183,26 +192,8 @@ class Crew:
                 outlet.end()
 
 
-def _start(thread: threading.Thread) -> None:
+def _start(thread: OwnThread) -> None:
     try:
         thread.start()
     except RuntimeError as error:
         raise StreamError(f"start() gets no more threads of the system: {error}") from error
-
-
-def _done(sink: SinkWorker, until_s: float) -> bool:
-    """The sink's thread is at its end; waits for it until then, also where a signal cut an earlier wait short."""
-    if sink.thread is threading.current_thread() or sink.thread.ident is None:
-        return True
-    if not sink.done.wait(max(until_s - time.monotonic(), 0)):
-        return False
-    sink.thread.join()
-    return True
-
-
-def _joined(thread: threading.Thread, until_s: float) -> bool:
-    """The thread is at its end; waits for it until then."""
-    if thread is threading.current_thread() or thread.ident is None:
-        return True
-    thread.join(max(until_s - time.monotonic(), 0))
-    return not thread.is_alive()

@@ -13,7 +13,7 @@ from typing import Any
 
 from tdnet_runtime.file_names import as_utf8
 
-__all__ = ["Event", "EventLog", "log_safely"]
+__all__ = ["Event", "EventLog", "log_defect", "log_safely"]
 
 logger = logging.getLogger(__name__)
 
@@ -21,10 +21,18 @@ _KEPT = 100
 _QUIET_NS = 10_000_000_000  # for which the same kind of the same place is not logged again
 
 
-def log_safely(log: logging.Logger, level: int, message: str, *values: object, **options: Any) -> None:
+def log_safely(
+    log: logging.Logger, level: int, message: str, *values: object, stacklevel: int = 2, **options: Any
+) -> None:
     """`log.log`, where no handler of the application's may end the thread that has something to tell."""
     with contextlib.suppress(Exception, SystemExit):
-        log.log(level, message, *values, stacklevel=2, **options)
+        log.log(level, message, *values, stacklevel=stacklevel, **options)
+
+
+def log_defect(log: logging.Logger, place: str, error: BaseException) -> None:
+    """An exception that is none of the `TdnetError` tree, with its traceback; see `log_safely`."""
+    words = "%s: this is no error that is raised on purpose"
+    log_safely(log, logging.ERROR, words, place, stacklevel=3, exc_info=error)
 
 
 @dataclass(frozen=True, slots=True)

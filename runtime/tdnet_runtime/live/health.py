@@ -105,7 +105,7 @@ class DeviceHealth(_Part, frozen=True, kw_only=True):
     Attributes:
         description: engine, version and device.
         state: `idle`, `busy`, `hangs` or `over`.
-        busy_with: the source whose frame it is at.
+        busy_with: the source whose frame, or whose stream's opening, it is at.
         busy_s: for how long it has been at it.
         failures: of the engine.
         streams_mib: of the GPU's memory, held by the streams without the weights; None where the backend has none.

@@ -7,12 +7,14 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from numbers import Integral
 
 from tdnet_runtime.errors import FrameError, MediaError, TdnetError
-from tdnet_runtime.live.events import EventLog, log_safely
+from tdnet_runtime.live.events import EventLog, log_defect, log_safely
 from tdnet_runtime.live.feed import Feed, Restart
 from tdnet_runtime.live.lane import Lane
+from tdnet_runtime.live.own_thread import OwnThread
 from tdnet_runtime.media.frames import FrameSource, SourceFrame
 from tdnet_runtime.preprocess import check_frame
 
@@ -64,7 +66,7 @@ class Reader:
         self.reading_since_ns: int | None = None
         self.last_frame_ns: int | None = None
         self.description = ""
-        self.stoppers: list[threading.Thread] = []
+        self.stoppers: list[OwnThread] = []
         self.live = feed.live
         self._feed = feed
         self._lane = lane
@@ -76,20 +78,22 @@ class Reader:
         self._lock = threading.RLock()
         self._source: FrameSource | None = None
         self._with_frames_ns = -1  # from the first to the last one since it was opened; -1 without one
-        self._stalled = self._begun = False
+        self._stalled = self._begun = self._at_work = False
         self.state, self.since_ns = "opening", clock()
-        self.thread = threading.Thread(target=self._run, name=f"source {name}", daemon=True)
+        self.thread = OwnThread(self._run, name=f"source {name}")
 
     def stop(self) -> None:
         """Let it end soon; returns at once."""
         self._stopping.set()
-        self._stop_source()
+        self._stop_source(self._source)
 
     def check_stall(self, now_ns: int) -> None:
         """Tell one that takes too long to open, read or close, and end a live one's read, so that it is opened again."""
         limit_s = self._restart.stalled_after_s
         with self._lock:
             state = self.state
+            if not self._at_work:  # the engines' streams are being opened
+                return
             reads = state == "running"
             since_ns = (
                 self.reading_since_ns if reads else self.since_ns if state in ("opening", "closing") else None
@@ -97,32 +101,29 @@ class Reader:
             if limit_s is None or since_ns is None or now_ns - since_ns <= limit_s * 1e9:
                 return
             self._enter("stalled")
+            ends = reads and self.live and self._may_reopen
+            source, self._stalled = (self._source, True) if ends else (None, self._stalled)
+        self._stop_source(source)  # before the application hears of it, which may take its time
         what = "no frame" if reads else f"it has been {state}"
         self._events.tell("source_stalled", self.name, f"{what} for {(now_ns - since_ns) / 1e9:.1f} s")
-        if reads and self.live and self._may_reopen:
-            self._stalled = True
-            self._stop_source()
 
     def _enter(self, state: str) -> None:
         """Be in that state from now on."""
         with self._lock:
             self.state, self.since_ns = state, self._clock()
 
-    def _stop_source(self) -> None:
+    def _stop_source(self, source: FrameSource | None) -> None:
         """In a thread of its own: should a driver's `stop` block, whoever asks must not."""
-        source = self._source
         if source is None:
             return
-        thread = threading.Thread(
-            target=self._call_stop, args=(source,), name=f"stop {self.name}", daemon=True
-        )
+        thread = OwnThread(partial(self._call_stop, source), name=f"stop {self.name}")
         try:
             thread.start()
         except RuntimeError:  # the system gives no more threads, or the interpreter ends
             self._call_stop(source)
             return
         with self._lock:
-            self.stoppers = [*(each for each in self.stoppers if each.is_alive()), thread]
+            self.stoppers = [*(each for each in self.stoppers if not each.over.is_set()), thread]
 
     def _call_stop(self, source: FrameSource) -> None:
         try:
@@ -134,7 +135,7 @@ class Reader:
         try:
             self._read_until_over()
         except BaseException as error:
-            logger.exception("%s: its thread ends", self.name)
+            log_safely(logger, logging.ERROR, "%s: its thread ends", self.name, exc_info=error)
             self._give_up("failed", f"{type(error).__name__}: {error}")
         finally:
             self.last_frame_ns = None
@@ -173,7 +174,7 @@ class Reader:
     def _read_once(self) -> str:
         """Open the source and read it to its end; gives why it died, or nothing where it ended as it should."""
         self._enter("opening")
-        self._with_frames_ns, self._stalled = -1, False
+        self._with_frames_ns, self._stalled, self._at_work = -1, False, True
         try:
             with ExitStack() as stack:
                 source = self._feed.open()
@@ -186,13 +187,7 @@ class Reader:
                 self._read(source)
         except Exception as error:
             if not isinstance(error, TdnetError):
-                log_safely(
-                    logger,
-                    logging.ERROR,
-                    "%s: this is no error that is raised on purpose",
-                    self.name,
-                    exc_info=error,
-                )
+                log_defect(logger, self.name, error)
             return str(error) or type(error).__name__
         if self._stalled:
             return f"it gave no frame for {self._restart.stalled_after_s:g} s"

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from tdnet_runtime.backends.base import MemoryUse
 from tdnet_runtime.errors import FrameError, TdnetError
 from tdnet_runtime.live.deadline import FULL, HOLD, NO_ATTENTION, SMALLER, Deadline, Ladder
-from tdnet_runtime.live.events import EventLog, log_safely
+from tdnet_runtime.live.events import EventLog, log_defect
 from tdnet_runtime.live.gap import GapPolicy
 from tdnet_runtime.live.held import HeldLabels
 from tdnet_runtime.live.histogram import Histogram
@@ -202,13 +202,7 @@ class StreamRunner:
         message = f"a frame is left out, and the next one starts cold: {error or type(error).__name__}"
         self._events.tell("backend_failed", self.name, message, level=logging.ERROR)
         if not isinstance(error, TdnetError):
-            log_safely(
-                logger,
-                logging.ERROR,
-                "%s: this is no error that is raised on purpose",
-                self.name,
-                exc_info=error,
-            )
+            log_defect(logger, self.name, error)
         if self.failures_in_a_row % _REOPEN_AFTER == 0:
             try:
                 self._network.close()

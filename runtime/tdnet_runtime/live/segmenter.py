@@ -55,7 +55,8 @@ class LiveSegmenter(Closeable, ForkBound):
         clock: monotonic, ns; for tests.
 
     Attributes:
-        left_behind: names of the threads that did not end in `close`, such as `sink NAME`. Such a sink must not be closed.
+        left_behind: names of the threads that did not end in `close`, such as `sink NAME`. Such a sink must not
+            be closed: its thread is at work in it.
 
     Raises:
         OptionError: what is given cannot be meant. Streams are opened by `start`.
@@ -117,7 +118,8 @@ class LiveSegmenter(Closeable, ForkBound):
         Raises:
             Exception: what a sink raised that was to end all.
             BackendError: the engine cannot make a stream; this is closed then.
-            StreamError: it is closed, this is a forked child, or the system gives no more threads.
+            StreamError: it is closed, or was while streams were opened; this is a forked child, or the system gives no
+                more threads.
         """
         self.require_own_process("start()")
         with self._life:
@@ -129,7 +131,8 @@ class LiveSegmenter(Closeable, ForkBound):
                 try:
                     self._crew.start()
                 except BaseException:
-                    self.close()
+                    if not self._closed:
+                        self.close()
                     raise
 
     def results(
@@ -187,7 +190,7 @@ class LiveSegmenter(Closeable, ForkBound):
         self.start()
         self._crew.over.wait()
         for sink in self._crew.sinks:
-            sink.thread.join()
+            sink.thread.ended()
         health = self.health()
         self.close()
         self._raise_error()
@@ -213,7 +216,9 @@ class LiveSegmenter(Closeable, ForkBound):
         """See `ForkBound`."""
         return any(worker.busy_since_ns is not None for worker in self._crew.workers)
 
-    def close(self, timeout_s: float = 5.0, *, sink_patience_s: float | None = None) -> None:
+    def close(
+        self, timeout_s: float = 5.0, *, sink_patience_s: float | Callable[[], float] | None = None
+    ) -> None:
         """End all, and wait for the threads; safe from any thread, also a callback's, and to call twice.
 
         The inferences that run are finished and their results handed out; sinks write what waits for them; loops end.
@@ -221,8 +226,9 @@ class LiveSegmenter(Closeable, ForkBound):
         thread and told. Nothing in a forked child.
 
         Args:
-            timeout_s: for all threads together.
-            sink_patience_s: instead, for sinks: they are waited for while none is at one result for longer than this.
+            timeout_s: for all threads together; where others took it, sinks have half a second more.
+            sink_patience_s: instead, for sinks: they are waited for while none is at one result for longer than this; a
+                function is asked now and then.
         """
         if self.stranded:
             return
@@ -235,9 +241,8 @@ class LiveSegmenter(Closeable, ForkBound):
             self._events.tell("left_behind", "close", message, level=logging.ERROR)
 
     def _stop(self) -> None:
-        """Ask all to end, but for the sinks; returns at once."""
-        with self._life:
-            self._closed = True
+        """Ask all to end, but for the sinks; returns at once, also while `start` waits for an engine."""
+        self._closed = True
         self._crew.stop()
 
     def _sink_options(

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
 from tdnet_runtime.errors import TdnetError
-from tdnet_runtime.live.events import EventLog, log_safely
+from tdnet_runtime.live.events import EventLog, log_defect
 from tdnet_runtime.live.outlet import Outlet, WhenFull, names_in
+from tdnet_runtime.live.own_thread import OwnThread
 from tdnet_runtime.live.result import LiveResult
 
 __all__ = ["CallbackSink", "ResultSink", "SinkOptions", "SinkWorker"]
@@ -89,7 +89,6 @@ class SinkWorker(Outlet):
         failing: it raised at the last one.
         error: the last of these, in words.
         blocks: it has been told that it takes too long for one result.
-        done: the thread is at its end. (Python before 3.13 takes a thread for ended where `join` was interrupted.)
         writing_since_ns: since when the sink has been at work on one result; None where it is not.
     """
 
@@ -113,12 +112,11 @@ class SinkWorker(Outlet):
         self.error = ""
         self.writing_since_ns: int | None = None
         self.blocks = False
-        self.done = threading.Event()
         self._sink = options.sink
         self._stop_on_failure = options.stop_on_failure
         self._events = events
         self._on_failure = on_failure
-        self.thread = threading.Thread(target=self._run, name=f"sink {self.name}", daemon=True)
+        self.thread = OwnThread(self._run, name=f"sink {self.name}")
 
     def check_block(self, now_ns: int, limit_ms: float) -> None:
         """Tell where the sink takes longer than the limit for one result."""
@@ -131,12 +129,6 @@ class SinkWorker(Outlet):
         )
 
     def _run(self) -> None:
-        try:
-            self._write_all()
-        finally:
-            self.done.set()
-
-    def _write_all(self) -> None:
         while (result := self.take()) is not None:
             self.writing_since_ns = self._clock()
             try:
@@ -157,8 +149,7 @@ class SinkWorker(Outlet):
         message = f"frame {result.frame.name!r} of {result.source} is lost: {self.error}"
         self._events.tell("sink_failed", self.name, message, level=logging.ERROR)
         if not isinstance(error, TdnetError):
-            words = "%s: this is no error that is raised on purpose"
-            log_safely(logger, logging.ERROR, words, self.name, exc_info=error)
+            log_defect(logger, self.name, error)
         if self._stop_on_failure:
             self._on_failure(error)
             self.end(discard=True)

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from tdnet_runtime.live.events import EventLog
+from tdnet_runtime.live.own_thread import OwnThread
 from tdnet_runtime.live.reader import Reader
 from tdnet_runtime.live.sink_worker import SinkWorker
 from tdnet_runtime.live.worker import Worker
@@ -43,7 +44,7 @@ class Watchdog:
         self._events = events
         self._clock = clock
         self._stopping = threading.Event()
-        self.thread = threading.Thread(target=self._run, name="watchdog", daemon=True)
+        self.thread = OwnThread(self._run, name="watchdog")
 
     def look(self) -> None:
         """Look at all once."""

@@ -5,17 +5,21 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
-from tdnet_runtime.live.events import EventLog, log_safely
+from tdnet_runtime.live.events import EventLog, log_defect
 from tdnet_runtime.live.lane import Lane, Waiting
 from tdnet_runtime.live.outlet import Outlet
+from tdnet_runtime.live.own_thread import OwnThread
 from tdnet_runtime.live.runner import StreamRunner
 
 __all__ = ["Track", "Worker"]
 
 logger = logging.getLogger(__name__)
+
+_LOOK_S = 0.2
 
 
 @dataclass(slots=True)
@@ -56,7 +60,7 @@ class Worker:
         lock: of all its lanes.
         turn: what it waits for.
         tracks: of its sources; fixed once it runs.
-        busy_since_ns: when the inference that runs began; None between two.
+        busy_since_ns: when the inference that runs, or the opening of a stream, began; None between two.
         busy_with: source that it runs for.
         hangs: it has been told that it takes too long.
         over: the thread has nothing more to do.
@@ -84,15 +88,18 @@ class Worker:
         self._events = events
         self._clock = clock
         self._stopping = False
-        self._opened = threading.Event()
+        self._opened = False
         self._error: BaseException | None = None
-        self.thread = threading.Thread(target=self._run, name=f"device {name}", daemon=True)
+        self.thread = OwnThread(self._run, name=f"device {name}")
 
-    def wait_open(self) -> None:
-        """Wait until the thread has opened all streams; raises what that raised, such as a BackendError."""
-        self._opened.wait()
+    def wait_open(self) -> bool:
+        """Wait until the thread has opened all streams; False where it is to stop. Raises what that raised."""
+        with self.lock:  # of `turn`, and not an Event, so that a signal handler may come in again
+            while not self.turn.wait_for(lambda: self._opened or self._stopping, _LOOK_S):
+                pass  # a signal that comes right before it blocks would not be seen
         if self._error is not None:
             raise self._error
+        return not self._stopping
 
     def attach(self, outlet: Outlet) -> None:
         """Hand it the results that it wants, from now on."""
@@ -108,12 +115,12 @@ class Worker:
             self.turn.notify()
 
     def stop(self) -> None:
-        """Let it end after the inference that runs; frames that wait are dropped. Returns at once."""
+        """Let it end after the inference or opening that runs; frames that wait are dropped. Returns at once."""
         with self.lock:
             self._stopping = True
             for track in self.tracks:
                 track.lane.give_up()
-            self.turn.notify()
+            self.turn.notify_all()
 
     def check_hang(self, now_ns: int, limit_ms: float) -> None:
         """Tell where an inference takes longer than the limit."""
@@ -122,9 +129,8 @@ class Worker:
             return
         self.hangs = True
         taken_s = (now_ns - since_ns) / 1e9
-        message = (
-            f"the backend has been at one frame of {self.busy_with} for {taken_s:.1f} s, and is waited for"
-        )
+        what = "one frame" if self._opened else "opening the stream"
+        message = f"the backend has been at {what} of {self.busy_with} for {taken_s:.1f} s, and is waited for"
         self._events.tell("backend_hangs", self.name, message, level=logging.ERROR)
 
     def _run(self) -> None:
@@ -145,11 +151,15 @@ class Worker:
         """Open all streams here, where they are pushed; False where one cannot be had: see `wait_open`."""
         try:
             for track in self.tracks:
-                track.runner.open()
+                if not self._stopping:
+                    with self._busy(track):
+                        track.runner.open()
         except BaseException as error:
             self._error = error
         finally:
-            self._opened.set()
+            with self.lock:
+                self._opened = True
+                self.turn.notify_all()
         return self._error is None
 
     def _next(self) -> tuple[Track, Waiting] | None:
@@ -165,23 +175,32 @@ class Worker:
                 self.turn.wait()
             return None
 
-    def _do(self, track: Track, item: Waiting) -> None:
+    @contextmanager
+    def _busy(self, track: Track) -> Iterator[None]:
+        """The backend is at something of this source's meanwhile."""
         self.busy_with = track.lane.name
         self.busy_since_ns = self._clock()
-        result = None
         try:
-            result = track.runner.run(item)
-        except BaseException as error:  # a defect of this project's: the other sources must not pay for it
-            words = "%s: this is no error that is raised on purpose"
-            log_safely(logger, logging.ERROR, words, self.name, exc_info=error)
-            self._events.tell("worker_failed", self.name, f"a frame of {track.lane.name} is lost: {error!r}")
+            yield
         finally:
             self.busy_since_ns = None
-            track.fruitless = track.fruitless + 1 if result is None else 0
-            track.lane.ready_since_ns = self._clock()
         if self.hangs:
             self.hangs = False
             self._events.tell("backend_back", self.name, "the backend came back")
+
+    def _do(self, track: Track, item: Waiting) -> None:
+        result = None
+        with self._busy(track):
+            try:
+                result = track.runner.run(item)
+            except (
+                BaseException
+            ) as error:  # a defect of this project's: the other sources must not pay for it
+                log_defect(logger, self.name, error)
+                what = f"a frame of {track.lane.name} is lost: {error!r}"
+                self._events.tell("worker_failed", self.name, what)
+            track.fruitless = track.fruitless + 1 if result is None else 0
+            track.lane.ready_since_ns = self._clock()
         if result is not None:
             for outlet in track.outlets:
                 outlet.put(result, keeps_all=track.lane.waits)

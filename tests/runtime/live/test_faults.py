@@ -524,7 +524,8 @@ def test_a_log_that_cannot_be_written_ends_nothing(segmenter, fresh, monkeypatch
         film = Script([frame(0), frame(1), MediaError("unplugged")], live=True, ends=False)
         openings = Openings(film, Script(map(frame, range(2, 12)), live=True, ends=False))
         feed = Feed(open=openings, policy=every(), restart=AT_ONCE)
-        with LiveSegmenter(segmenter, {"a": feed}, sinks=[sink], on_event=on_event) as live:
+        sources = {"a": feed, "exits": Script([SystemExit(3)])}
+        with LiveSegmenter(segmenter, sources, sinks=[sink], on_event=on_event) as live:
             runner = live._crew.tracks["a"].runner
             run, broken = runner.run, [AttributeError("a defect")]
             monkeypatch.setattr(
@@ -532,8 +533,10 @@ def test_a_log_that_cannot_be_written_ends_nothing(segmenter, fresh, monkeypatch
             )
             assert len(take(live.results(), 11)) == 11
             eventually(lambda: len(sink.results) == 8)
+            assert live._crew.readers["exits"].thread.ended()
             counts = live.health().event_counts
         assert (counts["sink_failed"], counts["worker_failed"], counts["source_died"]) == (3, 1, 1)
+        assert counts["source_failed"] == 1
     finally:
         log.removeHandler(handler)
 
