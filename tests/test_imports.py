@@ -347,8 +347,9 @@ def test_all_is_what_can_be_imported(package: str) -> None:
 @pytest.mark.parametrize("package", ["tdnet_models", "tdnet_runtime"])
 def test_unknown_names_of_lazy_packages(package: str) -> None:
     module = importlib.import_module(package)
-    with pytest.raises(AttributeError, match=f"module '{package}' has no attribute 'load_chekpoint'"):
-        _ = module.load_chekpoint
+    for name in ("load_chekpoint", "not.there"):
+        with pytest.raises(AttributeError, match=f"module '{package}' has no attribute '{name}'"):
+            getattr(module, name)
 
 
 def test_threads_may_ask_for_names_at_once(python: Callable[..., subprocess.CompletedProcess[str]]) -> None:
@@ -365,6 +366,30 @@ for thread in threads:
 for thread in threads:
     thread.join()
 assert len(found) == 3, found
+"""
+    done = python(code)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_module_and_a_name_of_it_may_be_imported_at_once(
+    python: Callable[..., subprocess.CompletedProcess[str]],
+) -> None:
+    """The module imports another one of the package by name while it is imported itself."""
+    code = """
+import importlib, sys, threading, time
+import tdnet_runtime
+class Slow:
+    def find_spec(self, name, path=None, target=None):
+        if name == "tdnet_runtime.gpu.labels" and threading.current_thread() is not threading.main_thread():
+            begun.set()
+            time.sleep(0.1)
+begun = threading.Event()
+sys.meta_path.insert(0, Slow())
+thread = threading.Thread(target=importlib.import_module, args=("tdnet_runtime.gpu.labels",), daemon=True)
+thread.start()
+begun.wait()
+assert tdnet_runtime.DeviceLabels
+thread.join()
 """
     done = python(code)
     assert (done.returncode, done.stderr) == (0, "")

@@ -98,7 +98,7 @@ def _are_decimals(frames: _Frames) -> bool:
     """Whether their numbers with a point are decimals: of one length, or times, or without idle zeros at the end.
 
     A counter that grows by a digit passes 10 or 100, which ends in such a zero. One that passes over these, as odd
-    numbers do, has even steps where decimals would jump.
+    numbers do, has even steps where decimals would not; with uneven ones it cannot be told from decimals.
 
     >>> _are_decimals([(Decimal(digits), f"a{digits}") for digits in ("0.0", "0.25", "0.5", "0.75", "1.0")])
     True
@@ -121,7 +121,8 @@ def _are_decimals(frames: _Frames) -> bool:
     steps = {after - before for each in counted.values() for before, after in pairwise(sorted(each))}
     # Two alone are always even.
     is_even = len(steps) == 1 and any(len(each) > 2 for each in counted.values())
-    return not (is_even and _jumps(sorted(frames)))
+    decimal = {after[0] - before[0] for before, after in pairwise(sorted(frames))}
+    return not (is_even and len(decimal) > 1 and max(map(len, fractions)) < _TIME_DIGITS)
 
 
 def _jumps(frames: _Frames) -> list[int]:

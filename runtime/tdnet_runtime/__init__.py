@@ -88,13 +88,17 @@ if not TYPE_CHECKING:  # which would take any name for one that is here
 
     def __getattr__(name: str) -> object:
         """Modules, and all but the errors, when asked for: a command puts up its handlers before NumPy is there."""
-        with _turn:
-            if name in _HOMES:
-                globals()[name] = value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
-                return value
-            if name.startswith("_") or importlib.util.find_spec(f"{__name__}.{name}") is None:
-                raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-            return importlib.import_module(f"{__name__}.{name}")
+        if name in _HOMES:
+            with _turn:
+                home = importlib.import_module(f"{__name__}.{_HOMES[name]}")
+            globals()[name] = value = getattr(home, name)
+            return value
+        public = name.isidentifier() and not name.startswith("_")
+        if not public or importlib.util.find_spec(f"{__name__}.{name}") is None:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return importlib.import_module(
+            f"{__name__}.{name}"
+        )  # without the turn: it may be ours that imports a module
 
     def __dir__() -> list[str]:
         return sorted({*globals(), *_HOMES})

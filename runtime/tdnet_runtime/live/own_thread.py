@@ -8,6 +8,8 @@ from collections.abc import Callable
 
 __all__ = ["OwnThread"]
 
+_FIRST_LOOK_S, _LOOK_S = 0.001, 0.02
+
 
 class OwnThread(threading.Thread):
     """A daemon. `is_alive` is not to be asked: Python before 3.13 takes a thread for ended where `join` was interrupted.
@@ -32,10 +34,18 @@ class OwnThread(threading.Thread):
             self.over.set()
 
     def ended(self, until_s: float | None = None) -> bool:
-        """It is at its end, never began, or asks itself; waits until `time.monotonic()` is that, None: for ever."""
+        """It is at its end, never began, or asks itself; waits until `time.monotonic()` is that, None: for ever.
+
+        It looks now and then: an Event that is waited for has a lock, which the handler of a signal could not take.
+        """
         if self is threading.current_thread() or self.ident is None:
             return True
-        if not self.over.wait(None if until_s is None else max(until_s - time.monotonic(), 0)):
-            return False
+        pause_s = _FIRST_LOOK_S
+        while not self.over.is_set():
+            left_s = pause_s if until_s is None else min(pause_s, until_s - time.monotonic())
+            if left_s <= 0:
+                return False
+            time.sleep(left_s)
+            pause_s = min(2 * pause_s, _LOOK_S)
         self.join()
         return True
