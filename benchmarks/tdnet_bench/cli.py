@@ -24,7 +24,7 @@ from tdnet_runtime.backends.cpu_count import usable_cpus
 from tdnet_runtime.cli.pinning import Sha256
 from tdnet_runtime.errors import OptionError
 from tdnet_runtime.extras import say
-from tdnet_runtime.sources.source_url import hide_password
+from tdnet_runtime.passwords import hide_password
 
 __all__ = ["app"]
 

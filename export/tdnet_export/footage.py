@@ -11,9 +11,9 @@ import numpy.typing as npt
 from tdnet_runtime.errors import OptionError
 from tdnet_runtime.media.damage import OnDamage
 from tdnet_runtime.media.scene import render
+from tdnet_runtime.passwords import hide_password
 from tdnet_runtime.preprocess import Resizer
 from tdnet_runtime.sources.registry import open_source
-from tdnet_runtime.sources.source_url import hide_password
 
 __all__ = ["proof_frames"]
 

@@ -15,7 +15,7 @@ from tdnet_batch.inputs import BatchInput
 from tdnet_batch.places import file_system
 from tdnet_runtime.errors import MediaError, TdnetError
 from tdnet_runtime.extras import one_line
-from tdnet_runtime.sources.source_url import hide_password, without_login
+from tdnet_runtime.passwords import hide_password, without_login
 from tdnet_runtime.temporary_folder import temporary_folder
 
 __all__ = ["key_of", "local_copy"]

@@ -16,8 +16,8 @@ from tdnet_runtime.file_names import as_utf8
 from tdnet_runtime.media.frames import reason
 from tdnet_runtime.media.images import IMAGE_SUFFIXES, natural_key
 from tdnet_runtime.os_errors import told_as
+from tdnet_runtime.passwords import hide_password
 from tdnet_runtime.sources.log_folder import METADATA, describes_log, has_images, is_described
-from tdnet_runtime.sources.source_url import hide_password
 
 __all__ = ["BatchInput", "Found", "find_inputs"]
 

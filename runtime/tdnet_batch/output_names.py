@@ -6,7 +6,7 @@ import os
 import re
 
 from tdnet_runtime.file_names import as_utf8
-from tdnet_runtime.sources.source_url import without_login
+from tdnet_runtime.passwords import without_login
 
 __all__ = ["OUTPUT_SUFFIX", "name_as_written", "output_name", "split_topic"]
 

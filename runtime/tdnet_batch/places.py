@@ -15,7 +15,7 @@ import fsspec.core
 from tdnet_runtime.errors import MissingExtraError, OptionError, TdnetError
 from tdnet_runtime.extras import one_line
 from tdnet_runtime.media.frames import reason
-from tdnet_runtime.sources.source_url import hide_password, without_login
+from tdnet_runtime.passwords import hide_password, without_login
 
 __all__ = ["Place", "file_system", "own_path", "place_of"]
 

@@ -27,9 +27,9 @@ from tdnet_runtime import __version__
 from tdnet_runtime.errors import BackendError, BundleError, MediaError, MissingExtraError, TdnetError
 from tdnet_runtime.extras import one_line
 from tdnet_runtime.media.frames import FrameSource
+from tdnet_runtime.passwords import hide_password
 from tdnet_runtime.segmenter import Segmenter
 from tdnet_runtime.sinks.sink import SinkNetwork
-from tdnet_runtime.sources.source_url import hide_password
 
 __all__ = ["BatchWorker"]
 

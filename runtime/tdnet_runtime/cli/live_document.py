@@ -18,7 +18,7 @@ from tdnet_runtime.cli.run_view import approximate_remark, facts_words, network_
 from tdnet_runtime.extras import one_line
 from tdnet_runtime.file_names import utf8_content
 from tdnet_runtime.live.health import SourceHealth
-from tdnet_runtime.sources.source_url import hide_password
+from tdnet_runtime.passwords import hide_password
 
 __all__ = ["live_document", "show_live_run"]
 

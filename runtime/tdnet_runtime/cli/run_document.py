@@ -14,7 +14,7 @@ from tdnet_runtime.errors import MediaError
 from tdnet_runtime.file_names import utf8_content
 from tdnet_runtime.media.frames import Fact, FrameSource, reason
 from tdnet_runtime.media.pipeline import RunSummary
-from tdnet_runtime.sources.source_url import hide_password
+from tdnet_runtime.passwords import hide_password
 
 if TYPE_CHECKING:
     from tdnet_runtime.cli.run_options import RunOptions  # which looks for earlier documents here

@@ -14,7 +14,7 @@ from tdnet_runtime.extras import one_line
 from tdnet_runtime.media.damage import DamageLog
 from tdnet_runtime.media.frames import Fact, FrameSource
 from tdnet_runtime.media.pipeline import RunSummary
-from tdnet_runtime.sources.source_url import hide_password
+from tdnet_runtime.passwords import hide_password
 
 __all__ = [
     "approximate_remark",

@@ -18,8 +18,9 @@ from tdnet_runtime.extras import require
 from tdnet_runtime.media.camera_name import camera_from_name
 from tdnet_runtime.media.damage import OnDamage
 from tdnet_runtime.media.frames import FrameSource
+from tdnet_runtime.passwords import hide_password
 from tdnet_runtime.sources.log_folder import is_log
-from tdnet_runtime.sources.source_url import SourceUrl, hide_password, scheme_of
+from tdnet_runtime.sources.source_url import SourceUrl, scheme_of
 
 if TYPE_CHECKING:
     from tdnet_runtime.media.camera import CameraRequest  # which imports OpenCV

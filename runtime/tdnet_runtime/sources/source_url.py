@@ -10,9 +10,9 @@ from pathlib import Path
 from urllib.parse import parse_qsl, unquote
 
 from tdnet_runtime.errors import OptionError
-from tdnet_runtime.passwords import hide_password, without_login
+from tdnet_runtime.passwords import hide_password
 
-__all__ = ["SourceUrl", "hide_password", "parse_params", "scheme_of", "source_name", "without_login"]
+__all__ = ["SourceUrl", "parse_params", "scheme_of", "source_name"]
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
 

@@ -205,6 +205,17 @@ def test_a_stalled_source_that_was_given_open_is_only_told(segmenter):
         assert not camera.stopped
 
 
+def told_of_a_stall(live, name, clock):
+    """What is told once, after 5.1 s in which the source does nothing."""
+    clock.pass_ms(5100)
+    live._crew.watchdog.look()
+    live._crew.watchdog.look()
+    health = live.health()
+    assert (health.sources[name].state, health.status) == ("stalled", "degraded")
+    (told,) = [event.message for event in health.events if event.kind == "source_stalled"]
+    return told
+
+
 def test_a_file_whose_mount_hangs_is_told_and_waited_for(segmenter):
     clock = Clock()
     film = Script([frame(0)], ends=False)
@@ -212,13 +223,7 @@ def test_a_file_whose_mount_hangs_is_told_and_waited_for(segmenter):
         results = live.results()
         next(results)
         eventually(lambda: live._crew.readers["film"].reading_since_ns is not None)
-        clock.pass_ms(5100)
-        live._crew.watchdog.look()
-        live._crew.watchdog.look()
-        health = live.health()
-        assert (health.sources["film"].state, health.status) == ("stalled", "degraded")
-        (told,) = [event.message for event in health.events if event.kind == "source_stalled"]
-        assert told == "no frame for 5.1 s"
+        assert told_of_a_stall(live, "film", clock) == "no frame for 5.1 s"
         film.put(frame(1), END)
         assert [r.frame.name for r in results] == ["000001"]
         assert (film.stopped, live.health().sources["film"].state, live.health().status) == (
@@ -296,13 +301,7 @@ def test_a_source_that_hangs_while_it_is_opened_is_told(segmenter, again):
         assert inside.wait(LIMIT_S)
         assert live.health().sources["front"].state == "opening"
         assert live.health().status == ("degraded" if again else "ok")
-        clock.pass_ms(5100)
-        live._crew.watchdog.look()
-        live._crew.watchdog.look()
-        health = live.health()
-        assert (health.sources["front"].state, health.status) == ("stalled", "degraded")
-        (told,) = [event.message for event in health.events if event.kind == "source_stalled"]
-        assert told == "it has been opening for 5.1 s"
+        assert told_of_a_stall(live, "front", clock) == "it has been opening for 5.1 s"
         free.set()
         while next(results).frame.name != "000009":
             pass

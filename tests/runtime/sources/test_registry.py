@@ -10,9 +10,10 @@ from tests.runtime.sources.logs import camera, write_mcap
 
 from tdnet_runtime.errors import MediaError, MissingExtraError, OptionError
 from tdnet_runtime.media.camera import CameraRequest
+from tdnet_runtime.passwords import hide_password
 from tdnet_runtime.sources import registry
 from tdnet_runtime.sources.registry import open_source, register, schemes
-from tdnet_runtime.sources.source_url import SourceUrl, hide_password, source_name
+from tdnet_runtime.sources.source_url import SourceUrl, source_name
 
 
 @pytest.fixture(autouse=True)
